@@ -1,0 +1,39 @@
+/** Checks of options. Each names the option, what it allows and the value it met. */
+
+/** The longest delay that a timer takes, 2^31 - 1 ms; what is longer means never. */
+const MAX_DURATION = 0x7fff_ffff;
+
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== "number") {
+    throw new TypeError(`${name} must be a number, got ${shown(value)}`);
+  }
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} must be an integer from ${min} to ${max}, got ${value}`);
+  }
+  return value;
+}
+
+/** A duration in milliseconds: more than 0, `Infinity` for none. */
+export function checkDuration(name: string, value: unknown): number {
+  if (typeof value !== "number") {
+    throw new TypeError(`${name} must be a number of milliseconds, got ${shown(value)}`);
+  }
+  if (!(value > 0)) {
+    throw new RangeError(`${name} must be more than 0 ms (Infinity for none), got ${value}`);
+  }
+  return value > MAX_DURATION ? Infinity : value;
+}
+
+export function checkBytes(name: string, value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) {
+    throw new TypeError(`${name} must be a Uint8Array, got ${shown(value)}`);
+  }
+  return value;
+}
+
+/** How a value of the wrong type is named in a message: never at length. */
+export function shown(value: unknown): string {
+  if (value === null || value === undefined || typeof value === "boolean") return String(value);
+  if (typeof value === "object") return `an object of class ${value.constructor?.name ?? "none"}`;
+  return `a ${typeof value}`;
+}

@@ -1,0 +1,109 @@
+import type { EndReason } from "../errors.ts";
+import { checkDuration } from "./checks.ts";
+
+/** What the sweep looks at. */
+export interface Progress {
+  bytesRead: number;
+  bytesWritten: number;
+  /** Whether a write is under way. */
+  writing: boolean;
+  /** Frames given out so far. */
+  frames: number;
+  /** Whether there are unread bytes. */
+  unread: boolean;
+  /** Whether a reading waits for more of them. */
+  waiting: boolean;
+}
+
+/** The durations of one session, in milliseconds. */
+export interface Timeouts {
+  idleTimeout: number;
+  frameTimeout: number;
+  writeTimeout: number;
+  maxLifetime: number;
+}
+
+/**
+ * The deadlines of one session. Nothing on the path of a byte sets a timer or looks at a clock: the sweep compares
+ * counters with those of the sweep before. So a deadline is never early, and late by two sweeps at most.
+ */
+export class Deadlines {
+  #idleTimeout: number;
+  readonly #frameTimeout: number;
+  readonly #writeTimeout: number;
+  readonly #lifetimeEnd: number;
+  #sweptAt: number;
+  #bytes = 0;
+  #bytesSince: number;
+  #written = 0;
+  #writingSince = Infinity;
+  #frames = 0;
+  #frameAge = 0;
+  #wasPartial = false;
+
+  constructor(timeouts: Timeouts, now: number) {
+    this.#idleTimeout = timeouts.idleTimeout;
+    this.#frameTimeout = timeouts.frameTimeout;
+    this.#writeTimeout = timeouts.writeTimeout;
+    this.#lifetimeEnd = now + timeouts.maxLifetime;
+    this.#sweptAt = this.#bytesSince = now;
+  }
+
+  get idleTimeout(): number {
+    return this.#idleTimeout;
+  }
+
+  set idleTimeout(value: number) {
+    this.#idleTimeout = checkDuration("idleTimeout", value);
+  }
+
+  /** The shortest of the durations: what the pace of the sweep follows. */
+  shortest(now: number): number {
+    return Math.min(
+      this.#idleTimeout,
+      this.#frameTimeout,
+      this.#writeTimeout,
+      Math.max(0, this.#lifetimeEnd - now),
+    );
+  }
+
+  /** Why the session has to end now, if it has to. */
+  check(now: number, progress: Progress): EndReason | undefined {
+    const elapsed = now - this.#sweptAt;
+    this.#sweptAt = now;
+    if (now >= this.#lifetimeEnd) return "lifetime";
+    if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
+    if (this.#isWriteStalled(now, progress)) return "write-stalled";
+    if (this.#isIdle(now, progress)) return "idle";
+  }
+
+  #isIdle(now: number, { bytesRead, bytesWritten }: Progress): boolean {
+    if (bytesRead + bytesWritten !== this.#bytes) {
+      this.#bytes = bytesRead + bytesWritten;
+      this.#bytesSince = now;
+    }
+    return now - this.#bytesSince >= this.#idleTimeout;
+  }
+
+  #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {
+    if (!writing) this.#writingSince = Infinity;
+    else if (this.#writingSince === Infinity || bytesWritten !== this.#written) {
+      this.#writingSince = now;
+    }
+    this.#written = bytesWritten;
+    return now - this.#writingSince >= this.#writeTimeout;
+  }
+
+  /** Counts only the time that a reading waits: a slow handler is not a slow peer. */
+  #isFrameStalled(elapsed: number, { frames, unread, waiting }: Progress): boolean {
+    if (!unread || frames !== this.#frames) {
+      this.#frames = frames;
+      this.#frameAge = 0;
+      this.#wasPartial = false;
+    }
+    const partial = unread && waiting;
+    if (partial && this.#wasPartial) this.#frameAge += elapsed;
+    this.#wasPartial = partial;
+    return this.#frameAge >= this.#frameTimeout;
+  }
+}

@@ -1,0 +1,153 @@
+import type { DecoderInput } from "../codecs/codec.ts";
+import { FrameTooLargeError } from "../errors.ts";
+
+/** Reads grow up to this size while they come back full. */
+const MAX_READ = 64 * 1024;
+/** From this size on, bytes are given away with their memory and not copied. */
+const HAND_OVER = 16 * 1024;
+/** So many reads in a row that fill less than a quarter make the next ones smaller. */
+const SMALL_READS = 8;
+
+/**
+ * The unread bytes of a session, and the memory that the next read fills.
+ *
+ * Memory grows with the bytes that came and never with a length that a peer claims.
+ */
+export class InputBuffer implements DecoderInput {
+  buffer: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  /** Set by `need()`: below so many unread bytes the decoder is not called. */
+  needed = 0;
+  /** The most unread bytes that the present decoder allows. */
+  cap: number = Infinity;
+  readonly #minRead: number;
+  #readSize: number;
+  #smallReads = 0;
+
+  constructor(minRead: number) {
+    this.#minRead = minRead;
+    this.#readSize = minRead;
+  }
+
+  get unread(): number {
+    return this.end - this.start;
+  }
+
+  consume(count: number): void {
+    if (!(count >= 0 && count <= this.end - this.start)) throw this.#tooFew(count);
+    this.start += count;
+  }
+
+  need(total: number): void {
+    if (!(total <= this.cap)) throw new FrameTooLargeError(this.cap, total);
+    this.needed = total;
+  }
+
+  take(count: number): Uint8Array {
+    const { buffer, start, end } = this;
+    if (!(count >= 0 && count <= end - start)) throw this.#tooFew(count);
+    if (count < HAND_OVER || count * 2 < buffer.length) {
+      this.start += count;
+      return buffer.slice(start, start + count);
+    }
+    this.start = this.end = 0;
+    this.buffer = new Uint8Array(Math.max(this.#readSize, end - start - count));
+    this.#append(buffer.subarray(start + count, end));
+    return buffer.subarray(start, start + count);
+  }
+
+  /** Puts bytes back in front of the unread ones. They are copied; they may be a view of this very memory. */
+  unshift(bytes: Uint8Array): void {
+    if (bytes.length <= this.start) {
+      this.start -= bytes.length;
+      this.buffer.set(bytes, this.start);
+      return;
+    }
+    const unread = this.buffer.subarray(this.start, this.end);
+    this.buffer = new Uint8Array(bytes.length + unread.length + this.#readSize);
+    this.buffer.set(bytes);
+    this.buffer.set(unread, bytes.length);
+    this.start = 0;
+    this.end = bytes.length + unread.length;
+  }
+
+  /** Drops everything, and the memory too. */
+  clear(): void {
+    this.buffer = new Uint8Array(0);
+    this.start = this.end = 0;
+  }
+
+  /**
+   * Memory for one read behind the unread bytes. It stays valid whatever happens to the buffer meanwhile:
+   * `commit()` sees whether it is still a part of it.
+   *
+   * @param limit The most bytes that the read may bring; by default as many as the last reads make likely.
+   */
+  room(limit: number = this.#readSize): Uint8Array {
+    const unread = this.end - this.start;
+    if (unread === 0) {
+      this.start = this.end = 0;
+      if (this.buffer.length < limit || this.buffer.length > limit * 2) {
+        this.buffer = new Uint8Array(limit);
+      }
+      return this.buffer.length === limit ? this.buffer : this.buffer.subarray(0, limit);
+    }
+    if (this.buffer.length - this.end < limit) this.#makeRoom(unread, limit);
+    return this.buffer.subarray(this.end, this.end + limit);
+  }
+
+  /** Counts the bytes that a read brought into `room` as unread, and learns from their number. */
+  commit(room: Uint8Array, count: number): void {
+    const inPlace = room.buffer === this.buffer.buffer &&
+      room.byteOffset === this.buffer.byteOffset + this.end;
+    if (inPlace) {
+      this.end += count;
+    } else if (this.end === this.start) {
+      this.buffer = room;
+      this.start = 0;
+      this.end = count;
+    } else {
+      this.#append(room.subarray(0, count));
+    }
+    if (count === room.length) {
+      this.#smallReads = 0;
+      if (count >= this.#readSize) {
+        this.#readSize = Math.max(this.#readSize, Math.min(this.#readSize * 4, MAX_READ));
+      }
+    } else if (
+      this.#readSize > this.#minRead && count * 4 < this.#readSize &&
+      ++this.#smallReads >= SMALL_READS
+    ) {
+      this.#smallReads = 0;
+      this.#readSize = Math.max(this.#readSize / 4, this.#minRead);
+    }
+  }
+
+  #append(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (this.buffer.length - this.end < bytes.length) {
+      this.#makeRoom(this.end - this.start, bytes.length);
+    }
+    this.buffer.set(bytes, this.end);
+    this.end += bytes.length;
+  }
+
+  /** Moves or grows so that `count` bytes fit behind the unread ones, at a cost in proportion to what came. */
+  #makeRoom(unread: number, count: number): void {
+    const { buffer, start, end } = this;
+    if (start >= unread && buffer.length - unread >= count) {
+      buffer.copyWithin(0, start, end);
+    } else {
+      const useful = Math.max(this.needed, Math.min(this.cap, buffer.length * 2));
+      this.buffer = new Uint8Array(Math.max(unread + count, Math.min(buffer.length * 2, useful)));
+      this.buffer.set(buffer.subarray(start, end));
+    }
+    this.start = 0;
+    this.end = unread;
+  }
+
+  #tooFew(count: number): RangeError {
+    return new RangeError(`cannot consume ${count} bytes: ${this.end - this.start} are unread`);
+  }
+}

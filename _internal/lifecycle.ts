@@ -1,0 +1,211 @@
+import {
+  type EndReason,
+  FrameTooLargeError,
+  OutputLimitError,
+  type SessionEnd,
+  SessionEndedError,
+  TruncatedFrameError,
+} from "../errors.ts";
+import type { Connection } from "../transport/connection.ts";
+import { Deadlines, type Timeouts } from "./deadlines.ts";
+import { Output } from "./output.ts";
+import { Reader } from "./reader.ts";
+import type { SessionGroup } from "./session_group.ts";
+
+/** The checked options of one session, with nothing left to default. */
+interface Settings extends Timeouts {
+  chunkSize: number;
+  highWaterMark: number;
+  maxBufferedOutput: number;
+  closeTimeout: number;
+}
+
+/**
+ * How a session ends: gracefully, at once, by a deadline or by its peer, and what its users are told of it.
+ *
+ * It passes through three points, each of them once: the end *begins* (readings, sends and the signal learn why),
+ * the connection is *shut*, and all is *gone* (the descriptor is free, since no read or write holds it).
+ */
+export class Lifecycle {
+  readonly reader: Reader;
+  readonly output: Output;
+  readonly deadlines: Deadlines;
+  readonly began: number = performance.now();
+  readonly #connection: Connection;
+  readonly #group: SessionGroup<object>;
+  readonly #session: object;
+  readonly #closeTimeout: number;
+  #end: SessionEnd | undefined;
+  #failure: SessionEndedError | undefined;
+  #abortion: AbortController | undefined;
+  #closed: PromiseWithResolvers<SessionEnd> | undefined;
+  #halfClosed: Promise<void> | undefined;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #isShut = false;
+  #isGone = false;
+
+  constructor(
+    session: object,
+    connection: Connection,
+    settings: Settings,
+    group: SessionGroup<object>,
+  ) {
+    this.#session = session;
+    this.#connection = connection;
+    this.#group = group;
+    this.#closeTimeout = settings.closeTimeout;
+    this.deadlines = new Deadlines(settings, this.began);
+    const hooks = {
+      onFailure: (error: unknown) => this.#onFailure(error),
+      onIdle: () => this.#onIdle(),
+    };
+    this.output = new Output(connection, group.queue, settings, hooks);
+    this.reader = new Reader(connection, settings.chunkSize, this.output, group, hooks);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abortion === undefined) {
+      this.#abortion = new AbortController();
+      if (this.#failure !== undefined) this.#abortion.abort(this.#failure);
+    }
+    return this.#abortion.signal;
+  }
+
+  get closed(): Promise<SessionEnd> {
+    if (this.#closed === undefined) {
+      this.#closed = Promise.withResolvers();
+      if (this.#isGone) this.#closed.resolve(this.#end!);
+    }
+    return this.#closed.promise;
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#halfClosed ??= this.output.end();
+  }
+
+  /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
+  close(): void {
+    const { fault, ended } = this.reader;
+    const betweenFrames = fault instanceof TruncatedFrameError && fault.received === 0;
+    if (fault instanceof SessionEndedError) this.#finish(fault.reason, undefined);
+    else if (fault !== undefined && !betweenFrames) this.#finish(reasonOf(fault), fault);
+    else this.#finish(ended ? "peer" : "local", undefined);
+  }
+
+  /**
+   * Ends gracefully because the handler threw `error`. Returns whether that is the handler's own fault: it is not
+   * where it let through what the session threw.
+   */
+  fail(error: unknown): boolean {
+    const own = error === this.#failure || error === this.reader.fault ||
+      error === this.#group.drained;
+    if (own) this.close();
+    else this.#finish("error", error);
+    return !own;
+  }
+
+  /** Ends at once. */
+  terminate(reason: EndReason, cause: unknown, keepInput = false): void {
+    if (this.#isShut) return;
+    if (this.#end === undefined) this.#begin(reason, cause, keepInput);
+    else this.#lose(reason, cause);
+    this.#shut();
+  }
+
+  /** Looks at the deadlines; returns the shortest duration that the next sweep has to serve. */
+  sweep(now: number): number {
+    if (this.#end !== undefined) return Infinity;
+    const { input, waiting, frames, bytesRead } = this.reader;
+    const { bytesWritten, writing } = this.output;
+    const reason = this.deadlines.check(now, {
+      bytesRead,
+      bytesWritten,
+      writing,
+      frames,
+      unread: input.unread > 0,
+      waiting: waiting !== undefined,
+    });
+    if (reason !== undefined) this.terminate(reason, undefined);
+    this.reader.watch();
+    this.output.shrink();
+    return this.deadlines.shortest(now);
+  }
+
+  #onFailure(error: unknown): void {
+    const reason = reasonOf(error);
+    this.terminate(reason, error, reason === "peer");
+  }
+
+  #begin(reason: EndReason, cause: unknown, keepInput: boolean): SessionEndedError {
+    this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
+    const failure = this.#failure = new SessionEndedError(reason, { cause });
+    this.reader.fail(failure, keepInput);
+    this.#abortion?.abort(failure);
+    return failure;
+  }
+
+  #finish(reason: EndReason, cause: unknown): void {
+    if (this.#end !== undefined) return;
+    const failure = this.#begin(reason, cause, false);
+    this.output.close(failure);
+    if (this.reader.ended && this.output.buffered === 0) return this.#shut();
+    this.#linger();
+  }
+
+  /**
+   * To close a socket that has unread input makes the kernel reset it, and the reset destroys what the peer has
+   * not read yet. So input is dropped, even while output is flushed (a peer that floods reads nothing before it is
+   * done), until the peer has seen our end and finished its own.
+   */
+  #linger(): void {
+    let left = 2;
+    const done = () => {
+      if (--left === 0) this.#shut();
+    };
+    // What failed has told `#onFailure()` if output was lost by it.
+    if (this.#closeTimeout < Infinity) {
+      const onTimeout = () => this.terminate("write-stalled", undefined);
+      this.#closeTimer = setTimeout(onTimeout, this.#closeTimeout);
+    }
+    this.closeWrite().then(done, () => this.#shut());
+    this.reader.drop(done);
+  }
+
+  /** Output that was accepted before `close()` will not arrive: that is then the end's reason. */
+  #lose(reason: EndReason, cause: unknown): void {
+    const end = this.#end!;
+    const harmless = end.cause === undefined && ["local", "peer", "drain"].includes(end.reason);
+    if (!harmless || this.output.buffered === 0) return;
+    end.reason = reason;
+    if (cause !== undefined) end.cause = cause;
+  }
+
+  #shut(): void {
+    if (this.#isShut) return;
+    this.#isShut = true;
+    clearTimeout(this.#closeTimer);
+    this.output.fail(this.#failure!);
+    try {
+      this.#connection.close();
+    } catch { /* it is closed already */ }
+    this.#onIdle();
+  }
+
+  #onIdle(): void {
+    if (!this.#isShut || this.#isGone || this.reader.reading || this.output.writing) return;
+    this.#isGone = true;
+    const end = this.#end!;
+    end.duration = performance.now() - this.began;
+    this.#group.leave(this.#session, end);
+    this.#closed?.resolve(end);
+  }
+}
+
+/** What an error says about the reason of an end. */
+function reasonOf(error: unknown): EndReason {
+  if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
+  const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =
+    Deno.errors;
+  const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof];
+  return gone.some((kind) => error instanceof kind) ? "peer" : "error";
+}

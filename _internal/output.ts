@@ -1,0 +1,353 @@
+import type { Codec, FrameWriter } from "../codecs/codec.ts";
+import { OutputLimitError } from "../errors.ts";
+import { checkBytes, checkInteger, shown } from "./checks.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+
+/** From this size on, bytes are written from the caller's memory and not copied. */
+const LARGE = 16 * 1024;
+/** Gathered output lies in pieces that grow from the first size to the second. */
+const MIN_GATHER = 512;
+const MAX_GATHER = 64 * 1024;
+
+const encoder = new TextEncoder();
+const DONE: Promise<void> = Promise.resolve();
+
+/** What an output writes to. */
+interface Sink {
+  write(data: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+}
+
+interface OutputLimits {
+  highWaterMark: number;
+  maxBufferedOutput: number;
+}
+
+/** Whom an output tells what happens to it. */
+export interface Hooks {
+  /** Something failed; answers by calling `fail()`. */
+  onFailure: (error: unknown) => void;
+  /** Nothing is under way any more. */
+  onIdle: () => void;
+}
+
+/** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
+interface Piece {
+  bytes: Uint8Array;
+  gathered: Uint8Array | undefined;
+  exempt: boolean;
+}
+
+interface Waiter {
+  target: number;
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: Error) => void;
+}
+
+/**
+ * The output half of a session: gathers what is sent and writes it in few, ordered pieces.
+ *
+ * At most one write is under way. What is sent meanwhile is gathered and follows as one piece.
+ */
+export class Output implements FrameWriter {
+  /** Bytes that the connection has taken. */
+  bytesWritten = 0;
+  /** Whether the flush queue holds this output already. */
+  queued = false;
+  /** Whether a write is under way. */
+  writing = false;
+  readonly #sink: Sink;
+  readonly #queue: FlushQueue;
+  readonly #highWaterMark: number;
+  readonly #limit: number;
+  readonly #hooks: Hooks;
+  #accepted = 0;
+  #pieces: Piece[] = [];
+  #tail: Uint8Array | undefined;
+  #tailLength = 0;
+  #spare: Uint8Array | undefined;
+  #exemptLeft = 0;
+  #waiters: Waiter[] = [];
+  #drained: Waiter | undefined;
+  #referenced = false;
+  #closed: Error | undefined;
+  #failed = false;
+
+  constructor(sink: Sink, queue: FlushQueue, limits: OutputLimits, hooks: Hooks) {
+    this.#sink = sink;
+    this.#queue = queue;
+    this.#highWaterMark = limits.highWaterMark;
+    this.#limit = limits.maxBufferedOutput;
+    this.#hooks = hooks;
+  }
+
+  /** Bytes that were accepted and not yet taken by the connection. */
+  get buffered(): number {
+    return this.#accepted - this.bytesWritten;
+  }
+
+  send(data: string | Uint8Array): Promise<void> {
+    if (this.#closed !== undefined) return rejected(this.#closed);
+    if (typeof data === "string") this.#addText(data);
+    else if (!(data instanceof Uint8Array)) {
+      return rejected(
+        new TypeError(`data to send must be a string or a Uint8Array, got ${shown(data)}`),
+      );
+    } else if (data.length < LARGE) this.#copy(data);
+    else this.#refer(data);
+    return this.#settle();
+  }
+
+  /** Sends what a codec makes of a message, all of it or, if it throws, nothing. */
+  sendFrame<Message>(
+    codec: Pick<Codec<unknown, Message>, "encode">,
+    message: Message,
+  ): Promise<void> {
+    if (this.#closed !== undefined) return rejected(this.#closed);
+    const { length } = this.#pieces;
+    const before = [this.#accepted, this.#exemptLeft, this.#tailLength] as const;
+    const tail = this.#tail;
+    try {
+      codec.encode(message, this);
+    } catch (error) {
+      this.#pieces.length = length;
+      [this.#accepted, this.#exemptLeft, this.#tailLength] = before;
+      this.#tail = tail;
+      this.#referenced = false;
+      return rejected(error);
+    }
+    return this.#settle();
+  }
+
+  bytes(data: Uint8Array): void {
+    if (checkBytes("bytes of a frame", data).length < LARGE) this.#copy(data);
+    else this.#refer(data);
+  }
+
+  text(text: string): void {
+    if (typeof text !== "string") {
+      throw new TypeError(`text of a frame must be a string, got ${shown(text)}`);
+    }
+    this.#addText(text);
+  }
+
+  uint(value: number | bigint, width: number, littleEndian = false): void {
+    checkInteger("width", width, 1, 8);
+    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (!whole || value < 0 || BigInt(value) >= 1n << BigInt(width * 8)) {
+      throw new RangeError(`an unsigned integer of ${width} bytes cannot hold ${value}`);
+    }
+    const buffer = this.#reserve(width);
+    let rest = BigInt(value);
+    for (let i = 0; i < width; i++) {
+      buffer[this.#tailLength + (littleEndian ? i : width - 1 - i)] = Number(rest & 0xffn);
+      rest >>= 8n;
+    }
+    this.#tailLength += width;
+    this.#accepted += width;
+  }
+
+  /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
+  flush(): void {
+    if (!this.writing && (this.#pieces.length > 0 || this.#tailLength > 0) && !this.#failed) {
+      this.#writeNext();
+    }
+  }
+
+  /** Resolves once all that was accepted so far is taken by the connection. */
+  flushed(): Promise<void> {
+    if (this.#failed) return rejected(this.#closed);
+    if (this.buffered === 0) return DONE;
+    this.flush();
+    return this.#wait(this.#accepted);
+  }
+
+  /** Accepts nothing more; what was accepted before is still written. Later sends reject with `error`. */
+  close(error: Error): void {
+    this.#closed = error;
+  }
+
+  /** Flushes, then half-closes the connection. Like a send, it may be left alone. */
+  end(): Promise<void> {
+    this.#closed ??= new TypeError("cannot send after closeWrite()");
+    const ended = this.flushed().then(() => this.#sink.closeWrite());
+    ended.catch(() => {});
+    return ended;
+  }
+
+  /** Gives up: nothing more is written, and everyone who waits is rejected. */
+  fail(error: Error): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#closed = error;
+    this.#pieces = [];
+    this.#tail = this.#spare = undefined;
+    this.#tailLength = 0;
+    for (const waiter of this.#waiters) waiter.reject(error);
+    this.#waiters = [];
+    this.#drained?.reject(error);
+    this.#drained = undefined;
+  }
+
+  /** Gives memory back while there is nothing to write. */
+  shrink(): void {
+    if (this.writing || this.#tailLength > 0) return;
+    this.#tail = this.#spare = undefined;
+  }
+
+  /** What a send returns, and when it is written, after its bytes were added. */
+  #settle(): Promise<void> {
+    const referenced = this.#referenced;
+    this.#referenced = false;
+    const waiting = this.buffered - this.#exemptLeft;
+    if (waiting > this.#limit) {
+      const error = new OutputLimitError(this.#limit, waiting);
+      this.#hooks.onFailure(error);
+      return rejected(this.#closed ?? error);
+    }
+    if (referenced) {
+      this.flush();
+      return this.#wait(this.#accepted);
+    }
+    if (this.buffered >= this.#highWaterMark) {
+      this.flush();
+      return (this.#drained ??= waiter(this.#highWaterMark)).promise;
+    }
+    if (!this.writing && !this.queued) this.#queue.add(this);
+    return DONE;
+  }
+
+  #wait(target: number): Promise<void> {
+    const last = this.#waiters.at(-1);
+    if (last?.target === target) return last.promise;
+    const added = waiter(target);
+    this.#waiters.push(added);
+    return added.promise;
+  }
+
+  #addText(text: string): void {
+    if (text.length >= LARGE) return this.#push(encoder.encode(text));
+    const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
+    const target = this.#tailLength === 0 ? buffer : buffer.subarray(this.#tailLength);
+    const { written } = encoder.encodeInto(text, target);
+    this.#tailLength += written;
+    this.#accepted += written;
+  }
+
+  #copy(data: Uint8Array): void {
+    this.#reserve(data.length).set(data, this.#tailLength);
+    this.#tailLength += data.length;
+    this.#accepted += data.length;
+  }
+
+  #refer(data: Uint8Array): void {
+    this.#referenced = true;
+    this.#push(data);
+  }
+
+  /** Memory behind the tail for so many more bytes. */
+  #reserve(count: number): Uint8Array {
+    let tail = this.#tail;
+    if (tail === undefined) {
+      tail = this.#spare;
+      this.#spare = undefined;
+      if (tail === undefined || tail.length < count) {
+        tail = new Uint8Array(Math.max(MIN_GATHER, count));
+      }
+    } else if (tail.length - this.#tailLength < count) {
+      const needed = this.#tailLength + count;
+      if (needed > MAX_GATHER) {
+        this.#seal(tail);
+        tail = new Uint8Array(MAX_GATHER);
+      } else {
+        const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
+        grown.set(tail.subarray(0, this.#tailLength));
+        tail = grown;
+      }
+    }
+    return this.#tail = tail;
+  }
+
+  /** Makes the gathered tail a piece of its own. */
+  #seal(tail: Uint8Array): void {
+    const bytes = this.#tailLength === tail.length ? tail : tail.subarray(0, this.#tailLength);
+    this.#pieces.push({ bytes, gathered: tail, exempt: false });
+    this.#tail = undefined;
+    this.#tailLength = 0;
+  }
+
+  /** Adds a piece that is not copied. One at a time does not count towards the limit: its sender waits for it. */
+  #push(bytes: Uint8Array): void {
+    if (this.#tail !== undefined && this.#tailLength > 0) this.#seal(this.#tail);
+    const exempt = this.#exemptLeft === 0;
+    if (exempt) this.#exemptLeft = bytes.length;
+    this.#pieces.push({ bytes, gathered: undefined, exempt });
+    this.#accepted += bytes.length;
+  }
+
+  #writeNext(): void {
+    if (this.#pieces.length === 0) this.#seal(this.#tail!);
+    this.writing = true;
+    try {
+      this.#sink.write(this.#pieces[0]!.bytes).then(this.#onWritten, this.#onWriteError);
+    } catch (error) {
+      this.#onWriteError(error);
+    }
+  }
+
+  readonly #onWritten = (count: number): void => {
+    this.writing = false;
+    this.bytesWritten += count;
+    if (this.#failed) return this.#hooks.onIdle();
+    const piece = this.#pieces[0]!;
+    if (piece.exempt) this.#exemptLeft -= count;
+    if (count < piece.bytes.length) {
+      if (count <= 0) {
+        return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
+      }
+      piece.bytes = piece.bytes.subarray(count);
+    } else {
+      this.#pieces.shift();
+      this.#spare ??= piece.gathered;
+    }
+    if (this.#pieces.length > 0 || this.#tailLength > 0) this.#writeNext();
+    if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
+      this.#drained.resolve();
+      this.#drained = undefined;
+    }
+    if (this.#waiters.length > 0) this.#wake();
+    if (!this.writing) this.#hooks.onIdle();
+  };
+
+  readonly #onWriteError = (error: unknown): void => {
+    this.writing = false;
+    if (!this.#failed) this.#hooks.onFailure(error);
+    this.#hooks.onIdle();
+  };
+
+  /** Targets rise in the order of the calls. */
+  #wake(): void {
+    let done = 0;
+    for (const waiter of this.#waiters) {
+      if (waiter.target > this.bytesWritten) break;
+      waiter.resolve();
+      done++;
+    }
+    this.#waiters.splice(0, done);
+  }
+}
+
+/** A promise that may be left alone: its rejection never counts as unhandled. */
+function waiter(target: number): Waiter {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  promise.catch(() => {});
+  return { target, promise, resolve, reject };
+}
+
+/** The same for a promise that is rejected already. */
+function rejected(error: unknown): Promise<never> {
+  const promise = Promise.reject(error);
+  promise.catch(() => {});
+  return promise;
+}

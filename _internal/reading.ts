@@ -1,0 +1,122 @@
+import { type Decoder, MORE } from "../codecs/codec.ts";
+import { END, type Reader, type Waiting } from "./reader.ts";
+
+interface ReadingOptions {
+  signal?: AbortSignal | undefined;
+  limit?: number | undefined;
+  drains?: boolean;
+}
+
+const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/**
+ * One way of reading a session, written by hand because an async generator cannot be left while it waits.
+ *
+ * `return()` only settles a waiting `next()`; the next loop over the same object goes on where this one left.
+ */
+export class Reading<Frame>
+  implements AsyncIterableIterator<Frame, undefined, void>, Waiting<Frame> {
+  readonly decoder: Decoder<Frame>;
+  readonly limit: number | undefined;
+  readonly #reader: Reader;
+  readonly #loopDrains: boolean;
+  readonly #loopSignal: AbortSignal | undefined;
+  drains = false;
+  #single = false;
+  #signal: AbortSignal | undefined;
+  #resolve!: (result: never) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(reader: Reader, decoder: Decoder<Frame>, options: ReadingOptions = {}) {
+    this.decoder = decoder;
+    this.limit = options.limit;
+    this.#reader = reader;
+    this.#loopDrains = options.drains ?? false;
+    this.#loopSignal = options.signal;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The next frame of a loop. */
+  next(): Promise<IteratorResult<Frame, undefined>> {
+    try {
+      const frame = this.#pull(this.#loopSignal);
+      if (frame === MORE) return this.#wait(false, this.#loopSignal);
+      return Promise.resolve(frame === END ? ENDED : { done: false, value: frame });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** One frame, or `undefined` at the end of input. */
+  read({ signal }: { signal?: AbortSignal } = {}): Promise<Frame | undefined> {
+    try {
+      const frame = this.#pull(signal);
+      if (frame === MORE) return this.#wait(true, signal);
+      return Promise.resolve(frame === END ? undefined : frame);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  return(): Promise<IteratorReturnResult<undefined>> {
+    if (this.#reader.waiting === this) {
+      this.#release();
+      this.#resolve((this.#single ? undefined : ENDED) as never);
+    }
+    return Promise.resolve(ENDED);
+  }
+
+  wake(): void {
+    let frame;
+    try {
+      frame = this.#reader.pull(this);
+    } catch (error) {
+      return this.reject(error);
+    }
+    if (frame === MORE) return;
+    this.#release();
+    if (this.#single) this.#resolve((frame === END ? undefined : frame) as never);
+    else this.#resolve((frame === END ? ENDED : { done: false, value: frame }) as never);
+  }
+
+  reject(error: unknown): void {
+    this.#release();
+    this.#reject(error);
+  }
+
+  #pull(signal: AbortSignal | undefined): Frame | typeof MORE | typeof END {
+    if (this.#reader.waiting !== undefined) {
+      throw new TypeError("another reading of this session waits already: one at a time");
+    }
+    if (signal !== undefined) signal.throwIfAborted();
+    return this.#reader.pull(this);
+  }
+
+  #wait<Result>(single: boolean, signal: AbortSignal | undefined): Promise<Result> {
+    this.#single = single;
+    this.drains = this.#loopDrains && !single;
+    const promise = new Promise<Result>(this.#hold);
+    this.#reader.wait(this);
+    if (signal !== undefined && this.#reader.waiting === this) {
+      this.#signal = signal;
+      signal.addEventListener("abort", this.#onAbort);
+    }
+    return promise;
+  }
+
+  #release(): void {
+    if (this.#reader.waiting === this) this.#reader.waiting = undefined;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal = undefined;
+  }
+
+  readonly #hold = (resolve: (result: never) => void, reject: (error: unknown) => void): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+
+  readonly #onAbort = (): void => this.reject(this.#signal!.reason);
+}

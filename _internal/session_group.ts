@@ -1,0 +1,85 @@
+import { type EndReason, type SessionEnd, SessionEndedError } from "../errors.ts";
+import { FlushQueue } from "./flush_queue.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+
+/** The sweep runs eight times within the shortest duration of any session, but at these intervals at least and at most. */
+const SWEEPS = 8;
+const MIN_INTERVAL = 5;
+const MAX_INTERVAL = 1000;
+
+/**
+ * Sessions that share one sweep of deadlines, one flush at the end of a turn, and one drain: those of a server, or
+ * a client's only one.
+ */
+export class SessionGroup<Session> {
+  readonly queue: FlushQueue = new FlushQueue();
+  readonly members: Map<Session, Lifecycle> = new Map();
+  /** What draining throws, once it has begun. */
+  drained: SessionEndedError | undefined;
+  readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
+  #drain: AbortController | undefined;
+  #nextId = 1;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #interval = Infinity;
+
+  constructor(onLeave?: (session: Session, end: SessionEnd) => void) {
+    this.#onLeave = onLeave;
+  }
+
+  /** Aborts when the sessions are to come to an end. */
+  get draining(): AbortSignal {
+    if (this.#drain === undefined) {
+      this.#drain = new AbortController();
+      if (this.drained !== undefined) this.#drain.abort(this.drained);
+    }
+    return this.#drain.signal;
+  }
+
+  /** Takes a session in and returns its number. */
+  join(session: Session, life: Lifecycle): number {
+    this.members.set(session, life);
+    this.pace(life.deadlines.shortest(life.began));
+    return this.#nextId++;
+  }
+
+  leave(session: Session, end: SessionEnd): void {
+    this.members.delete(session);
+    if (this.members.size === 0) this.#stop();
+    this.#onLeave?.(session, end);
+  }
+
+  /** Sees to it that the sweep is fast enough for a duration of so many milliseconds. */
+  pace(duration: number): void {
+    const interval = Math.min(MAX_INTERVAL, Math.max(MIN_INTERVAL, duration / SWEEPS));
+    if (interval >= this.#interval) return;
+    this.#stop();
+    this.#interval = interval;
+    const timer = setTimeout(this.#sweep, interval);
+    Deno.unrefTimer(timer); // to wait for a deadline is no reason to stay alive
+    this.#timer = timer;
+  }
+
+  drain(): void {
+    this.drained ??= new SessionEndedError("drain");
+    this.#drain?.abort(this.drained);
+    for (const life of [...this.members.values()]) life.reader.drain();
+  }
+
+  terminate(reason: EndReason, cause: unknown): void {
+    for (const life of [...this.members.values()]) life.terminate(reason, cause);
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#interval = Infinity;
+  }
+
+  readonly #sweep = (): void => {
+    this.#interval = Infinity;
+    const now = performance.now();
+    let shortest = Infinity;
+    for (const life of this.members.values()) shortest = Math.min(shortest, life.sweep(now));
+    if (this.members.size > 0) this.pace(shortest);
+  };
+}

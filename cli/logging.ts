@@ -1,0 +1,40 @@
+import {
+  configureSync,
+  getAnsiColorFormatter,
+  getJsonLinesFormatter,
+  getLogger,
+  getTextFormatter,
+  type Logger,
+  type LogLevel,
+  type LogRecord,
+} from "@logtape/logtape";
+
+/** What `--log-level` takes. */
+export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
+
+/** How log records are written: what `--log-format` takes. */
+export type LogFormat = "text" | "json";
+
+/** Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. */
+export function openLog(level: LogLevel, format: LogFormat): Logger {
+  const toLine = formatter(format);
+  const encoder = new TextEncoder();
+  configureSync({
+    sinks: { stderr: (record) => writeAll(encoder.encode(toLine(record))) },
+    loggers: [
+      { category: "parley", sinks: ["stderr"], lowestLevel: level },
+      { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
+    ],
+  });
+  return getLogger("parley");
+}
+
+function formatter(format: LogFormat): (record: LogRecord) => string {
+  if (format === "json") return getJsonLinesFormatter({ properties: "flatten" });
+  const hasColour = Deno.stderr.isTerminal() && !Deno.noColor;
+  return hasColour ? getAnsiColorFormatter() : getTextFormatter();
+}
+
+function writeAll(bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(Deno.stderr.writeSync(rest));
+}

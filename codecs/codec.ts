@@ -1,0 +1,111 @@
+/**
+ * The contract between a session and a codec: how frames are made out of bytes, and bytes out of frames.
+ *
+ * It is pure: a codec never reads, writes or waits.
+ *
+ * @module
+ */
+
+/** What a decoder returns when the unread bytes do not hold a whole frame yet. */
+export const MORE: unique symbol = Symbol("MORE");
+
+/** A cursor over the unread bytes of a session. It is valid during the call that it is given to, and no longer. */
+export interface DecoderInput {
+  /** The memory that holds the unread bytes, from {@linkcode start} to {@linkcode end}. */
+  readonly buffer: Uint8Array;
+  /** Where the first unread byte stands in {@linkcode buffer}. */
+  readonly start: number;
+  /** Where the unread bytes end in {@linkcode buffer}: the index after the last. */
+  readonly end: number;
+  /**
+   * Drops unread bytes from the front.
+   *
+   * @param count How many bytes.
+   * @throws {RangeError} If there are fewer.
+   */
+  consume(count: number): void;
+  /**
+   * Asks not to be called again before so many bytes are unread, so that a long frame in many pieces costs no
+   * call for each.
+   *
+   * @param total How many bytes, counted from {@linkcode start}.
+   * @throws {FrameTooLargeError} If that is more than {@linkcode Decoder.maxBuffered}.
+   */
+  need(total: number): void;
+  /**
+   * Consumes bytes and gives them away: they belong to the caller and never change.
+   *
+   * @param count How many bytes.
+   * @returns The bytes.
+   * @throws {RangeError} If there are fewer.
+   */
+  take(count: number): Uint8Array;
+}
+
+/**
+ * Makes frames out of bytes, for one reading.
+ *
+ * A decoder may keep offsets relative to `start`, but never bytes: what it has not consumed stays with the
+ * session, so that another reading can go on from there.
+ */
+export interface Decoder<Frame> {
+  /** The most unread bytes that one undecoded frame may hold. The session ends a peer that passes it. */
+  readonly maxBuffered: number;
+  /**
+   * Decodes one frame and consumes its bytes, or returns {@linkcode MORE} and consumes none.
+   *
+   * @param input At least one unread byte.
+   * @returns The frame, or `MORE`.
+   */
+  decode(input: DecoderInput): Frame | typeof MORE;
+  /**
+   * Called once the input has ended with bytes left over, until it returns {@linkcode MORE}. What is left after
+   * that is a `TruncatedFrameError`, as it is where this method is missing.
+   *
+   * @param input At least one unread byte.
+   * @returns A last frame, or `MORE`.
+   */
+  finish?(input: DecoderInput): Frame | typeof MORE;
+}
+
+/** Where a codec writes a message. The parts of one message go out together, or not at all if encoding throws. */
+export interface FrameWriter {
+  /**
+   * Adds bytes. Small ones are copied; the memory of large ones must not change until the send has resolved.
+   *
+   * @param data The bytes.
+   */
+  bytes(data: Uint8Array): void;
+  /**
+   * Adds text as UTF-8.
+   *
+   * @param text The text.
+   */
+  text(text: string): void;
+  /**
+   * Adds an unsigned integer.
+   *
+   * @param value From 0 to 256^`width` - 1.
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @throws {RangeError} If the value or the width is out of range.
+   */
+  uint(value: number | bigint, width: number, littleEndian?: boolean): void;
+}
+
+/** How the two sides of a protocol put messages into bytes. `In` is what is read, `Out` what is sent. */
+export interface Codec<In, Out = In> {
+  /**
+   * Makes a decoder.
+   *
+   * @returns A decoder with fresh state, for one reading.
+   */
+  decoder(): Decoder<In>;
+  /**
+   * Writes one message.
+   *
+   * @param message The message.
+   * @param out Where to.
+   */
+  encode(message: Out, out: FrameWriter): void;
+}

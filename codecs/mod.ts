@@ -1,0 +1,43 @@
+/**
+ * Codecs: how frames are made out of bytes, and bytes out of frames.
+ *
+ * A codec is handed to `session.frames()`. {@linkcode Codec} is the contract for one of your own.
+ *
+ * @example A codec for messages with one byte of length in front
+ * ```ts
+ * import { type Codec, MORE } from "@parley/tcp/codecs";
+ * import { Session } from "@parley/tcp/session";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const short: Codec<Uint8Array> = {
+ *   decoder: () => ({
+ *     maxBuffered: 256,
+ *     decode(input) {
+ *       const total = 1 + input.buffer[input.start]!;
+ *       if (input.end - input.start < total) {
+ *         input.need(total);
+ *         return MORE;
+ *       }
+ *       input.consume(1);
+ *       return input.take(total - 1);
+ *     },
+ *   }),
+ *   encode(message, out) {
+ *     out.uint(message.length, 1);
+ *     out.bytes(message);
+ *   },
+ * };
+ *
+ * const [left, right] = memoryPair();
+ * const [a, b] = [new Session(left), new Session(right)];
+ * await a.frames(short).send(new Uint8Array([1, 2, 3]));
+ * assertEquals(await b.frames(short).read(), new Uint8Array([1, 2, 3]));
+ * await Promise.all([a.close(), b.close()]);
+ * ```
+ *
+ * @module
+ */
+
+export { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+export { lines, type LinesOptions } from "./lines.ts";

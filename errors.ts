@@ -1,0 +1,235 @@
+/**
+ * The errors that a caller of Parley may want to catch by name.
+ *
+ * Misuse (a bad option, two readings at once) is a `TypeError` or a `RangeError` and is not listed here.
+ *
+ * @example Tell an over-long line from a lost peer
+ * ```ts
+ * import { connect, serve } from "@parley/tcp";
+ * import { FrameTooLargeError, SessionEndedError } from "@parley/tcp/errors";
+ *
+ * await using server = serve({ port: 0 }, (session) => session.send("x".repeat(1000)));
+ *
+ * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * try {
+ *   for await (const line of session.lines({ maxLength: 512 })) console.log(line);
+ * } catch (error) {
+ *   if (error instanceof FrameTooLargeError) console.log(`over ${error.limit} bytes`);
+ *   else if (error instanceof SessionEndedError) console.log(`ended: ${error.reason}`);
+ *   else throw error;
+ * }
+ * ```
+ *
+ * @module
+ */
+
+/**
+ * Why a session ended.
+ *
+ * | reason | meaning |
+ * |---|---|
+ * | `peer` | the peer finished its side first, or vanished (then with a cause, such as a reset) |
+ * | `local` | this side called `close()` or `abort()`, or its handler returned |
+ * | `idle` | no byte passed either way for `idleTimeout` |
+ * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it within `closeTimeout` |
+ * | `frame-stalled` | a frame was begun and not completed within `frameTimeout` |
+ * | `lifetime` | the session reached `maxLifetime` |
+ * | `limit` | a cap was passed: a frame or line too long, too much unsent output |
+ * | `drain` | the server is shutting down |
+ * | `error` | anything else that went wrong, always with a cause |
+ */
+export type EndReason =
+  | "peer"
+  | "local"
+  | "idle"
+  | "write-stalled"
+  | "frame-stalled"
+  | "lifetime"
+  | "limit"
+  | "drain"
+  | "error";
+
+/** How a session ended. */
+export interface SessionEnd {
+  /** Why. */
+  reason: EndReason;
+  /** What lies behind the reason, where something does: a limit's error, a reset, what a handler threw. */
+  cause?: unknown;
+  /** How long the session lasted, in milliseconds. */
+  duration: number;
+}
+
+/** What waiting readings, later sends and `session.signal` are given once a session has ended. */
+export class SessionEndedError extends Error {
+  /** The name of the class. */
+  override readonly name = "SessionEndedError";
+  /** Why the session ended. */
+  readonly reason: EndReason;
+
+  /**
+   * Makes the error.
+   *
+   * @param reason Why the session ended.
+   * @param options `cause`: what lies behind the reason, where something does.
+   */
+  constructor(reason: EndReason, options?: ErrorOptions) {
+    super(`session ended: ${describeEnd(reason, options?.cause)}`, options);
+    this.reason = reason;
+  }
+}
+
+/** More output was waiting for a slow peer than `maxBufferedOutput` allows. */
+export class OutputLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "OutputLimitError";
+  /** The cap that was passed, in bytes. */
+  readonly limit: number;
+  /** How much would have been waiting, in bytes. */
+  readonly received: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit The cap that was passed, in bytes.
+   * @param received How much would have been waiting, in bytes.
+   */
+  constructor(limit: number, received: number) {
+    super(`${received} bytes of output wait for the peer, more than maxBufferedOutput (${limit})`);
+    this.limit = limit;
+    this.received = received;
+  }
+}
+
+/** A frame is longer than its codec allows. No later frame can be found, so the input is finished. */
+export class FrameTooLargeError extends Error {
+  /** The name of the class. */
+  override readonly name = "FrameTooLargeError";
+  /** The cap that was passed, in bytes. */
+  readonly limit: number;
+  /** The length that was claimed, or how much of the frame had been received, in bytes. */
+  readonly received: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit The cap that was passed, in bytes.
+   * @param received The length that was claimed or received, in bytes.
+   */
+  constructor(limit: number, received: number) {
+    super(`a frame of ${received} bytes or more passes the limit of ${limit}`);
+    this.limit = limit;
+    this.received = received;
+  }
+}
+
+/** The input ended in the middle of a frame. The bytes of that frame stay readable as bytes. */
+export class TruncatedFrameError extends Error {
+  /** The name of the class. */
+  override readonly name = "TruncatedFrameError";
+  /** How many bytes of the frame had been received. */
+  readonly received: number;
+  /** How many bytes the frame needed, where that is known. */
+  readonly expected: number | undefined;
+
+  /**
+   * Makes the error.
+   *
+   * @param received How many bytes of the frame had been received.
+   * @param expected How many bytes the frame needed, where that is known.
+   */
+  constructor(received: number, expected?: number) {
+    super(
+      expected === undefined
+        ? `the input ended ${received} bytes into a frame`
+        : `the input ended after ${received} of ${expected} bytes`,
+    );
+    this.received = received;
+    this.expected = expected;
+  }
+}
+
+/** The input does not follow the rules of its codec. No later frame can be found, so the input is finished. */
+export class MalformedFrameError extends Error {
+  /** The name of the class. */
+  override readonly name = "MalformedFrameError";
+  /** Where the bad byte stands, in bytes from the beginning of the frame. */
+  readonly offset: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param message What is wrong, in a few words.
+   * @param offset Where the bad byte stands, in bytes from the beginning of the frame.
+   * @param options `cause`: the error that found it, where there was one.
+   */
+  constructor(message: string, offset: number, options?: ErrorOptions) {
+    super(`${message} (at byte ${offset} of the frame)`, options);
+    this.offset = offset;
+  }
+}
+
+/** A connection could not be made. Its subclasses say why, `address` where to, and `cause` carries the system's error. */
+export class ConnectError extends Error {
+  /** The name of the class. */
+  override readonly name: string = "ConnectError";
+  /** The address that was dialled, such as `127.0.0.1:1234` or `[::1]:1234`. */
+  readonly address: string;
+
+  /**
+   * Makes the error.
+   *
+   * @param address The address that was dialled.
+   * @param problem What went wrong, in a few words.
+   * @param options `cause`: the system's error.
+   */
+  constructor(address: string, problem: string, options?: ErrorOptions) {
+    super(`cannot connect to ${address}: ${problem}`, options);
+    this.address = address;
+  }
+}
+
+/** Nobody listens at the address. */
+export class ConnectionRefusedError extends ConnectError {
+  /** The name of the class. */
+  override readonly name = "ConnectionRefusedError";
+}
+
+/** There is no way to the address: its host or its network cannot be reached. */
+export class UnreachableError extends ConnectError {
+  /** The name of the class. */
+  override readonly name = "UnreachableError";
+}
+
+/** The host name has no address. */
+export class UnknownHostError extends ConnectError {
+  /** The name of the class. */
+  override readonly name = "UnknownHostError";
+}
+
+/** The connection was not ready within `connectTimeout`. */
+export class ConnectTimeoutError extends ConnectError {
+  /** The name of the class. */
+  override readonly name = "ConnectTimeoutError";
+}
+
+/**
+ * A reason and its cause in one line, for messages and logs.
+ *
+ * @param reason Why a session ended.
+ * @param cause What lies behind it, where something does.
+ * @returns For example `peer (ConnectionReset: connection reset by peer)`.
+ *
+ * @example
+ * ```ts
+ * import { describeEnd } from "@parley/tcp/errors";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(describeEnd("idle"), "idle");
+ * assertEquals(describeEnd("error", new TypeError("no such room")), "error (TypeError: no such room)");
+ * ```
+ */
+export function describeEnd(reason: EndReason, cause?: unknown): string {
+  if (cause === undefined) return reason;
+  const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  return `${reason} (${text})`;
+}

@@ -1,0 +1,73 @@
+/**
+ * A TCP server and client that share one {@linkcode Session}: read as an async iterator, written with `send()`, with
+ * framing, back-pressure, deadlines, limits and draining on by default.
+ *
+ * @example A server and a client
+ * ```ts
+ * import { connect, serve } from "@parley/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   await session.send("welcome!");
+ *   for await (const name of session) {
+ *     if (name === "exit") break;
+ *     await session.send(`hello, ${name}!`);
+ *   }
+ * });
+ *
+ * const { port } = server.addr as Deno.NetAddr;
+ * await using session = await connect({ port });
+ * const replies = session.text();
+ * assertEquals((await replies.next()).value, "welcome!");
+ * await session.send("rose");
+ * assertEquals((await replies.next()).value, "hello, rose!");
+ * ```
+ *
+ * @module
+ */
+
+export { connect, type ConnectOptions } from "./connect.ts";
+export {
+  ConnectError,
+  ConnectionRefusedError,
+  ConnectTimeoutError,
+  describeEnd,
+  type EndReason,
+  FrameTooLargeError,
+  MalformedFrameError,
+  OutputLimitError,
+  type SessionEnd,
+  SessionEndedError,
+  TruncatedFrameError,
+  UnknownHostError,
+  UnreachableError,
+} from "./errors.ts";
+export {
+  type LogFields,
+  type Logger,
+  logObserver,
+  type Refusal,
+  type ServerObserver,
+  type ServerState,
+} from "./observer.ts";
+export { type Handler, serve, type ServeOptions, type Server, type ServerStats } from "./serve.ts";
+export {
+  type Address,
+  type BytesOptions,
+  type Codec,
+  type Connection,
+  type Decoder,
+  type DecoderInput,
+  type Frames,
+  type FrameWriter,
+  type LinesOptions,
+  type MemoryAddr,
+  MORE,
+  type ReadExactlyOptions,
+  type Reading,
+  type ReadOptions,
+  Session,
+  type SessionOptions,
+  type TextOptions,
+} from "./session.ts";
+export type { Listener } from "./transport/connection.ts";

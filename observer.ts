@@ -1,0 +1,207 @@
+/**
+ * What a server tells about itself.
+ *
+ * The server never logs. It tells an observer; logging is one observer, metrics another.
+ *
+ * @example Count the sessions by how they ended
+ * ```ts
+ * import { serve } from "@parley/tcp";
+ *
+ * const ends = new Map<string, number>();
+ * await using server = serve({
+ *   port: 0,
+ *   observer: {
+ *     onSessionEnd: (_session, { reason }) => ends.set(reason, (ends.get(reason) ?? 0) + 1),
+ *   },
+ * }, (session) => session.send("welcome!"));
+ * ```
+ *
+ * @module
+ */
+
+import { describeEnd, type SessionEnd } from "./errors.ts";
+import type { Session } from "./session.ts";
+import { type Address, formatAddress } from "./transport/connection.ts";
+
+export type { SessionEnd } from "./errors.ts";
+export type { Session } from "./session.ts";
+export type { Address } from "./transport/connection.ts";
+
+/**
+ * What a server does: it is `listening`; `suspended` while it takes no new sessions; `draining` from `shutdown()`
+ * on; `closed` when its last session has ended.
+ */
+export type ServerState = "listening" | "suspended" | "draining" | "closed";
+
+/** A connection that was closed before it became a session. */
+export interface Refusal {
+  /** Who it was. */
+  remoteAddr: Address;
+  /** Which option of the server refused it. */
+  limit: "maxSessions";
+}
+
+/** Is told what happens in a server. What it throws is reported to `onError` and harms nothing else. */
+export interface ServerObserver {
+  /**
+   * The server has come to another state.
+   *
+   * @param state The state.
+   * @param addr The address that is, or was, listened on.
+   */
+  onStateChange?(state: ServerState, addr: Address): void;
+  /**
+   * A session begins. Its handler is called next.
+   *
+   * @param session The session.
+   */
+  onSessionStart?(session: Session): void;
+  /**
+   * A session has ended, and its descriptor is free.
+   *
+   * @param session The session; its counters are final.
+   * @param end Why and after how long.
+   */
+  onSessionEnd?(session: Session, end: SessionEnd): void;
+  /**
+   * A connection was refused.
+   *
+   * @param refusal Who and why.
+   */
+  onRefusal?(refusal: Refusal): void;
+  /**
+   * A connection could not be accepted. The server goes on by itself.
+   *
+   * @param error What happened.
+   * @param retryIn After how many milliseconds it accepts again; `Infinity` if the listener is closed, so that the
+   * server drains.
+   */
+  onAcceptError?(error: unknown, retryIn: number): void;
+  /**
+   * A handler threw something of its own, that is, not what its session threw at it. Only its session ends.
+   *
+   * @param error What it threw.
+   * @param session Its session.
+   */
+  onHandlerError?(error: unknown, session: Session): void;
+}
+
+/** Prints the errors of a server that has been given nobody to tell: otherwise its handlers would fail in silence. */
+export const printErrors: ServerObserver = {
+  onHandlerError: (error): void => console.error(error),
+  onAcceptError: (error): void => console.error(error),
+};
+
+/** Facts that go with a log message. */
+export type LogFields = Record<string, unknown>;
+
+/** What a logger must have: `console`, a LogTape logger and a `@std/log` logger do as they are. */
+export interface Logger {
+  /**
+   * Logs what helps to find a fault.
+   *
+   * @param message A message for people.
+   * @param fields The same facts for machines.
+   */
+  debug(message: string, fields: LogFields): void;
+  /**
+   * Logs what happens as it should.
+   *
+   * @param message A message for people.
+   * @param fields The same facts for machines.
+   */
+  info(message: string, fields: LogFields): void;
+  /**
+   * Logs what somebody should look at.
+   *
+   * @param message A message for people.
+   * @param fields The same facts for machines.
+   */
+  warn(message: string, fields: LogFields): void;
+  /**
+   * Logs what has gone wrong.
+   *
+   * @param message A message for people.
+   * @param fields The same facts for machines.
+   */
+  error(message: string, fields: LogFields): void;
+}
+
+/**
+ * An observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, handlers that throw as
+ * `error`.
+ *
+ * @param logger Where to.
+ * @returns The observer.
+ *
+ * @example
+ * ```ts
+ * import { logObserver } from "@parley/tcp/observer";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const lines: string[] = [];
+ * const log = (line: string) => void lines.push(line);
+ * const observer = logObserver({ debug: log, info: log, warn: log, error: log });
+ * observer.onStateChange?.("listening", { transport: "tcp", hostname: "127.0.0.1", port: 1234 });
+ * assertEquals(lines, ["listening on 127.0.0.1:1234"]);
+ * ```
+ */
+export function logObserver(logger: Logger): ServerObserver {
+  return {
+    onStateChange(state, addr): void {
+      const address = formatAddress(addr);
+      logger.info(state === "listening" ? `listening on ${address}` : `${state} (${address})`, {
+        state,
+        address,
+      });
+    },
+    onSessionStart(session): void {
+      const { id, address } = identity(session);
+      logger.info(`session ${id} from ${address} started`, { id, address });
+    },
+    onSessionEnd(session, { reason, cause, duration }): void {
+      const { id, address } = identity(session);
+      const { bytesRead, bytesWritten } = session;
+      const why = plain(describeEnd(reason, cause));
+      logger.info(
+        `session ${id} from ${address} ended: ${why}, after ${Math.round(duration)} ms, ` +
+          `${bytesRead} bytes in, ${bytesWritten} bytes out`,
+        {
+          id,
+          address,
+          reason,
+          ...(cause !== undefined && { cause }),
+          duration,
+          bytesRead,
+          bytesWritten,
+        },
+      );
+    },
+    onRefusal({ remoteAddr, limit }): void {
+      const address = formatAddress(remoteAddr);
+      logger.warn(`connection from ${address} refused: ${limit} reached`, { address, limit });
+    },
+    onAcceptError(error, retryIn): void {
+      const then = retryIn === Infinity ? "shutting down" : `again in ${retryIn} ms`;
+      logger.warn(`cannot accept (${then}): ${plain(String(error))}`, { error, retryIn });
+    },
+    onHandlerError(error, session): void {
+      const { id, address } = identity(session);
+      const text = error instanceof Error ? error.stack ?? String(error) : String(error);
+      logger.error(`the handler of session ${id} from ${address} threw: ${plain(text)}`, {
+        id,
+        address,
+        error,
+      });
+    },
+  };
+}
+
+function identity(session: Session): { id: number; address: string } {
+  return { id: session.id, address: formatAddress(session.remoteAddr) };
+}
+
+/** Foreign text without braces: to a LogTape logger they would be placeholders. */
+function plain(text: string): string {
+  return text.replaceAll("{", "(").replaceAll("}", ")");
+}

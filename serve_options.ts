@@ -1,0 +1,145 @@
+/** The options of `serve()` and the types of what it returns; `serve.ts` publishes them. */
+
+import type { Logger, ServerObserver, ServerState } from "./observer.ts";
+import type { Session } from "./session.ts";
+import type { SessionOptions } from "./session_options.ts";
+import type { Address, Listener } from "./transport/connection.ts";
+
+/**
+ * A service: what happens in one session. When it returns, the session is closed gracefully. When it throws, its
+ * session ends and all others go on.
+ *
+ * @param session The session.
+ */
+export type Handler = (session: Session) => unknown;
+
+/** Options of {@linkcode serve}: where to listen, how many sessions, and how each of them behaves. */
+export interface ServeOptions extends SessionOptions {
+  /**
+   * The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6 and IPv4.
+   *
+   * @default {"127.0.0.1"}
+   */
+  hostname?: string;
+  /** The port to listen on: 0 to 65535, where 0 takes a free one. Needed unless a `listener` is given. */
+  port?: number;
+  /** A listener to take connections from, instead of listening on `hostname` and `port`. The server closes it. */
+  listener?: Listener;
+  /**
+   * How many connections the system may keep waiting to be accepted: 1 to 65535.
+   *
+   * @default {511}
+   */
+  tcpBacklog?: number;
+  /**
+   * Whether other processes may listen on the same port and share its connections. Linux only; needs Deno's
+   * `--unstable-net`.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean;
+  /**
+   * Whether output leaves at once, with Nagle's algorithm off.
+   *
+   * @default {true}
+   */
+  noDelay?: boolean;
+  /**
+   * Whether the system probes silent peers, at its own pace.
+   *
+   * @default {false}
+   */
+  keepAlive?: boolean;
+  /**
+   * The most sessions at a time, counted from the accept until the descriptor is free: 1 to 2^30.
+   *
+   * @default {10000}
+   */
+  maxSessions?: number;
+  /**
+   * What happens to a connection over `maxSessions`: it waits in the system's backlog until a session has ended, or
+   * it is accepted and closed.
+   *
+   * @default {"wait"}
+   */
+  overload?: "wait" | "refuse";
+  /**
+   * How long `shutdown()` lets sessions come to their end, in milliseconds.
+   *
+   * @default {15000}
+   */
+  shutdownTimeout?: number;
+  /** Calls `shutdown()` when it aborts. */
+  signal?: AbortSignal;
+  /** Is told of sessions, refusals and errors. */
+  observer?: ServerObserver;
+  /** Logs what an observer is told: `console`, a LogTape logger, a `@std/log` logger. */
+  logger?: Logger;
+  /**
+   * Is given what a handler or an observer throws, and what makes accepting fail. Without it, an `observer` and a
+   * `logger`, such errors are printed to standard error.
+   *
+   * @param error What was thrown.
+   * @param session The session whose handler threw.
+   */
+  onError?(error: unknown, session?: Session): void;
+}
+
+/** Figures of a server since it began. */
+export interface ServerStats {
+  /** Sessions that are open now. */
+  active: number;
+  /** Connections that became sessions. */
+  accepted: number;
+  /** Connections that were refused. */
+  refused: number;
+  /** Times that accepting failed. */
+  acceptErrors: number;
+  /** Handlers that threw something of their own. */
+  handlerErrors: number;
+  /** Bytes that came in all sessions. */
+  bytesRead: number;
+  /** Bytes that went out in all sessions. */
+  bytesWritten: number;
+}
+
+/** A running server. */
+export interface Server extends AsyncDisposable {
+  /** The address that is listened on, with the port that was taken. */
+  readonly addr: Address;
+  /** Resolves to the address once the server listens. */
+  readonly listening: Promise<Address>;
+  /** Resolves when the server has stopped and its last session has ended. Never rejects. */
+  readonly finished: Promise<void>;
+  /** What the server does now. */
+  readonly state: ServerState;
+  /** The sessions that are open now: a set of its own for each call, for broadcasts and the like. */
+  readonly sessions: ReadonlySet<Session>;
+  /**
+   * Counts.
+   *
+   * @returns The figures now.
+   */
+  stats(): ServerStats;
+  /** Takes no new sessions until `resume()`. Connections wait in the system's backlog. */
+  suspend(): void;
+  /** Takes new sessions again. */
+  resume(): void;
+  /**
+   * Stops accepting and drains: loops that wait for the next message end, other sessions have `shutdownTimeout` to
+   * come to their end, then they are aborted.
+   *
+   * @returns What {@linkcode finished} is.
+   */
+  shutdown(): Promise<void>;
+  /**
+   * Stops accepting and ends all sessions at once.
+   *
+   * @param reason Becomes the cause of their ends.
+   */
+  abort(reason?: unknown): void;
+  /** Lets the server keep the process alive, which is so from the beginning. */
+  ref(): void;
+  /** Lets the process end although the server listens. */
+  unref(): void;
+}

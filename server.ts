@@ -1,0 +1,25 @@
+/**
+ * The server: {@linkcode serve}. Run as a program, this module is the greeting service.
+ *
+ * ```sh
+ * deno run --allow-net jsr:@parley/tcp/server --help
+ * ```
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@parley/tcp/server";
+ *
+ * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
+ * console.log(await server.listening);
+ * ```
+ *
+ * @module
+ */
+
+export { type Handler, serve, type ServeOptions, type Server, type ServerStats } from "./serve.ts";
+export type { LogFields, Logger, Refusal, ServerObserver, ServerState } from "./observer.ts";
+
+if (import.meta.main) {
+  const { main } = await import("./cli/server.ts");
+  await main();
+}

@@ -1,0 +1,355 @@
+/**
+ * A session: one live connection, read as an async iterator and written with `send()`.
+ *
+ * A server's handler is given one, and `connect()` resolves to one. To put one over a connection of your own, see
+ * {@linkcode Session}.
+ *
+ * @example A handler that reads a line, then as many bytes as it says, then lines again
+ * ```ts
+ * import { Session } from "@parley/tcp/session";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function count(session: Session) {
+ *   for await (const line of session.lines()) {
+ *     const body = await session.readExactly(Number(line));
+ *     await session.send(`${body.length} bytes\n`);
+ *   }
+ * }
+ *
+ * const [left, right] = memoryPair();
+ * const server = new Session(left);
+ * const counted = count(server).then(() => server.close());
+ * const client = new Session(right);
+ * await client.send("3\nabc");
+ * assertEquals(await client.readLine(), "3 bytes");
+ * await client.close();
+ * await counted;
+ * ```
+ *
+ * @module
+ */
+
+import { borrowedChunks, exactly, ownedChunks, textChunks } from "./_internal/chunks.ts";
+import { checkBytes, checkInteger } from "./_internal/checks.ts";
+import { Lifecycle } from "./_internal/lifecycle.ts";
+import type { Output } from "./_internal/output.ts";
+import type { Reader } from "./_internal/reader.ts";
+import { Reading as SessionReading } from "./_internal/reading.ts";
+import { SessionGroup } from "./_internal/session_group.ts";
+import type { Codec } from "./codecs/codec.ts";
+import { lines, type LinesOptions } from "./codecs/lines.ts";
+import { FrameTooLargeError, type SessionEnd, TruncatedFrameError } from "./errors.ts";
+import {
+  type BytesOptions,
+  type Frames,
+  type ReadExactlyOptions,
+  type Reading,
+  type ReadOptions,
+  resolveSessionOptions,
+  type SessionOptions,
+  type TextOptions,
+} from "./session_options.ts";
+import { type Address, type Connection, normalizeAddress } from "./transport/connection.ts";
+
+export {
+  type Codec,
+  type Decoder,
+  type DecoderInput,
+  type FrameWriter,
+  MORE,
+} from "./codecs/codec.ts";
+export type { LinesOptions } from "./codecs/lines.ts";
+export type { EndReason, SessionEnd } from "./errors.ts";
+export type {
+  BytesOptions,
+  Frames,
+  ReadExactlyOptions,
+  Reading,
+  ReadOptions,
+  SessionOptions,
+  TextOptions,
+} from "./session_options.ts";
+export type { Address, Connection, MemoryAddr } from "./transport/connection.ts";
+
+/**
+ * One live connection.
+ *
+ * Input is read in one of several ways, one after the other as the protocol needs it: as chunks of text (the
+ * session itself is iterable), {@linkcode bytes}, {@linkcode lines} or {@linkcode frames}. Leaving a loop neither
+ * closes the session nor loses a byte. Output is gathered and goes out in few writes, by itself.
+ *
+ * @example Over a connection of your own
+ * ```ts
+ * import { Session } from "@parley/tcp/session";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const connection = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+ * const client = new Session(connection, { idleTimeout: 60_000 });
+ * const server = new Session(await listener.accept());
+ * await server.send("welcome!");
+ * console.log((await client.text().next()).value);
+ * await Promise.all([client.close(), server.close()]);
+ * ```
+ */
+export class Session implements AsyncIterable<string>, AsyncDisposable {
+  /** The session's number, from 1, among those of its server. */
+  readonly id: number;
+  /** When the session began. */
+  readonly startedAt: Date = new Date();
+  readonly #connection: Connection;
+  readonly #group: SessionGroup<Session>;
+  readonly #chunkSize: number;
+  readonly #fatal: boolean;
+  readonly #life: Lifecycle;
+  readonly #reader: Reader;
+  readonly #output: Output;
+
+  /**
+   * Puts a session over a connection, which belongs to it from then on.
+   *
+   * @param connection The connection, such as a `Deno.Conn`.
+   * @param options Limits and deadlines.
+   * @param group Private to this package.
+   * @throws {TypeError | RangeError} If an option is out of range.
+   */
+  constructor(
+    connection: Connection,
+    options: SessionOptions = {},
+    group: SessionGroup<Session> = new SessionGroup(),
+  ) {
+    const settings = resolveSessionOptions(options);
+    this.#life = new Lifecycle(this, connection, settings, group as SessionGroup<object>);
+    this.#reader = this.#life.reader;
+    this.#output = this.#life.output;
+    this.#connection = connection;
+    this.#group = group;
+    this.#chunkSize = settings.chunkSize;
+    this.#fatal = settings.fatal;
+    this.id = group.join(this, this.#life);
+  }
+
+  /** The address of the peer; IPv4 that came over an IPv6 socket is shown as IPv4. */
+  get remoteAddr(): Address {
+    return normalizeAddress(this.#connection.remoteAddr);
+  }
+
+  /** The address of this side. */
+  get localAddr(): Address {
+    return normalizeAddress(this.#connection.localAddr);
+  }
+
+  /** How many bytes came from the peer. */
+  get bytesRead(): number {
+    return this.#reader.bytesRead;
+  }
+
+  /** How many bytes the connection has taken. */
+  get bytesWritten(): number {
+    return this.#output.bytesWritten;
+  }
+
+  /** How many bytes were sent and not yet taken by the connection. */
+  get bytesBuffered(): number {
+    return this.#output.buffered;
+  }
+
+  /** How long no byte may pass either way, in milliseconds. It may be set at any time. */
+  get idleTimeout(): number {
+    return this.#life.deadlines.idleTimeout;
+  }
+
+  set idleTimeout(value: number) {
+    this.#life.deadlines.idleTimeout = value;
+    this.#group.pace(value);
+  }
+
+  /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */
+  get signal(): AbortSignal {
+    return this.#life.signal;
+  }
+
+  /** Aborts when the server begins to drain: the time to come to an end, with what is begun brought to its own. */
+  get draining(): AbortSignal {
+    return this.#group.draining;
+  }
+
+  /** Resolves, with the reason, once the session has ended and its descriptor is free. Never rejects. */
+  get closed(): Promise<SessionEnd> {
+    return this.#life.closed;
+  }
+
+  /**
+   * Loops over chunks of text, as {@linkcode text} does without options.
+   *
+   * @returns The reading.
+   */
+  [Symbol.asyncIterator](): Reading<string> {
+    return this.text();
+  }
+
+  /**
+   * Loops over chunks of text: what one read of at most `chunkSize` bytes brought, decoded as UTF-8. A character
+   * split over reads comes out whole, and nothing empty is yielded.
+   *
+   * @param options `signal`, and `fatal`: whether bad bytes are a `MalformedFrameError`.
+   * @returns The reading.
+   */
+  text(options: TextOptions = {}): Reading<string> {
+    const decoder = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
+    return new SessionReading(this.#reader, decoder, {
+      signal: options.signal,
+      limit: this.#chunkSize,
+      drains: true,
+    });
+  }
+
+  /**
+   * Loops over bytes as they come, in chunks that grow up to 64 KiB while the peer keeps up.
+   *
+   * @param options `signal`, and `borrow`: whether chunks are only lent.
+   * @returns The reading.
+   */
+  bytes(options: BytesOptions = {}): Reading<Uint8Array> {
+    const decoder = options.borrow ? borrowedChunks : ownedChunks;
+    return new SessionReading(this.#reader, decoder, { signal: options.signal });
+  }
+
+  /**
+   * Loops over lines, without their ends. The same as `frames(lines(options))`.
+   *
+   * @param options Those of the codec, and `signal`.
+   * @returns The reading.
+   */
+  lines(options: LinesOptions & ReadOptions = {}): Frames<string> {
+    return this.frames(lines(options), options);
+  }
+
+  /**
+   * Reads and sends frames.
+   *
+   * @param codec How frames are made out of bytes, and bytes out of frames.
+   * @param options `signal`: ends the loop.
+   * @returns The reading, which can also `read()` one frame and `send()` one.
+   */
+  frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = {}): Frames<In, Out> {
+    return new SessionFrames(this.#reader, this.#output, codec, options.signal);
+  }
+
+  /**
+   * Takes so many bytes.
+   *
+   * @param count How many; 0 is none.
+   * @param options `signal`, and `maxLength`: the most that may be asked for.
+   * @returns The bytes, which belong to the caller.
+   * @throws {FrameTooLargeError} If `count` is over `maxLength`.
+   * @throws {TruncatedFrameError} If the input ends before; what had come stays unread.
+   */
+  async readExactly(count: number, options: ReadExactlyOptions = {}): Promise<Uint8Array> {
+    const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
+    checkInteger("count", count, 0, Number.MAX_SAFE_INTEGER);
+    if (count > maxLength) throw this.#reader.refuse(new FrameTooLargeError(maxLength, count));
+    if (count === 0) return new Uint8Array(0);
+    const bytes = await new SessionReading(this.#reader, exactly(count)).read(options);
+    if (bytes === undefined) throw this.#reader.fault = new TruncatedFrameError(0, count);
+    return bytes;
+  }
+
+  /**
+   * Takes one line, without its end.
+   *
+   * @param options Those of the codec {@linkcode lines}, and `signal`.
+   * @returns The line, or `undefined` at the end of input.
+   * @throws {FrameTooLargeError} If the line is too long.
+   */
+  readLine(options: LinesOptions & ReadOptions = {}): Promise<string | undefined> {
+    return this.lines(options).read(options);
+  }
+
+  /**
+   * Hands bytes back: the next reading begins with them.
+   *
+   * @param bytes The bytes, which are copied.
+   */
+  unread(bytes: Uint8Array): void {
+    this.#reader.unread(checkBytes("bytes to unread", bytes));
+  }
+
+  /**
+   * Sends text or bytes. They are gathered and go out, in the order of the calls, when the handler comes to wait.
+   *
+   * @param data Text, which is sent as UTF-8, or bytes. Those under 16 KiB are copied; larger ones must not change
+   * until the promise settles.
+   * @returns Resolves at once while less than `highWaterMark` is unsent, else when the peer has taken enough; for
+   * large bytes when they are wholly written. It may be left alone: its rejection never counts as unhandled.
+   * @throws {SessionEndedError} If the session has ended.
+   */
+  send(data: string | Uint8Array): Promise<void> {
+    return this.#output.send(data);
+  }
+
+  /**
+   * Writes what was sent so far.
+   *
+   * @returns Resolves once the connection has taken all of it.
+   * @throws {SessionEndedError} If the session ends before.
+   */
+  flush(): Promise<void> {
+    return this.#output.flushed();
+  }
+
+  /**
+   * Flushes, then half-closes: the peer sees the end of input, while its own output can still be read.
+   *
+   * @returns Resolves once the peer has been told.
+   * @throws {SessionEndedError} If the session ends before.
+   */
+  closeWrite(): Promise<void> {
+    return this.#life.closeWrite();
+  }
+
+  /**
+   * Ends the session gracefully: what was sent arrives, unless the peer stops reading for `closeTimeout`. Input
+   * that is still unread, or comes meanwhile, is dropped. Waiting readings are rejected.
+   *
+   * @returns What {@linkcode closed} resolves to.
+   */
+  close(): Promise<SessionEnd> {
+    this.#life.close();
+    return this.#life.closed;
+  }
+
+  /**
+   * Ends the session at once. What was not sent yet is lost.
+   *
+   * @param reason Becomes the cause of the end.
+   */
+  abort(reason?: unknown): void {
+    this.#life.terminate("local", reason);
+  }
+
+  /** Closes the session, so that `await using` can be used. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Out> {
+  readonly #output: Output;
+  readonly #codec: Codec<In, Out>;
+
+  constructor(
+    reader: Reader,
+    output: Output,
+    codec: Codec<In, Out>,
+    signal: AbortSignal | undefined,
+  ) {
+    super(reader, codec.decoder(), { signal, drains: true });
+    this.#output = output;
+    this.#codec = codec;
+  }
+
+  send(frame: Out): Promise<void> {
+    return this.#output.sendFrame(this.#codec, frame);
+  }
+}

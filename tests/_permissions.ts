@@ -1,0 +1,14 @@
+// A bare `deno test` grants nothing. A test that needs more asks here and reports itself as ignored.
+
+async function granted(descriptor: Deno.PermissionDescriptor): Promise<boolean> {
+  return (await Deno.permissions.query(descriptor)).state === "granted";
+}
+
+export const canNet: boolean = await granted({ name: "net" });
+export const canRead: boolean = await granted({ name: "read" });
+export const canWrite: boolean = await granted({ name: "write" });
+
+/** Tells whether a test may start `command`, looked up on the PATH as `--allow-run=command` does. */
+export function canRun(command: string): Promise<boolean> {
+  return granted({ name: "run", command });
+}

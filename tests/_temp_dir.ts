@@ -1,0 +1,10 @@
+/** A directory that goes with everything in it once it is disposed of. */
+export interface TempDir extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Makes an empty directory. */
+export async function makeTempDir(): Promise<TempDir> {
+  const path = await Deno.makeTempDir({ prefix: "parley-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}

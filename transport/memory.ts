@@ -1,0 +1,243 @@
+import { setImmediate } from "node:timers";
+import type { Address, Connection, Listener } from "./connection.ts";
+import { checkInteger } from "../_internal/checks.ts";
+
+/** Options of {@linkcode memoryPair}. */
+export interface MemoryPairOptions {
+  /**
+   * How many bytes may be under way each way before a write waits: 1 to 2^30.
+   *
+   * @default {65536}
+   */
+  capacity?: number;
+}
+
+/**
+ * Two ends of a connection within this process. It behaves as TCP does (partial writes, back-pressure, half-close,
+ * a reset where unread input is thrown away) and needs no permission.
+ *
+ * @param options How much may be under way.
+ * @returns The two ends; each belongs to whoever takes it.
+ * @throws {RangeError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { Session } from "@parley/tcp/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [left, right] = memoryPair();
+ * const [a, b] = [new Session(left), new Session(right)];
+ * await a.send("hello\n");
+ * assertEquals(await b.readLine(), "hello");
+ * await Promise.all([a.close(), b.close()]);
+ * ```
+ */
+export function memoryPair(options: MemoryPairOptions = {}): [Connection, Connection] {
+  const capacity = checkInteger("capacity", options.capacity ?? 64 * 1024, 1, 2 ** 30);
+  const there = new Pipe(capacity);
+  const back = new Pipe(capacity);
+  return [new MemoryConnection(back, there, "a"), new MemoryConnection(there, back, "b")];
+}
+
+/** A listener within this process, for servers and clients that need no socket and no permission. */
+export interface MemoryListener extends Listener {
+  /**
+   * Dials the listener.
+   *
+   * @param options How much may be under way.
+   * @returns The client's end.
+   * @throws {Deno.errors.ConnectionRefused} If the listener is closed.
+   */
+  connect(options?: MemoryPairOptions): Connection;
+}
+
+/**
+ * Makes a listener within this process, to be handed to `serve()`.
+ *
+ * @returns The listener.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@parley/tcp";
+ * import { memoryListener } from "@parley/tcp/transport";
+ * import { Session } from "@parley/tcp/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const listener = memoryListener();
+ * await using _server = serve({ listener }, (session) => session.send("welcome!"));
+ * await using client = new Session(listener.connect());
+ * for await (const text of client) assertEquals(text, "welcome!");
+ * ```
+ */
+export function memoryListener(): MemoryListener {
+  const addr: Address = { transport: "memory", name: "memory" };
+  const backlog: Connection[] = [];
+  let waiting: PromiseWithResolvers<Connection> | undefined;
+  let closed = false;
+  return {
+    addr,
+    accept(): Promise<Connection> {
+      if (closed) return Promise.reject(new Deno.errors.BadResource("the listener is closed"));
+      if (waiting !== undefined) {
+        return Promise.reject(new Deno.errors.Busy("an accept waits already"));
+      }
+      const connection = backlog.shift();
+      if (connection !== undefined) return Promise.resolve(connection);
+      waiting = Promise.withResolvers();
+      return waiting.promise;
+    },
+    close(): void {
+      closed = true;
+      waiting?.reject(new Deno.errors.BadResource("the listener is closed"));
+      for (const connection of backlog.splice(0)) connection.close();
+    },
+    connect(options?: MemoryPairOptions): Connection {
+      if (closed) throw new Deno.errors.ConnectionRefused("the listener is closed");
+      const [client, server] = memoryPair(options);
+      if (waiting === undefined) backlog.push(server);
+      else waiting.resolve(server);
+      waiting = undefined;
+      return client;
+    },
+  };
+}
+
+class MemoryConnection implements Connection {
+  readonly remoteAddr: Address;
+  readonly localAddr: Address;
+  readonly #input: Pipe;
+  readonly #output: Pipe;
+
+  constructor(input: Pipe, output: Pipe, name: string) {
+    this.#input = input;
+    this.#output = output;
+    this.localAddr = { transport: "memory", name: `memory ${name}` };
+    this.remoteAddr = { transport: "memory", name: `memory ${name === "a" ? "b" : "a"}` };
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#input.read(buffer);
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    return this.#output.write(data);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#output.end();
+  }
+
+  close(): void {
+    // As in TCP: to throw unread input away resets both ways, and destroys what the peer has not read yet.
+    if (this.#input.leave()) this.#output.reset();
+    else this.#output.finish();
+  }
+}
+
+/** Thrown at each side once the pipe is of no more use to it. */
+const GONE = {
+  closed: () => new Deno.errors.BadResource("the connection is closed"),
+  interrupted: () => new Deno.errors.Interrupted("the connection was closed"),
+  reset: () => new Deno.errors.ConnectionReset("the peer reset the connection"),
+  broken: () => new Deno.errors.BrokenPipe("the peer is gone"),
+};
+
+type Fault = (() => Error) | undefined;
+
+/** One way of a connection: a ring of bytes with a reader and a writer. */
+class Pipe {
+  readonly #ring: Uint8Array;
+  #start = 0;
+  #length = 0;
+  #ended = false;
+  #readFault: Fault;
+  #writeFault: Fault;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(capacity: number) {
+    this.#ring = new Uint8Array(capacity);
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    while (this.#length === 0 || this.#readFault !== undefined) {
+      if (this.#readFault !== undefined) throw this.#takeReadFault();
+      if (this.#ended) return null;
+      await new Promise<void>((resolve) => this.#wakeReader = resolve);
+    }
+    const count = Math.min(buffer.length, this.#length);
+    const first = Math.min(count, this.#ring.length - this.#start);
+    buffer.set(this.#ring.subarray(this.#start, this.#start + first));
+    buffer.set(this.#ring.subarray(0, count - first), first);
+    this.#start = (this.#start + count) % this.#ring.length;
+    this.#length -= count;
+    this.#wake();
+    return count;
+  }
+
+  async write(data: Uint8Array): Promise<number> {
+    while (this.#length === this.#ring.length || this.#writeFault !== undefined || this.#ended) {
+      if (this.#writeFault !== undefined) throw this.#writeFault();
+      if (this.#ended) throw GONE.broken();
+      await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+    }
+    const count = Math.min(data.length, this.#ring.length - this.#length);
+    const at = (this.#start + this.#length) % this.#ring.length;
+    const first = Math.min(count, this.#ring.length - at);
+    this.#ring.set(data.subarray(0, first), at);
+    this.#ring.set(data.subarray(first, count));
+    this.#length += count;
+    this.#wake();
+    return count;
+  }
+
+  /** The writer half-closes. */
+  end(): Promise<void> {
+    if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault());
+    this.#ended = true;
+    this.#wake();
+    return Promise.resolve();
+  }
+
+  /** The writer closes: what it has written can still be read. */
+  finish(): void {
+    this.#ended = true;
+    this.#writeFault = this.#wakeWriter === undefined ? GONE.closed : GONE.interrupted;
+    this.#wake();
+  }
+
+  /** The writer resets: what the reader has not read is destroyed. */
+  reset(): void {
+    this.finish();
+    this.#length = 0;
+    this.#readFault ??= GONE.reset;
+  }
+
+  /** The reader closes. Returns whether bytes are thrown away by that. */
+  leave(): boolean {
+    const unread = this.#length > 0;
+    this.#length = 0;
+    this.#readFault = this.#wakeReader === undefined ? GONE.closed : GONE.interrupted;
+    this.#writeFault ??= unread ? GONE.reset : GONE.broken;
+    this.#wake();
+    return unread;
+  }
+
+  #takeReadFault(): Error {
+    const fault = this.#readFault!;
+    if (fault === GONE.reset) { // told once, then it is the end of input
+      this.#readFault = undefined;
+      this.#ended = true;
+    }
+    return fault();
+  }
+
+  /** Whoever waits goes on in a later turn, as with a socket, so that two busy ends cannot starve the timers. */
+  #wake(): void {
+    const [reader, writer] = [this.#wakeReader, this.#wakeWriter];
+    this.#wakeReader = this.#wakeWriter = undefined;
+    if (reader !== undefined) setImmediate(reader);
+    if (writer !== undefined) setImmediate(writer);
+  }
+}
