@@ -157,9 +157,7 @@ export class Output implements FrameWriter {
 
   /** Resolves once all that was accepted so far is taken by the connection. */
   flushed(): Promise<void> {
-    if (this.#failed) return rejected(this.#closed);
-    if (this.buffered === 0) return DONE;
-    this.flush();
+    if (this.buffered > 0) this.flush();
     return this.#wait(this.#accepted);
   }
 
@@ -212,13 +210,17 @@ export class Output implements FrameWriter {
     }
     if (this.buffered >= this.#highWaterMark) {
       this.flush();
+      if (this.#failed) return rejected(this.#closed);
       return (this.#drained ??= waiter(this.#highWaterMark)).promise;
     }
     if (!this.writing && !this.queued) this.#queue.add(this);
     return DONE;
   }
 
+  /** Resolves once so many bytes have been written since the beginning. */
   #wait(target: number): Promise<void> {
+    if (this.#failed) return rejected(this.#closed);
+    if (this.bytesWritten === target) return DONE;
     const last = this.#waiters.at(-1);
     if (last?.target === target) return last.promise;
     const added = waiter(target);

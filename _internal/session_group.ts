@@ -54,9 +54,7 @@ export class SessionGroup<Session> {
     if (interval >= this.#interval) return;
     this.#stop();
     this.#interval = interval;
-    const timer = setTimeout(this.#sweep, interval);
-    Deno.unrefTimer(timer); // to wait for a deadline is no reason to stay alive
-    this.#timer = timer;
+    this.#timer = setTimeout(this.#sweep, interval);
   }
 
   drain(): void {

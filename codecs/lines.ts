@@ -1,4 +1,4 @@
-import { checkInteger } from "../_internal/checks.ts";
+import { checkInteger, shown } from "../_internal/checks.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
@@ -35,7 +35,7 @@ export interface LinesOptions {
  *
  * @param options Length, strictness, and how sent lines end.
  * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` where `fatal` is set; to
- * send a text that has a line feed in it is a `TypeError`.
+ * send a text that would not come back as one line is a `TypeError`.
  * @throws {RangeError} If an option is out of range.
  *
  * @example
@@ -112,8 +112,11 @@ function findLineFeed(buffer: Uint8Array, from: number, end: number): number {
 }
 
 function encodeLine(line: string, ending: string, maxLength: number, out: FrameWriter): void {
-  if (typeof line !== "string") throw new TypeError(`a line must be a string, got ${typeof line}`);
+  if (typeof line !== "string") throw new TypeError(`a line must be a string, got ${shown(line)}`);
   if (line.includes("\n")) throw new TypeError("a line must not contain a line feed");
+  if (line.endsWith("\r")) {
+    throw new TypeError("a line must not end in a carriage return: it would be lost");
+  }
   if (line.length * 3 > maxLength) {
     const length = utf8Length(line);
     if (length > maxLength) throw new FrameTooLargeError(maxLength, length);

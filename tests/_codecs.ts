@@ -1,0 +1,112 @@
+// Runs a codec without a session: what a decoder makes of bytes that come in given pieces.
+
+import { InputBuffer } from "../_internal/input.ts";
+import { Output } from "../_internal/output.ts";
+import { FlushQueue } from "../_internal/flush_queue.ts";
+import { Reader, type Waiting } from "../_internal/reader.ts";
+import type { Codec } from "../codecs/codec.ts";
+import { MORE } from "../codecs/codec.ts";
+
+export { InputBuffer };
+
+/** What came of decoding: the frames, and then the end of input or an error. */
+export interface Decoded<Frame> {
+  frames: Frame[];
+  error: Error | undefined;
+  /** The most memory that the input held at any time, in bytes. */
+  memory: number;
+}
+
+/** Decodes pieces as a session does, one read a piece (larger ones are split), then the end of input. */
+export async function decode<In>(
+  codec: Codec<In, never>,
+  pieces: Iterable<Uint8Array>,
+): Promise<Decoded<In>> {
+  const queue: Uint8Array[] = [...pieces].filter(({ length }) => length > 0);
+  const source = {
+    read(buffer: Uint8Array): Promise<number | null> {
+      const piece = queue.shift();
+      if (piece === undefined) return Promise.resolve(null);
+      const count = Math.min(buffer.length, piece.length);
+      buffer.set(piece.subarray(0, count));
+      if (count < piece.length) queue.unshift(piece.subarray(count));
+      return Promise.resolve(count);
+    },
+  };
+  const frames: In[] = [];
+  let memory = 0;
+  return await new Promise((resolve) => {
+    const reader = new Reader(source, 1024, { flush: () => {} }, { drained: undefined }, {
+      onFailure: (error) => resolve({ frames, error: error as Error, memory }),
+      onIdle: () => {},
+    });
+    const reading: Waiting<In> = {
+      decoder: codec.decoder(),
+      limit: undefined,
+      drains: false,
+      reject: () => {},
+      wake(): void {
+        try {
+          for (;;) {
+            memory = Math.max(memory, reader.input.buffer.length);
+            const frame = reader.pull(reading);
+            if (frame === MORE) return;
+            if (typeof frame === "symbol") return resolve({ frames, error: undefined, memory });
+            frames.push(frame);
+          }
+        } catch (error) {
+          resolve({ frames, error: error as Error, memory });
+          reader.waiting = undefined;
+        }
+      },
+    };
+    reader.wait(reading);
+  });
+}
+
+/** The bytes that a codec makes of messages. */
+export async function encode<Out>(
+  codec: Pick<Codec<unknown, Out>, "encode">,
+  messages: Iterable<Out>,
+): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  const sink = {
+    write(data: Uint8Array): Promise<number> {
+      parts.push(data.slice());
+      return Promise.resolve(data.length);
+    },
+    closeWrite: () => Promise.resolve(),
+  };
+  const limits = { highWaterMark: 64 * 1024, maxBufferedOutput: 2 ** 40 };
+  const output = new Output(sink, new FlushQueue(), limits, {
+    onFailure: () => {},
+    onIdle: () => {},
+  });
+  for (const message of messages) await output.sendFrame(codec, message);
+  await output.flushed();
+  return concat(parts);
+}
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Text or numbers as bytes, for tables of cases. */
+export function toBytes(input: string | readonly number[] | Uint8Array): Uint8Array {
+  return typeof input === "string" ? new TextEncoder().encode(input) : Uint8Array.from(input);
+}
+
+/** The three ways that every case of a codec's table comes in, each with the frames that must follow it. */
+export function threeWays(input: Uint8Array): [way: string, pieces: Uint8Array[]][] {
+  return [
+    ["in one chunk", [input]],
+    ["byte by byte", Array.from(input, (_, i) => input.subarray(i, i + 1))],
+    ["cut in two", [input.subarray(0, input.length >> 1), input.subarray(input.length >> 1)]],
+  ];
+}

@@ -1,0 +1,231 @@
+// One table for the tests that hold over every transport.
+
+import net from "node:net";
+import { Session, type SessionOptions } from "../session.ts";
+import type { Connection } from "../transport/connection.ts";
+import { memoryPair } from "../transport/memory.ts";
+import { canNet } from "./_permissions.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** A session, and the raw other end of its connection. */
+export interface Opened extends AsyncDisposable {
+  session: Session;
+  peer: Peer;
+  /** How often the session called `write()` on its connection. */
+  writes(): number;
+}
+
+interface Transport {
+  name: string;
+  ignore: boolean;
+  pair(): Promise<[Connection, Connection]>;
+}
+
+const TRANSPORTS: Transport[] = [
+  { name: "memory", ignore: false, pair: () => Promise.resolve(memoryPair()) },
+  { name: "TCP", ignore: !canNet, pair: tcpPair },
+];
+
+/** Registers a test over each transport. */
+export function testEach(
+  name: string,
+  run: (open: (options?: SessionOptions) => Promise<Opened>) => Promise<void>,
+): void {
+  for (const transport of TRANSPORTS) {
+    Deno.test({
+      name: `${name} (${transport.name})`,
+      ignore: transport.ignore,
+      fn: () => run((options) => open(transport, options)),
+    });
+  }
+}
+
+async function open(transport: Transport, options?: SessionOptions): Promise<Opened> {
+  const [near, far] = await transport.pair();
+  let writes = 0;
+  const session = new Session({
+    remoteAddr: near.remoteAddr,
+    localAddr: near.localAddr,
+    read: (buffer) => near.read(buffer),
+    write: (data) => {
+      writes++;
+      return near.write(data);
+    },
+    closeWrite: () => near.closeWrite(),
+    close: () => near.close(),
+  }, options);
+  const peer = new Peer(far);
+  return {
+    session,
+    peer,
+    writes: () => writes,
+    async [Symbol.asyncDispose](): Promise<void> {
+      session.abort();
+      peer.close();
+      await session.closed;
+    },
+  };
+}
+
+async function tcpPair(): Promise<[Connection, Connection]> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const address = { hostname: "127.0.0.1", port: listener.addr.port };
+  const [near, far] = await Promise.all([listener.accept(), Deno.connect(address)]);
+  near.setNoDelay(true);
+  far.setNoDelay(true);
+  return [near, far];
+}
+
+/** A session, and a peer that can do nothing but send and reset. */
+export interface Resettable extends AsyncDisposable {
+  session: Session;
+  send(text: string): Promise<void>;
+  reset(): Promise<void>;
+}
+
+/** Registers a test over each transport, with a peer that resets. */
+export function testEachReset(
+  name: string,
+  run: (open: (options?: SessionOptions) => Promise<Resettable>) => Promise<void>,
+): void {
+  Deno.test(`${name} (memory)`, () => run(openMemoryReset));
+  Deno.test({ name: `${name} (TCP)`, ignore: !canNet, fn: () => run(openTcpReset) });
+}
+
+function openMemoryReset(options?: SessionOptions): Promise<Resettable> {
+  const [near, far] = memoryPair();
+  const session = new Session(near, options);
+  const peer = new Peer(far);
+  return Promise.resolve({
+    session,
+    send: (text) => peer.send(text),
+    reset: async () => {
+      await session.send("never read"); // to close with unread input resets
+      await session.flush();
+      peer.close();
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      session.abort();
+      await session.closed;
+    },
+  });
+}
+
+/** A `Deno.Conn` sends its FIN before it resets, so this peer is a socket of `node:net`. */
+async function openTcpReset(options?: SessionOptions): Promise<Resettable> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted = listener.accept();
+  const socket = net.connect(listener.addr.port, "127.0.0.1");
+  const session = new Session(await accepted, options);
+  await new Promise<void>((resolve) => {
+    if (socket.connecting) socket.once("connect", () => resolve());
+    else resolve();
+  });
+  return {
+    session,
+    send: (text) => new Promise((resolve) => socket.write(text, () => resolve())),
+    reset: () => {
+      socket.resetAndDestroy();
+      return Promise.resolve();
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      session.abort();
+      await session.closed;
+      socket.destroy();
+      if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
+    },
+  };
+}
+
+/** The other end, as plain as a socket. */
+export class Peer {
+  readonly connection: Connection;
+  #isClosed = false;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  async send(data: string | Uint8Array): Promise<void> {
+    let rest = typeof data === "string" ? encoder.encode(data) : data;
+    while (rest.length > 0) rest = rest.subarray(await this.connection.write(rest));
+  }
+
+  /** Sends pieces so that each is read by itself: the next goes out once the session has got the last. */
+  async sendApart(session: Session, pieces: readonly (string | Uint8Array)[]): Promise<void> {
+    for (const piece of pieces) {
+      const before = session.bytesRead;
+      await this.send(piece);
+      await until(() => session.bytesRead > before);
+    }
+  }
+
+  /** Reads so many bytes, as text. */
+  async text(count: number): Promise<string> {
+    return decoder.decode(await this.bytes(count));
+  }
+
+  async bytes(count: number): Promise<Uint8Array> {
+    const all = new Uint8Array(count);
+    let have = 0;
+    while (have < count) {
+      const got = await this.connection.read(all.subarray(have));
+      if (got === null) throw new Error(`the input ended after ${have} of ${count} bytes`);
+      have += got;
+    }
+    return all;
+  }
+
+  /** How many bytes come until the end of input. */
+  async countToEnd(): Promise<number> {
+    const buffer = new Uint8Array(64 * 1024);
+    let all = 0;
+    for (;;) {
+      const got = await this.connection.read(buffer);
+      if (got === null) return all;
+      all += got;
+    }
+  }
+
+  async textToEnd(): Promise<string> {
+    const parts: string[] = [];
+    const stream = new TextDecoder();
+    const buffer = new Uint8Array(64 * 1024);
+    for (;;) {
+      const got = await this.connection.read(buffer);
+      if (got === null) return parts.join("") + stream.decode();
+      parts.push(stream.decode(buffer.subarray(0, got), { stream: true }));
+    }
+  }
+
+  closeWrite(): Promise<void> {
+    return this.connection.closeWrite();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.connection.close();
+  }
+}
+
+/** Resolves once a condition holds; the test's own time limit ends a wait in vain. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** All that a loop yields. */
+export async function collect<T>(loop: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of loop) all.push(item);
+  return all;
+}
+
+/** Resolves to whether a promise is still pending after a turn or two of the event loop. */
+export async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol();
+  const later = new Promise((resolve) => setTimeout(resolve, 5, pending));
+  return await Promise.race([promise.catch(() => {}), later]) === pending;
+}
