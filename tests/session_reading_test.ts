@@ -423,14 +423,14 @@ testEach("A dropped iterator locks nothing", async (open) => {
 const pairs: Codec<number> = {
   decoder: () => ({
     maxBuffered: 2,
-    decode(input) {
+    decode: (input) => {
       if (input.end - input.start < 2) return MORE;
       const [first, second] = input.take(2) as unknown as [number, number];
       if (second !== first + 1) throw new MalformedFrameError("not a pair", 1);
       return first;
     },
   }),
-  encode(message, out) {
+  encode: (message, out) => {
     out.uint(message, 1);
     out.uint(message + 1, 1);
   },
@@ -508,7 +508,7 @@ testEach(
     const sized: Codec<number> = {
       decoder: () => ({
         maxBuffered: 101,
-        decode(input) {
+        decode: (input) => {
           calls++;
           const total = 1 + input.buffer[input.start]!;
           if (input.end - input.start < total) {

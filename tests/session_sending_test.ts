@@ -250,7 +250,7 @@ const bracketed: Codec<never, string> = {
   decoder: () => {
     throw new Error("not used");
   },
-  encode(message, out) {
+  encode: (message, out) => {
     out.text("[");
     if (message.length > 100_000) out.bytes(new TextEncoder().encode(message));
     else out.text(message);
