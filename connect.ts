@@ -99,12 +99,9 @@ async function dial(
   const attempt = new AbortController();
   const onAbort = () => attempt.abort(signal!.reason);
   const onTimeout = () => {
-    attempt.abort(
-      new ConnectTimeoutError(
-        address,
-        `no connection within ${connectTimeout} ms (connectTimeout)`,
-      ),
-    );
+    const problem = `no connection within ${connectTimeout} ms (connectTimeout)`;
+    const cause = new DOMException(problem, "TimeoutError");
+    attempt.abort(new ConnectTimeoutError(address, problem, { cause }));
   };
   const timer = connectTimeout < Infinity ? setTimeout(onTimeout, connectTimeout) : undefined;
   signal?.addEventListener("abort", onAbort);

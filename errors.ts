@@ -230,6 +230,14 @@ export class ConnectTimeoutError extends ConnectError {
  */
 export function describeEnd(reason: EndReason, cause?: unknown): string {
   if (cause === undefined) return reason;
-  const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  return `${reason} (${text})`;
+  return `${reason} (${textOf(cause)})`;
+}
+
+/** What was thrown need not be an error, nor even have a text. */
+function textOf(cause: unknown): string {
+  try {
+    return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  } catch {
+    return "an object without a text";
+  }
 }

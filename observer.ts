@@ -201,7 +201,7 @@ function identity(session: Session): { id: number; address: string } {
   return { id: session.id, address: formatAddress(session.remoteAddr) };
 }
 
-/** Foreign text without braces: to a LogTape logger they would be placeholders. */
+/** Foreign text without what a logger would fill in: braces for LogTape, `%s` and the like for `console`. */
 function plain(text: string): string {
-  return text.replaceAll("{", "(").replaceAll("}", ")");
+  return text.replaceAll("{", "(").replaceAll("}", ")").replace(/%(?=[%a-z])/gi, "% ");
 }

@@ -234,9 +234,11 @@ class TcpServer implements Server {
       await this.#handler(session);
       life.close();
     } catch (error) {
-      if (!life.fail(error)) return;
-      this.#stats.handlerErrors++;
-      this.#tell("onHandlerError", error, session);
+      if (!life.threw(error)) {
+        this.#stats.handlerErrors++;
+        this.#tell("onHandlerError", error, session);
+      }
+      life.fail(error);
     }
   }
 

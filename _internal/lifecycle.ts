@@ -92,16 +92,17 @@ export class Lifecycle {
     else this.#finish(ended ? "peer" : "local", undefined);
   }
 
-  /**
-   * Ends gracefully because the handler threw `error`. Returns whether that is the handler's own fault: it is not
-   * where it let through what the session threw.
-   */
-  fail(error: unknown): boolean {
-    const own = error === this.#failure || error === this.reader.fault ||
-      error === this.#group.drained;
-    if (own) this.close();
+  /** Whether the session itself threw this: then it is no fault of the handler that let it through. */
+  threw(error: unknown): boolean {
+    if (error === undefined) return false;
+    return [this.#failure, this.reader.fault, this.#group.drained].includes(error as Error);
+  }
+
+  /** Ends gracefully because the handler threw. */
+  fail(error: unknown): void {
+    if (error !== undefined && error === this.#group.drained) this.#finish("drain", undefined);
+    else if (this.threw(error)) this.close();
     else this.#finish("error", error);
-    return !own;
   }
 
   /** Ends at once. */

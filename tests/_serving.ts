@@ -1,0 +1,219 @@
+import { setImmediate } from "node:timers/promises";
+import type { ServerObserver } from "../observer.ts";
+import type { Session } from "../session.ts";
+import { type Address, type Connection, formatAddress, type Listener } from "../transport/mod.ts";
+import { canNet, canRun } from "./_permissions.ts";
+
+/** Nothing that is tested here takes long: a test that hangs fails. */
+export const bounded: { timeout: number } = { timeout: 60_000 };
+/** The same for tests that open sockets. */
+export const overNet: { timeout: number; ignore: boolean } = { ...bounded, ignore: !canNet };
+/** The same for tests that also count descriptors. */
+export const overNetCounting: { timeout: number; ignore: boolean } = {
+  ...bounded,
+  ignore: !canNet || Deno.build.os !== "linux" || !(await canRun("bash")),
+};
+
+/** How long `until` goes on, in milliseconds. */
+const PATIENCE = 20_000;
+
+/** Waits until `condition` holds, and fails if it never does. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`it never came to ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Lets the event loop turn so often that whatever only waits for that has happened: before seeing that it did not. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await setImmediate();
+}
+
+/** How many descriptors this process has open. It may not look itself without `--allow-all`. */
+async function descriptors(): Promise<number> {
+  const { stdout } = await new Deno.Command("bash", {
+    args: ["-c", 'set -- "/proc/$0/fd/"*; echo $#', `${Deno.pid}`],
+    stdin: "null",
+    stderr: "inherit",
+  }).output();
+  return Number(new TextDecoder().decode(stdout));
+}
+
+/** Fails if `work` leaves descriptors open. What the runtime opens once for all, a first round has it open. */
+export async function assertNoDescriptorLeft(work: () => Promise<void>): Promise<void> {
+  await work();
+  const before = await descriptors();
+  await work();
+  const deadline = performance.now() + PATIENCE;
+  let left: number;
+  while ((left = await descriptors() - before) > 0) {
+    if (performance.now() > deadline) throw new Error(`${left} descriptors are left open`);
+  }
+}
+
+/** The port that a server or a listener has taken. */
+export function portOf({ addr }: { addr: Address }): number {
+  return (addr as Deno.NetAddr).port;
+}
+
+/** A service that answers each line. */
+export async function echo(session: Session): Promise<void> {
+  for await (const line of session.lines()) await session.send(`${line}!\n`);
+}
+
+/** Sends a line and takes the answer. */
+export async function ask(client: Session, line: string): Promise<string | undefined> {
+  await client.send(`${line}\n`);
+  return await client.readLine();
+}
+
+/** All text until the end of input. */
+export async function readAll(session: Session): Promise<string> {
+  let all = "";
+  for await (const text of session) all += text;
+  return all;
+}
+
+/** An observer that writes down what it is told, a short line for each event. */
+export interface Recorder extends Required<ServerObserver> {
+  readonly events: string[];
+}
+
+export function recorder(): Recorder {
+  const events: string[] = [];
+  const note = (...words: unknown[]): void => void events.push(words.join(" "));
+  return {
+    events,
+    onStateChange: (state) => note(state),
+    onSessionStart: ({ id }) => note("start", id),
+    onSessionEnd: ({ id }, { reason }) => note("end", id, reason),
+    onRefusal: ({ remoteAddr, limit }) => note("refused", formatAddress(remoteAddr), limit),
+    onAcceptError: (error, retryIn) => note("accept", error, retryIn),
+    onHandlerError: (error, { id }) => note("handler", id, error),
+  };
+}
+
+/** A connection over another, so that a test can watch or change what one method does. */
+export class ConnectionOver implements Connection {
+  readonly inner: Connection;
+
+  constructor(inner: Connection) {
+    this.inner = inner;
+  }
+
+  get remoteAddr(): Address {
+    return this.inner.remoteAddr;
+  }
+
+  get localAddr(): Address {
+    return this.inner.localAddr;
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.inner.read(buffer);
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    return this.inner.write(data);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.inner.closeWrite();
+  }
+
+  close(): void {
+    this.inner.close();
+  }
+
+  setNoDelay(noDelay?: boolean): void {
+    this.inner.setNoDelay?.(noDelay);
+  }
+
+  setKeepAlive(keepAlive?: boolean): void {
+    this.inner.setKeepAlive?.(keepAlive);
+  }
+}
+
+/** A listener that hands out what `wrap` makes of each connection. */
+export function listenerOver(
+  inner: Listener,
+  wrap: (connection: Connection) => Connection,
+): Listener {
+  return {
+    addr: inner.addr,
+    accept: async () => wrap(await inner.accept()),
+    close: () => inner.close(),
+  };
+}
+
+/** How many connections of a listener are open. */
+export interface Tally {
+  open: number;
+  peak: number;
+}
+
+/** Counts connections from the accept to the close. */
+export function tallied(inner: Listener): [Listener, Tally] {
+  const tally: Tally = { open: 0, peak: 0 };
+  class Counted extends ConnectionOver {
+    override close(): void {
+      tally.open--;
+      super.close();
+    }
+  }
+  const listener = listenerOver(inner, (connection) => {
+    tally.peak = Math.max(tally.peak, ++tally.open);
+    return new Counted(connection);
+  });
+  return [listener, tally];
+}
+
+/** A signal that knows how many listeners are on it. */
+export function countedSignal(signal: AbortSignal): { readonly listeners: number } {
+  const listeners = new Set<unknown>();
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: [string, unknown]): void => {
+    listeners.add(args[1]);
+    Reflect.apply(addEventListener, signal, args);
+  };
+  signal.removeEventListener = (...args: [string, unknown]): void => {
+    listeners.delete(args[1]);
+    Reflect.apply(removeEventListener, signal, args);
+  };
+  return {
+    get listeners(): number {
+      return listeners.size;
+    },
+  };
+}
+
+/** What a program printed and how it ended. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How a module is run: Deno's flags, and a command that starts Deno. */
+interface RunOptions {
+  flags?: string[];
+  through?: [command: string, ...args: string[]];
+}
+
+/** Runs a module in a process of its own. `library/` stands for this package's directory in its source. */
+export async function runModule(
+  source: string,
+  { flags = [], through = ["deno"] }: RunOptions = {},
+): Promise<Outcome> {
+  const root = new URL("../", import.meta.url);
+  const [command, ...args] = through;
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args, "eval", ...flags, source.replaceAll("library/", root.href)],
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}

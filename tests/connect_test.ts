@@ -1,0 +1,361 @@
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { connect, type ConnectOptions } from "../connect.ts";
+import {
+  ConnectError,
+  ConnectionRefusedError,
+  ConnectTimeoutError,
+  UnknownHostError,
+  UnreachableError,
+} from "../errors.ts";
+import { serve } from "../serve.ts";
+import type { Session } from "../session.ts";
+import { type Connection, memoryPair } from "../transport/mod.ts";
+import { canNet, canRun } from "./_permissions.ts";
+import {
+  ask,
+  assertNoDescriptorLeft,
+  bounded,
+  ConnectionOver,
+  countedSignal,
+  echo,
+  overNet,
+  overNetCounting,
+  portOf,
+  readAll,
+  runModule,
+  settle,
+} from "./_serving.ts";
+
+const canIsolate = canNet && await canRun("deno") && await canUnshare();
+
+/** Whether a program can be given a network of its own, without any way out. */
+async function canUnshare(): Promise<boolean> {
+  if (!await canRun("unshare")) return false;
+  try {
+    const args = ["--net", "--map-root-user", "true"];
+    const command = new Deno.Command("unshare", { args, stdout: "null", stderr: "null" });
+    return (await command.output()).success;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that refuses: an outgoing connection holds it, so that nobody else can listen there meanwhile. */
+async function refusingPort(): Promise<AsyncDisposable & { port: number }> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [out, back] = await Promise.all([
+    Deno.connect({ port: portOf(listener) }),
+    listener.accept(),
+  ]);
+  listener.close();
+  return {
+    port: (out.localAddr as Deno.NetAddr).port,
+    [Symbol.asyncDispose](): Promise<void> {
+      out.close();
+      back.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A port that gives no answer: Linux drops who comes when the backlog is full. It keeps one more than it is told. */
+async function silentPort(): Promise<Disposable & { port: number }> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const port = portOf(listener);
+  const waiting = [await Deno.connect({ port }), await Deno.connect({ port })];
+  return {
+    port,
+    [Symbol.dispose](): void {
+      for (const connection of waiting) connection.close();
+      listener.close();
+    },
+  };
+}
+
+/** Puts `dial` in the place of `Deno.connect`, for what no test can make the system do. */
+function dialing(dial: (options: Deno.ConnectOptions) => Promise<Connection>): Disposable {
+  const real = Deno.connect;
+  Deno.connect = dial as typeof Deno.connect;
+  return { [Symbol.dispose]: () => void (Deno.connect = real) };
+}
+
+async function failure(options: ConnectOptions): Promise<ConnectError> {
+  return await assertRejects(() => connect(options), ConnectError);
+}
+
+Deno.test("connect() gives the session of a greeting", overNet, async () => {
+  await using server = serve({ port: 0 }, async (session) => {
+    await session.send("welcome!");
+    for await (const name of session) {
+      if (name === "exit") break;
+      await session.send(`hello, ${name}!`);
+    }
+  });
+  const session = await connect({ port: portOf(server) });
+  assertEquals(session.id, 1);
+  assertEquals(session.remoteAddr, server.addr);
+  const replies = session.text();
+  assertEquals((await replies.next()).value, "welcome!");
+  await session.send("rose");
+  assertEquals((await replies.next()).value, "hello, rose!");
+  await session.send("exit");
+  assertEquals(await replies.next(), { done: true, value: undefined });
+  assertEquals((await session.close()).reason, "peer");
+});
+
+Deno.test("connect() takes a host name", overNet, async () => {
+  await using server = serve({ port: 0 }, echo);
+  await using session = await connect({ hostname: "localhost", port: portOf(server) });
+  assertEquals(await ask(session, "rose"), "rose!");
+});
+
+Deno.test("connect() hands its session options on", overNet, async () => {
+  await using server = serve({ port: 0 }, (session) => session.send("abcdef"));
+  await using session = await connect({ port: portOf(server), chunkSize: 2, idleTimeout: 12_345 });
+  assertEquals(session.idleTimeout, 12_345);
+  const chunks: string[] = [];
+  for await (const chunk of session) chunks.push(chunk);
+  assertEquals(chunks, ["ab", "cd", "ef"]);
+});
+
+const BAD: readonly [option: object, kind: typeof TypeError | typeof RangeError, says: string][] = [
+  [{ port: undefined }, TypeError, "port must be a number, got undefined"],
+  [{ port: "80" }, TypeError, "port must be a number, got a string"],
+  [{ port: 0 }, RangeError, "port must be an integer from 1 to 65535, got 0"],
+  [{ port: 65536 }, RangeError, "port must be an integer from 1 to 65535, got 65536"],
+  [{ hostname: "" }, TypeError, 'hostname must be a host name or an IP address, got ""'],
+  [{ hostname: null }, TypeError, "hostname must be a host name or an IP address, got null"],
+  [
+    { connectTimeout: 0 },
+    RangeError,
+    "connectTimeout must be more than 0 ms (Infinity for none), got 0",
+  ],
+  [
+    { connectTimeout: "1s" },
+    TypeError,
+    "connectTimeout must be a number of milliseconds, got a string",
+  ],
+  [{ chunkSize: 0 }, RangeError, "chunkSize must be an integer from 1 to 65536, got 0"],
+];
+
+Deno.test("connect() refuses bad options before it dials", { permissions: "none" }, async () => {
+  for (const [option, kind, says] of BAD) {
+    await assertRejects(() => connect({ port: 9, ...option } as ConnectOptions), kind, says);
+  }
+});
+
+Deno.test("connect() passes on that it may not dial", { permissions: "none" }, async () => {
+  const error = await assertRejects(() => connect({ port: 9 }), Deno.errors.NotCapable);
+  assertEquals(error instanceof ConnectError, false);
+});
+
+Deno.test("connect() rejects where nobody listens", overNetCounting, async () => {
+  await assertNoDescriptorLeft(async () => {
+    await using closed = await refusingPort();
+    const error = await failure({ port: closed.port });
+    assert(error instanceof ConnectionRefusedError);
+    assertEquals([error.name, error.address], [
+      "ConnectionRefusedError",
+      `127.0.0.1:${closed.port}`,
+    ]);
+    assert(error.cause instanceof Deno.errors.ConnectionRefused);
+    assertEquals(
+      error.message,
+      `cannot connect to 127.0.0.1:${closed.port}: nobody listens there`,
+    );
+  });
+});
+
+Deno.test("connect() rejects for a host that has no address", overNetCounting, async () => {
+  await assertNoDescriptorLeft(async () => {
+    const hostname = "nonexistent.invalid"; // RFC 6761 §6.4
+    const error = await failure({ hostname, port: 9, connectTimeout: Infinity });
+    assert(error instanceof UnknownHostError);
+    assertEquals([error.name, error.address], ["UnknownHostError", `${hostname}:9`]);
+    assert(error.cause instanceof Error);
+    assertEquals(error.message, `cannot connect to ${hostname}:9: the host name has no address`);
+  });
+});
+
+Deno.test("connect() rejects for a host name that is none", overNet, async () => {
+  for (const hostname of ["no such host", "two..dots", "a".repeat(300), "half[::1"]) {
+    const error = await failure({ hostname, port: 9 });
+    assert(error instanceof UnknownHostError, hostname);
+    assert(error.cause instanceof URIError);
+  }
+});
+
+Deno.test("connect() rejects after connectTimeout", overNetCounting, async () => {
+  await assertNoDescriptorLeft(async () => {
+    using silent = await silentPort();
+    const { signal } = new AbortController();
+    const count = countedSignal(signal);
+    const error = await failure({ port: silent.port, connectTimeout: 50, signal });
+    assert(error instanceof ConnectTimeoutError);
+    assertEquals([error.name, error.address], [
+      "ConnectTimeoutError",
+      `127.0.0.1:${silent.port}`,
+    ]);
+    assertEquals(
+      error.message,
+      `cannot connect to 127.0.0.1:${silent.port}: no connection within 50 ms (connectTimeout)`,
+    );
+    assert(error.cause instanceof DOMException);
+    assertEquals(error.cause.name, "TimeoutError");
+    assertEquals(count.listeners, 0);
+  });
+});
+
+Deno.test("connect() rejects with the reason of a signal that is aborted", bounded, async () => {
+  for (const reason of [new Error("enough"), "enough", undefined]) {
+    const signal = AbortSignal.abort(reason);
+    const count = countedSignal(signal);
+    const thrown = await connect({ port: 9, signal }).catch((error) => error);
+    assertStrictEquals(thrown, signal.reason);
+    assertEquals(count.listeners, 0);
+  }
+});
+
+Deno.test(
+  "connect() rejects with the reason of its signal while it dials",
+  overNetCounting,
+  async () => {
+    await assertNoDescriptorLeft(async () => {
+      using silent = await silentPort();
+      for (const reason of [new Error("enough"), "enough", undefined]) {
+        const controller = new AbortController();
+        const count = countedSignal(controller.signal);
+        const dial = connect({ port: silent.port, signal: controller.signal });
+        const thrown = dial.catch((error) => error);
+        await settle();
+        assertEquals(count.listeners, 1);
+        controller.abort(reason);
+        assertStrictEquals(await thrown, controller.signal.reason);
+        assertEquals(count.listeners, 0);
+      }
+    });
+  },
+);
+
+Deno.test("connect() leaves a session alone that its signal is too late for", overNet, async () => {
+  await using server = serve({ port: 0 }, echo);
+  const controller = new AbortController();
+  const count = countedSignal(controller.signal);
+  await using session = await connect({ port: portOf(server), signal: controller.signal });
+  assertEquals(count.listeners, 0);
+  controller.abort();
+  assertEquals(await ask(session, "rose"), "rose!");
+  assertEquals(session.signal.aborted, false);
+});
+
+Deno.test(
+  "connect() closes a connection that is made as its signal aborts",
+  overNetCounting,
+  async () => {
+    await assertNoDescriptorLeft(async () => {
+      const ended = Promise.withResolvers<Session>();
+      const server = serve({ port: 0, observer: { onSessionEnd: ended.resolve } }, readAll);
+      const controller = new AbortController();
+      const count = countedSignal(controller.signal);
+      const real = Deno.connect;
+      using _ = dialing(async (options) => {
+        const connection = await real(options);
+        controller.abort("enough");
+        return connection;
+      });
+      const dial = connect({ port: portOf(server), signal: controller.signal });
+      assertEquals(await dial.catch((error) => error), "enough");
+      assertEquals(count.listeners, 0);
+      assertEquals((await ended.promise).bytesRead, 0);
+      await server.shutdown();
+    });
+  },
+);
+
+Deno.test("connect() rejects where there is no way to the address", {
+  ...bounded,
+  ignore: !canIsolate,
+}, async () => {
+  const { code, stdout, stderr } = await runModule(
+    `
+    import { connect } from "library/connect.ts";
+    import { UnreachableError } from "library/errors.ts";
+    const error = await connect({ port: 9 }).catch((error) => error);
+    const { name, address, message, cause } = error;
+    console.log(error instanceof UnreachableError, cause.code);
+    console.log(name, address, message);
+  `,
+    { through: ["unshare", "--net", "--map-root-user", "deno"] },
+  );
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout.split("\n"), [
+    "true ENETUNREACH",
+    "UnreachableError 127.0.0.1:9 cannot connect to 127.0.0.1:9: there is no way to it",
+    "",
+  ]);
+});
+
+Deno.test("connect() names what else the system says", bounded, async () => {
+  const cases: [cause: unknown, kind: typeof ConnectError, problem: string][] = [
+    [new Deno.errors.TimedOut("timed out"), ConnectTimeoutError, "no answer"],
+    [Object.assign(new Error("late"), { code: "ETIMEDOUT" }), ConnectTimeoutError, "no answer"],
+    [
+      Object.assign(new Error("no route"), { code: "EHOSTUNREACH" }),
+      UnreachableError,
+      "there is no way to it",
+    ],
+    [new Deno.errors.PermissionDenied("firewall"), ConnectError, "firewall"],
+    ["something else", ConnectError, "something else"],
+  ];
+  for (const [cause, kind, problem] of cases) {
+    using _ = dialing(() => Promise.reject(cause));
+    const { signal } = new AbortController();
+    const count = countedSignal(signal);
+    const error = await failure({ hostname: "::1", port: 9, signal });
+    assertStrictEquals(error.constructor, kind);
+    assertEquals([error.name, error.address], [kind.name, "[::1]:9"]);
+    assertEquals(error.message, `cannot connect to [::1]:9: ${problem}`);
+    assertStrictEquals(error.cause, cause);
+    assertEquals(count.listeners, 0);
+  }
+});
+
+Deno.test("connect() sets noDelay and keepAlive as its options say", bounded, async () => {
+  const cases: [Partial<ConnectOptions>, unknown[]][] = [
+    [{}, [["noDelay", true]]],
+    [{ noDelay: false }, []],
+    [{ keepAlive: true }, [["noDelay", true], ["keepAlive", true]]],
+  ];
+  for (const [options, expected] of cases) {
+    const calls: unknown[] = [];
+    class Watched extends ConnectionOver {
+      override setNoDelay(noDelay?: boolean): void {
+        calls.push(["noDelay", noDelay]);
+      }
+
+      override setKeepAlive(keepAlive?: boolean): void {
+        calls.push(["keepAlive", keepAlive]);
+      }
+    }
+    using _ = dialing(() => Promise.resolve(new Watched(memoryPair()[0])));
+    const session = await connect({ port: 9, ...options });
+    assertEquals(calls, expected);
+    session.abort();
+  }
+});
+
+Deno.test("connect() gives a session that is reset already to its reader", bounded, async () => {
+  class Reset extends ConnectionOver {
+    override setNoDelay(): void {
+      throw new Deno.errors.InvalidData("no options on a reset socket");
+    }
+
+    override read(): Promise<null> {
+      return Promise.reject(new Deno.errors.ConnectionReset("reset"));
+    }
+  }
+  using _ = dialing(() => Promise.resolve(new Reset(memoryPair()[0])));
+  const session = await connect({ port: 9 });
+  await assertRejects(() => session.readLine());
+  assertEquals((await session.closed).reason, "peer");
+});
