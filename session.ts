@@ -37,6 +37,7 @@ import type { Output } from "./_internal/output.ts";
 import type { Reader } from "./_internal/reader.ts";
 import { Reading as SessionReading } from "./_internal/reading.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
+import { readableOf, writableOf } from "./_internal/web_streams.ts";
 import type { Codec } from "./codecs/codec.ts";
 import { lines, type LinesOptions } from "./codecs/lines.ts";
 import { FrameTooLargeError, type SessionEnd, TruncatedFrameError } from "./errors.ts";
@@ -104,6 +105,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   readonly #life: Lifecycle;
   readonly #reader: Reader;
   readonly #output: Output;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #writable: WritableStream<string | Uint8Array> | undefined;
 
   /**
    * Puts a session over a connection, which belongs to it from then on.
@@ -264,6 +267,22 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    */
   readLine(options: LinesOptions & ReadOptions = {}): Promise<string | undefined> {
     return this.lines(options).read(options);
+  }
+
+  /**
+   * The input as a web stream, for `pipeThrough()` and the like. It reads only when it is read. To cancel it leaves
+   * the session open, and what was not taken to later readings.
+   */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= readableOf(this.#life);
+  }
+
+  /**
+   * The output as a web stream of text or bytes, with {@linkcode send}'s back-pressure. To close it half-closes the
+   * session, to abort it aborts the session.
+   */
+  get writable(): WritableStream<string | Uint8Array> {
+    return this.#writable ??= writableOf(this.#life);
   }
 
   /**

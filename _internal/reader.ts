@@ -180,8 +180,8 @@ export class Reader {
         }
         input.needed = 0;
         this.frames++;
-      } else if (unread > decoder.maxBuffered) {
-        throw new FrameTooLargeError(decoder.maxBuffered, unread);
+      } else if (input.unread > decoder.maxBuffered) {
+        throw new FrameTooLargeError(decoder.maxBuffered, input.unread);
       }
       return frame;
     } catch (error) {

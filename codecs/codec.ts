@@ -52,7 +52,8 @@ export interface Decoder<Frame> {
   /** The most unread bytes that one undecoded frame may hold. The session ends a peer that passes it. */
   readonly maxBuffered: number;
   /**
-   * Decodes one frame and consumes its bytes, or returns {@linkcode MORE} and consumes none.
+   * Decodes one frame and consumes its bytes, or returns {@linkcode MORE}; then it may have consumed what belongs to
+   * no frame.
    *
    * @param input At least one unread byte.
    * @returns The frame, or `MORE`.

@@ -40,4 +40,9 @@
  */
 
 export { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+export { delimited, type DelimitedOptions } from "./delimited.ts";
+export { fixed } from "./fixed.ts";
+export { jsonLines, type JsonLinesOptions } from "./json_lines.ts";
+export { lengthPrefixed, type LengthPrefixedOptions } from "./length_prefixed.ts";
 export { lines, type LinesOptions } from "./lines.ts";
+export { netstring, type NetstringOptions } from "./netstring.ts";

@@ -1,0 +1,81 @@
+import type { Connection } from "../transport/connection.ts";
+
+/** How a connection is disturbed; sizes are `Infinity` where it is not. */
+interface Disturbance {
+  seed: number;
+  chop: number;
+  delay: number;
+  stallAfter: number;
+  truncateAfter: number;
+  resetAfter: number;
+  blockAfter: number;
+}
+
+/** Wraps a connection so that it misbehaves, in the same way for the same seed. */
+export function disturb(connection: Connection, how: Disturbance): Connection {
+  const random = generator(how.seed);
+  const closing = Promise.withResolvers<never>();
+  closing.promise.catch(() => {});
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  let read = 0;
+  let written = 0;
+
+  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
+  const pause = async (): Promise<void> => {
+    if (how.delay === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, random() * how.delay);
+    timers.add(timer);
+    await Promise.race([promise, closing.promise]);
+    timers.delete(timer);
+  };
+  const close = (): void => {
+    for (const timer of timers) clearTimeout(timer);
+    closing.reject(new Deno.errors.Interrupted("the connection was closed"));
+    connection.close();
+  };
+
+  return {
+    remoteAddr: connection.remoteAddr,
+    localAddr: connection.localAddr,
+    async read(buffer: Uint8Array): Promise<number | null> {
+      await pause();
+      if (read >= how.resetAfter) {
+        throw new Deno.errors.ConnectionReset("the network reset the connection");
+      }
+      if (read >= how.truncateAfter) return null;
+      if (read >= how.stallAfter) return await closing.promise;
+      const left = Math.min(how.resetAfter, how.truncateAfter, how.stallAfter) - read;
+      const limit = Math.min(
+        buffer.length,
+        left,
+        how.chop === Infinity ? Infinity : upTo(how.chop),
+      );
+      const count = await connection.read(buffer.subarray(0, limit));
+      if (count !== null) read += count;
+      return count;
+    },
+    async write(data: Uint8Array): Promise<number> {
+      await pause();
+      if (written >= how.blockAfter) return await closing.promise;
+      const left = how.blockAfter - written;
+      const limit = Math.min(data.length, left, how.chop === Infinity ? Infinity : upTo(how.chop));
+      const count = await connection.write(data.subarray(0, limit));
+      written += count;
+      return count;
+    },
+    closeWrite: () => connection.closeWrite(),
+    close,
+  };
+}
+
+/** Numbers from 0 to 1 by a xorshift of 32 bits (Marsaglia 2003). */
+function generator(seed: number): () => number {
+  let state = (seed ^ 0x9e3779b9) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,120 @@
+import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
+import { FrameTooLargeError } from "../errors.ts";
+import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+
+/** Options of {@linkcode delimited}. */
+export interface DelimitedOptions {
+  /**
+   * The most bytes that a frame may have without its delimiter, both ways: 1 to 2^30.
+   *
+   * @default {65536}
+   */
+  maxLength?: number;
+}
+
+/**
+ * Frames of bytes, each ended by a delimiter. What follows the last delimiter at the end of input is a frame cut off.
+ *
+ * @param delimiter The bytes that end a frame, or text that is taken as UTF-8: 1 to 256 bytes.
+ * @param options The length.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`; to send a frame that would not come back as one,
+ * because it has the delimiter in it, is a `TypeError`.
+ * @throws {TypeError | RangeError} If the delimiter or an option is wrong.
+ *
+ * @example
+ * ```ts
+ * import { delimited } from "@parley/tcp/codecs";
+ * import { Session } from "@parley/tcp/session";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [left, right] = memoryPair();
+ * const [a, b] = [new Session(left), new Session(right)];
+ * await a.send("one\0two\0");
+ * const frames = b.frames(delimited("\0"));
+ * assertEquals(await frames.read(), new TextEncoder().encode("one"));
+ * await Promise.all([a.close(), b.close()]);
+ * ```
+ */
+export function delimited(
+  delimiter: string | Uint8Array,
+  options: DelimitedOptions = {},
+): Codec<Uint8Array> {
+  const maxLength = checkInteger("maxLength", options.maxLength ?? 64 * 1024, 1, 2 ** 30);
+  if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+    throw new TypeError(`delimiter must be a string or a Uint8Array, got ${shown(delimiter)}`);
+  }
+  const bytes = typeof delimiter === "string"
+    ? new TextEncoder().encode(delimiter)
+    : delimiter.slice();
+  checkInteger("the delimiter's length", bytes.length, 1, 256);
+  return {
+    decoder: () => new DelimitedDecoder(bytes, maxLength),
+    encode: (frame, out) => encodeDelimited(frame, bytes, maxLength, out),
+  };
+}
+
+class DelimitedDecoder implements Decoder<Uint8Array> {
+  readonly maxBuffered: number;
+  readonly #delimiter: Uint8Array;
+  readonly #maxLength: number;
+  /** How many of the unread bytes are known to begin no delimiter. */
+  #scanned = 0;
+
+  constructor(delimiter: Uint8Array, maxLength: number) {
+    this.maxBuffered = maxLength + delimiter.length - 1; // the rest of a delimiter may be on its way
+    this.#delimiter = delimiter;
+    this.#maxLength = maxLength;
+  }
+
+  decode(input: DecoderInput): Uint8Array | typeof MORE {
+    const unread = input.buffer.subarray(input.start, input.end);
+    const at = indexOf(unread, this.#delimiter, this.#scanned);
+    if (at > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, at);
+    if (at < 0) {
+      this.#scanned = Math.max(0, unread.length - this.#delimiter.length + 1);
+      if (this.#scanned > this.#maxLength) {
+        throw new FrameTooLargeError(this.#maxLength, this.#scanned);
+      }
+      return MORE;
+    }
+    this.#scanned = 0;
+    const frame = input.take(at);
+    input.consume(this.#delimiter.length);
+    return frame;
+  }
+}
+
+/** Where `wanted` stands in `bytes`, at `from` or later, or -1. */
+function indexOf(bytes: Uint8Array, wanted: Uint8Array, from: number): number {
+  const first = wanted[0]!;
+  for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
+    if (at + wanted.length > bytes.length) return -1;
+    let length = 1;
+    while (length < wanted.length && bytes[at + length] === wanted[length]) length++;
+    if (length === wanted.length) return at;
+  }
+  return -1;
+}
+
+function encodeDelimited(
+  frame: Uint8Array,
+  delimiter: Uint8Array,
+  maxLength: number,
+  out: FrameWriter,
+): void {
+  checkBytes("a frame", frame);
+  if (frame.length > maxLength) throw new FrameTooLargeError(maxLength, frame.length);
+  // The end of the frame and the delimiter together may hold the delimiter earlier, as `ab` and `aba` do.
+  const seam = new Uint8Array(
+    2 * delimiter.length - 1 + Math.min(0, frame.length - delimiter.length + 1),
+  );
+  const kept = seam.length - delimiter.length;
+  seam.set(frame.subarray(frame.length - kept));
+  seam.set(delimiter, kept);
+  if (indexOf(frame, delimiter, 0) >= 0 || indexOf(seam, delimiter, 0) !== kept) {
+    throw new TypeError("a frame must not contain the delimiter");
+  }
+  out.bytes(frame);
+  out.bytes(delimiter);
+}

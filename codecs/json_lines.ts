@@ -1,0 +1,116 @@
+import { MalformedFrameError } from "../errors.ts";
+import { type Codec, type Decoder, type DecoderInput, MORE } from "./codec.ts";
+import { lines } from "./lines.ts";
+
+/** Options of {@linkcode jsonLines}. */
+export interface JsonLinesOptions<In> {
+  /**
+   * The most bytes that a line may have without its end, both ways: 1 to 2^30.
+   *
+   * @default {65536}
+   */
+  maxLength?: number;
+  /**
+   * Checks a value and gives it its type; what it throws becomes the cause of a `MalformedFrameError`. For Zod that
+   * is `schema.parse`, for Valibot `(value) => v.parse(schema, value)`. Without it, values are taken as they come.
+   *
+   * @param value What stood in the line.
+   * @returns The message.
+   */
+  parse?: (value: unknown) => In;
+}
+
+/**
+ * JSON values, one a line (NDJSON). Lines that hold nothing but white space are passed over.
+ *
+ * @param options Length, and a check for values that come in.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for what is no JSON, no UTF-8
+ * or fails the check (its offset is 0 where the engine does not say where parsing stopped); to send what JSON cannot hold is a `TypeError`.
+ * @throws {RangeError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { jsonLines } from "@parley/tcp/codecs";
+ * import { Session } from "@parley/tcp/session";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Greeting {
+ *   name: string;
+ * }
+ *
+ * function toGreeting(value: unknown): Greeting {
+ *   if (typeof (value as Greeting)?.name === "string") return value as Greeting;
+ *   throw new TypeError("a greeting has a name");
+ * }
+ *
+ * const [left, right] = memoryPair();
+ * const [a, b] = [new Session(left), new Session(right)];
+ * await a.send('{"name":"rose"}\n');
+ * const greeting = await b.frames(jsonLines({ parse: toGreeting })).read();
+ * assertEquals(greeting?.name, "rose");
+ * await Promise.all([a.close(), b.close()]);
+ * ```
+ */
+export function jsonLines<In = unknown, Out = In>(
+  options: JsonLinesOptions<In> = {},
+): Codec<In, Out> {
+  const { parse = (value: unknown) => value as In, maxLength = 64 * 1024 } = options;
+  const text = lines({ maxLength, fatal: true });
+  return {
+    decoder: () => new JsonLinesDecoder(text.decoder(), parse),
+    encode: (message, out) => {
+      const line = JSON.stringify(message) as string | undefined;
+      if (line === undefined) throw new TypeError(`JSON cannot hold a ${typeof message}`);
+      text.encode(line, out);
+    },
+  };
+}
+
+class JsonLinesDecoder<In> implements Decoder<In> {
+  readonly maxBuffered: number;
+  readonly #lines: Decoder<string>;
+  readonly #parse: (value: unknown) => In;
+
+  constructor(lines: Decoder<string>, parse: (value: unknown) => In) {
+    this.maxBuffered = lines.maxBuffered;
+    this.#lines = lines;
+    this.#parse = parse;
+  }
+
+  decode(input: DecoderInput): In | typeof MORE {
+    while (input.end > input.start) {
+      const line = this.#lines.decode(input);
+      if (line === MORE) break;
+      if (/\S/.test(line)) return this.#message(line);
+    }
+    return MORE;
+  }
+
+  finish(input: DecoderInput): In | typeof MORE {
+    const line = this.#lines.finish!(input);
+    return line === MORE || !/\S/.test(line) ? MORE : this.#message(line);
+  }
+
+  #message(line: string): In {
+    let value;
+    try {
+      value = JSON.parse(line);
+    } catch (cause) {
+      throw new MalformedFrameError("this is no JSON", offsetOf(cause as SyntaxError, line), {
+        cause,
+      });
+    }
+    try {
+      return this.#parse(value);
+    } catch (cause) {
+      throw new MalformedFrameError("the value fails its check", 0, { cause });
+    }
+  }
+}
+
+/** The byte at which the engine says that parsing stopped, which it does not always say; else the first. */
+function offsetOf({ message }: SyntaxError, line: string): number {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  return new TextEncoder().encode(line.slice(0, Number(position ?? 0))).length;
+}

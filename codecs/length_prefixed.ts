@@ -1,0 +1,200 @@
+import { checkBytes, checkInteger } from "../_internal/checks.ts";
+import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
+import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+
+/** A varint of 64 bits takes at most so many bytes. */
+const MAX_VARINT = 10;
+
+/** Options of {@linkcode lengthPrefixed}. */
+export interface LengthPrefixedOptions {
+  /**
+   * How the length is written: in 1 to 8 bytes, or as a varint (LEB128, seven bits a byte, the lowest first, as
+   * Protocol Buffers have it).
+   *
+   * @default {4}
+   */
+  width?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
+  /**
+   * Whether the lowest byte of the length comes first.
+   *
+   * @default {false}
+   */
+  littleEndian?: boolean;
+  /**
+   * Whether the length counts all of the frame: itself and what stands before it, too. Not for varints.
+   *
+   * @default {false}
+   */
+  includesHeader?: boolean;
+  /**
+   * How many bytes of a header stand before the length: 0 to 65535.
+   *
+   * @default {0}
+   */
+  offset?: number;
+  /**
+   * What to add to the length to have the number of bytes that follow it, such as the size of the rest of a header
+   * that the length does not count: -2^30 to 2^30.
+   *
+   * @default {0}
+   */
+  adjustment?: number;
+  /**
+   * Whether a message is the whole frame, with its header and its length, instead of what follows the length.
+   *
+   * @default {false}
+   */
+  keepHeader?: boolean;
+  /**
+   * The most bytes that a message may have, both ways: 1 to 2^30.
+   *
+   * @default {8388608}
+   */
+  maxLength?: number;
+}
+
+type Layout = Required<LengthPrefixedOptions>;
+
+/**
+ * Frames with their length in front.
+ *
+ * A frame is `offset` bytes of a header, the length, and as many bytes as the length says, `adjustment` added. Where a
+ * header stands before the length, only whole frames (`keepHeader`) can be sent: their length must be in place.
+ *
+ * @param options How the length is written and what it counts.
+ * @returns The codec. Its decoder throws `FrameTooLargeError` as soon as it has seen the length, and
+ * `MalformedFrameError` for a length that is less than the header or for an endless varint.
+ * @throws {TypeError | RangeError} If an option is out of range, or does not go with another.
+ *
+ * @example
+ * ```ts
+ * import { lengthPrefixed } from "@parley/tcp/codecs";
+ * import { Session } from "@parley/tcp/session";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [left, right] = memoryPair();
+ * const [a, b] = [new Session(left), new Session(right)];
+ * await a.frames(lengthPrefixed({ width: 2 })).send(new Uint8Array([7, 8, 9]));
+ * assertEquals(await b.readExactly(5), new Uint8Array([0, 3, 7, 8, 9]));
+ * await Promise.all([a.close(), b.close()]);
+ * ```
+ */
+export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8Array> {
+  const layout = resolve(options);
+  return {
+    decoder: () => new LengthPrefixedDecoder(layout),
+    encode: (message, out) => encodeLengthPrefixed(message, layout, out),
+  };
+}
+
+function resolve(options: LengthPrefixedOptions): Layout {
+  const { width = 4, littleEndian = false, includesHeader = false, keepHeader = false } = options;
+  if (width !== "varint") checkInteger("width", width, 1, 8);
+  else if (includesHeader) {
+    throw new TypeError("includesHeader does not go with a varint, whose own size varies");
+  }
+  const offset = checkInteger("offset", options.offset ?? 0, 0, 65535);
+  const adjustment = checkInteger("adjustment", options.adjustment ?? 0, -(2 ** 30), 2 ** 30);
+  const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
+  return { width, littleEndian, includesHeader, offset, adjustment, keepHeader, maxLength };
+}
+
+class LengthPrefixedDecoder implements Decoder<Uint8Array> {
+  readonly maxBuffered: number;
+  readonly #layout: Layout;
+  readonly #minHeader: number;
+
+  constructor(layout: Layout) {
+    const { width, offset, maxLength } = layout;
+    this.#minHeader = offset + (width === "varint" ? 1 : width);
+    this.maxBuffered = offset + (width === "varint" ? MAX_VARINT : width) + maxLength;
+    this.#layout = layout;
+  }
+
+  decode(input: DecoderInput): Uint8Array | typeof MORE {
+    const layout = this.#layout;
+    const header = headerSize(input.buffer, input.start, input.end, layout);
+    if (header === 0) {
+      input.need(this.#minHeader);
+      return MORE;
+    }
+    const total = header + bodySize(input.buffer, input.start, header, layout);
+    const skipped = layout.keepHeader ? 0 : header;
+    if (total - skipped > layout.maxLength) {
+      throw new FrameTooLargeError(layout.maxLength, total - skipped);
+    }
+    if (input.end - input.start < total) {
+      input.need(total);
+      return MORE;
+    }
+    input.consume(skipped);
+    return input.take(total - skipped);
+  }
+}
+
+/** The size of the header with the length, or 0 while it is not there. */
+function headerSize(
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+  { offset, width }: Layout,
+): number {
+  if (width !== "varint") return end - start < offset + width ? 0 : offset + width;
+  for (let size = 1; size <= MAX_VARINT; size++) {
+    const at = start + offset + size - 1;
+    if (at >= end) return 0;
+    if (buffer[at]! < 0x80) return offset + size;
+  }
+  throw new MalformedFrameError(`a varint must end within ${MAX_VARINT} bytes`, offset);
+}
+
+/** How many bytes follow a header. What is over 2^53 comes out rounded, and over any limit. */
+function bodySize(buffer: Uint8Array, start: number, header: number, layout: Layout): number {
+  const { width, offset, littleEndian, includesHeader, adjustment } = layout;
+  const [first, last] = [start + offset, start + header - 1];
+  let length = 0;
+  if (width === "varint") {
+    for (let at = last; at >= first; at--) length = length * 128 + (buffer[at]! & 0x7f);
+  } else if (littleEndian) {
+    for (let at = last; at >= first; at--) length = length * 256 + buffer[at]!;
+  } else {
+    for (let at = first; at <= last; at++) length = length * 256 + buffer[at]!;
+  }
+  const size = length + adjustment - (includesHeader ? header : 0);
+  if (size < 0) {
+    throw new MalformedFrameError(`a length of ${length} is less than it has to count`, offset);
+  }
+  return size;
+}
+
+function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWriter): void {
+  const { width, littleEndian, includesHeader, offset, adjustment, keepHeader, maxLength } = layout;
+  checkBytes("a message", message);
+  if (message.length > maxLength) throw new FrameTooLargeError(maxLength, message.length);
+  if (keepHeader) checkWhole(message, layout);
+  else if (offset > 0) {
+    throw new TypeError("frames with a header before the length are sent whole: set keepHeader");
+  } else {
+    const length = message.length - adjustment + (includesHeader ? width as number : 0);
+    if (width === "varint") varint(length, out);
+    else out.uint(length, width, littleEndian);
+  }
+  out.bytes(message);
+}
+
+function checkWhole(frame: Uint8Array, layout: Layout): void {
+  const header = headerSize(frame, 0, frame.length, layout);
+  const total = header === 0 ? 0 : header + bodySize(frame, 0, header, layout);
+  if (total === frame.length) return;
+  throw new TypeError(
+    `a whole frame must have its length in place: ${frame.length} bytes, and it says ${total}`,
+  );
+}
+
+function varint(value: number, out: FrameWriter): void {
+  if (value < 0) throw new RangeError(`a varint cannot hold ${value}`);
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 128)) out.uint(0x80 | (rest % 128), 1);
+  out.uint(rest, 1);
+}
