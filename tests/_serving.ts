@@ -1,7 +1,15 @@
+import { assertEquals } from "@std/assert";
 import { setImmediate } from "node:timers/promises";
 import type { ServerObserver } from "../observer.ts";
-import type { Session } from "../session.ts";
-import { type Address, type Connection, formatAddress, type Listener } from "../transport/mod.ts";
+import { serve, type ServeOptions } from "../serve.ts";
+import { Session } from "../session.ts";
+import {
+  type Address,
+  type Connection,
+  formatAddress,
+  type Listener,
+  memoryListener,
+} from "../transport/mod.ts";
 import { canNet, canRun } from "./_permissions.ts";
 
 /** Nothing that is tested here takes long: a test that hangs fails. */
@@ -168,6 +176,46 @@ export function tallied(inner: Listener): [Listener, Tally] {
     return new Counted(connection);
   });
   return [listener, tally];
+}
+
+/** Sees a connection closed without a word. */
+export async function seeRefused(client: Connection): Promise<void> {
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  client.close();
+}
+
+/** A listener whose first accept fails. */
+function failingOnce(inner: Listener): Listener {
+  let isFirst = true;
+  return {
+    addr: inner.addr,
+    accept(): Promise<Connection> {
+      if (!isFirst) return inner.accept();
+      isFirst = false;
+      return Promise.reject(new Error("out of luck"));
+    },
+    close: () => inner.close(),
+  };
+}
+
+/** Goes through everything that an observer is told, and shows that the server does its work all the same. */
+export async function serveThrough(options: ServeOptions): Promise<void> {
+  const inner = memoryListener();
+  const listener = failingOnce(inner);
+  const server = serve({ ...options, listener, maxSessions: 1, overload: "refuse" }, async (s) => {
+    await echo(s);
+    throw new Error("no such command");
+  });
+  const client = new Session(inner.connect());
+  assertEquals(await ask(client, "rose"), "rose!");
+  await seeRefused(inner.connect());
+  await client.closeWrite();
+  assertEquals(await readAll(client), "");
+  await client.close();
+  await server.shutdown();
+  const { accepted, refused, acceptErrors, handlerErrors } = server.stats();
+  assertEquals([accepted, refused, acceptErrors, handlerErrors], [1, 1, 1, 1]);
+  await settle();
 }
 
 /** A signal that knows how many listeners are on it. */

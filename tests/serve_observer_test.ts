@@ -1,19 +1,18 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { configureSync, getLogger, type LogRecord, resetSync } from "@logtape/logtape";
-import type { Logger, ServerObserver } from "../observer.ts";
-import { serve, type ServeOptions } from "../serve.ts";
+import { assert, assertEquals } from "@std/assert";
+import type { ServerObserver } from "../observer.ts";
+import { serve, type Server } from "../serve.ts";
 import { Session } from "../session.ts";
-import { type Connection, type Listener, memoryListener } from "../transport/mod.ts";
-import { canNet, canRun } from "./_permissions.ts";
-import { ask, bounded, echo, readAll, recorder, runModule, settle, until } from "./_serving.ts";
-
-const canRunDeno = canNet && await canRun("deno");
-
-/** Sees a connection closed without a word. */
-async function seeRefused(client: Connection): Promise<void> {
-  assertEquals(await client.read(new Uint8Array(1)), null);
-  client.close();
-}
+import { type Connection, memoryListener } from "../transport/mod.ts";
+import {
+  ask,
+  bounded,
+  echo,
+  readAll,
+  recorder,
+  seeRefused,
+  serveThrough,
+  until,
+} from "./_serving.ts";
 
 Deno.test("serve() tells its observer all that happens, in order", bounded, async () => {
   const listener = memoryListener();
@@ -59,6 +58,30 @@ Deno.test("serve() tells its observer all that happens, in order", bounded, asyn
     "end 2 drain",
     "closed",
   ]);
+});
+
+Deno.test("serve() is in the state that its observer is told of", bounded, async () => {
+  const told: string[] = [];
+  const seen: string[] = [];
+  let server: Server | undefined = undefined; // still so when it begins to listen
+  const observer: ServerObserver = {
+    onStateChange(state): void {
+      told.push(state);
+      seen.push(server?.state ?? state);
+    },
+  };
+  server = serve({ listener: memoryListener(), observer }, echo);
+  server.suspend();
+  server.resume();
+  await server.shutdown();
+  assertEquals(told, [
+    "listening",
+    "suspended",
+    "listening",
+    "draining",
+    "closed",
+  ]);
+  assertEquals(seen, told);
 });
 
 Deno.test("serve() tells of one start and one end for each session", bounded, async () => {
@@ -126,40 +149,6 @@ Deno.test("serve() has final figures and a free descriptor in onSessionEnd", bou
   await until(() => figures.length === 2);
   assertEquals(figures, [[5, 6, "peer", true], [false, 0]]);
 });
-
-/** A listener whose first accept fails. */
-function failingOnce(inner: Listener): Listener {
-  let isFirst = true;
-  return {
-    addr: inner.addr,
-    accept(): Promise<Connection> {
-      if (!isFirst) return inner.accept();
-      isFirst = false;
-      return Promise.reject(new Error("out of luck"));
-    },
-    close: () => inner.close(),
-  };
-}
-
-/** Goes through everything that an observer is told, and shows that the server does its work all the same. */
-async function serveThrough(options: ServeOptions): Promise<void> {
-  const inner = memoryListener();
-  const listener = failingOnce(inner);
-  const server = serve({ ...options, listener, maxSessions: 1, overload: "refuse" }, async (s) => {
-    await echo(s);
-    throw new Error("no such command");
-  });
-  const client = new Session(inner.connect());
-  assertEquals(await ask(client, "rose"), "rose!");
-  await seeRefused(inner.connect());
-  await client.closeWrite();
-  assertEquals(await readAll(client), "");
-  await client.close();
-  await server.shutdown();
-  const { accepted, refused, acceptErrors, handlerErrors } = server.stats();
-  assertEquals([accepted, refused, acceptErrors, handlerErrors], [1, 1, 1, 1]);
-  await settle();
-}
 
 const METHODS = [
   "onStateChange",
@@ -252,192 +241,4 @@ Deno.test("serve() calls an observer's methods on the observer", bounded, async 
   const observer = new Counter();
   await serveThrough({ observer, onError: () => {} });
   assertEquals(observer.count, 1);
-});
-
-const FAILING = `
-  import { serve } from "library/serve.ts";
-  import { connect } from "library/connect.ts";
-  const server = serve({ port: 0, OPTIONS }, () => {
-    throw new Error("no such command");
-  });
-  const client = await connect({ port: server.addr.port });
-  for await (const _ of client);
-  await client.close();
-  await server.shutdown();
-`;
-
-Deno.test("serve() prints errors where nobody else is told", {
-  ...bounded,
-  ignore: !canRunDeno,
-}, async () => {
-  const { code, stdout, stderr } = await runModule(FAILING.replace("OPTIONS", ""));
-  assertEquals([code, stdout], [0, ""], stderr);
-  assertMatch(stderr, /^Error: no such command\n\s+at /);
-});
-
-Deno.test("serve() prints nothing where somebody is told", {
-  ...bounded,
-  ignore: !canRunDeno,
-}, async () => {
-  for (const options of ["onError() {}", "observer: {}"]) {
-    const outcome = await runModule(FAILING.replace("OPTIONS", options));
-    assertEquals(outcome, { code: 0, stdout: "", stderr: "" });
-  }
-});
-
-Deno.test("serve() prints that it cannot accept where nobody else is told", {
-  ...bounded,
-  ignore: !canRunDeno,
-}, async () => {
-  const { code, stdout, stderr } = await runModule(`
-    import { serve } from "library/serve.ts";
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const server = serve({ listener }, () => {});
-    listener.close();
-    await server.finished;
-  `);
-  assertEquals([code, stdout], [0, ""], stderr);
-  assertStringIncludes(stderr, "BadResource");
-});
-
-/** The levels and messages that a logger is given. */
-function collect(): [Logger, string[]] {
-  const lines: string[] = [];
-  const log = (level: string) => (message: string): void => void lines.push(`${level} ${message}`);
-  return [
-    { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
-    lines,
-  ];
-}
-
-Deno.test("serve() logs to a logger beside its observer and onError", bounded, async () => {
-  const [logger, lines] = collect();
-  const seen = recorder();
-  const told: unknown[] = [];
-  await serveThrough({ logger, observer: seen, onError: (error) => void told.push(error) });
-  assertEquals([seen.events.length, told.length], [8, 2]);
-  const short = lines.map((line) => line.split("\n")[0]!.replace(/after \d+ ms/, "after N ms"));
-  assertEquals(short.sort(), [
-    "error the handler of session 1 from memory a threw: Error: no such command",
-    "info closed (memory)",
-    "info draining (memory)",
-    "info listening on memory",
-    "info session 1 from memory a ended: error (Error: no such command), after N ms, 5 bytes in, 6 bytes out",
-    "info session 1 from memory a started",
-    "warn cannot accept (again in 5 ms): Error: out of luck",
-    "warn connection from memory a refused: maxSessions reached",
-  ]);
-});
-
-Deno.test("serve() takes a LogTape logger as it is", bounded, async () => {
-  const records: LogRecord[] = [];
-  configureSync({
-    sinks: { memory: (record) => void records.push(record) },
-    loggers: [
-      { category: "parley-test", sinks: ["memory"], lowestLevel: "debug" },
-      { category: ["logtape", "meta"], sinks: [] },
-    ],
-  });
-  try {
-    const listener = memoryListener();
-    const server = serve({ listener, logger: getLogger("parley-test") }, () => {
-      throw new Error("{id} of {address}");
-    });
-    const client = new Session(listener.connect());
-    assertEquals(await readAll(client), "");
-    await client.close();
-    await server.shutdown();
-  } finally {
-    resetSync();
-  }
-  assertEquals(
-    records.map(({ level }) => level),
-    [
-      "info",
-      "info",
-      "error",
-      "info",
-      "info",
-      "info",
-    ].toSorted(() => 0),
-  );
-  const thrown = records.find(({ level }) => level === "error")!;
-  const text = thrown.message.join("");
-  assertStringIncludes(
-    text,
-    "the handler of session 1 from memory a threw: Error: (id) of (address)",
-  );
-  assertEquals([thrown.properties["id"], thrown.properties["address"]], [1, "memory a"]);
-  assertEquals((thrown.properties["error"] as Error).message, "{id} of {address}");
-});
-
-/** Typed as a logger of the kind that returns what it is given, and that also takes a function. */
-class ReturningLogger {
-  readonly lines: string[] = [];
-
-  debug<T>(msg: () => T, ...args: unknown[]): T | undefined;
-  debug<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
-  debug<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
-    return this.#log("debug", msg, args);
-  }
-
-  info<T>(msg: () => T, ...args: unknown[]): T | undefined;
-  info<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
-  info<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
-    return this.#log("info", msg, args);
-  }
-
-  warn<T>(msg: () => T, ...args: unknown[]): T | undefined;
-  warn<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
-  warn<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
-    return this.#log("warn", msg, args);
-  }
-
-  error<T>(msg: () => T, ...args: unknown[]): T | undefined;
-  error<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
-  error<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
-    return this.#log("error", msg, args);
-  }
-
-  #log<T>(level: string, msg: T | (() => T), args: unknown[]): T {
-    const value = msg instanceof Function ? msg() : msg;
-    this.lines.push(`${level} ${value} ${Object.keys(args[0] as object)}`);
-    return value;
-  }
-}
-
-Deno.test("serve() takes a logger of @std/log's shape as it is", bounded, async () => {
-  const logger = new ReturningLogger();
-  const server = serve({ listener: memoryListener(), logger }, echo);
-  await server.shutdown();
-  assertEquals(logger.lines, [
-    "info listening on memory state,address",
-    "info draining (memory) state,address",
-    "info closed (memory) state,address",
-  ]);
-});
-
-Deno.test("serve() takes console as it is", { ...bounded, ignore: !canRunDeno }, async () => {
-  const { code, stdout, stderr } = await runModule(`
-    import { serve } from "library/serve.ts";
-    import { Session } from "library/session.ts";
-    import { memoryListener } from "library/transport/mod.ts";
-    const listener = memoryListener();
-    const server = serve({ listener, logger: console }, () => {
-      throw "50%d of %c{id}"; // a format for console, a template for LogTape
-    });
-    const client = new Session(listener.connect());
-    for await (const _ of client);
-    await client.close();
-    await server.shutdown();
-  `);
-  assertEquals(code, 0);
-  assertEquals(
-    stderr,
-    "the handler of session 1 from memory a threw: 50% d of % c(id) " +
-      '{ id: 1, address: "memory a", error: "50%d of %c{id}" }\n',
-  );
-  const lines = stdout.split("\n");
-  assertEquals(lines[0], 'listening on memory { state: "listening", address: "memory" }');
-  assertEquals(lines[1], 'session 1 from memory a started { id: 1, address: "memory a" }');
 });

@@ -319,14 +319,22 @@ Deno.test("Server.abort() cuts a drain short", bounded, async () => {
 
 Deno.test("serve() can be used with await using", bounded, async () => {
   const listener = memoryListener();
+  const client = listener.connect();
+  let isHandled = false;
   let kept: Server;
   {
-    await using server = serve({ listener }, echo);
+    await using server = serve({ listener }, async (session) => {
+      const told = Promise.withResolvers<void>();
+      session.draining.addEventListener("abort", () => told.resolve());
+      await told.promise;
+      await settle();
+      isHandled = true;
+      client.close();
+    });
     kept = server;
-    await using client = new Session(listener.connect());
-    assertEquals(await ask(client, "rose"), "rose!");
+    await until(() => server.sessions.size === 1);
   }
-  assertEquals([kept.state, kept.sessions.size], ["closed", 0]);
+  assertEquals([isHandled, kept.state, kept.sessions.size], [true, "closed", 0]);
 });
 
 Deno.test("serve() shuts down when its signal aborts", bounded, async () => {

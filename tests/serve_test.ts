@@ -9,7 +9,7 @@ import { connect } from "../connect.ts";
 import { ConnectionRefusedError } from "../errors.ts";
 import { type Handler, serve, type ServeOptions } from "../serve.ts";
 import { Session } from "../session.ts";
-import { memoryListener } from "../transport/mod.ts";
+import { type Listener, memoryListener } from "../transport/mod.ts";
 import {
   ask,
   bounded,
@@ -20,6 +20,7 @@ import {
   portOf,
   recorder,
   runModule,
+  seeRefused,
   until,
 } from "./_serving.ts";
 import { canNet, canRun } from "./_permissions.ts";
@@ -289,6 +290,30 @@ Deno.test("serve() shows IPv4 peers of an IPv6 listener as IPv4", {
   assertEquals(await ask(six, "jo"), "jo!");
   assertEquals((seen!.remoteAddr as Deno.NetAddr).hostname, "::1");
 });
+
+Deno.test(
+  "serve() shows the IPv4 form of its own address and of refused peers",
+  bounded,
+  async () => {
+    class Mapped extends ConnectionOver {
+      override get remoteAddr(): Deno.NetAddr {
+        return { transport: "tcp", hostname: "::ffff:192.0.2.1", port: 5 };
+      }
+    }
+    const inner = memoryListener();
+    const listener: Listener = {
+      ...listenerOver(inner, (connection) => new Mapped(connection)),
+      addr: { transport: "tcp", hostname: "::ffff:127.0.0.1", port: 4 },
+    };
+    const seen = recorder();
+    const options = { listener, observer: seen, maxSessions: 1, overload: "refuse" } as const;
+    await using server = serve(options, echo);
+    assertEquals(server.addr, { transport: "tcp", hostname: "127.0.0.1", port: 4 });
+    await using _client = new Session(inner.connect());
+    await seeRefused(inner.connect());
+    assertEquals(seen.events, ["listening", "start 1", "refused 192.0.2.1:5 maxSessions"]);
+  },
+);
 
 Deno.test("Server.ref() and unref() reach the listener, where it has them", bounded, async () => {
   const calls: string[] = [];
