@@ -21,7 +21,7 @@ export function textChunks(size: number, fatal: boolean): Decoder<string> {
 }
 
 function text(input: DecoderInput, count: number, fatal: boolean): string {
-  const text = decodeUtf8(input.buffer.subarray(input.start, input.start + count), fatal);
+  const text = decodeUtf8(input.buffer, input.start, input.start + count, fatal);
   input.consume(count);
   return text;
 }

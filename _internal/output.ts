@@ -2,6 +2,7 @@ import type { Codec, FrameWriter } from "../codecs/codec.ts";
 import { OutputLimitError } from "../errors.ts";
 import { checkBytes, checkInteger, shown } from "./checks.ts";
 import type { FlushQueue } from "./flush_queue.ts";
+import { writeAscii } from "./utf8.ts";
 
 /** From this size on, bytes are written from the caller's memory and not copied. */
 const LARGE = 16 * 1024;
@@ -231,8 +232,8 @@ export class Output implements FrameWriter {
   #addText(text: string): void {
     if (text.length >= LARGE) return this.#push(encoder.encode(text));
     const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
-    const target = this.#tailLength === 0 ? buffer : buffer.subarray(this.#tailLength);
-    const { written } = encoder.encodeInto(text, target);
+    let written = writeAscii(text, buffer, this.#tailLength);
+    if (written < 0) written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
     this.#tailLength += written;
     this.#accepted += written;
   }

@@ -88,7 +88,7 @@ class LinesDecoder implements Decoder<string> {
       return MORE;
     }
     this.#scanned = 0;
-    const line = decodeUtf8(buffer.subarray(start, start + length), this.#fatal);
+    const line = decodeUtf8(buffer, start, start + length, this.#fatal);
     input.consume(at + 1 - start);
     return line;
   }
@@ -96,7 +96,7 @@ class LinesDecoder implements Decoder<string> {
   finish(input: DecoderInput): string {
     const { buffer, start, end } = input;
     if (end - start > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, end - start);
-    const line = decodeUtf8(buffer.subarray(start, end), this.#fatal);
+    const line = decodeUtf8(buffer, start, end, this.#fatal);
     input.consume(end - start);
     return line;
   }

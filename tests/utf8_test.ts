@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { decodeUtf8, incompleteTail } from "../_internal/utf8.ts";
+import { decodeUtf8, incompleteTail, writeAscii } from "../_internal/utf8.ts";
 import { MalformedFrameError } from "../errors.ts";
 
 Deno.test(
@@ -58,12 +58,44 @@ Deno.test("decodeUtf8() tells where the first bad byte stands", { permissions: "
       (text, bad) => {
         const good = new TextEncoder().encode(text);
         const error = assertThrows(
-          () => decodeUtf8(Uint8Array.of(...good, bad, ...good), true),
+          () => decodeUtf8(Uint8Array.of(...good, bad, ...good), 0, 2 * good.length + 1, true),
           MalformedFrameError,
         );
         assertEquals(error.offset, good.length);
-        assertEquals(decodeUtf8(good, true), text);
+        assertEquals(decodeUtf8(good, 0, good.length, true), text);
       },
     ),
   );
 });
+
+Deno.test(
+  "decodeUtf8() agrees with TextDecoder at any length and place",
+  { permissions: "none" },
+  () => {
+    const unit = fc.constantFrom<"binary-ascii" | "grapheme">("binary-ascii", "grapheme");
+    const text = unit.chain((unit) => fc.string({ unit, maxLength: 80, size: "max" }));
+    fc.assert(
+      fc.property(text, fc.nat({ max: 9 }), (text, before) => {
+        const bytes = new TextEncoder().encode(text);
+        const buffer = new Uint8Array(before + bytes.length + 9).fill(0xff);
+        buffer.set(bytes, before);
+        assertEquals(decodeUtf8(buffer, before, before + bytes.length, false), text);
+      }),
+      { numRuns: 2000 },
+    );
+  },
+);
+
+Deno.test(
+  "writeAscii() writes short ASCII and leaves the rest to others",
+  { permissions: "none" },
+  () => {
+    const buffer = new Uint8Array(100);
+    assertEquals(writeAscii("rose", buffer, 3), 4);
+    assertEquals([...buffer.subarray(2, 8)], [0, 114, 111, 115, 101, 0]);
+    assertEquals(writeAscii("", buffer, 0), 0);
+    assertEquals(writeAscii("rosé", buffer, 0), -1);
+    assertEquals(writeAscii("x".repeat(64), buffer, 0), 64);
+    assertEquals(writeAscii("x".repeat(65), buffer, 0), -1);
+  },
+);
