@@ -70,4 +70,4 @@ export {
   type SessionOptions,
   type TextOptions,
 } from "./session.ts";
-export type { Listener } from "./transport/connection.ts";
+export { formatAddress, type Listener } from "./transport/connection.ts";

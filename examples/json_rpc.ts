@@ -1,0 +1,180 @@
+// JSON-RPC 2.0 over frames with four bytes of length in front, and a client whose calls are typed by the server's methods.
+//
+//     deno run --allow-net examples/json_rpc.ts
+//
+// It serves on a free port, calls itself, and prints: 5, hello, rose!, and an error.
+
+import {
+  connect,
+  type Frames,
+  serve,
+  type ServeOptions,
+  type Server,
+  type Session,
+} from "@parley/tcp";
+import { lengthPrefixed } from "@parley/tcp/codecs";
+
+/** What a server offers: methods that take an object or an array of parameters. */
+// deno-lint-ignore no-explicit-any -- each method has parameters of its own
+export type Methods = Record<string, (params: any) => unknown>;
+
+/** An error as JSON-RPC has it (JSON-RPC 2.0 §5.1). */
+export class RpcError extends Error {
+  override readonly name = "RpcError";
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+type Id = string | number | null;
+interface Reply {
+  jsonrpc: "2.0";
+  id: Id;
+  result?: unknown;
+  error?: { code: number; message: string };
+}
+
+const codec = lengthPrefixed({ width: 4, maxLength: 1024 * 1024 });
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Serves methods. Requests of one session run side by side, and each is answered when it is done. */
+export function serveRpc(options: ServeOptions, methods: Methods): Server {
+  return serve(options, async (session) => {
+    const frames = session.frames(codec);
+    const running = new Set<Promise<void>>();
+    for await (const frame of frames) {
+      const run = answer(methods, frame).then(async (reply) => {
+        if (reply !== undefined) await frames.send(encoder.encode(JSON.stringify(reply)));
+      }).finally(() => running.delete(run));
+      run.catch(() => {}); // the session has ended: the loop is told as well
+      running.add(run);
+      if (running.size >= 100) await Promise.race(running);
+    }
+    await Promise.all(running);
+  });
+}
+
+/** What a frame is answered with: nothing for a notification, and several replies for a batch (§6). */
+async function answer(methods: Methods, frame: Uint8Array): Promise<Reply | Reply[] | undefined> {
+  let request;
+  try {
+    request = JSON.parse(decoder.decode(frame));
+  } catch {
+    return failure(null, new RpcError(-32700, "Parse error"));
+  }
+  if (!Array.isArray(request)) return await answerOne(methods, request);
+  if (request.length === 0) return failure(null, new RpcError(-32600, "Invalid Request"));
+  const replies = await Promise.all(request.map((one) => answerOne(methods, one)));
+  const wanted = replies.filter((reply) => reply !== undefined);
+  return wanted.length > 0 ? wanted : undefined;
+}
+
+async function answerOne(methods: Methods, request: unknown): Promise<Reply | undefined> {
+  const { jsonrpc, method, params, id } = (request ?? {}) as Record<string, unknown>;
+  const hasId = typeof id === "string" || typeof id === "number" || id === null;
+  const hasParams = params === undefined || (typeof params === "object" && params !== null);
+  if (
+    jsonrpc !== "2.0" || typeof method !== "string" || !hasParams || (id !== undefined && !hasId)
+  ) {
+    return failure(hasId ? id : null, new RpcError(-32600, "Invalid Request"));
+  }
+  try {
+    if (!Object.hasOwn(methods, method)) throw new RpcError(-32601, "Method not found");
+    const result = await methods[method]!(params);
+    return hasId ? { jsonrpc: "2.0", id, result: result ?? null } : undefined;
+  } catch (error) {
+    return hasId ? failure(id, error) : undefined;
+  }
+}
+
+function failure(id: Id, error: unknown): Reply {
+  const { code, message } = error instanceof RpcError
+    ? error
+    : new RpcError(-32603, "Internal error");
+  return { jsonrpc: "2.0", id, error: { code, message } };
+}
+
+/** A client of a server with these methods. */
+export class RpcClient<Offered extends Methods> implements AsyncDisposable {
+  readonly #session: Session;
+  readonly #frames: Frames<Uint8Array>;
+  readonly #waiting = new Map<Id, PromiseWithResolvers<unknown>>();
+  readonly #over: Promise<void>;
+  #lastId = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#frames = session.frames(codec);
+    this.#over = this.#receive();
+  }
+
+  /** Calls a method and waits for its result. */
+  async call<Name extends keyof Offered & string>(
+    method: Name,
+    params: Parameters<Offered[Name]>[0],
+  ): Promise<Awaited<ReturnType<Offered[Name]>>> {
+    const id = ++this.#lastId;
+    const reply = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, reply);
+    try {
+      await this.#send({ jsonrpc: "2.0", id, method, params });
+      return await reply.promise as Awaited<ReturnType<Offered[Name]>>;
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Calls a method without waiting for anything. */
+  async notify<Name extends keyof Offered & string>(
+    method: Name,
+    params: Parameters<Offered[Name]>[0],
+  ): Promise<void> {
+    await this.#send({ jsonrpc: "2.0", method, params });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#session.close();
+    await this.#over;
+  }
+
+  #send(request: Record<string, unknown>): Promise<void> {
+    return this.#frames.send(encoder.encode(JSON.stringify(request)));
+  }
+
+  async #receive(): Promise<void> {
+    let cause: unknown = new Error("the server has left");
+    try {
+      for await (const frame of this.#frames) this.#settle(JSON.parse(decoder.decode(frame)));
+    } catch (error) {
+      cause = error;
+      this.#session.abort(error);
+    }
+    for (const { promise, reject } of this.#waiting.values()) {
+      promise.catch(() => {}); // whoever called is told, if it still waits
+      reject(cause);
+    }
+  }
+
+  #settle({ id, result, error }: Reply): void {
+    const reply = this.#waiting.get(id);
+    if (error !== undefined) reply?.reject(new RpcError(error.code, error.message));
+    else reply?.resolve(result);
+  }
+}
+
+if (import.meta.main) {
+  const methods = {
+    add: ([a, b]: [number, number]) => a + b,
+    greet: ({ name }: { name: string }) => `hello, ${name}!`,
+  };
+  await using server = serveRpc({ port: 0 }, methods);
+  const { port } = server.addr as Deno.NetAddr;
+  await using client = new RpcClient<typeof methods & Methods>(await connect({ port }));
+  console.log(await client.call("add", [2, 3]));
+  console.log(await client.call("greet", { name: "rose" }));
+  await client.call("vanish", {}).catch((error) => console.log(`${error.code}: ${error.message}`));
+}
