@@ -9,6 +9,7 @@ import { lines } from "../codecs/lines.ts";
 import { netstring } from "../codecs/netstring.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { concat, decode, encode, threeWays, toBytes } from "./_codecs.ts";
+import { fuzzOnce, Random, TARGETS } from "./fuzz.ts";
 
 type Bytes = string | readonly number[];
 type Failure = [
@@ -547,6 +548,17 @@ for (const [name, codec] of Object.entries(CAPPED)) {
       { numRuns: 300 },
     );
   });
+}
+
+for (const [name, target] of Object.entries(TARGETS)) {
+  Deno.test(
+    `${name} stands a little of what deno task fuzz does`,
+    { permissions: "none" },
+    async () => {
+      const random = new Random(7);
+      for (let round = 0; round < 100; round++) await fuzzOnce(target, random);
+    },
+  );
 }
 
 Deno.test("jsonLines() gives values their type by a check", { permissions: "none" }, async () => {

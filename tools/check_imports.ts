@@ -74,7 +74,7 @@ const BANS: readonly Ban[] = [
   {
     code: /\bimport\s*\.\s*meta\s*\.\s*main\b/g,
     rule: "of what is published, only server.ts and client.ts have a main guard",
-    allowed: /^((server|client)\.ts$|(bench|examples|tools)\/)/,
+    allowed: /^((server|client)\.ts$|(bench|examples|tests|tools)\/)/,
   },
 ];
 

@@ -1,0 +1,216 @@
+// Starts the two programs, and others, the way users do, and reads what they print.
+
+import { assertEquals } from "@std/assert";
+import { canNet, canRun } from "./_permissions.ts";
+
+const encoder = new TextEncoder();
+
+/** Whether the programs cannot be started by these tests. */
+export const cannotStart: boolean = !canNet || !await canRun("deno");
+
+/** Whether Python 3 cannot be. */
+export const cannotStartPython: boolean = cannotStart || !await canRun("python3");
+
+/** What no program that these tests start takes: it is killed then, so that a wait in vain ends in a failure. */
+const TOO_LONG = 60_000;
+
+/** What a program prints, as it comes. */
+class Output {
+  text = "";
+  /** Resolves at the end of the output, which comes no later than that of the program. */
+  readonly ended: Promise<void>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+  #isOver = false;
+  #news: PromiseWithResolvers<void> = Promise.withResolvers();
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.getReader();
+    this.ended = this.#collect();
+  }
+
+  async #collect(): Promise<void> {
+    const decoder = new TextDecoder();
+    for (;;) {
+      const { value, done } = await this.#reader.read();
+      if (done) break;
+      this.text += decoder.decode(value, { stream: true });
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+    }
+    this.#isOver = true;
+    this.#news.resolve();
+  }
+
+  /** Waits until the text matches. */
+  async until(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.text);
+      if (found !== null) return found;
+      if (this.#isOver) throw new Error(`${pattern} is not in ${JSON.stringify(this.text)}`);
+      await this.#news.promise;
+    }
+  }
+
+  /** Reads no more: whatever the program writes from now on fails. */
+  async close(): Promise<void> {
+    await this.#reader.cancel();
+    await this.ended;
+  }
+}
+
+/** How a program ended, and all that it printed. */
+export interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A program that runs. */
+export class Program implements AsyncDisposable {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly #child: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #watchdog: ReturnType<typeof setTimeout>;
+
+  constructor(command: string, args: string[], env: Record<string, string> = {}) {
+    this.#child = new Deno.Command(command, {
+      args,
+      cwd: new URL("..", import.meta.url),
+      env,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.stdout = new Output(this.#child.stdout);
+    this.stderr = new Output(this.#child.stderr);
+    this.#stdin = this.#child.stdin.getWriter();
+    this.#watchdog = setTimeout(() => this.kill("SIGKILL"), TOO_LONG);
+  }
+
+  async type(text: string): Promise<void> {
+    await this.#stdin.write(encoder.encode(text));
+  }
+
+  /** The end of the program's standard input. */
+  async endInput(): Promise<void> {
+    await this.#stdin.close().catch(() => {}); // it may have ended by itself
+  }
+
+  kill(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch { /* it has ended already */ }
+  }
+
+  /** Waits until it ends. Its standard input stays open unless `endInput()` was called. */
+  async ended(): Promise<Ended> {
+    const { code } = await this.#child.status;
+    await Promise.all([this.stdout.ended, this.stderr.ended]);
+    return { code, stdout: this.stdout.text, stderr: this.stderr.text };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#watchdog);
+    this.kill("SIGKILL");
+    await this.ended();
+    await this.endInput();
+  }
+}
+
+/** `deno run --allow-net FILE`. Quiet, since Deno itself tells about downloads on standard error. */
+export function start(file: string, ...args: string[]): Program {
+  return new Program("deno", ["run", "--quiet", "--allow-net", file, ...args]);
+}
+
+/** Runs a program to its end, with nothing on its standard input. */
+export async function run(file: string, ...args: string[]): Promise<Ended> {
+  await using program = start(file, ...args);
+  await program.endInput();
+  return await program.ended();
+}
+
+/** The greeting service, on a free port. */
+export class GreetingServer implements AsyncDisposable {
+  readonly program: Program;
+  readonly port: number;
+
+  private constructor(program: Program, port: number) {
+    this.program = program;
+    this.port = port;
+  }
+
+  static async start(...args: string[]): Promise<GreetingServer> {
+    const program = start("server.ts", "--port", "0", ...args);
+    try {
+      const [, port] = await program.stderr.until(/listening on 127\.0\.0\.1:(\d+)/);
+      return new GreetingServer(program, Number(port));
+    } catch (error) {
+      await program[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A client of it that has been welcomed. */
+  async enter(): Promise<Client> {
+    const client = await Client.connect(this.port);
+    await client.hear("welcome!");
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program[Symbol.asyncDispose]();
+  }
+}
+
+/** One side of a bare TCP connection. */
+export class Client implements Disposable {
+  readonly conn: Deno.TcpConn;
+
+  constructor(conn: Deno.TcpConn) {
+    conn.setNoDelay(true);
+    this.conn = conn;
+  }
+
+  static async connect(port: number): Promise<Client> {
+    return new Client(await Deno.connect({ hostname: "127.0.0.1", port }));
+  }
+
+  get address(): string {
+    const { hostname, port } = this.conn.localAddr;
+    return `${hostname}:${port}`;
+  }
+
+  async say(text: string): Promise<void> {
+    const bytes = encoder.encode(text);
+    assertEquals(await this.conn.write(bytes), bytes.length);
+  }
+
+  /** Reads just as many bytes as the text has, and compares. */
+  async hear(text: string): Promise<void> {
+    const bytes = new Uint8Array(encoder.encode(text).length);
+    let length = 0;
+    while (length < bytes.length) {
+      const got = await this.conn.read(bytes.subarray(length));
+      if (got === null) break;
+      length += got;
+    }
+    assertEquals(new TextDecoder().decode(bytes.subarray(0, length)), text);
+  }
+
+  /** Reads the end of input. */
+  async hearEnd(): Promise<void> {
+    const buffer = new Uint8Array(1024);
+    const got = await this.conn.read(buffer);
+    assertEquals(got === null ? null : new TextDecoder().decode(buffer.subarray(0, got)), null);
+  }
+
+  [Symbol.dispose](): void {
+    this.conn[Symbol.dispose]();
+  }
+}
+
+/** Asserts that a program has ended with one plain line that says why. */
+export function assertOneLine({ code, stdout, stderr }: Ended, expected: [number, string]): void {
+  assertEquals([code, stdout, stderr], [expected[0], "", `error: ${expected[1]}\n`]);
+}

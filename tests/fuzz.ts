@@ -1,0 +1,140 @@
+/**
+ * Feeds codecs with random bytes and with broken copies of good input, for a bounded time.
+ *
+ *     deno task fuzz                 30 seconds, from a random seed
+ *     deno task fuzz 300 1234        300 seconds, from this seed
+ *
+ * Whatever comes, a decoder throws nothing but the documented errors, holds no more than its cap and one read, and
+ * makes the same of it however it is cut.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import type { Codec } from "../codecs/codec.ts";
+import { delimited, fixed, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
+import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
+import { decode, encode } from "./_codecs.ts";
+
+const CAP = 5000;
+
+interface Target {
+  codec: Codec<unknown, never>;
+  message: (random: Random) => unknown;
+}
+
+export const TARGETS: Record<string, Target> = {
+  "delimited()": {
+    codec: delimited("\r\n", { maxLength: CAP }),
+    message: (random) => random.bytes(50).map((byte) => byte | 0x20),
+  },
+  "fixed()": { codec: fixed(100), message: (random) => new Uint8Array(100).fill(random.upTo(256)) },
+  "jsonLines()": {
+    codec: jsonLines({ maxLength: CAP }),
+    message: (random) => ({
+      text: String.fromCodePoint(random.upTo(0xd000) + 1),
+      list: [...random.bytes(5)],
+    }),
+  },
+  "lengthPrefixed()": {
+    codec: lengthPrefixed({ maxLength: CAP }),
+    message: (random) => random.bytes(300),
+  },
+  "lengthPrefixed(), little-endian with its header": {
+    codec: lengthPrefixed({ width: 2, littleEndian: true, includesHeader: true, maxLength: CAP }),
+    message: (random) => random.bytes(300),
+  },
+  "lengthPrefixed() by varint": {
+    codec: lengthPrefixed({ width: "varint", maxLength: CAP }),
+    message: (random) => random.bytes(300),
+  },
+  "lines()": {
+    codec: lines({ maxLength: CAP, fatal: true }),
+    message: (random) => "ä€x".repeat(random.upTo(20)),
+  },
+  "netstring()": { codec: netstring({ maxLength: CAP }), message: (random) => random.bytes(300) },
+};
+
+/** Random choices that a seed brings back. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed | 0 || 1;
+  }
+
+  /** A whole number from 0 to below `limit`. */
+  upTo(limit: number): number {
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return Math.floor((this.#state >>> 0) / 2 ** 32 * limit);
+  }
+
+  bytes(limit: number): Uint8Array {
+    return new Uint8Array(this.upTo(limit)).map(() => this.upTo(256));
+  }
+}
+
+/** Runs one round for one target; throws if anything is not as documented. */
+export async function fuzzOnce({ codec, message }: Target, random: Random): Promise<void> {
+  const good = await encode(
+    codec as Codec<unknown, unknown>,
+    Array.from({ length: random.upTo(8) }, () => message(random)),
+  );
+  const input = random.upTo(5) === 0 ? random.bytes(3 * CAP) : mutate(good, random);
+  const whole = await decode(codec, [input]);
+  const cut = await decode(codec, chop(input, random));
+  assertEquals(cut.frames, whole.frames);
+  assertEquals(cut.error?.name, whole.error?.name);
+  for (const { error, memory } of [whole, cut]) {
+    const documented = [FrameTooLargeError, MalformedFrameError, TruncatedFrameError];
+    if (error !== undefined) {
+      assert(documented.some((kind) => error instanceof kind), `${error.stack}`);
+    }
+    assert(memory <= CAP + 130 * 1024, `${memory} bytes were held`);
+  }
+}
+
+function mutate(good: Uint8Array, random: Random): Uint8Array {
+  let bytes = [...good];
+  for (let times = random.upTo(4); times > 0; times--) {
+    const at = random.upTo(bytes.length + 1);
+    const other = random.upTo(bytes.length + 1);
+    const ways = [
+      () => bytes[at % Math.max(1, bytes.length)] = random.upTo(256),
+      () => bytes.splice(at, random.upTo(10)),
+      () => bytes.splice(at, 0, ...random.bytes(10)),
+      () => bytes.splice(at, 0, ...bytes.slice(Math.min(at, other), Math.max(at, other))),
+      () => bytes = bytes.slice(0, at),
+      () => bytes.splice(at, 0, ...new Array(random.upTo(2 * CAP)).fill(random.upTo(256))),
+    ];
+    ways[random.upTo(ways.length)]!();
+  }
+  return Uint8Array.from(bytes);
+}
+
+function chop(input: Uint8Array, random: Random): Uint8Array[] {
+  const pieces = [];
+  const most = [1, 3, 50, 2000][random.upTo(4)]!;
+  for (let at = 0; at < input.length;) pieces.push(input.subarray(at, at += 1 + random.upTo(most)));
+  return pieces;
+}
+
+if (import.meta.main) {
+  const seconds = Number(Deno.args[0] ?? 30);
+  const seed = Number(Deno.args[1] ?? Math.floor(Math.random() * 2 ** 31));
+  console.log(`fuzzing for ${seconds} s from seed ${seed}`);
+  const random = new Random(seed);
+  const end = performance.now() + seconds * 1000;
+  let rounds = 0;
+  for (; performance.now() < end; rounds++) {
+    for (const [name, target] of Object.entries(TARGETS)) {
+      try {
+        await fuzzOnce(target, random);
+      } catch (error) {
+        console.error(`${name} failed in round ${rounds} from seed ${seed}`);
+        throw error;
+      }
+    }
+  }
+  console.log(`${rounds} rounds of ${Object.keys(TARGETS).length} codecs, nothing found`);
+}
