@@ -13,8 +13,8 @@ export function greeting(delay: number): Handler {
   };
 }
 
-/** `nc` and `telnet` send a line end with each name. */
-function withoutLineEnd(message: string): string {
+/** `nc` and `telnet` send a line end with each name: one is not part of it. */
+export function withoutLineEnd(message: string): string {
   return message.replace(/\r?\n$/, "");
 }
 

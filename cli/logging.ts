@@ -8,6 +8,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
+import { writeAll } from "./program.ts";
 
 /** What `--log-level` takes. */
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
@@ -18,9 +19,8 @@ export type LogFormat = "text" | "json";
 /** Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. */
 export function openLog(level: LogLevel, format: LogFormat): Logger {
   const toLine = formatter(format);
-  const encoder = new TextEncoder();
   configureSync({
-    sinks: { stderr: (record) => writeAll(encoder.encode(toLine(record))) },
+    sinks: { stderr: (record) => writeAll(Deno.stderr, toLine(record)) },
     loggers: [
       { category: "parley", sinks: ["stderr"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
@@ -33,8 +33,4 @@ function formatter(format: LogFormat): (record: LogRecord) => string {
   if (format === "json") return getJsonLinesFormatter({ properties: "flatten" });
   const hasColour = Deno.stderr.isTerminal() && !Deno.noColor;
   return hasColour ? getAnsiColorFormatter() : getTextFormatter();
-}
-
-function writeAll(bytes: Uint8Array): void {
-  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(Deno.stderr.writeSync(rest));
 }

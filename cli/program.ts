@@ -1,6 +1,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
 
+const encoder = new TextEncoder();
+
 /** Wrong usage: the program says so in one line and exits with 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -30,44 +32,82 @@ export interface Arguments {
 
 /** Runs a program: reads its command line, and turns every error into one line and an exit code. */
 export async function runProgram(program: Program): Promise<void> {
-  let code: number;
-  try {
-    code = await runWith(program, Deno.args);
-  } catch (error) {
-    code = error instanceof UsageError ? 2 : 1;
-    const hint = code === 2 ? " (see --help)" : "";
-    console.error(`error: ${explain(error)}${hint}`);
-  }
-  Deno.exit(code);
+  Deno.exit(await exitCode(program, Deno.args));
 }
 
-function runWith(program: Program, args: string[]): Promise<number> {
-  const unknown = (name: string, key?: string): boolean => {
-    if (key !== undefined) throw new UsageError(`unknown option ${name}`);
-    if (!program.takesNames) throw new UsageError(`unexpected argument ${JSON.stringify(name)}`);
-    return true;
-  };
-  const { _: names, help, version, ...rest } = parseArgs(args, {
-    boolean: ["help", "version"],
-    string: [...program.options, "_"],
-    collect: [...program.options],
-    unknown,
-  });
+async function exitCode(program: Program, args: string[]): Promise<number> {
+  try {
+    return await runWith(program, args);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return 0; // whoever reads the output has enough
+    const isMisuse = error instanceof UsageError;
+    const line = explain(error).replace(/\s*\n\s*/g, " ");
+    console.error(`error: ${line}${isMisuse ? " (see --help)" : ""}`);
+    return isMisuse ? 2 : 1;
+  }
+}
+
+async function runWith(program: Program, args: string[]): Promise<number> {
+  const names: string[] = [];
+  let unknown: string | undefined;
+  const { help, version, "--": rest = [], ...values } = parseArgs(
+    attachValues(args, program.options),
+    {
+      "--": true,
+      boolean: ["help", "version"],
+      string: [...program.options],
+      collect: [...program.options],
+      unknown(arg: string, key?: string): boolean {
+        if (key === undefined) names.push(arg);
+        else unknown ??= arg;
+        return false; // so that it makes no numbers out of names
+      },
+    },
+  );
+  names.push(...rest);
   if (help) return print(program.help);
   if (version) return print(`${config.name} ${config.version}`);
+  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}`);
+  if (names.length > 0 && !program.takesNames) {
+    throw new UsageError(`unexpected argument ${JSON.stringify(names[0])}`);
+  }
   const options: Arguments["options"] = {};
   for (const name of program.options) {
-    const values = (rest as Record<string, string[]>)[name] ?? [];
-    if (values.length > 1) throw new UsageError(`option --${name} is given ${values.length} times`);
-    if (values[0] === "") throw new UsageError(`option --${name} needs a value`);
-    if (values[0] !== undefined) options[name] = values[0];
+    const [value, ...more] = (values as Partial<Record<string, string[]>>)[name] ?? [];
+    if (more.length > 0) throw new UsageError(`--${name} is given ${more.length + 1} times`);
+    if (value === "") throw new UsageError(`--${name} needs a value`);
+    if (value !== undefined) options[name] = value;
   }
-  return program.run({ options, names: names.map(String) });
+  return await program.run({ options, names });
 }
 
-function print(text: string): Promise<number> {
-  console.log(text);
-  return Promise.resolve(0);
+/** Turns `--port -1` into `--port=-1`: otherwise parseArgs() would take that value for an option. */
+function attachValues(args: string[], options: readonly string[]): string[] {
+  const attached: string[] = [];
+  for (const [index, arg] of args.entries()) {
+    if (arg === "--") return [...attached, ...args.slice(index)];
+    const last = attached.at(-1);
+    const isValue = !arg.startsWith("--") && options.some((name) => last === `--${name}`);
+    attached.push(isValue ? `${attached.pop()}=${arg}` : arg);
+  }
+  return attached;
+}
+
+function print(text: string): number {
+  printLine(text);
+  return 0;
+}
+
+/** Writes a line to standard output. Throws `BrokenPipe` if nobody reads it any more, as `console.log()` does not. */
+export function printLine(text: string): void {
+  writeAll(Deno.stdout, `${text}\n`);
+}
+
+/** Writes all of a text at once. */
+export function writeAll(output: typeof Deno.stdout, text: string): void {
+  for (let rest = encoder.encode(text); rest.length > 0;) {
+    rest = rest.subarray(output.writeSync(rest));
+  }
 }
 
 /** An option that is a whole number. */
@@ -103,9 +143,8 @@ export function choiceOption<Choice extends string>(
 
 function explain(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) {
-    return `no permission to use the network (${
-      error.message.split(",")[0]
-    }): run with --allow-net`;
+    const [what] = error.message.replace("Requires ", "").split(",");
+    return `no permission for ${what}: run with --allow-net`;
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { serve, type Server } from "../mod.ts";
+import { formatAddress, type Handler, serve, type ServeOptions, type Server } from "../mod.ts";
 import { greeting } from "./greeting.ts";
 import { LOG_LEVELS, openLog } from "./logging.ts";
 import {
@@ -15,14 +15,19 @@ Usage: deno run --allow-net server.ts [options]
 
   --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
   --port PORT          port to listen on, 0 for a free one (default 1234)
-  --delay MS           pretended work before each reply, in milliseconds (default 0)
+  --delay MS           milliseconds of pretended work before a reply (default 0)
   --max-sessions N     most clients at a time; more wait (default 10000)
   --log-level LEVEL    debug, info, warning or error (default info)
   --log-format FORMAT  text or json, on standard error (default text)
   --help               print this
   --version            print the version
 
-SIGINT and SIGTERM let sessions finish, for at most 15 s; a second one ends them at once.`;
+SIGINT (Ctrl-C) and SIGTERM stop it: replies that are due are still sent, for
+at most 15 s. A second one ends it at once.`;
+
+const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGTERM"];
 
 /** The program: serves until it is told to stop. */
 export function main(): Promise<void> {
@@ -42,46 +47,41 @@ async function run(args: Arguments): Promise<number> {
   const level = choiceOption(args, "log-level", LOG_LEVELS, "info");
   const logger = openLog(level, choiceOption(args, "log-format", ["text", "json"], "text"));
 
-  let server: Server;
-  try {
-    server = serve({ hostname, port, maxSessions, logger }, greeting(delay));
-  } catch (error) {
-    throw explained(error, hostname, port);
-  }
-  return await untilStopped(server);
-}
-
-/** The first signal drains, the second aborts. Returns the exit code. */
-async function untilStopped(server: Server): Promise<number> {
   let signals = 0;
   const onSignal = () => {
     if (++signals === 1) server.shutdown();
     else server.abort(new Error("the program was told to stop twice"));
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  // Before it listens: whoever starts the program may stop it as soon as it says that it does.
+  for (const signal of SIGNALS) Deno.addSignalListener(signal, onSignal);
+  const server = start({ hostname, port, maxSessions, logger }, greeting(delay));
   await server.finished;
   return signals > 1 ? 1 : 0;
 }
 
-function explained(error: unknown, hostname: string, port: number): unknown {
-  const where = `${hostname} port ${port}`;
+function start(
+  options: ServeOptions & { hostname: string; port: number },
+  handler: Handler,
+): Server {
+  try {
+    return serve(options, handler);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    const where = formatAddress({ transport: "tcp", ...options });
+    throw new ProgramError(`cannot listen on ${where}: ${explain(error)}`);
+  }
+}
+
+/** What keeps the program from listening, and what to do about it. */
+function explain(error: unknown): string {
   if (error instanceof Deno.errors.AddrInUse) {
-    return new ProgramError(
-      `${where} is in use: stop the other program, or choose another with --port`,
-    );
+    return "the port is in use: stop the other program, or choose another with --port";
   }
   if (error instanceof Deno.errors.PermissionDenied) {
-    return new ProgramError(
-      `${where} is not allowed by the system: choose a port over 1023 with --port`,
-    );
+    return "the system does not allow it: choose a port over 1023 with --port";
   }
   if (error instanceof Deno.errors.AddrNotAvailable) {
-    return new ProgramError(
-      `${hostname} is no address of this machine: choose one with --hostname`,
-    );
+    return "the address is not one of this machine: choose another with --hostname";
   }
-  if (error instanceof Deno.errors.NotCapable) return error;
-  return new ProgramError(
-    `cannot listen on ${where}: ${error instanceof Error ? error.message : error}`,
-  );
+  return `${error instanceof Error ? error.message : error}: choose another with --hostname`;
 }

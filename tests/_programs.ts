@@ -1,5 +1,7 @@
 // Starts the two programs, and others, the way users do, and reads what they print.
 
+import { once } from "node:events";
+import net from "node:net";
 import { assertEquals } from "@std/assert";
 import { canNet, canRun } from "./_permissions.ts";
 
@@ -10,6 +12,9 @@ export const cannotStart: boolean = !canNet || !await canRun("deno");
 
 /** Whether Python 3 cannot be. */
 export const cannotStartPython: boolean = cannotStart || !await canRun("python3");
+
+/** Whether they cannot be started on a terminal. */
+export const cannotStartTerminal: boolean = cannotStartPython || Deno.build.os === "windows";
 
 /** What no program that these tests start takes: it is killed then, so that a wait in vain ends in a failure. */
 const TOO_LONG = 60_000;
@@ -123,6 +128,15 @@ export function start(file: string, ...args: string[]): Program {
   return new Program("deno", ["run", "--quiet", "--allow-net", file, ...args]);
 }
 
+const ON_TERMINAL = `import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))`;
+
+/** `deno run --allow-net FILE` on a pseudo-terminal, whose output is the program's `stdout`. */
+export function startOnTerminal(file: string, ...args: string[]): Program {
+  const command = ["deno", "run", "--quiet", "--allow-net", file, ...args];
+  return new Program("python3", ["-c", ON_TERMINAL, ...command], { NO_COLOR: "" });
+}
+
 /** Runs a program to its end, with nothing on its standard input. */
 export async function run(file: string, ...args: string[]): Promise<Ended> {
   await using program = start(file, ...args);
@@ -210,7 +224,38 @@ export class Client implements Disposable {
   }
 }
 
-/** Asserts that a program has ended with one plain line that says why. */
-export function assertOneLine({ code, stdout, stderr }: Ended, expected: [number, string]): void {
-  assertEquals([code, stdout, stderr], [expected[0], "", `error: ${expected[1]}\n`]);
+/** Connects, waits for a word and resets the connection. A `Deno.Conn` sends its FIN first. */
+export async function comeAndReset(port: number): Promise<void> {
+  const socket = net.connect(port, "127.0.0.1");
+  await once(socket, "data");
+  const closed = once(socket, "close");
+  socket.resetAndDestroy();
+  await closed;
+}
+
+/** A server that says a word to whoever comes, and resets the connection at the first answer. */
+export async function resetting(word: string): Promise<{ port: number } & AsyncDisposable> {
+  const server = net.createServer((socket) => {
+    socket.once("data", () => socket.resetAndDestroy());
+    socket.write(word);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    async [Symbol.asyncDispose](): Promise<void> {
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}
+
+/** Asserts that a program has ended with one plain line that says why, after what it printed before. */
+export function assertOneLine(
+  { code, stdout, stderr }: Ended,
+  [expectedCode, message]: [number, string],
+  printed = "",
+): void {
+  assertEquals([code, stdout, stderr], [expectedCode, printed, `error: ${message}\n`]);
 }
