@@ -96,8 +96,7 @@ export type { Address, Connection, MemoryAddr } from "./transport/connection.ts"
 export class Session implements AsyncIterable<string>, AsyncDisposable {
   /** The session's number, from 1, among those of its server. */
   readonly id: number;
-  /** When the session began. */
-  readonly startedAt: Date = new Date();
+  readonly #startedAt = Date.now();
   readonly #connection: Connection;
   readonly #group: SessionGroup<Session>;
   readonly #chunkSize: number;
@@ -130,6 +129,11 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     this.#chunkSize = settings.chunkSize;
     this.#fatal = settings.fatal;
     this.id = group.join(this, this.#life);
+  }
+
+  /** When the session began. */
+  get startedAt(): Date {
+    return new Date(this.#startedAt);
   }
 
   /** The address of the peer; IPv4 that came over an IPv6 socket is shown as IPv4. */

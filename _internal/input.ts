@@ -5,6 +5,8 @@ import { FrameTooLargeError } from "../errors.ts";
 const MAX_READ = 64 * 1024;
 /** From this size on, bytes are given away with their memory and not copied. */
 const HAND_OVER = 16 * 1024;
+/** What an input holds that has not read yet: the same for all, since nothing fits in. */
+const NONE = new Uint8Array(0);
 /** So many reads in a row that fill less than a quarter make the next ones smaller. */
 const SMALL_READS = 8;
 
@@ -14,7 +16,7 @@ const SMALL_READS = 8;
  * Memory grows with the bytes that came and never with a length that a peer claims.
  */
 export class InputBuffer implements DecoderInput {
-  buffer: Uint8Array = new Uint8Array(0);
+  buffer: Uint8Array = NONE;
   start = 0;
   end = 0;
   /** Set by `need()`: below so many unread bytes the decoder is not called. */
@@ -74,7 +76,7 @@ export class InputBuffer implements DecoderInput {
 
   /** Drops everything, and the memory too. */
   clear(): void {
-    this.buffer = new Uint8Array(0);
+    this.buffer = NONE;
     this.start = this.end = 0;
   }
 
