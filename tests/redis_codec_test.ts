@@ -133,7 +133,7 @@ Deno.test("Resp takes a command in pieces at a cost in proportion to its length"
   const decoder = new Resp().decoder();
   let calls = 0;
   let frame;
-  for (let end = 50; end < bytes.length; end += 50) {
+  for (let end = 47; end < bytes.length; end += 47) {
     input.end = end;
     if (end < input.needed) continue;
     frame = decoder.decode(input);

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
 import { serve, type Server } from "@parley/tcp";
 import { redis } from "../examples/redis/redis.ts";
+import { List } from "../examples/redis/store.ts";
 import { command, hasRedisServer, RawClient, startRedis } from "./_redis.ts";
 import { overNet, portOf } from "./_serving.ts";
 
@@ -482,7 +483,7 @@ const SCRIPTS: Record<string, string> = {
   "a bad second length": "*2\r\n$4\r\nECHO\r\n:5\r\n",
   "a length begun with a line end": "*1\r\n\r\n",
   "a request of HTTP": "POST / HTTP/1.1\r\nHost: a\r\n\r\nPING\r\n",
-  "a header of HTTP": "PING\r\nhost: a\r\n\r\nPING\r\n",
+  "a header of HTTP": "host: a\r\n\r\nPING\r\n",
   "a line without an end": "x".repeat(70_000),
   "one count too many before a command": "*3\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n",
 };
@@ -572,6 +573,28 @@ Deno.test("redis answers any run of commands as Redis does", besideRedis, async 
     ),
     { numRuns: 200 },
   );
+});
+
+Deno.test("List grows and shrinks at both ends as an array does", { permissions: "none" }, () => {
+  fc.assert(fc.property(
+    fc.array(fc.constantFrom("push", "push", "unshift", "unshift", "pop", "shift"), {
+      size: "large",
+    }),
+    (steps) => {
+      const list = new List();
+      const array: string[] = [];
+      for (const [i, step] of steps.entries()) {
+        if (step === "push" || step === "unshift") {
+          list[step as "push"](`${i}`);
+          array[step as "push"](`${i}`);
+        } else if (array.length > 0) {
+          assertEquals(list[step as "pop"](), array[step as "pop"]());
+        }
+        assertEquals(list.length, array.length);
+      }
+      assertEquals(array.map((_, i) => list.at(i)), array);
+    },
+  ));
 });
 
 Deno.test("redis forgets what has expired", overNet, async () => {

@@ -1,0 +1,86 @@
+/** Who is connected to what: the state of a server and of each of its clients. */
+
+import type { Session } from "@parley/tcp";
+import { Push, type Reply, type Resp } from "./codec.ts";
+import { Database } from "./store.ts";
+
+const DATABASES = 16;
+
+/** What all clients of one server share. */
+export class Instance {
+  readonly startedAt: number = Date.now();
+  readonly databases: readonly Database[] = Array.from(
+    { length: DATABASES },
+    () => new Database(),
+  );
+  readonly clients: Set<Client> = new Set();
+  readonly channels: Map<string, Set<Client>> = new Map();
+
+  /** Tells the subscribers of a channel, and says how many they are. Those who do not keep up are cut off. */
+  publish(channel: string, message: string): number {
+    const subscribers = this.channels.get(channel);
+    if (subscribers === undefined) return 0;
+    const push = new Push("message", channel, message);
+    for (const client of subscribers) client.tell(push);
+    return subscribers.size;
+  }
+}
+
+/** One client. */
+export class Client {
+  readonly instance: Instance;
+  readonly session: Session;
+  readonly codec: Resp;
+  readonly channels: Set<string> = new Set();
+  name = "";
+  databaseIndex = 0;
+  db: Database;
+  /** Whether the connection is to be closed, after what was replied. */
+  isLeaving = false;
+  readonly #send: (reply: Reply) => Promise<void>;
+
+  constructor(
+    instance: Instance,
+    session: Session,
+    codec: Resp,
+    send: (reply: Reply) => Promise<void>,
+  ) {
+    this.instance = instance;
+    this.session = session;
+    this.codec = codec;
+    this.#send = send;
+    this.db = instance.databases[0]!;
+    instance.clients.add(this);
+  }
+
+  /** In RESP2 a subscriber cannot tell replies from messages, and so may ask for little. */
+  get isRestricted(): boolean {
+    return this.channels.size > 0 && this.codec.version === 2;
+  }
+
+  /** Sends what is no reply. Nobody waits for it: a client that does not read is cut off by the session's limit. */
+  tell(push: Push): void {
+    this.#send(push);
+  }
+
+  subscribe(channel: string): void {
+    let subscribers = this.instance.channels.get(channel);
+    if (subscribers === undefined) {
+      this.instance.channels.set(channel, subscribers = new Set());
+    }
+    subscribers.add(this);
+    this.channels.add(channel);
+  }
+
+  unsubscribe(channel: string): void {
+    const subscribers = this.instance.channels.get(channel);
+    subscribers?.delete(this);
+    if (subscribers?.size === 0) this.instance.channels.delete(channel);
+    this.channels.delete(channel);
+  }
+
+  leave(): void {
+    for (const channel of this.channels) this.unsubscribe(channel);
+    this.instance.clients.delete(this);
+  }
+}

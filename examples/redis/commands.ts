@@ -1,0 +1,105 @@
+/** Finds the command that a client means, and does it. */
+
+import type { Client } from "./client.ts";
+import { type Command, RedisError, type Reply } from "./codec.ts";
+import { HASHES, LISTS, SETS } from "./commands/collections.ts";
+import {
+  type Arguments,
+  type CommandSpec,
+  type CommandTable,
+  hasArity,
+  subcommand,
+  wrongArity,
+} from "./commands/command.ts";
+import { CONNECTION } from "./commands/connection.ts";
+import { KEYS } from "./commands/keys.ts";
+import { PUBSUB } from "./commands/pubsub.ts";
+import { SERVER } from "./commands/server.ts";
+import { STRINGS } from "./commands/strings.ts";
+
+const TABLE: CommandTable = {
+  ...CONNECTION,
+  ...SERVER,
+  ...STRINGS,
+  ...KEYS,
+  ...LISTS,
+  ...HASHES,
+  ...SETS,
+  ...PUBSUB,
+  command: {
+    arity: -1,
+    run: (args, client) => args.length === 1 ? describeAll() : aboutCommands(args, client),
+  },
+};
+
+/** By the names as they mostly come, in either case: so nobody has to convert them. */
+const COMMANDS: ReadonlyMap<string, CommandSpec> = new Map(
+  Object.entries(TABLE).flatMap(([name, spec]) => [[name, spec], [name.toUpperCase(), spec]]),
+);
+
+/** Does what a command asks for. `undefined` if there is nothing to reply. */
+export function execute(command: Command, client: Client): Reply | undefined {
+  const name = command[0];
+  if (name === undefined) return undefined;
+  const spec = COMMANDS.get(name) ?? COMMANDS.get(name.toLowerCase());
+  if (spec === undefined) return isHttp(name) ? hangUp(client) : unknown(command);
+  if (!hasArity(command, spec)) return wrongArity(name.toLowerCase());
+  if (client.isRestricted && !spec.whileSubscribed) return notWhileSubscribed(name);
+  try {
+    return spec.run(command as Arguments, client);
+  } catch (error) {
+    if (error instanceof RedisError) return error;
+    throw error;
+  }
+}
+
+/** A web page can make its browser post commands to a server that only this machine can reach. */
+function isHttp(name: string): boolean {
+  return /^(post|host:)$/i.test(name);
+}
+
+function hangUp(client: Client): undefined {
+  client.isLeaving = true;
+}
+
+function unknown([name, ...args]: Command): RedisError {
+  let shown = "";
+  for (const arg of args) {
+    if (shown.length >= 128) break;
+    shown += `'${arg.slice(0, 128 - shown.length)}' `;
+  }
+  return new RedisError(
+    `ERR unknown command '${name!.slice(0, 128)}', with args beginning with: ${shown}`,
+  );
+}
+
+function notWhileSubscribed(name: string): RedisError {
+  return new RedisError(
+    `ERR Can't execute '${name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / ` +
+      "QUIT / RESET are allowed in this context",
+  );
+}
+
+const aboutCommands = subcommand("command", {
+  count: { arity: 2, run: () => Object.keys(TABLE).length },
+  // Documentation is for people at redis-cli, which has its own.
+  docs: { arity: -2, run: () => new Map() },
+  info: {
+    arity: -2,
+    run: ([, , ...names]) =>
+      names.length === 0 ? describeAll() : names.map((name) => {
+        const spec = COMMANDS.get(name.toLowerCase());
+        return spec === undefined ? null : describe(name.toLowerCase(), spec);
+      }),
+  },
+});
+
+function describeAll(): Reply {
+  return Object.entries(TABLE).map(([name, spec]) => describe(name, spec));
+}
+
+/** What routing clients want to know: the arity, and which arguments are keys. */
+function describe(name: string, { arity, keys = [0, 0, 0] }: CommandSpec): Reply {
+  const nothing: Reply[] = [];
+  return [name, arity, new Set<string>(), ...keys, new Set<string>(), nothing, nothing, nothing];
+}

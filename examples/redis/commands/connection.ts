@@ -1,0 +1,116 @@
+import type { Client } from "../client.ts";
+import { OK, RedisError, type Reply, status, Verbatim } from "../codec.ts";
+import {
+  type Arguments,
+  type CommandTable,
+  parseInteger,
+  subcommand,
+  wrongArity,
+} from "./command.ts";
+
+/** The version of Redis whose ways these are. */
+export const VERSION = "7.0.15";
+
+const PONG = status("PONG");
+const BAD_NAME = new RedisError(
+  "ERR Client names cannot contain spaces, newlines or special characters.",
+);
+
+export const CONNECTION: CommandTable = {
+  ping: {
+    arity: -1,
+    whileSubscribed: true,
+    run: (args, client) => {
+      if (args.length > 2) return wrongArity("ping");
+      if (client.isRestricted) return ["pong", args[1] ?? ""];
+      return args[1] ?? PONG;
+    },
+  },
+  echo: { arity: 2, run: ([, message]) => message },
+  quit: {
+    arity: -1,
+    whileSubscribed: true,
+    run: (_, client) => {
+      client.isLeaving = true;
+      return OK;
+    },
+  },
+  select: {
+    arity: 2,
+    run: ([, index], client) => {
+      const db = client.instance.databases[Number(parseInteger(index))];
+      if (db === undefined) return new RedisError("ERR DB index is out of range");
+      client.db = db;
+      client.databaseIndex = Number(index);
+      return OK;
+    },
+  },
+  hello: { arity: -1, run: hello },
+  client: {
+    arity: -2,
+    run: subcommand("client", {
+      id: { arity: 2, run: (_, { session }) => session.id },
+      getname: { arity: 2, run: (_, { name }) => name || null },
+      setname: {
+        arity: 3,
+        run: ([, , name], client) => {
+          if (!isName(name)) return BAD_NAME;
+          client.name = name;
+          return OK;
+        },
+      },
+      // Clients say what library they are, and do not mind whether anybody wants to know.
+      setinfo: { arity: 4, run: () => OK },
+      info: { arity: 2, run: (_, client) => new Verbatim(describe(client)) },
+      list: {
+        arity: -2,
+        run: (_, { instance }) => new Verbatim([...instance.clients].map(describe).join("")),
+      },
+    }),
+  },
+};
+
+function isName(text: string): boolean {
+  return /^[!-~]*$/.test(text);
+}
+
+function describe({ session, name, databaseIndex, channels, codec }: Client): string {
+  const { hostname, port } = session.remoteAddr as Deno.NetAddr;
+  const age = Math.floor((Date.now() - session.startedAt.getTime()) / 1000);
+  return `id=${session.id} addr=${hostname}:${port} name=${name} age=${age} ` +
+    `db=${databaseIndex} sub=${channels.size} resp=${codec.version}\n`;
+}
+
+function hello(args: Arguments, client: Client): Reply {
+  const [, version, ...options] = args as readonly string[];
+  let name: string | undefined;
+  if (version !== undefined && !/^[23]$/.test(version)) {
+    if (/^-?\d+$/.test(version)) return new RedisError("NOPROTO unsupported protocol version");
+    return new RedisError("ERR Protocol version is not an integer or out of range");
+  }
+  for (let i = 0; i < options.length;) {
+    const [word, first, second] = options.slice(i) as [string, string?, string?];
+    if (/^auth$/i.test(word) && second !== undefined) {
+      // The one user that there is needs no password.
+      if (first !== "default") {
+        return new RedisError("WRONGPASS invalid username-password pair or user is disabled.");
+      }
+      i += 3;
+    } else if (/^setname$/i.test(word) && first !== undefined) {
+      if (!isName(first)) return BAD_NAME;
+      name = first;
+      i += 2;
+    } else return new RedisError(`ERR Syntax error in HELLO option '${word}'`);
+  }
+  if (version !== undefined) client.codec.version = version === "3" ? 3 : 2;
+  client.name = name ?? client.name;
+  return new Map<string, Reply>([
+    ["server", "redis"],
+    ["version", VERSION],
+    ["proto", client.codec.version],
+    ["id", client.session.id],
+    ["mode", "standalone"],
+    ["role", "master"],
+    ["modules", []],
+  ]);
+}

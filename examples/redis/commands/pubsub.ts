@@ -1,0 +1,37 @@
+import type { Client } from "../client.ts";
+import { Push } from "../codec.ts";
+import type { CommandTable } from "./command.ts";
+
+export const PUBSUB: CommandTable = {
+  publish: {
+    arity: 3,
+    run: ([, channel, message], { instance }) => instance.publish(channel, message),
+  },
+  subscribe: {
+    arity: -2,
+    whileSubscribed: true,
+    run: ([, ...channels], client) => {
+      for (const channel of channels) {
+        client.subscribe(channel);
+        client.tell(new Push("subscribe", channel, client.channels.size));
+      }
+      return undefined;
+    },
+  },
+  unsubscribe: {
+    arity: -1,
+    whileSubscribed: true,
+    run: ([, ...channels], client) => {
+      unsubscribe(client, channels.length > 0 ? channels : [...client.channels]);
+      return undefined;
+    },
+  },
+};
+
+function unsubscribe(client: Client, channels: readonly string[]): void {
+  for (const channel of channels) {
+    client.unsubscribe(channel);
+    client.tell(new Push("unsubscribe", channel, client.channels.size));
+  }
+  if (channels.length === 0) client.tell(new Push("unsubscribe", null, 0));
+}

@@ -1,0 +1,148 @@
+/** What the server remembers: keys with values of four types, and when they expire. */
+
+import { RedisError } from "./codec.ts";
+
+export type Hash = Map<string, string>;
+export type Value = string | List | Hash | Set<string>;
+
+const WRONG_TYPE = new RedisError(
+  "WRONGTYPE Operation against a key holding the wrong kind of value",
+);
+
+/** A list that grows and shrinks at both ends without moving what it holds: a ring. */
+export class List {
+  #ring: (string | undefined)[] = new Array(8);
+  #first = 0;
+  length = 0;
+
+  push(item: string): void {
+    this.#grow();
+    this.#ring[(this.#first + this.length++) & (this.#ring.length - 1)] = item;
+  }
+
+  unshift(item: string): void {
+    this.#grow();
+    this.#first = (this.#first - 1) & (this.#ring.length - 1);
+    this.#ring[this.#first] = item;
+    this.length++;
+  }
+
+  shift(): string {
+    const item = this.at(0);
+    this.#ring[this.#first] = undefined;
+    this.#first = (this.#first + 1) & (this.#ring.length - 1);
+    this.length--;
+    return item;
+  }
+
+  pop(): string {
+    const item = this.at(--this.length);
+    this.#ring[(this.#first + this.length) & (this.#ring.length - 1)] = undefined;
+    return item;
+  }
+
+  at(index: number): string {
+    return this.#ring[(this.#first + index) & (this.#ring.length - 1)]!;
+  }
+
+  /** Doubles the ring when it is full. Its length is a power of two. */
+  #grow(): void {
+    const { length } = this.#ring;
+    if (this.length < length) return;
+    const ring = new Array(length * 2);
+    for (let i = 0; i < length; i++) ring[i] = this.at(i);
+    this.#ring = ring;
+    this.#first = 0;
+  }
+}
+
+/** One of the numbered databases. */
+export class Database {
+  readonly #values = new Map<string, Value>();
+  readonly #deadlines = new Map<string, number>();
+  #sweep: Iterator<[string, number]> = this.#deadlines.entries();
+
+  /** How many keys there are. As in Redis, it may count some that have expired and that nobody has missed yet. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  get(key: string): Value | undefined {
+    if (this.#deadlines.size > 0) this.#expire(key, this.#deadlines.get(key));
+    return this.#values.get(key);
+  }
+
+  /** The value of a key, which must be a string. */
+  string(key: string): string | undefined {
+    const value = this.get(key);
+    if (value === undefined || typeof value === "string") return value;
+    throw WRONG_TYPE;
+  }
+
+  /** The value of a key, which must be of this class. */
+  instance<Type extends object>(key: string, type: new () => Type): Type | undefined {
+    const value = this.get(key);
+    if (value === undefined || value instanceof type) return value as Type | undefined;
+    throw WRONG_TYPE;
+  }
+
+  /** The same, and an empty one is put in place where there is none. */
+  ensure<Type extends List | Hash | Set<string>>(key: string, type: new () => Type): Type {
+    let value = this.instance(key, type);
+    if (value === undefined) this.set(key, value = new type());
+    return value;
+  }
+
+  /** Sets the value of a key. When the key expires is not changed. */
+  set(key: string, value: Value): void {
+    this.#values.set(key, value);
+  }
+
+  /** Whether there was such a key. */
+  delete(key: string): boolean {
+    const existed = this.get(key) !== undefined;
+    this.#values.delete(key);
+    this.#deadlines.delete(key);
+    return existed;
+  }
+
+  /** When a key expires, in milliseconds since 1970. */
+  deadline(key: string): number | undefined {
+    return this.#deadlines.get(key);
+  }
+
+  /**
+   * Says when a key expires.
+   *
+   * Keys that nobody asks for would never be found to have expired. So each new deadline pays for a look at two
+   * others: what is left behind stays in proportion to what is alive, without a timer.
+   */
+  expireAt(key: string, deadline: number): void {
+    for (let i = 0; i < 2; i++) {
+      const { done, value } = this.#sweep.next();
+      if (done) this.#sweep = this.#deadlines.entries();
+      else this.#expire(...value as [string, number]);
+    }
+    this.#deadlines.set(key, deadline);
+  }
+
+  /** Lets a key stay for ever; whether it was to expire. */
+  persist(key: string): boolean {
+    return this.#deadlines.size > 0 && this.#deadlines.delete(key);
+  }
+
+  *keys(): Generator<string> {
+    for (const key of this.#values.keys()) if (this.get(key) !== undefined) yield key;
+  }
+
+  clear(): void {
+    this.#values.clear();
+    this.#deadlines.clear();
+  }
+
+  #expire(key: string, deadline: number | undefined): void {
+    if (deadline === undefined || deadline > Date.now()) return;
+    this.#values.delete(key);
+    this.#deadlines.delete(key);
+  }
+}
