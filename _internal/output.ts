@@ -36,7 +36,6 @@ export interface Hooks {
 interface Piece {
   bytes: Uint8Array;
   gathered: Uint8Array | undefined;
-  exempt: boolean;
 }
 
 interface Waiter {
@@ -68,7 +67,9 @@ export class Output implements FrameWriter {
   #tail: Uint8Array | undefined;
   #tailLength = 0;
   #spare: Uint8Array | undefined;
-  #exemptLeft = 0;
+  /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
+  #exemptFrom = 0;
+  #exemptTo = 0;
   #waiters: Waiter[] = [];
   #drained: Waiter | undefined;
   #referenced = false;
@@ -90,6 +91,7 @@ export class Output implements FrameWriter {
 
   send(data: string | Uint8Array): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed);
+    const before = this.#accepted;
     if (typeof data === "string") this.#addText(data);
     else if (!(data instanceof Uint8Array)) {
       return rejected(
@@ -97,7 +99,7 @@ export class Output implements FrameWriter {
       );
     } else if (data.length < LARGE) this.#copy(data);
     else this.#refer(data);
-    return this.#settle();
+    return this.#settle(before);
   }
 
   /** Sends what a codec makes of a message, all of it or, if it throws, nothing. */
@@ -107,18 +109,20 @@ export class Output implements FrameWriter {
   ): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed);
     const { length } = this.#pieces;
-    const before = [this.#accepted, this.#exemptLeft, this.#tailLength] as const;
+    const before = this.#accepted;
     const tail = this.#tail;
+    const tailLength = this.#tailLength;
     try {
       codec.encode(message, this);
     } catch (error) {
       this.#pieces.length = length;
-      [this.#accepted, this.#exemptLeft, this.#tailLength] = before;
+      this.#accepted = before;
       this.#tail = tail;
+      this.#tailLength = tailLength;
       this.#referenced = false;
       return rejected(error);
     }
-    return this.#settle();
+    return this.#settle(before);
   }
 
   bytes(data: Uint8Array): void {
@@ -195,11 +199,16 @@ export class Output implements FrameWriter {
     this.#tail = this.#spare = undefined;
   }
 
-  /** What a send returns, and when it is written, after its bytes were added. */
-  #settle(): Promise<void> {
+  /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
+  #settle(before: number): Promise<void> {
     const referenced = this.#referenced;
     this.#referenced = false;
-    const waiting = this.buffered - this.#exemptLeft;
+    if (this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo) {
+      this.#exemptFrom = before;
+      this.#exemptTo = this.#accepted;
+    }
+    const exempt = this.#exemptTo - Math.max(this.#exemptFrom, this.bytesWritten);
+    const waiting = this.buffered - Math.max(0, exempt);
     if (waiting > this.#limit) {
       const error = new OutputLimitError(this.#limit, waiting);
       this.#hooks.onFailure(error);
@@ -275,17 +284,15 @@ export class Output implements FrameWriter {
   /** Makes the gathered tail a piece of its own. */
   #seal(tail: Uint8Array): void {
     const bytes = this.#tailLength === tail.length ? tail : tail.subarray(0, this.#tailLength);
-    this.#pieces.push({ bytes, gathered: tail, exempt: false });
+    this.#pieces.push({ bytes, gathered: tail });
     this.#tail = undefined;
     this.#tailLength = 0;
   }
 
-  /** Adds a piece that is not copied. One at a time does not count towards the limit: its sender waits for it. */
+  /** Adds a piece that is not copied. */
   #push(bytes: Uint8Array): void {
     if (this.#tail !== undefined && this.#tailLength > 0) this.#seal(this.#tail);
-    const exempt = this.#exemptLeft === 0;
-    if (exempt) this.#exemptLeft = bytes.length;
-    this.#pieces.push({ bytes, gathered: undefined, exempt });
+    this.#pieces.push({ bytes, gathered: undefined });
     this.#accepted += bytes.length;
   }
 
@@ -304,7 +311,6 @@ export class Output implements FrameWriter {
     this.bytesWritten += count;
     if (this.#failed) return this.#hooks.onIdle();
     const piece = this.#pieces[0]!;
-    if (piece.exempt) this.#exemptLeft -= count;
     if (count < piece.bytes.length) {
       if (count <= 0) {
         return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));

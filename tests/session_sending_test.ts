@@ -5,7 +5,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import type { Codec } from "../codecs/codec.ts";
+import { type Codec, MORE } from "../codecs/codec.ts";
 import { OutputLimitError, SessionEndedError } from "../errors.ts";
 import { isPending, type Opened, testEach, testEachReset, until } from "./_transports.ts";
 
@@ -339,3 +339,22 @@ testEach("A reader never waits for a writer", async (open) => {
   await until(() => session.bytesRead === 550);
   assertEquals((await peer.bytes(50_000_000)).length, 50_000_000);
 });
+
+testEach(
+  "Frames.send() of one frame in many parts may pass maxBufferedOutput, as a send may",
+  async (open) => {
+    await using opened = await open({ maxBufferedOutput: 100_000 });
+    const { session, peer } = opened;
+    const frames = session.frames<never, number>({
+      decoder: () => ({ maxBuffered: 1, decode: () => MORE }),
+      encode: (count, out) => {
+        for (let i = 0; i < count; i++) out.text("0123456789");
+      },
+    });
+    const sent = frames.send(100_000);
+    assertEquals((await peer.bytes(1_000_000)).length, 1_000_000);
+    await sent;
+    await fillUp(opened);
+    await assertRejects(() => frames.send(100_000), SessionEndedError, "limit");
+  },
+);
