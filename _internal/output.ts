@@ -203,6 +203,10 @@ export class Output implements FrameWriter {
   #settle(before: number): Promise<void> {
     const referenced = this.#referenced;
     this.#referenced = false;
+    if (!referenced && this.buffered < this.#highWaterMark) {
+      if (!this.writing && !this.queued) this.#queue.add(this);
+      return DONE;
+    }
     if (this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo) {
       this.#exemptFrom = before;
       this.#exemptTo = this.#accepted;
@@ -218,13 +222,9 @@ export class Output implements FrameWriter {
       this.flush();
       return this.#wait(this.#accepted);
     }
-    if (this.buffered >= this.#highWaterMark) {
-      this.flush();
-      if (this.#failed) return rejected(this.#closed);
-      return (this.#drained ??= waiter(this.#highWaterMark)).promise;
-    }
-    if (!this.writing && !this.queued) this.#queue.add(this);
-    return DONE;
+    this.flush();
+    if (this.#failed) return rejected(this.#closed);
+    return (this.#drained ??= waiter(this.#highWaterMark)).promise;
   }
 
   /** Resolves once so many bytes have been written since the beginning. */

@@ -41,7 +41,7 @@ async function lines(): Promise<void> {
     contenders,
     load: redisBenchmark("ping_inline", 16),
     rounds,
-    requests: isQuick ? 200_000 : 1_000_000,
+    requests: isQuick ? 200_000 : 3_000_000,
   });
 }
 
