@@ -87,7 +87,7 @@ export interface ServerObserver {
 }
 
 /** Prints the errors of a server that has been given nobody to tell: otherwise its handlers would fail in silence. */
-export const printErrors: ServerObserver = {
+export const printErrors: Required<Pick<ServerObserver, "onHandlerError" | "onAcceptError">> = {
   onHandlerError: (error): void => console.error(error),
   onAcceptError: (error): void => console.error(error),
 };

@@ -51,6 +51,8 @@ export function serve(options: ServeOptions, handler: Handler): Server {
 /** Out of descriptors or memory, accepting is tried again after these many milliseconds, doubling. */
 const MIN_RETRY = 5;
 const MAX_RETRY = 1000;
+/** After so many resets in a row, accepting rests for a moment. */
+const MAX_RESETS = 1000;
 
 class TcpServer implements Server {
   readonly addr: Address;
@@ -94,7 +96,7 @@ class TcpServer implements Server {
     this.#waits = overload === "wait";
     this.#maxSessions = checkInteger("maxSessions", options.maxSessions ?? 10_000, 1, 2 ** 30);
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
-    this.#options = options;
+    this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
     this.#observers = observersOf(options);
     this.#listener = options.listener ?? listenTcp(options);
@@ -175,17 +177,21 @@ class TcpServer implements Server {
    */
   async #accept(): Promise<void> {
     let retryIn = 0;
+    let resets = 0;
     for (;;) {
       while (this.#mustWait(this.#waits)) await this.#nextChange();
       if (this.#isStopping) break;
       try {
         const connection = await this.#listener.accept();
-        retryIn = 0;
+        retryIn = resets = 0;
         while (this.#mustWait(false)) await this.#nextChange();
         this.#admit(connection);
       } catch (error) {
         if (this.#isStopping) break;
-        if (isTransient(error)) continue;
+        if (isTransient(error)) {
+          if (++resets % MAX_RESETS === 0) await this.#pause(MIN_RETRY); // so that others have their turn
+          continue;
+        }
         this.#stats.acceptErrors++;
         const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
         retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
@@ -313,15 +319,23 @@ function attempt(run: () => unknown, onError: (error: unknown) => void): void {
   }
 }
 
-/** The observer that is given, the logger's, and the one that feeds `onError`. */
-function observersOf({ observer, logger, onError }: ServeOptions): ServerObserver[] {
+/** The observer that is given, the logger's, and one for the errors that nobody else is told of. */
+function observersOf(options: ServeOptions): ServerObserver[] {
+  const { observer, logger } = options;
   const observers: ServerObserver[] = [];
   if (observer !== undefined) observers.push(observer);
   if (logger !== undefined) observers.push(logObserver(logger));
-  if (onError !== undefined) {
-    observers.push({ onHandlerError: onError, onAcceptError: (error) => onError(error) });
+  if (options.onError !== undefined) {
+    observers.push({
+      onHandlerError: (error, session) => options.onError!(error, session),
+      onAcceptError: (error) => options.onError!(error),
+    });
   }
-  if (observers.length === 0) observers.push(printErrors);
+  for (const event of ["onHandlerError", "onAcceptError"] as const) {
+    if (!observers.some((one) => one[event] !== undefined)) {
+      observers.push({ [event]: printErrors[event] });
+    }
+  }
   return observers;
 }
 

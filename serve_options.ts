@@ -76,8 +76,8 @@ export interface ServeOptions extends SessionOptions {
   /** Logs what an observer is told: `console`, a LogTape logger, a `@std/log` logger. */
   logger?: Logger;
   /**
-   * Is given what a handler or an observer throws, and what makes accepting fail. Without it, an `observer` and a
-   * `logger`, such errors are printed to standard error.
+   * Is given what a handler or an observer throws, and what makes accepting fail. Where no `observer` and no `logger`
+   * is told either, such errors are printed to standard error.
    *
    * @param error What was thrown.
    * @param session The session whose handler threw.

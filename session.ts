@@ -168,7 +168,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   set idleTimeout(value: number) {
     this.#life.deadlines.idleTimeout = value;
-    this.#group.pace(value);
+    if (this.#group.members.has(this)) this.#group.pace(value);
   }
 
   /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */
@@ -204,7 +204,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    */
   text(options: TextOptions = {}): Reading<string> {
     const decoder = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
-    return new SessionReading(this.#reader, decoder, {
+    return new SessionReading(this.#reader, () => decoder, {
       signal: options.signal,
       limit: this.#chunkSize,
       drains: true,
@@ -219,7 +219,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    */
   bytes(options: BytesOptions = {}): Reading<Uint8Array> {
     const decoder = options.borrow ? borrowedChunks : ownedChunks;
-    return new SessionReading(this.#reader, decoder, { signal: options.signal });
+    return new SessionReading(this.#reader, () => decoder, { signal: options.signal });
   }
 
   /**
@@ -236,7 +236,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * Reads and sends frames.
    *
    * @param codec How frames are made out of bytes, and bytes out of frames.
-   * @param options `signal`: ends the loop.
+   * @param options `signal`: makes the loop reject with its reason.
    * @returns The reading, which can also `read()` one frame and `send()` one.
    */
   frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = {}): Frames<In, Out> {
@@ -255,9 +255,12 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   async readExactly(count: number, options: ReadExactlyOptions = {}): Promise<Uint8Array> {
     const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
     checkInteger("count", count, 0, Number.MAX_SAFE_INTEGER);
-    if (count > maxLength) throw this.#reader.refuse(new FrameTooLargeError(maxLength, count));
+    if (count > maxLength) {
+      this.#reader.checkFree();
+      throw this.#reader.refuse(new FrameTooLargeError(maxLength, count));
+    }
     if (count === 0) return new Uint8Array(0);
-    const bytes = await new SessionReading(this.#reader, exactly(count)).read(options);
+    const bytes = await new SessionReading(this.#reader, () => exactly(count)).read(options);
     if (bytes === undefined) throw this.#reader.fault = new TruncatedFrameError(0, count);
     return bytes;
   }
@@ -275,7 +278,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   /**
    * The input as a web stream, for `pipeThrough()` and the like. It reads only when it is read. To cancel it leaves
-   * the session open, and what was not taken to later readings.
+   * the session open and the rest of the input to later readings; a read of the stream that was merely abandoned
+   * (`releaseLock()`) goes on waiting, and what it gets stays in the stream.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableOf(this.#life);
@@ -367,7 +371,7 @@ class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Ou
     codec: Codec<In, Out>,
     signal: AbortSignal | undefined,
   ) {
-    super(reader, codec.decoder(), { signal, drains: true });
+    super(reader, () => codec.decoder(), { signal, drains: true });
     this.#output = output;
     this.#codec = codec;
   }

@@ -27,7 +27,7 @@
  */
 
 import { checkBytes, checkDuration, checkInteger } from "./_internal/checks.ts";
-import { disturb } from "./_internal/disturb.ts";
+import { disturb, type Disturbance } from "./_internal/disturb.ts";
 import { type SessionEnd, TruncatedFrameError } from "./errors.ts";
 import { type Handler, serve } from "./serve.ts";
 import { Session, type SessionOptions } from "./session.ts";
@@ -85,9 +85,13 @@ export interface NetworkOptions {
  * ```
  */
 export function hostileNetwork(connection: Connection, options: NetworkOptions): Connection {
+  return disturb(connection, checkNetwork(options));
+}
+
+function checkNetwork(options: NetworkOptions): Disturbance {
   const after = (name: keyof NetworkOptions) =>
     options[name] === undefined ? Infinity : checkInteger(name, options[name], 0, 2 ** 40);
-  return disturb(connection, {
+  return {
     seed: checkInteger("seed", options.seed ?? 1, 0, 2 ** 32 - 1),
     chop: options.chop === undefined ? Infinity : checkInteger("chop", options.chop, 1, 2 ** 30),
     delay: options.delay === undefined ? 0 : checkDuration("delay", options.delay),
@@ -95,7 +99,7 @@ export function hostileNetwork(connection: Connection, options: NetworkOptions):
     truncateAfter: after("truncateAfter"),
     resetAfter: after("resetAfter"),
     blockAfter: after("blockAfter"),
-  });
+  };
 }
 
 /** Options of {@linkcode sessionPair}. */
@@ -194,6 +198,7 @@ export async function converse(
   options: ConverseOptions = {},
 ): Promise<Conversation> {
   const timeout = checkDuration("timeout", options.timeout ?? 5_000);
+  const network = checkNetwork(options.network ?? {});
   const listener = memoryListener();
   const over = Promise.withResolvers<SessionEnd>();
   let error: unknown;
@@ -201,7 +206,7 @@ export async function converse(
     ...options.session,
     listener: {
       addr: listener.addr,
-      accept: async () => hostileNetwork(await listener.accept(), options.network ?? {}),
+      accept: async () => disturb(await listener.accept(), network),
       close: () => listener.close(),
     },
     observer: {

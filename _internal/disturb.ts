@@ -1,7 +1,7 @@
 import type { Connection } from "../transport/connection.ts";
 
 /** How a connection is disturbed; sizes are `Infinity` where it is not. */
-interface Disturbance {
+export interface Disturbance {
   seed: number;
   chop: number;
   delay: number;

@@ -26,6 +26,8 @@ export class InputBuffer implements DecoderInput {
   readonly #minRead: number;
   #readSize: number;
   #smallReads = 0;
+  /** The memory that the outstanding read fills: it cannot be given away. */
+  #reading: ArrayBufferLike | undefined;
 
   constructor(minRead: number) {
     this.#minRead = minRead;
@@ -49,7 +51,7 @@ export class InputBuffer implements DecoderInput {
   take(count: number): Uint8Array {
     const { buffer, start, end } = this;
     if (!(count >= 0 && count <= end - start)) throw this.#tooFew(count);
-    if (count < HAND_OVER || count * 2 < buffer.length) {
+    if (count < HAND_OVER || count * 2 < buffer.length || this.#reading === buffer.buffer) {
       this.start += count;
       return buffer.slice(start, start + count);
     }
@@ -59,11 +61,13 @@ export class InputBuffer implements DecoderInput {
     return buffer.subarray(start, start + count);
   }
 
-  /** Puts bytes back in front of the unread ones. They are copied; they may be a view of this very memory. */
+  /** Puts bytes back in front of the unread ones: copied, unless they are the very bytes that stand there. */
   unshift(bytes: Uint8Array): void {
-    if (bytes.length <= this.start) {
-      this.start -= bytes.length;
-      this.buffer.set(bytes, this.start);
+    const at = this.start - bytes.length;
+    const isThere = bytes.buffer === this.buffer.buffer &&
+      bytes.byteOffset === this.buffer.byteOffset + at;
+    if (isThere && at >= 0) { // elsewhere in front of them there may be bytes that are lent
+      this.start = at;
       return;
     }
     const unread = this.buffer.subarray(this.start, this.end);
@@ -93,14 +97,17 @@ export class InputBuffer implements DecoderInput {
       if (this.buffer.length < limit || this.buffer.length > limit * 2) {
         this.buffer = new Uint8Array(limit);
       }
+      this.#reading = this.buffer.buffer;
       return this.buffer.length === limit ? this.buffer : this.buffer.subarray(0, limit);
     }
     if (this.buffer.length - this.end < limit) this.#makeRoom(unread, limit);
+    this.#reading = this.buffer.buffer;
     return this.buffer.subarray(this.end, this.end + limit);
   }
 
   /** Counts the bytes that a read brought into `room` as unread, and learns from their number. */
   commit(room: Uint8Array, count: number): void {
+    this.#reading = undefined;
     const inPlace = room.buffer === this.buffer.buffer &&
       room.byteOffset === this.buffer.byteOffset + this.end;
     if (inPlace) {
@@ -142,7 +149,9 @@ export class InputBuffer implements DecoderInput {
       buffer.copyWithin(0, start, end);
     } else {
       const useful = Math.max(this.needed, Math.min(this.cap, buffer.length * 2));
-      this.buffer = new Uint8Array(Math.max(unread + count, Math.min(buffer.length * 2, useful)));
+      this.buffer = new Uint8Array(
+        Math.max(unread + count, Math.min(buffer.length * 2, useful + MAX_READ)),
+      );
       this.buffer.set(buffer.subarray(start, end));
     }
     this.start = 0;

@@ -54,7 +54,7 @@ export class Lifecycle {
     this.#connection = connection;
     this.#group = group;
     this.#closeTimeout = settings.closeTimeout;
-    this.deadlines = new Deadlines(settings, this.began);
+    this.deadlines = new Deadlines(settings, group.now());
     const hooks = {
       onFailure: (error: unknown) => this.#onFailure(error),
       onIdle: () => this.#onIdle(),
@@ -148,6 +148,7 @@ export class Lifecycle {
   #finish(reason: EndReason, cause: unknown): void {
     if (this.#end !== undefined) return;
     const failure = this.#begin(reason, cause, false);
+    if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
     if (this.reader.ended && this.output.buffered === 0) return this.#shut();
     this.#linger();

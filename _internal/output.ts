@@ -174,7 +174,10 @@ export class Output implements FrameWriter {
   /** Flushes, then half-closes the connection. Like a send, it may be left alone. */
   end(): Promise<void> {
     this.#closed ??= new TypeError("cannot send after closeWrite()");
-    const ended = this.flushed().then(() => this.#sink.closeWrite());
+    const ended = this.flushed().then(() => {
+      if (this.#failed) throw this.#closed;
+      return this.#sink.closeWrite();
+    });
     ended.catch(() => {});
     return ended;
   }
@@ -207,7 +210,8 @@ export class Output implements FrameWriter {
       if (!this.writing && !this.queued) this.#queue.add(this);
       return DONE;
     }
-    if (this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo) {
+    const large = this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
+    if (large && this.buffered > this.#limit) { // a smaller one must not take its place
       this.#exemptFrom = before;
       this.#exemptTo = this.#accepted;
     }

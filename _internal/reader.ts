@@ -20,6 +20,10 @@ export interface Waiting<Frame> {
   readonly drains: boolean;
   /** Tries again: input has come, has ended or has failed. */
   wake(): void;
+  /** Whether the decoder was left in the middle of a frame, and so may hold offsets. */
+  partial: boolean;
+  /** Begins the frame anew with a fresh decoder: bytes were taken or put back meanwhile. */
+  renew(): void;
   /** Rejects. */
   reject(error: unknown): void;
 }
@@ -56,6 +60,7 @@ export class Reader {
   #watched = false;
   #broken = false;
   #failure: Error | undefined;
+  #keepsInput = true;
   #dropping: (() => void) | undefined;
 
   /**
@@ -80,18 +85,25 @@ export class Reader {
     this.input = new InputBuffer(chunkSize);
   }
 
+  /** Throws if a reading waits. */
+  checkFree(): void {
+    if (this.waiting === undefined) return;
+    throw new TypeError("another reading of this session waits already: one at a time");
+  }
+
   /** Decodes one frame from what is unread; never waits. Throws what a reading is to be given. */
   pull<Frame>(reading: Waiting<Frame>): Frame | typeof MORE | typeof END {
     const { input } = this;
-    const { decoder } = reading;
     if (this.#last !== reading) {
       this.#last = reading;
+      if (reading.partial) reading.renew();
       input.needed = 0;
-      input.cap = decoder.maxBuffered;
+      input.cap = reading.decoder.maxBuffered;
     }
     if (this.#broken) throw this.fault;
     if (input.end > input.start) {
-      const frame = this.#decode(decoder);
+      const frame = this.#decode(reading.decoder);
+      reading.partial = frame === MORE;
       if (frame !== MORE) return frame;
     }
     if (this.#failure !== undefined) throw this.#failure;
@@ -129,7 +141,7 @@ export class Reader {
   }
 
   unread(bytes: Uint8Array): void {
-    this.input.needed = 0;
+    this.#last = undefined;
     this.input.unshift(bytes);
     this.waiting?.wake();
   }
@@ -137,6 +149,7 @@ export class Reader {
   /** Ends every reading, now and later, with `error`. Input that came before stays readable if `keep` is set. */
   fail(error: Error, keep: boolean): void {
     this.#failure ??= error;
+    this.#keepsInput = keep;
     if (!keep) this.input.clear();
     const reading = this.waiting;
     this.waiting = undefined;
@@ -209,8 +222,10 @@ export class Reader {
     if (count === null) this.ended = true;
     else this.bytesRead += count;
     if (this.#dropping !== undefined) return this.#drop(room, count);
+    if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
+      this.input.commit(room, count);
+    }
     if (this.#failure !== undefined) return this.#hooks.onIdle();
-    if (count !== null) this.input.commit(room, count);
     const reading = this.waiting;
     if (reading === undefined) return;
     reading.wake();

@@ -16,7 +16,9 @@ const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
  */
 export class Reading<Frame>
   implements AsyncIterableIterator<Frame, undefined, void>, Waiting<Frame> {
-  readonly decoder: Decoder<Frame>;
+  decoder: Decoder<Frame>;
+  partial = false;
+  readonly #decoderOf: () => Decoder<Frame>;
   readonly limit: number | undefined;
   readonly #reader: Reader;
   readonly #loopDrains: boolean;
@@ -27,8 +29,9 @@ export class Reading<Frame>
   #resolve!: (result: never) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(reader: Reader, decoder: Decoder<Frame>, options: ReadingOptions = {}) {
-    this.decoder = decoder;
+  constructor(reader: Reader, decoderOf: () => Decoder<Frame>, options: ReadingOptions = {}) {
+    this.decoder = decoderOf();
+    this.#decoderOf = decoderOf;
     this.limit = options.limit;
     this.#reader = reader;
     this.#loopDrains = options.drains ?? false;
@@ -82,15 +85,18 @@ export class Reading<Frame>
     else this.#resolve((frame === END ? ENDED : { done: false, value: frame }) as never);
   }
 
+  renew(): void {
+    this.decoder = this.#decoderOf();
+    this.partial = false;
+  }
+
   reject(error: unknown): void {
     this.#release();
     this.#reject(error);
   }
 
   #pull(signal: AbortSignal | undefined): Frame | typeof MORE | typeof END {
-    if (this.#reader.waiting !== undefined) {
-      throw new TypeError("another reading of this session waits already: one at a time");
-    }
+    this.#reader.checkFree();
     if (signal !== undefined) signal.throwIfAborted();
     return this.#reader.pull(this);
   }

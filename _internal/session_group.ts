@@ -21,6 +21,8 @@ export class SessionGroup<Session> {
   #nextId = 1;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #interval = Infinity;
+  #clock = 0;
+  #readAt: number = performance.now();
 
   constructor(onLeave?: (session: Session, end: SessionEnd) => void) {
     this.#onLeave = onLeave;
@@ -35,10 +37,21 @@ export class SessionGroup<Session> {
     return this.#drain.signal;
   }
 
+  /**
+   * The time by which deadlines are measured, in milliseconds. While the process was stopped or busy, peers could not
+   * be heard: such time counts for two sweeps and no more.
+   */
+  now(): number {
+    const real = performance.now();
+    this.#clock += Math.min(real - this.#readAt, 2 * this.#interval);
+    this.#readAt = real;
+    return this.#clock;
+  }
+
   /** Takes a session in and returns its number. */
   join(session: Session, life: Lifecycle): number {
     this.members.set(session, life);
-    this.pace(life.deadlines.shortest(life.began));
+    this.pace(life.deadlines.shortest(this.now()));
     return this.#nextId++;
   }
 
@@ -74,8 +87,8 @@ export class SessionGroup<Session> {
   }
 
   readonly #sweep = (): void => {
+    const now = this.now();
     this.#interval = Infinity;
-    const now = performance.now();
     let shortest = Infinity;
     for (const life of this.members.values()) shortest = Math.min(shortest, life.sweep(now));
     if (this.members.size > 0) this.pace(shortest);

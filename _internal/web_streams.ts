@@ -4,7 +4,7 @@ import { Reading } from "./reading.ts";
 
 /** Input as a web stream. It reads only when it is read, so that what nobody took stays with the session. */
 export function readableOf(life: Lifecycle): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const chunks = new Reading(life.reader, ownedChunks);
+  const chunks = new Reading(life.reader, () => ownedChunks);
   return new ReadableStream({
     async pull(controller): Promise<void> {
       const { value, done } = await chunks.next();
@@ -21,7 +21,9 @@ export function readableOf(life: Lifecycle): ReadableStream<Uint8Array<ArrayBuff
 export function writableOf(life: Lifecycle): WritableStream<string | Uint8Array> {
   return new WritableStream({
     start(controller): void {
-      life.signal.addEventListener("abort", () => controller.error(life.signal.reason));
+      const { signal } = life;
+      if (signal.aborted) controller.error(signal.reason);
+      else signal.addEventListener("abort", () => controller.error(signal.reason));
     },
     write: (chunk) => life.output.send(chunk),
     close: () => life.closeWrite(),

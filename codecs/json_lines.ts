@@ -2,6 +2,9 @@ import { MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, MORE } from "./codec.ts";
 import { lines } from "./lines.ts";
 
+/** White space as JSON has it (RFC 8259 §2). */
+const BLANK = /^[ \t\r\n]*$/;
+
 /** Options of {@linkcode jsonLines}. */
 export interface JsonLinesOptions<In> {
   /**
@@ -82,14 +85,14 @@ class JsonLinesDecoder<In> implements Decoder<In> {
     while (input.end > input.start) {
       const line = this.#lines.decode(input);
       if (line === MORE) break;
-      if (/\S/.test(line)) return this.#message(line);
+      if (!BLANK.test(line)) return this.#message(line);
     }
     return MORE;
   }
 
   finish(input: DecoderInput): In | typeof MORE {
     const line = this.#lines.finish!(input);
-    return line === MORE || !/\S/.test(line) ? MORE : this.#message(line);
+    return line === MORE || BLANK.test(line) ? MORE : this.#message(line);
   }
 
   #message(line: string): In {

@@ -3,9 +3,9 @@
 import { InputBuffer } from "../_internal/input.ts";
 import { Output } from "../_internal/output.ts";
 import { FlushQueue } from "../_internal/flush_queue.ts";
-import { Reader, type Waiting } from "../_internal/reader.ts";
+import { Reader } from "../_internal/reader.ts";
+import { Reading } from "../_internal/reading.ts";
 import type { Codec } from "../codecs/codec.ts";
-import { MORE } from "../codecs/codec.ts";
 
 export { InputBuffer };
 
@@ -33,35 +33,22 @@ export async function decode<In>(
       return Promise.resolve(count);
     },
   };
+  const hooks = { onFailure: () => {}, onIdle: () => {} };
+  const reader = new Reader(source, 1024, { flush: () => {} }, { drained: undefined }, hooks);
+  const reading = new Reading(reader, () => codec.decoder());
   const frames: In[] = [];
   let memory = 0;
-  return await new Promise((resolve) => {
-    const reader = new Reader(source, 1024, { flush: () => {} }, { drained: undefined }, {
-      onFailure: (error) => resolve({ frames, error: error as Error, memory }),
-      onIdle: () => {},
-    });
-    const reading: Waiting<In> = {
-      decoder: codec.decoder(),
-      limit: undefined,
-      drains: false,
-      reject: () => {},
-      wake(): void {
-        try {
-          for (;;) {
-            memory = Math.max(memory, reader.input.buffer.length);
-            const frame = reader.pull(reading);
-            if (frame === MORE) return;
-            if (typeof frame === "symbol") return resolve({ frames, error: undefined, memory });
-            frames.push(frame);
-          }
-        } catch (error) {
-          resolve({ frames, error: error as Error, memory });
-          reader.waiting = undefined;
-        }
-      },
-    };
-    reader.wait(reading);
-  });
+  try {
+    for (;;) {
+      const { value, done } = await reading.next();
+      memory = Math.max(memory, reader.input.buffer.length);
+      if (done) return { frames, error: undefined, memory };
+      frames.push(value);
+    }
+  } catch (error) {
+    memory = Math.max(memory, reader.input.buffer.length);
+    return { frames, error: error as Error, memory };
+  }
 }
 
 /** The bytes that a codec makes of messages. */

@@ -1,8 +1,14 @@
 import { assert, assertEquals, assertGreater, assertLess, equal } from "@std/assert";
 import { connect } from "../connect.ts";
 import { serve } from "../serve.ts";
-import type { Session } from "../session.ts";
-import { type Address, type Connection, type Listener, memoryPair } from "../transport/mod.ts";
+import { Session } from "../session.ts";
+import {
+  type Address,
+  type Connection,
+  type Listener,
+  memoryListener,
+  memoryPair,
+} from "../transport/mod.ts";
 import { canNet, canRun } from "./_permissions.ts";
 import {
   ask,
@@ -313,4 +319,35 @@ Deno.test("serve() outlives a lack of descriptors", {
   assertEquals((await server.status).code, 0);
   assertEquals(events.at(-1)!.slice(0, 2), ["finished", 0]);
   assertLess(count("accept"), 100);
+});
+
+Deno.test("serve() lets others have their turn while a listener tells of nothing but resets", async () => {
+  let accepts = 0;
+  let closed = false;
+  const server = serve({
+    listener: {
+      addr: { transport: "memory", name: "resets" },
+      accept: () => {
+        accepts++;
+        return Promise.reject(
+          closed ? new Deno.errors.BadResource() : new Deno.errors.ConnectionReset(),
+        );
+      },
+      close: () => closed = true,
+    },
+  }, () => {});
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await server.shutdown();
+  assert(accepts > 1000, `${accepts} accepts`);
+  assertEquals(server.stats().acceptErrors, 0);
+});
+
+Deno.test("serve() does not look at options that are changed afterwards", async () => {
+  const listener = memoryListener();
+  const options = { listener, chunkSize: 10 };
+  await using server = serve(options, (session) => session.send("welcome!"));
+  options.chunkSize = -1;
+  await using client = new Session(listener.connect());
+  assertEquals((await client.text().next()).value, "welcome!");
+  assertEquals(server.stats().accepted, 1);
 });

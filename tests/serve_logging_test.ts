@@ -25,16 +25,18 @@ Deno.test("serve() prints errors where nobody else is told", {
   ...bounded,
   ignore: !canRunDeno,
 }, async () => {
-  const { code, stdout, stderr } = await runModule(FAILING.replace("OPTIONS", ""));
-  assertEquals([code, stdout], [0, ""], stderr);
-  assertMatch(stderr, /^Error: no such command\n\s+at /);
+  for (const options of ["", "observer: { onSessionEnd() {} }"]) {
+    const { code, stdout, stderr } = await runModule(FAILING.replace("OPTIONS", options));
+    assertEquals([code, stdout], [0, ""], stderr);
+    assertMatch(stderr, /^Error: no such command\n\s+at /);
+  }
 });
 
 Deno.test("serve() prints nothing where somebody is told", {
   ...bounded,
   ignore: !canRunDeno,
 }, async () => {
-  for (const options of ["onError() {}", "observer: {}"]) {
+  for (const options of ["onError() {}", "observer: { onHandlerError() {} }"]) {
     const outcome = await runModule(FAILING.replace("OPTIONS", options));
     assertEquals(outcome, { code: 0, stdout: "", stderr: "" });
   }

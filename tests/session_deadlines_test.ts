@@ -166,3 +166,16 @@ testEach("Session with no timeouts at all just lives", async (open) => {
   await opened.peer.send("rose\n");
   assertEquals(await line, "rose");
 });
+
+testEach("Session does not end as idle because the process was busy", async (open) => {
+  await using opened = await open({ idleTimeout: 200 });
+  const { session, peer } = opened;
+  const line = session.readLine();
+  await peer.send("ro");
+  await new Promise((resolve) => setTimeout(resolve, 30)); // at least one sweep has seen it
+  const started = performance.now();
+  while (performance.now() - started < 400); // nobody can be heard meanwhile
+  const rest = peer.send("se\n");
+  assertEquals(await line, "rose");
+  await rest;
+});

@@ -333,3 +333,19 @@ Deno.test("Sessions without a server share nothing", async () => {
   assertEquals(a.draining.aborted, false);
   await Promise.all([a.close(), b.close()]);
 });
+
+testEach("Sessions whose signals abort each other leave nothing behind", async (open) => {
+  await using one = await open();
+  await using two = await open();
+  one.session.signal.addEventListener("abort", () => two.session.abort());
+  two.session.signal.addEventListener("abort", () => one.session.abort());
+  assertEquals((await one.session.close()).reason, "local"); // and the sanitizers find no timer
+  await two.session.closed;
+});
+
+testEach("Session.idleTimeout set after the end starts nothing", async (open) => {
+  await using opened = await open();
+  opened.session.abort();
+  await opened.session.closed;
+  opened.session.idleTimeout = 3_600_000; // a timer would be found by the sanitizers
+});

@@ -7,6 +7,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Codec, MORE } from "../codecs/codec.ts";
+import { delimited } from "../codecs/delimited.ts";
+import { lines } from "../codecs/lines.ts";
 import {
   FrameTooLargeError,
   MalformedFrameError,
@@ -590,4 +592,63 @@ testEach("Session readings refuse wrong arguments by name and value", async (ope
   await assertRejects(() => session.readExactly(1, { maxLength: 0 }), RangeError, "maxLength");
   assertThrows(() => session.unread("abc" as unknown as Uint8Array), TypeError, "got a string");
   assertThrows(() => session.lines({ maxLength: 0 }), RangeError, "maxLength");
+});
+
+testEach(
+  "A reading that was left within a frame begins it anew, whoever read or put back meanwhile",
+  async (open) => {
+    for (const codec of [lines(), delimited("\n")] as Codec<string | Uint8Array>[]) {
+      await using opened = await open();
+      const { session, peer } = opened;
+      const abortion = new AbortController();
+      const frames = session.frames(codec);
+      const text = async (): Promise<string> => {
+        const frame = (await frames.read())!;
+        return typeof frame === "string" ? frame : new TextDecoder().decode(frame);
+      };
+      const left = frames.read({ signal: abortion.signal });
+      await peer.sendApart(session, ["x".repeat(100)]);
+      abortion.abort();
+      await assertRejects(() => left);
+      await session.readExactly(100);
+      await peer.send(`one\ntwo\n${"y".repeat(100)}\n`);
+      assertEquals([await text(), await text(), await text()], ["one", "two", "y".repeat(100)]);
+      const waiting = text();
+      await peer.sendApart(session, ["abc"]);
+      session.unread(ascii("x\n"));
+      assertEquals(await waiting, "x");
+      await peer.send("def\n");
+      assertEquals(await text(), "abcdef");
+    }
+  },
+);
+
+testEach(
+  "Bytes that are given away are not the memory of the read that is outstanding",
+  async (open) => {
+    await using opened = await open();
+    const { session, peer } = opened;
+    const abortion = new AbortController();
+    const body = session.readExactly(200_000, { signal: abortion.signal });
+    const sent = peer.send(new Uint8Array(120_000).fill(1));
+    await until(() => session.bytesRead === 120_000);
+    await sent;
+    abortion.abort();
+    await assertRejects(() => body);
+    const chunks = session.bytes();
+    const { value } = await chunks.next();
+    structuredClone(value, { transfer: [value!.buffer as ArrayBuffer] });
+    await peer.send("tail");
+    assertEquals((await chunks.next()).value, ascii("tail"));
+  },
+);
+
+testEach("Session.unread() leaves a chunk alone that is lent", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  await peer.send("HELLO WORLD");
+  const chunk = (await session.bytes({ borrow: true }).next()).value!;
+  session.unread(ascii("xyz"));
+  assertEquals(chunk, ascii("HELLO WORLD"));
+  assertEquals(await session.readExactly(3), ascii("xyz"));
 });

@@ -358,3 +358,24 @@ testEach(
     await assertRejects(() => frames.send(100_000), SessionEndedError, "limit");
   },
 );
+
+testEach(
+  "Session.send() of one large message after another is never over the limit",
+  async (open) => {
+    await using opened = await open({ maxBufferedOutput: 100_000 });
+    const { session, peer } = opened;
+    session.send(new Uint8Array(20_000)); // leaves the one exemption to the larger that follows
+    const sending = session.send(new Uint8Array(3_000_000));
+    const received = peer.bytes(3_020_000);
+    await sending;
+    await session.send("h".repeat(90_000));
+    assertEquals((await received).length, 3_020_000);
+  },
+);
+
+testEach("Session.closeWrite() rejects with the end of the session", async (open) => {
+  await using opened = await open();
+  const closing = opened.session.closeWrite();
+  opened.session.abort();
+  await assertRejects(() => closing, SessionEndedError);
+});

@@ -123,3 +123,9 @@ testEach("Session streams go through transforms, both ways", async (open) => {
   await echoed;
   await until(() => right.session.bytesRead > 0);
 });
+
+testEach("Session.writable of a session that has ended is in error", async (open) => {
+  await using opened = await open();
+  opened.session.abort();
+  await assertRejects(() => opened.session.writable.getWriter().closed, SessionEndedError);
+});

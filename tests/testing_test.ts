@@ -179,3 +179,11 @@ Deno.test("hostileNetwork() checks its options", () => {
     assertThrows(() => hostileNetwork(near, options), RangeError, message);
   }
 });
+
+Deno.test("converse() checks its network before it begins", async () => {
+  await assertRejects(
+    () => converse(greet, async () => {}, { network: { chop: 0 } }),
+    RangeError,
+    "chop",
+  );
+});
