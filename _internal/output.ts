@@ -244,9 +244,11 @@ export class Output implements FrameWriter {
 
   #addText(text: string): void {
     if (text.length >= LARGE) return this.#push(encoder.encode(text));
-    const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
-    let written = writeAscii(text, buffer, this.#tailLength);
-    if (written < 0) written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
+    let written = writeAscii(text, this.#reserve(text.length), this.#tailLength);
+    if (written < 0) {
+      const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
+      written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
+    }
     this.#tailLength += written;
     this.#accepted += written;
   }
