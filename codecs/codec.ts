@@ -97,9 +97,10 @@ export interface FrameWriter {
 /** How the two sides of a protocol put messages into bytes. `In` is what is read, `Out` what is sent. */
 export interface Codec<In, Out = In> {
   /**
-   * Makes a decoder.
+   * Makes a decoder for one reading; and another one where that reading was left in the middle of a frame and
+   * others have taken bytes, or put some back, before it goes on.
    *
-   * @returns A decoder with fresh state, for one reading.
+   * @returns A decoder with fresh state.
    */
   decoder(): Decoder<In>;
   /**
