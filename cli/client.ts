@@ -129,7 +129,7 @@ class Conversation {
         reply += await this.#heard();
         this.#next = this.#listen();
       } while (reply.length < expected.length && expected.startsWith(reply));
-      return reply;
+      return withoutLineEnd(reply); // other servers may send one
     } finally {
       clearTimeout(timer);
     }

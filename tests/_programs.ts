@@ -131,10 +131,15 @@ export function start(file: string, ...args: string[]): Program {
 const ON_TERMINAL = `import os, pty, sys
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))`;
 
-/** `deno run --allow-net FILE` on a pseudo-terminal, whose output is the program's `stdout`. */
+/** `deno` on a pseudo-terminal, where all that it prints is the program's `stdout`. */
+export function onTerminal(args: string[], env: Record<string, string> = {}): Program {
+  const command = ["-c", ON_TERMINAL, "deno", ...args];
+  return new Program("python3", command, { DENO_NO_PROMPT: "", NO_COLOR: "", ...env });
+}
+
+/** `deno run --allow-net FILE` on a pseudo-terminal. */
 export function startOnTerminal(file: string, ...args: string[]): Program {
-  const command = ["deno", "run", "--quiet", "--allow-net", file, ...args];
-  return new Program("python3", ["-c", ON_TERMINAL, ...command], { NO_COLOR: "" });
+  return onTerminal(["run", "--quiet", "--allow-net", file, ...args]);
 }
 
 /** Runs a program to its end, with nothing on its standard input. */

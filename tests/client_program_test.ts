@@ -6,6 +6,7 @@ import {
   Client,
   type Ended,
   GreetingServer,
+  onTerminal,
   Program,
   resetting,
   run,
@@ -151,12 +152,19 @@ Deno.test({ name: "client.ts joins replies that come in pieces", ignore }, async
 
 Deno.test({ name: "client.ts prints other replies as they come", ignore }, async () => {
   using stage = new Stage();
-  const ended = await stage.play(["rose"], async (peer) => {
-    await peer.say("good day");
+  const ended = await stage.play(["rose", "think"], async (peer) => {
+    await peer.say("good day\r\n");
     await peer.hear("rose");
-    await peer.say("you again?");
+    await peer.say("hello, rose!\n");
+    await peer.hear("think");
+    await peer.say("you again?\n\n");
   });
-  assertEquals(ended, { code: 0, stdout: "good day\nyou again?\n", stderr: "" });
+  // A line end of the server's own makes no empty line.
+  assertEquals(ended, {
+    code: 0,
+    stdout: "good day\nhello, rose!\nyou again?\n\n",
+    stderr: "",
+  });
 });
 
 Deno.test(
@@ -259,11 +267,11 @@ Deno.test({ name: "client.ts tells that no server is there", ignore }, async () 
     1,
     `cannot connect to 127.0.0.1:${port}: nobody listens there: start the server, or choose another with --hostname and --port`,
   ]);
-  const { code, stderr } = await run("client.ts", "--hostname", "no host", "rose");
+  const { code, stderr } = await run("client.ts", "--hostname", "a..b", "rose");
   assertEquals(code, 1);
   assertMatch(
     stderr,
-    /^error: cannot connect to no host:1234: .+: choose another server with .+\n$/,
+    /^error: cannot connect to a\.\.b:1234: .+: choose another server with .+\n$/,
   );
 });
 
@@ -408,6 +416,23 @@ Deno.test({ name: "client.ts prompts on a terminal", ignore: cannotStartTerminal
   // What follows, such as the prompt of a shell, gets a line of its own.
   assertEquals(stdout.replace("^D\b\b", "").split("name: ").at(-1), "\r\n");
   await server.program.stderr.until(/ended: local/);
+});
+
+Deno.test({
+  name: "client.ts tells that the permission was denied at Deno's own prompt",
+  ignore: cannotStartTerminal,
+}, async () => {
+  await using program = onTerminal(["run", "client.ts", "--port", "1", "rose"]);
+  await program.stdout.until(/net access to "127\.0\.0\.1:1"[^]*Allow\?/);
+  const ended = program.ended();
+  // What is typed too soon after the question, Deno drops: it might have been meant for something else.
+  const answering = setInterval(() => program.type("n\n").catch(() => {}), 100);
+  const { code, stdout } = await ended.finally(() => clearInterval(answering));
+  assertEquals(code, 1);
+  assertMatch(
+    stdout,
+    /\nerror: no permission for net access to "127\.0\.0\.1:1": run with --allow-net\r\n$/,
+  );
 });
 
 Deno.test({
