@@ -32,12 +32,13 @@ import { type SessionEnd, TruncatedFrameError } from "./errors.ts";
 import { type Handler, serve } from "./serve.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { Connection } from "./transport/connection.ts";
-import { memoryListener, memoryPair } from "./transport/memory.ts";
+import { memoryListener, memoryPair, type MemoryPairOptions } from "./transport/memory.ts";
 
 export type { SessionEnd } from "./errors.ts";
 export type { Handler } from "./serve.ts";
 export type { Session, SessionOptions } from "./session.ts";
 export type { Connection } from "./transport/connection.ts";
+export type { MemoryPairOptions } from "./transport/memory.ts";
 
 /** How a network misbehaves, seen from the side that is tested. All is off unless it is set. */
 export interface NetworkOptions {
@@ -103,19 +104,13 @@ function checkNetwork(options: NetworkOptions): Disturbance {
 }
 
 /** Options of {@linkcode sessionPair}. */
-export interface SessionPairOptions {
+export interface SessionPairOptions extends MemoryPairOptions {
   /** Options of the first session. */
   left?: SessionOptions;
   /** Options of the second session. */
   right?: SessionOptions;
   /** How the network misbehaves towards the first session. */
   network?: NetworkOptions;
-  /**
-   * How many bytes may be under way each way before a write waits: 1 to 2^30.
-   *
-   * @default {65536}
-   */
-  capacity?: number;
 }
 
 /**
@@ -137,23 +132,17 @@ export interface SessionPairOptions {
  * ```
  */
 export function sessionPair(options: SessionPairOptions = {}): [Session, Session] {
-  const { left, right, network = {}, capacity = 64 * 1024 } = options;
-  const [near, far] = memoryPair({ capacity });
+  const { left, right, network = {} } = options;
+  const [near, far] = memoryPair(options);
   return [new Session(hostileNetwork(near, network), left), new Session(far, right)];
 }
 
 /** Options of {@linkcode converse}. */
-export interface ConverseOptions {
+export interface ConverseOptions extends MemoryPairOptions {
   /** Options of the handler's session. */
   session?: SessionOptions;
   /** How the network misbehaves towards the handler. */
   network?: NetworkOptions;
-  /**
-   * How many bytes may be under way each way before a write waits: 1 to 2^30.
-   *
-   * @default {65536}
-   */
-  capacity?: number;
   /**
    * How long the peer waits for what it expects, in milliseconds.
    *
@@ -214,7 +203,7 @@ export async function converse(
       onSessionEnd: (_session, end) => over.resolve(end),
     },
   }, handler);
-  const session = new Session(listener.connect({ capacity: options.capacity ?? 64 * 1024 }));
+  const session = new Session(listener.connect(options));
   const peer = new ScriptedPeer(session, timeout);
   try {
     await script(peer);

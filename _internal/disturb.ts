@@ -13,14 +13,15 @@ export interface Disturbance {
 
 /** Wraps a connection so that it misbehaves, in the same way for the same seed. */
 export function disturb(connection: Connection, how: Disturbance): Connection {
-  const random = generator(how.seed);
+  const random = randomFrom(how.seed);
   const closing = Promise.withResolvers<never>();
   closing.promise.catch(() => {});
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let read = 0;
   let written = 0;
 
-  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
+  const chopped = (): number =>
+    how.chop === Infinity ? Infinity : 1 + Math.floor(random() * how.chop);
   const pause = async (): Promise<void> => {
     if (how.delay === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -46,11 +47,7 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
       if (read >= how.truncateAfter) return null;
       if (read >= how.stallAfter) return await closing.promise;
       const left = Math.min(how.resetAfter, how.truncateAfter, how.stallAfter) - read;
-      const limit = Math.min(
-        buffer.length,
-        left,
-        how.chop === Infinity ? Infinity : upTo(how.chop),
-      );
+      const limit = Math.min(buffer.length, left, chopped());
       const count = await connection.read(buffer.subarray(0, limit));
       if (count !== null) read += count;
       return count;
@@ -59,7 +56,7 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
       await pause();
       if (written >= how.blockAfter) return await closing.promise;
       const left = how.blockAfter - written;
-      const limit = Math.min(data.length, left, how.chop === Infinity ? Infinity : upTo(how.chop));
+      const limit = Math.min(data.length, left, chopped());
       const count = await connection.write(data.subarray(0, limit));
       written += count;
       return count;
@@ -69,8 +66,8 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
   };
 }
 
-/** Numbers from 0 to 1 by a xorshift of 32 bits (Marsaglia 2003). */
-function generator(seed: number): () => number {
+/** Numbers from 0 to below 1 that a seed brings back, by a xorshift of 32 bits (Marsaglia 2003). */
+export function randomFrom(seed: number): () => number {
   let state = (seed ^ 0x9e3779b9) >>> 0 || 1;
   return () => {
     state ^= state << 13;

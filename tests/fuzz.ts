@@ -9,6 +9,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { randomFrom } from "../_internal/disturb.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { delimited, fixed, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
@@ -55,18 +56,15 @@ export const TARGETS: Record<string, Target> = {
 
 /** Random choices that a seed brings back. */
 export class Random {
-  #state: number;
+  readonly #next: () => number;
 
   constructor(seed: number) {
-    this.#state = seed | 0 || 1;
+    this.#next = randomFrom(seed);
   }
 
   /** A whole number from 0 to below `limit`. */
   upTo(limit: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return Math.floor((this.#state >>> 0) / 2 ** 32 * limit);
+    return Math.floor(this.#next() * limit);
   }
 
   bytes(limit: number): Uint8Array {
