@@ -189,6 +189,7 @@ export async function converse(
   const timeout = checkDuration("timeout", options.timeout ?? 5_000);
   const network = checkNetwork(options.network ?? {});
   const listener = memoryListener();
+  const connection = listener.connect(options); // before anything runs that a bad option would leave running
   const over = Promise.withResolvers<SessionEnd>();
   let error: unknown;
   const server = serve({
@@ -203,7 +204,7 @@ export async function converse(
       onSessionEnd: (_session, end) => over.resolve(end),
     },
   }, handler);
-  const session = new Session(listener.connect(options));
+  const session = new Session(connection);
   const peer = new ScriptedPeer(session, timeout);
   try {
     await script(peer);

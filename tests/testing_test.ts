@@ -1,7 +1,13 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { FrameTooLargeError, SessionEndedError, TruncatedFrameError } from "../errors.ts";
 import type { Session } from "../session.ts";
-import { converse, hostileNetwork, type NetworkOptions, sessionPair } from "../testing.ts";
+import {
+  converse,
+  type ConverseOptions,
+  hostileNetwork,
+  type NetworkOptions,
+  sessionPair,
+} from "../testing.ts";
 import { memoryPair } from "../transport/memory.ts";
 import { collect, isPending } from "./_transports.ts";
 
@@ -180,10 +186,15 @@ Deno.test("hostileNetwork() checks its options", () => {
   }
 });
 
-Deno.test("converse() checks its network before it begins", async () => {
-  await assertRejects(
-    () => converse(greet, async () => {}, { network: { chop: 0 } }),
-    RangeError,
-    "chop",
-  );
+Deno.test("converse() checks its options before it begins", async () => {
+  let started = false;
+  const handler = (): void => void (started = true);
+  const wrong: [ConverseOptions, string][] = [
+    [{ network: { chop: 0 } }, "chop"],
+    [{ capacity: 0 }, "capacity"],
+  ];
+  for (const [options, name] of wrong) {
+    await assertRejects(() => converse(handler, async () => {}, options), RangeError, name);
+  }
+  assertEquals(started, false);
 });
