@@ -63,11 +63,16 @@ export {
   type LinesOptions,
   type MemoryAddr,
   MORE,
+  type PeerCertificate,
+  type ProxyHeader,
+  type ProxyTls,
+  type ProxyTlv,
   type ReadExactlyOptions,
   type Reading,
   type ReadOptions,
   Session,
   type SessionOptions,
   type TextOptions,
+  type TlsInfo,
 } from "./session.ts";
 export { formatAddress, type Listener } from "./transport/connection.ts";

@@ -51,7 +51,13 @@ import {
   type SessionOptions,
   type TextOptions,
 } from "./session_options.ts";
-import { type Address, type Connection, normalizeAddress } from "./transport/connection.ts";
+import {
+  type Address,
+  type Connection,
+  normalizeAddress,
+  type ProxyHeader,
+  type TlsInfo,
+} from "./transport/connection.ts";
 
 export {
   type Codec,
@@ -71,7 +77,16 @@ export type {
   SessionOptions,
   TextOptions,
 } from "./session_options.ts";
-export type { Address, Connection, MemoryAddr } from "./transport/connection.ts";
+export type {
+  Address,
+  Connection,
+  MemoryAddr,
+  PeerCertificate,
+  ProxyHeader,
+  ProxyTls,
+  ProxyTlv,
+  TlsInfo,
+} from "./transport/connection.ts";
 
 /**
  * One live connection.
@@ -144,6 +159,16 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /** The address of this side. */
   get localAddr(): Address {
     return normalizeAddress(this.#connection.localAddr);
+  }
+
+  /** What TLS has agreed on, where there is TLS. */
+  get tls(): TlsInfo | undefined {
+    return this.#connection.tls;
+  }
+
+  /** What a PROXY header has told, where there was one; `remoteAddr` and `localAddr` follow it. */
+  get proxy(): ProxyHeader | undefined {
+    return this.#connection.proxy;
   }
 
   /** How many bytes came from the peer. */

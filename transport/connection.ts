@@ -18,12 +18,104 @@ export interface MemoryAddr {
 /** The address of one end of a connection. */
 export type Address = Deno.Addr | MemoryAddr;
 
+/** What TLS has agreed on, and who the peer has shown to be. */
+export interface TlsInfo {
+  /** The version of the protocol, such as `TLSv1.3`. */
+  protocol: string;
+  /** The cipher suite, by its standard name, such as `TLS_AES_256_GCM_SHA384`. */
+  cipher: string;
+  /** The application protocol (ALPN, RFC 7301), where both sides named one. */
+  alpn?: string;
+  /** The server name that the client asked for (SNI, RFC 6066 §3), where it named one. */
+  serverName?: string;
+  /** The certificate that the peer has shown, where it was asked for one and has shown one that is valid. */
+  peerCertificate?: PeerCertificate;
+}
+
+/** The certificate of a peer. */
+export interface PeerCertificate {
+  /** Whom it names, such as `CN=rose,O=Garden`. */
+  subject: string;
+  /** Who has signed it. */
+  issuer: string;
+  /** The names and addresses that it is valid for (subjectAltName, RFC 5280 §4.2.1.6), such as `DNS:example.org`. */
+  subjectAltNames: string[];
+  /** From when on it is valid. */
+  validFrom: Date;
+  /** Until when it is valid. */
+  validTo: Date;
+  /** Its number with its issuer, in hexadecimal. */
+  serialNumber: string;
+  /** The SHA-256 digest of the whole, as `AB:CD:…`. */
+  fingerprint256: string;
+  /** The whole, in DER. */
+  raw: Uint8Array;
+}
+
+/** What a PROXY protocol header said: who is behind the proxy. */
+export interface ProxyHeader {
+  /** The version of the protocol that it came in. */
+  version: 1 | 2;
+  /** `LOCAL` if the proxy speaks for itself, for example to check the server's health. */
+  command: "PROXY" | "LOCAL";
+  /** Who has connected to the proxy; not there for `LOCAL` and where the proxy does not know (`UNKNOWN`). */
+  source?: Deno.NetAddr | Deno.UnixAddr;
+  /** Where the proxy was reached; there whenever `source` is. */
+  destination?: Deno.NetAddr | Deno.UnixAddr;
+  /** What else version 2 said, in its order (type-length-value, PROXY protocol §2.2). */
+  tlvs: ProxyTlv[];
+  /** The application protocol that was agreed on with the client (`PP2_TYPE_ALPN`). */
+  alpn?: Uint8Array;
+  /** The host name that the client asked for (`PP2_TYPE_AUTHORITY`), mostly by SNI. */
+  authority?: string;
+  /** The proxy's name of the connection (`PP2_TYPE_UNIQUE_ID`): at most 128 bytes. */
+  uniqueId?: Uint8Array;
+  /** The network namespace (`PP2_TYPE_NETNS`). */
+  netns?: string;
+  /** What the proxy knows of the client's TLS (`PP2_TYPE_SSL`). */
+  tls?: ProxyTls;
+}
+
+/** One further field of a PROXY header. */
+export interface ProxyTlv {
+  /** Its type: 0 to 255. */
+  type: number;
+  /** Its value, uninterpreted. */
+  value: Uint8Array;
+}
+
+/** What a proxy knows of its client's TLS (PROXY protocol §2.2.6). */
+export interface ProxyTls {
+  /** Whether the client has connected over TLS. */
+  secure: boolean;
+  /** Whether it has shown a certificate on this connection. */
+  certificateOnConnection: boolean;
+  /** Whether it has shown one in this TLS session. */
+  certificateInSession: boolean;
+  /** Whether it has shown a certificate that is valid. */
+  verified: boolean;
+  /** The version, such as `TLSv1.3`. */
+  version?: string;
+  /** The common name of the client's certificate. */
+  commonName?: string;
+  /** The cipher. */
+  cipher?: string;
+  /** The signature algorithm of the proxy's certificate. */
+  signatureAlgorithm?: string;
+  /** The key algorithm of the proxy's certificate. */
+  keyAlgorithm?: string;
+}
+
 /** An ordered stream of bytes both ways. At most one read and one write wait at a time. */
 export interface Connection {
   /** The address of the peer. */
   readonly remoteAddr: Address;
   /** The address of this side. */
   readonly localAddr: Address;
+  /** What TLS has agreed on, where there is TLS. */
+  readonly tls?: TlsInfo;
+  /** What a PROXY header has told, where there was one; the addresses are those that it gave. */
+  readonly proxy?: ProxyHeader;
   /**
    * Waits for input.
    *

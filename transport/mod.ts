@@ -15,6 +15,11 @@ export {
   type Listener,
   type MemoryAddr,
   normalizeAddress,
+  type PeerCertificate,
+  type ProxyHeader,
+  type ProxyTls,
+  type ProxyTlv,
+  type TlsInfo,
 } from "./connection.ts";
 export {
   type MemoryListener,
