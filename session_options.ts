@@ -102,6 +102,8 @@ export interface TextOptions extends ReadOptions {
 export interface BytesOptions extends ReadOptions {
   /**
    * Whether chunks are lent until the next step of the loop, and then overwritten. It saves relays a copy.
+   * Otherwise they belong to the loop; those of up to 1 KiB may lie in memory that other chunks of the session have a
+   * part of, so transfer a copy of them, not their `buffer`.
    *
    * @default {false}
    */

@@ -2,7 +2,8 @@ import { nextTick } from "node:process";
 
 interface Flushable {
   queued: boolean;
-  flush(): void;
+  /** All who could run have come to wait. */
+  onTurnEnd(): void;
 }
 
 /**
@@ -20,7 +21,7 @@ export class FlushQueue {
     this.#waiting = this.#spare;
     for (const output of due) {
       output.queued = false;
-      output.flush();
+      output.onTurnEnd();
     }
     due.length = 0;
     this.#spare = due;

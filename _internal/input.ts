@@ -5,6 +5,9 @@ import { FrameTooLargeError } from "../errors.ts";
 const MAX_READ = 64 * 1024;
 /** From this size on, bytes are given away with their memory and not copied. */
 const HAND_OVER = 16 * 1024;
+/** Up to the first size, bytes that are given away share a piece of memory of the second. */
+const SMALL = 1024;
+const SHARED = 4096;
 /** What an input holds that has not read yet: the same for all, since nothing fits in. */
 const NONE = new Uint8Array(0);
 /** So many reads in a row that fill less than a quarter make the next ones smaller. */
@@ -28,6 +31,10 @@ export class InputBuffer implements DecoderInput {
   #smallReads = 0;
   /** The memory that the outstanding read fills: it cannot be given away. */
   #reading: ArrayBufferLike | undefined;
+  /** Memory of which small frames are given a part each, and how much of it is taken. */
+  #shared: Uint8Array = NONE;
+  #sharedLength = 0;
+  #sharedSeen = 0;
 
   constructor(minRead: number) {
     this.#minRead = minRead;
@@ -51,6 +58,7 @@ export class InputBuffer implements DecoderInput {
   take(count: number): Uint8Array {
     const { buffer, start, end } = this;
     if (!(count >= 0 && count <= end - start)) throw this.#tooFew(count);
+    if (count <= SMALL) return this.#share(count);
     if (count < HAND_OVER || count * 2 < buffer.length || this.#reading === buffer.buffer) {
       this.start += count;
       return buffer.slice(start, start + count);
@@ -59,6 +67,12 @@ export class InputBuffer implements DecoderInput {
     this.buffer = new Uint8Array(Math.max(this.#readSize, end - start - count));
     this.#append(buffer.subarray(start + count, end));
     return buffer.subarray(start, start + count);
+  }
+
+  /** Gives back the memory that the next small frames would share, if there were none since the last time. */
+  shrink(): void {
+    if (this.#sharedLength === this.#sharedSeen) this.#shared = NONE;
+    this.#sharedSeen = this.#sharedLength;
   }
 
   /** Puts bytes back in front of the unread ones: copied, unless they are the very bytes that stand there. */
@@ -131,6 +145,19 @@ export class InputBuffer implements DecoderInput {
       this.#smallReads = 0;
       this.#readSize = Math.max(this.#readSize / 4, this.#minRead);
     }
+  }
+
+  /** Copies, without memory of its own for each: a `Uint8Array` takes 0.6 µs however small it is, a view 0.03. */
+  #share(count: number): Uint8Array {
+    let at = this.#sharedLength;
+    if (this.#shared.length - at < count) { // it has also none left once its owner has transferred it
+      this.#shared = new Uint8Array(SHARED);
+      at = 0;
+    }
+    this.#sharedLength = at + count;
+    const bytes = this.#shared.subarray(at, at + count);
+    bytes.set(this.buffer.subarray(this.start, this.start += count));
+    return bytes;
   }
 
   #append(bytes: Uint8Array): void {

@@ -8,7 +8,7 @@ import {
 } from "../errors.ts";
 import type { Connection } from "../transport/connection.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
-import { Output } from "./output.ts";
+import { type Hooks, Output } from "./output.ts";
 import { Reader } from "./reader.ts";
 import type { SessionGroup } from "./session_group.ts";
 
@@ -26,7 +26,7 @@ interface Settings extends Timeouts {
  * It passes through three points, each of them once: the end *begins* (readings, sends and the signal learn why),
  * the connection is *shut*, and all is *gone* (the descriptor is free, since no read or write holds it).
  */
-export class Lifecycle {
+export class Lifecycle implements Hooks {
   readonly reader: Reader;
   readonly output: Output;
   readonly deadlines: Deadlines;
@@ -55,12 +55,8 @@ export class Lifecycle {
     this.#group = group;
     this.#closeTimeout = settings.closeTimeout;
     this.deadlines = new Deadlines(settings, group.now());
-    const hooks = {
-      onFailure: (error: unknown) => this.#onFailure(error),
-      onIdle: () => this.#onIdle(),
-    };
-    this.output = new Output(connection, group.queue, settings, hooks);
-    this.reader = new Reader(connection, settings.chunkSize, this.output, group, hooks);
+    this.output = new Output(connection, group.queue, settings, this);
+    this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
   }
 
   get signal(): AbortSignal {
@@ -128,13 +124,23 @@ export class Lifecycle {
     });
     if (reason !== undefined) this.terminate(reason, undefined);
     this.reader.watch();
+    this.reader.input.shrink();
     this.output.shrink();
     return this.deadlines.shortest(now);
   }
 
-  #onFailure(error: unknown): void {
+  onFailure(error: unknown): void {
     const reason = reasonOf(error);
     this.terminate(reason, error, reason === "peer");
+  }
+
+  onIdle(): void {
+    if (this.#isShut) this.#leave();
+    else this.reader.resume();
+  }
+
+  onBlocked(): void {
+    this.reader.resume();
   }
 
   #begin(reason: EndReason, cause: unknown, keepInput: boolean): SessionEndedError {
@@ -190,11 +196,11 @@ export class Lifecycle {
     try {
       this.#connection.close();
     } catch { /* it is closed already */ }
-    this.#onIdle();
+    this.#leave();
   }
 
-  #onIdle(): void {
-    if (!this.#isShut || this.#isGone || this.reader.reading || this.output.writing) return;
+  #leave(): void {
+    if (this.#isGone || this.reader.reading || this.output.writing) return;
     this.#isGone = true;
     const end = this.#end!;
     end.duration = performance.now() - this.began;

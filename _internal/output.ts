@@ -11,6 +11,7 @@ const MIN_GATHER = 512;
 const MAX_GATHER = 64 * 1024;
 
 const encoder = new TextEncoder();
+const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
 
 /** What an output writes to. */
@@ -27,9 +28,11 @@ interface OutputLimits {
 /** Whom an output tells what happens to it. */
 export interface Hooks {
   /** Something failed; answers by calling `fail()`. */
-  onFailure: (error: unknown) => void;
+  onFailure(error: unknown): void;
   /** Nothing is under way any more. */
-  onIdle: () => void;
+  onIdle(): void;
+  /** The peer does not take at once what is written. */
+  onBlocked(): void;
 }
 
 /** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
@@ -63,6 +66,10 @@ export class Output implements FrameWriter {
   readonly #limit: number;
   readonly #hooks: Hooks;
   #accepted = 0;
+  /** What is being written, and the buffer that it was gathered in. */
+  #current = NONE;
+  #gathered: Uint8Array | undefined;
+  /** What follows it, before the tail. */
   #pieces: Piece[] = [];
   #tail: Uint8Array | undefined;
   #tailLength = 0;
@@ -160,6 +167,11 @@ export class Output implements FrameWriter {
     }
   }
 
+  onTurnEnd(): void {
+    if (this.writing) this.#hooks.onBlocked();
+    else this.flush();
+  }
+
   /** Resolves once all that was accepted so far is taken by the connection. */
   flushed(): Promise<void> {
     if (this.buffered > 0) this.flush();
@@ -188,7 +200,8 @@ export class Output implements FrameWriter {
     this.#failed = true;
     this.#closed = error;
     this.#pieces = [];
-    this.#tail = this.#spare = undefined;
+    this.#tail = this.#spare = this.#gathered = undefined;
+    this.#current = NONE;
     this.#tailLength = 0;
     for (const waiter of this.#waiters) waiter.reject(error);
     this.#waiters = [];
@@ -205,11 +218,11 @@ export class Output implements FrameWriter {
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
   #settle(before: number): Promise<void> {
     const referenced = this.#referenced;
-    this.#referenced = false;
-    if (!referenced && this.buffered < this.#highWaterMark) {
-      if (!this.writing && !this.queued) this.#queue.add(this);
+    if (!referenced && this.#accepted - this.bytesWritten < this.#highWaterMark) {
+      if (!this.queued && !this.writing) this.#queue.add(this);
       return DONE;
     }
+    this.#referenced = false;
     const large = this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
     if (large && this.buffered > this.#limit) { // a smaller one must not take its place
       this.#exemptFrom = before;
@@ -266,25 +279,27 @@ export class Output implements FrameWriter {
 
   /** Memory behind the tail for so many more bytes. */
   #reserve(count: number): Uint8Array {
-    let tail = this.#tail;
-    if (tail === undefined) {
-      tail = this.#spare;
-      this.#spare = undefined;
-      if (tail === undefined || tail.length < count) {
-        tail = new Uint8Array(Math.max(MIN_GATHER, count));
-      }
-    } else if (tail.length - this.#tailLength < count) {
-      const needed = this.#tailLength + count;
-      if (needed > MAX_GATHER) {
-        this.#seal(tail);
-        tail = new Uint8Array(MAX_GATHER);
-      } else {
-        const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
-        grown.set(tail.subarray(0, this.#tailLength));
-        tail = grown;
-      }
+    const tail = this.#tail;
+    if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
+    return this.#tail = tail === undefined ? this.#begin(count) : this.#grow(tail, count);
+  }
+
+  #begin(count: number): Uint8Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare !== undefined && spare.length >= count) return spare;
+    return new Uint8Array(Math.max(MIN_GATHER, count));
+  }
+
+  #grow(tail: Uint8Array, count: number): Uint8Array {
+    const needed = this.#tailLength + count;
+    if (needed > MAX_GATHER) {
+      this.#seal(tail);
+      return new Uint8Array(MAX_GATHER);
     }
-    return this.#tail = tail;
+    const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
+    grown.set(tail.subarray(0, this.#tailLength));
+    return grown;
   }
 
   /** Makes the gathered tail a piece of its own. */
@@ -302,11 +317,26 @@ export class Output implements FrameWriter {
     this.#accepted += bytes.length;
   }
 
+  /** Takes the first piece, or what is gathered if there is none, and writes it. */
   #writeNext(): void {
-    if (this.#pieces.length === 0) this.#seal(this.#tail!);
+    if (this.#pieces.length === 0) {
+      const tail = this.#tail!;
+      this.#current = tail.subarray(0, this.#tailLength);
+      this.#gathered = tail;
+      this.#tail = undefined;
+      this.#tailLength = 0;
+    } else {
+      const { bytes, gathered } = this.#pieces.shift()!;
+      this.#current = bytes;
+      this.#gathered = gathered;
+    }
+    this.#write();
+  }
+
+  #write(): void {
     this.writing = true;
     try {
-      this.#sink.write(this.#pieces[0]!.bytes).then(this.#onWritten, this.#onWriteError);
+      this.#sink.write(this.#current).then(this.#onWritten, this.#onWriteError);
     } catch (error) {
       this.#onWriteError(error);
     }
@@ -316,17 +346,18 @@ export class Output implements FrameWriter {
     this.writing = false;
     this.bytesWritten += count;
     if (this.#failed) return this.#hooks.onIdle();
-    const piece = this.#pieces[0]!;
-    if (count < piece.bytes.length) {
+    if (count < this.#current.length) {
       if (count <= 0) {
         return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
       }
-      piece.bytes = piece.bytes.subarray(count);
+      this.#current = this.#current.subarray(count);
+      this.#write();
     } else {
-      this.#pieces.shift();
-      this.#spare ??= piece.gathered;
+      this.#current = NONE;
+      this.#spare ??= this.#gathered;
+      this.#gathered = undefined;
+      if (this.#pieces.length > 0 || this.#tailLength > 0) this.#writeNext();
     }
-    if (this.#pieces.length > 0 || this.#tailLength > 0) this.#writeNext();
     if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
       this.#drained.resolve();
       this.#drained = undefined;

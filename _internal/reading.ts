@@ -1,5 +1,5 @@
-import { type Decoder, MORE } from "../codecs/codec.ts";
-import { END, type Reader, type Waiting } from "./reader.ts";
+import type { Decoder, MORE } from "../codecs/codec.ts";
+import { type END, isEnd, isMore, type Reader, type Waiting } from "./reader.ts";
 
 interface ReadingOptions {
   signal?: AbortSignal | undefined;
@@ -46,8 +46,9 @@ export class Reading<Frame>
   next(): Promise<IteratorResult<Frame, undefined>> {
     try {
       const frame = this.#pull(this.#loopSignal);
-      if (frame === MORE) return this.#wait(false, this.#loopSignal);
-      return Promise.resolve(frame === END ? ENDED : { done: false, value: frame });
+      if (isMore(frame)) return this.#wait(false, this.#loopSignal);
+      if (isEnd(frame)) return Promise.resolve(ENDED);
+      return Promise.resolve({ done: false, value: frame });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -57,8 +58,8 @@ export class Reading<Frame>
   read({ signal }: { signal?: AbortSignal } = {}): Promise<Frame | undefined> {
     try {
       const frame = this.#pull(signal);
-      if (frame === MORE) return this.#wait(true, signal);
-      return Promise.resolve(frame === END ? undefined : frame);
+      if (isMore(frame)) return this.#wait(true, signal);
+      return Promise.resolve(isEnd(frame) ? undefined : frame);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -79,10 +80,10 @@ export class Reading<Frame>
     } catch (error) {
       return this.reject(error);
     }
-    if (frame === MORE) return;
+    if (isMore(frame)) return;
     this.#release();
-    if (this.#single) this.#resolve((frame === END ? undefined : frame) as never);
-    else this.#resolve((frame === END ? ENDED : { done: false, value: frame }) as never);
+    if (this.#single) this.#resolve((isEnd(frame) ? undefined : frame) as never);
+    else this.#resolve((isEnd(frame) ? ENDED : { done: false, value: frame }) as never);
   }
 
   renew(): void {

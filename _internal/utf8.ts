@@ -9,12 +9,17 @@ const { latin1Slice } = Buffer.prototype as unknown as {
 const replacing = new TextDecoder("utf-8", { ignoreBOM: true });
 const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
+const code = String.fromCharCode;
+
 /** Below so many bytes a look at each of them costs less than a call of the decoder. */
 const SHORT = 64;
 
 /** Decodes whole UTF-8. Bad bytes become U+FFFD, or a `MalformedFrameError` where `fatal` is set. */
 export function decodeUtf8(buffer: Uint8Array, start: number, end: number, fatal: boolean): string {
-  if (end - start <= SHORT && isAscii(buffer, start, end)) return asciiText(buffer, start, end);
+  if (end - start <= SHORT) {
+    const text = asciiText(buffer, start, end);
+    if (text !== undefined) return text;
+  }
   const bytes = buffer.subarray(start, end);
   if (!fatal) return replacing.decode(bytes);
   try {
@@ -24,33 +29,29 @@ export function decodeUtf8(buffer: Uint8Array, start: number, end: number, fatal
   }
 }
 
+/** The text of few bytes, or nothing if they are not all ASCII: 10 to 80 ns, where a `TextDecoder` takes 150. */
+function asciiText(b: Uint8Array, at: number, end: number): string | undefined {
+  const length = end - at;
+  if (length === 0) return "";
+  if (length > 6) return isAscii(b, at, end) ? latin1Slice.call(b, at, end) : undefined;
+  const c = b[at]!;
+  if (length === 1) return c < 0x80 ? code(c) : undefined;
+  const d = b[at + 1]!;
+  if (length === 2) return (c | d) < 0x80 ? code(c, d) : undefined;
+  const e = b[at + 2]!;
+  if (length === 3) return (c | d | e) < 0x80 ? code(c, d, e) : undefined;
+  const f = b[at + 3]!;
+  if (length === 4) return (c | d | e | f) < 0x80 ? code(c, d, e, f) : undefined;
+  const g = b[at + 4]!;
+  if (length === 5) return (c | d | e | f | g) < 0x80 ? code(c, d, e, f, g) : undefined;
+  const h = b[at + 5]!;
+  return (c | d | e | f | g | h) < 0x80 ? code(c, d, e, f, g, h) : undefined;
+}
+
 function isAscii(buffer: Uint8Array, start: number, end: number): boolean {
   let bits = 0;
   for (let at = start; at < end; at++) bits |= buffer[at]!;
   return bits < 0x80;
-}
-
-/** Short text takes 25 to 80 ns this way, and 150 ns by a `TextDecoder`. */
-function asciiText(b: Uint8Array, at: number, end: number): string {
-  const code = String.fromCharCode;
-  switch (end - at) {
-    case 0:
-      return "";
-    case 1:
-      return code(b[at]!);
-    case 2:
-      return code(b[at]!, b[at + 1]!);
-    case 3:
-      return code(b[at]!, b[at + 1]!, b[at + 2]!);
-    case 4:
-      return code(b[at]!, b[at + 1]!, b[at + 2]!, b[at + 3]!);
-    case 5:
-      return code(b[at]!, b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!);
-    case 6:
-      return code(b[at]!, b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!, b[at + 5]!);
-    default:
-      return latin1Slice.call(b, at, end);
-  }
 }
 
 /** Writes short ASCII text and returns its length, or -1 if it is neither: 1 to 2 ns a character, not 130 a call. */

@@ -33,7 +33,8 @@ export interface DecoderInput {
    */
   need(total: number): void;
   /**
-   * Consumes bytes and gives them away: they belong to the caller and never change.
+   * Consumes bytes and gives them away: they belong to the caller and never change. Up to 1 KiB they may lie in
+   * memory that other frames of the session have a part of, so transfer a copy of them, not their `buffer`.
    *
    * @param count How many bytes.
    * @returns The bytes.

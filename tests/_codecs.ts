@@ -33,8 +33,10 @@ export async function decode<In>(
       return Promise.resolve(count);
     },
   };
-  const hooks = { onFailure: () => {}, onIdle: () => {} };
-  const reader = new Reader(source, 1024, { flush: () => {} }, { drained: undefined }, hooks);
+  const hooks = { onFailure: () => {}, onIdle: () => {}, onBlocked: () => {} };
+  const reader = new Reader(source, 1024, { queued: false, writing: false, flush: () => {} }, {
+    drained: undefined,
+  }, hooks);
   const reading = new Reading(reader, () => codec.decoder());
   const frames: In[] = [];
   let memory = 0;
@@ -68,6 +70,7 @@ export async function encode<Out>(
   const output = new Output(sink, new FlushQueue(), limits, {
     onFailure: () => {},
     onIdle: () => {},
+    onBlocked: () => {},
   });
   for (const message of messages) await output.sendFrame(codec, message);
   await output.flushed();

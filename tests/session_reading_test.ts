@@ -151,6 +151,18 @@ testEach(
   },
 );
 
+testEach(
+  "Session.readExactly() goes on after a caller has transferred what it got",
+  async (open) => {
+    await using opened = await open();
+    const { session, peer } = opened;
+    await peer.send("abcd");
+    const first = await session.readExactly(2);
+    structuredClone(first, { transfer: [first.buffer as ArrayBuffer] });
+    assertEquals(await session.readExactly(2), new Uint8Array([0x63, 0x64]));
+  },
+);
+
 testEach("Session.bytes() with borrow lends chunks until the next step", async (open) => {
   await using opened = await open();
   const { session, peer } = opened;

@@ -7,6 +7,8 @@ import {
 } from "@std/assert";
 import { type Codec, MORE } from "../codecs/codec.ts";
 import { OutputLimitError, SessionEndedError } from "../errors.ts";
+import { Session } from "../session.ts";
+import { memoryPair } from "../transport/memory.ts";
 import { isPending, type Opened, testEach, testEachReset, until } from "./_transports.ts";
 
 const MIB = 1024 * 1024;
@@ -326,6 +328,28 @@ testEach(
     assertEquals(session.bytesBuffered, 0);
   },
 );
+
+Deno.test("A loop that has just sent reads on at once while its peer takes nothing", async () => {
+  const [left, right] = memoryPair({ capacity: 8 });
+  let reads = 0;
+  const read = left.read.bind(left);
+  left.read = (buffer) => {
+    reads++;
+    return read(buffer);
+  };
+  const session = new Session(left);
+  const lines = session.lines();
+  await right.write(new Uint8Array([0x61, 0x0a]));
+  assertEquals((await lines.next()).value, "a");
+  await session.send("much more than the connection holds\n");
+  const next = lines.next();
+  await new Promise((resolve) => setTimeout(resolve)); // the turn ends
+  assertEquals([reads, session.bytesWritten], [2, 8]);
+  await right.write(new Uint8Array([0x62, 0x0a]));
+  assertEquals((await next).value, "b");
+  session.abort();
+  right.close();
+});
 
 testEach("A reader never waits for a writer", async (open) => {
   await using opened = await open({ maxBufferedOutput: 64 * MIB });
