@@ -1,16 +1,9 @@
-import type { Codec, FrameWriter } from "../codecs/codec.ts";
+import type { Codec } from "../codecs/codec.ts";
 import { OutputLimitError } from "../errors.ts";
-import { checkBytes, checkInteger, shown } from "./checks.ts";
+import { shown } from "./checks.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { writeAscii } from "./utf8.ts";
+import { Gather, LARGE } from "./gather.ts";
 
-/** From this size on, bytes are written from the caller's memory and not copied. */
-const LARGE = 16 * 1024;
-/** Gathered output lies in pieces that grow from the first size to the second. */
-const MIN_GATHER = 512;
-const MAX_GATHER = 64 * 1024;
-
-const encoder = new TextEncoder();
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
 
@@ -35,12 +28,6 @@ export interface Hooks {
   onBlocked(): void;
 }
 
-/** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
-interface Piece {
-  bytes: Uint8Array;
-  gathered: Uint8Array | undefined;
-}
-
 interface Waiter {
   target: number;
   promise: Promise<void>;
@@ -49,11 +36,11 @@ interface Waiter {
 }
 
 /**
- * The output half of a session: gathers what is sent and writes it in few, ordered pieces.
+ * The output half of a session: writes what is gathered, piece by piece, and tells senders when to go on.
  *
  * At most one write is under way. What is sent meanwhile is gathered and follows as one piece.
  */
-export class Output implements FrameWriter {
+export class Output extends Gather {
   /** Bytes that the connection has taken. */
   bytesWritten = 0;
   /** Whether the flush queue holds this output already. */
@@ -65,25 +52,19 @@ export class Output implements FrameWriter {
   readonly #highWaterMark: number;
   readonly #limit: number;
   readonly #hooks: Hooks;
-  #accepted = 0;
   /** What is being written, and the buffer that it was gathered in. */
   #current = NONE;
   #gathered: Uint8Array | undefined;
-  /** What follows it, before the tail. */
-  #pieces: Piece[] = [];
-  #tail: Uint8Array | undefined;
-  #tailLength = 0;
-  #spare: Uint8Array | undefined;
   /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
   #exemptFrom = 0;
   #exemptTo = 0;
   #waiters: Waiter[] = [];
   #drained: Waiter | undefined;
-  #referenced = false;
   #closed: Error | undefined;
   #failed = false;
 
   constructor(sink: Sink, queue: FlushQueue, limits: OutputLimits, hooks: Hooks) {
+    super();
     this.#sink = sink;
     this.#queue = queue;
     this.#highWaterMark = limits.highWaterMark;
@@ -93,19 +74,19 @@ export class Output implements FrameWriter {
 
   /** Bytes that were accepted and not yet taken by the connection. */
   get buffered(): number {
-    return this.#accepted - this.bytesWritten;
+    return this.accepted - this.bytesWritten;
   }
 
   send(data: string | Uint8Array): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const before = this.#accepted;
-    if (typeof data === "string") this.#addText(data);
-    else if (!(data instanceof Uint8Array)) {
+    const before = this.accepted;
+    if (typeof data === "string") this.addText(data);
+    else if (data instanceof Uint8Array) this.add(data);
+    else {
       return rejected(
         new TypeError(`data to send must be a string or a Uint8Array, got ${shown(data)}`),
       );
-    } else if (data.length < LARGE) this.#copy(data);
-    else this.#refer(data);
+    }
     return this.#settle(before);
   }
 
@@ -115,56 +96,19 @@ export class Output implements FrameWriter {
     message: Message,
   ): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const { length } = this.#pieces;
-    const before = this.#accepted;
-    const tail = this.#tail;
-    const tailLength = this.#tailLength;
+    const mark = this.mark();
     try {
       codec.encode(message, this);
     } catch (error) {
-      this.#pieces.length = length;
-      this.#accepted = before;
-      this.#tail = tail;
-      this.#tailLength = tailLength;
-      this.#referenced = false;
+      this.goBack(mark);
       return rejected(error);
     }
-    return this.#settle(before);
-  }
-
-  bytes(data: Uint8Array): void {
-    if (checkBytes("bytes of a frame", data).length < LARGE) this.#copy(data);
-    else this.#refer(data);
-  }
-
-  text(text: string): void {
-    if (typeof text !== "string") {
-      throw new TypeError(`text of a frame must be a string, got ${shown(text)}`);
-    }
-    this.#addText(text);
-  }
-
-  uint(value: number | bigint, width: number, littleEndian = false): void {
-    checkInteger("width", width, 1, 8);
-    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
-    if (!whole || value < 0 || BigInt(value) >= 1n << BigInt(width * 8)) {
-      throw new RangeError(`an unsigned integer of ${width} bytes cannot hold ${value}`);
-    }
-    const buffer = this.#reserve(width);
-    let rest = BigInt(value);
-    for (let i = 0; i < width; i++) {
-      buffer[this.#tailLength + (littleEndian ? i : width - 1 - i)] = Number(rest & 0xffn);
-      rest >>= 8n;
-    }
-    this.#tailLength += width;
-    this.#accepted += width;
+    return this.#settle(mark.accepted);
   }
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
   flush(): void {
-    if (!this.writing && (this.#pieces.length > 0 || this.#tailLength > 0) && !this.#failed) {
-      this.#writeNext();
-    }
+    if (!this.writing && !this.isEmpty && !this.#failed) this.#writeNext();
   }
 
   onTurnEnd(): void {
@@ -175,7 +119,7 @@ export class Output implements FrameWriter {
   /** Resolves once all that was accepted so far is taken by the connection. */
   flushed(): Promise<void> {
     if (this.buffered > 0) this.flush();
-    return this.#wait(this.#accepted);
+    return this.#wait(this.accepted);
   }
 
   /** Accepts nothing more; what was accepted before is still written. Later sends reject with `error`. */
@@ -199,10 +143,9 @@ export class Output implements FrameWriter {
     if (this.#failed) return;
     this.#failed = true;
     this.#closed = error;
-    this.#pieces = [];
-    this.#tail = this.#spare = this.#gathered = undefined;
+    this.clear();
     this.#current = NONE;
-    this.#tailLength = 0;
+    this.#gathered = undefined;
     for (const waiter of this.#waiters) waiter.reject(error);
     this.#waiters = [];
     this.#drained?.reject(error);
@@ -211,22 +154,21 @@ export class Output implements FrameWriter {
 
   /** Gives memory back while there is nothing to write. */
   shrink(): void {
-    if (this.writing || this.#tailLength > 0) return;
-    this.#tail = this.#spare = undefined;
+    if (!this.writing) this.trim();
   }
 
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
   #settle(before: number): Promise<void> {
-    const referenced = this.#referenced;
-    if (!referenced && this.#accepted - this.bytesWritten < this.#highWaterMark) {
+    const referenced = this.referenced;
+    if (!referenced && this.accepted - this.bytesWritten < this.#highWaterMark) {
       if (!this.queued && !this.writing) this.#queue.add(this);
       return DONE;
     }
-    this.#referenced = false;
-    const large = this.#accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
+    this.referenced = false;
+    const large = this.accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
     if (large && this.buffered > this.#limit) { // a smaller one must not take its place
       this.#exemptFrom = before;
-      this.#exemptTo = this.#accepted;
+      this.#exemptTo = this.accepted;
     }
     const exempt = this.#exemptTo - Math.max(this.#exemptFrom, this.bytesWritten);
     const waiting = this.buffered - Math.max(0, exempt);
@@ -237,7 +179,7 @@ export class Output implements FrameWriter {
     }
     if (referenced) {
       this.flush();
-      return this.#wait(this.#accepted);
+      return this.#wait(this.accepted);
     }
     this.flush();
     if (this.#failed) return rejected(this.#closed);
@@ -255,81 +197,10 @@ export class Output implements FrameWriter {
     return added.promise;
   }
 
-  #addText(text: string): void {
-    if (text.length >= LARGE) return this.#push(encoder.encode(text));
-    let written = writeAscii(text, this.#reserve(text.length), this.#tailLength);
-    if (written < 0) {
-      const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
-      written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
-    }
-    this.#tailLength += written;
-    this.#accepted += written;
-  }
-
-  #copy(data: Uint8Array): void {
-    this.#reserve(data.length).set(data, this.#tailLength);
-    this.#tailLength += data.length;
-    this.#accepted += data.length;
-  }
-
-  #refer(data: Uint8Array): void {
-    this.#referenced = true;
-    this.#push(data);
-  }
-
-  /** Memory behind the tail for so many more bytes. */
-  #reserve(count: number): Uint8Array {
-    const tail = this.#tail;
-    if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
-    return this.#tail = tail === undefined ? this.#begin(count) : this.#grow(tail, count);
-  }
-
-  #begin(count: number): Uint8Array {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    if (spare !== undefined && spare.length >= count) return spare;
-    return new Uint8Array(Math.max(MIN_GATHER, count));
-  }
-
-  #grow(tail: Uint8Array, count: number): Uint8Array {
-    const needed = this.#tailLength + count;
-    if (needed > MAX_GATHER) {
-      this.#seal(tail);
-      return new Uint8Array(MAX_GATHER);
-    }
-    const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
-    grown.set(tail.subarray(0, this.#tailLength));
-    return grown;
-  }
-
-  /** Makes the gathered tail a piece of its own. */
-  #seal(tail: Uint8Array): void {
-    const bytes = this.#tailLength === tail.length ? tail : tail.subarray(0, this.#tailLength);
-    this.#pieces.push({ bytes, gathered: tail });
-    this.#tail = undefined;
-    this.#tailLength = 0;
-  }
-
-  /** Adds a piece that is not copied. */
-  #push(bytes: Uint8Array): void {
-    if (this.#tail !== undefined && this.#tailLength > 0) this.#seal(this.#tail);
-    this.#pieces.push({ bytes, gathered: undefined });
-    this.#accepted += bytes.length;
-  }
-
-  /** Takes the first piece, or what is gathered if there is none, and writes it. */
   #writeNext(): void {
-    if (this.#pieces.length === 0) {
-      const tail = this.#tail!;
-      this.#current = tail.subarray(0, this.#tailLength);
-      this.#gathered = tail;
-      this.#tail = undefined;
-      this.#tailLength = 0;
-    } else {
-      const { bytes, gathered } = this.#pieces.shift()!;
-      this.#current = bytes;
-      this.#gathered = gathered;
-    }
+    const { bytes, gathered } = this.take();
+    this.#current = bytes;
+    this.#gathered = gathered;
     this.#write();
   }
 
@@ -354,9 +225,9 @@ export class Output implements FrameWriter {
       this.#write();
     } else {
       this.#current = NONE;
-      this.#spare ??= this.#gathered;
+      this.reuse(this.#gathered);
       this.#gathered = undefined;
-      if (this.#pieces.length > 0 || this.#tailLength > 0) this.#writeNext();
+      if (!this.isEmpty) this.#writeNext();
     }
     if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
       this.#drained.resolve();

@@ -1,0 +1,174 @@
+import type { FrameWriter } from "../codecs/codec.ts";
+import { checkBytes, checkInteger, shown } from "./checks.ts";
+import { writeAscii } from "./utf8.ts";
+
+/** From this size on, bytes are written from the caller's memory and not copied. */
+export const LARGE: number = 16 * 1024;
+/** Gathered output lies in pieces that grow from the first size to the second. */
+const MIN_GATHER = 512;
+const MAX_GATHER = 64 * 1024;
+
+const encoder = new TextEncoder();
+
+/** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  readonly gathered: Uint8Array | undefined;
+}
+
+/** What a {@linkcode Gather} held at one time, to go back to. */
+export interface Mark {
+  readonly accepted: number;
+  readonly pieces: number;
+  readonly tail: Uint8Array | undefined;
+  readonly tailLength: number;
+}
+
+/** Gathers what is sent into few, ordered pieces. */
+export class Gather implements FrameWriter {
+  /** Bytes that were ever gathered. */
+  accepted = 0;
+  /** Whether, since this was last set to false, memory of a caller was taken in. */
+  referenced = false;
+  /** What stands before the tail. */
+  #pieces: Piece[] = [];
+  #tail: Uint8Array | undefined;
+  #tailLength = 0;
+  #spare: Uint8Array | undefined;
+
+  get isEmpty(): boolean {
+    return this.#tailLength === 0 && this.#pieces.length === 0;
+  }
+
+  bytes(data: Uint8Array): void {
+    this.add(checkBytes("bytes of a frame", data));
+  }
+
+  text(text: string): void {
+    if (typeof text !== "string") {
+      throw new TypeError(`text of a frame must be a string, got ${shown(text)}`);
+    }
+    this.addText(text);
+  }
+
+  uint(value: number | bigint, width: number, littleEndian = false): void {
+    checkInteger("width", width, 1, 8);
+    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (!whole || value < 0 || BigInt(value) >= 1n << BigInt(width * 8)) {
+      throw new RangeError(`an unsigned integer of ${width} bytes cannot hold ${value}`);
+    }
+    const buffer = this.#reserve(width);
+    let rest = BigInt(value);
+    for (let i = 0; i < width; i++) {
+      buffer[this.#tailLength + (littleEndian ? i : width - 1 - i)] = Number(rest & 0xffn);
+      rest >>= 8n;
+    }
+    this.#grew(width);
+  }
+
+  add(data: Uint8Array): void {
+    if (data.length >= LARGE) {
+      this.referenced = true;
+      return this.#push(data);
+    }
+    this.#reserve(data.length).set(data, this.#tailLength);
+    this.#grew(data.length);
+  }
+
+  addText(text: string): void {
+    if (text.length >= LARGE) return this.#push(encoder.encode(text));
+    let written = writeAscii(text, this.#reserve(text.length), this.#tailLength);
+    if (written < 0) {
+      const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
+      written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
+    }
+    this.#grew(written);
+  }
+
+  mark(): Mark {
+    const { accepted } = this;
+    const tail = this.#tail;
+    return { accepted, pieces: this.#pieces.length, tail, tailLength: this.#tailLength };
+  }
+
+  /** Takes back what was gathered since, as long as nothing was taken out meanwhile. */
+  goBack({ accepted, pieces, tail, tailLength }: Mark): void {
+    this.accepted = accepted;
+    this.#pieces.length = pieces;
+    this.#tail = tail;
+    this.#tailLength = tailLength;
+    this.referenced = false;
+  }
+
+  /** Takes out the first piece; there must be something. */
+  take(): Piece {
+    if (this.#pieces.length > 0) return this.#pieces.shift()!;
+    const gathered = this.#tail!;
+    const bytes = gathered.subarray(0, this.#tailLength);
+    this.#tail = undefined;
+    this.#tailLength = 0;
+    return { bytes, gathered };
+  }
+
+  /** Takes memory back, for what is gathered next. */
+  reuse(gathered: Uint8Array | undefined): void {
+    this.#spare ??= gathered;
+  }
+
+  /** Drops all that is gathered. */
+  clear(): void {
+    this.#pieces = [];
+    this.#tail = this.#spare = undefined;
+    this.#tailLength = 0;
+  }
+
+  /** Gives back memory that holds nothing. */
+  trim(): void {
+    this.#spare = undefined;
+    if (this.#tailLength === 0) this.#tail = undefined;
+  }
+
+  #grew(count: number): void {
+    this.#tailLength += count;
+    this.accepted += count;
+  }
+
+  /** Memory behind the tail for so many more bytes. */
+  #reserve(count: number): Uint8Array {
+    const tail = this.#tail;
+    if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
+    return this.#tail = tail === undefined ? this.#begin(count) : this.#enlarge(tail, count);
+  }
+
+  #begin(count: number): Uint8Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare !== undefined && spare.length >= count) return spare;
+    return new Uint8Array(Math.max(MIN_GATHER, count));
+  }
+
+  #enlarge(tail: Uint8Array, count: number): Uint8Array {
+    const needed = this.#tailLength + count;
+    if (needed > MAX_GATHER) {
+      this.#seal(tail);
+      return new Uint8Array(MAX_GATHER);
+    }
+    const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
+    grown.set(tail.subarray(0, this.#tailLength));
+    return grown;
+  }
+
+  /** Makes the gathered tail a piece of its own. */
+  #seal(tail: Uint8Array): void {
+    this.#pieces.push({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
+    this.#tail = undefined;
+    this.#tailLength = 0;
+  }
+
+  /** Adds a piece that is not copied. */
+  #push(bytes: Uint8Array): void {
+    if (this.#tail !== undefined && this.#tailLength > 0) this.#seal(this.#tail);
+    this.#pieces.push({ bytes, gathered: undefined });
+    this.accepted += bytes.length;
+  }
+}
