@@ -1,0 +1,83 @@
+/** IP addresses as text and as bytes in network order: 4 of IPv4, 16 of IPv6. */
+
+/** The longest text of an address: six groups of IPv6 and twelve digits of IPv4, with what separates them. */
+const MAX_TEXT = 45;
+const OCTET = /^(0|[1-9]\d{0,2})$/;
+const GROUP = /^[\da-f]{1,4}$/i;
+
+export interface ParseIpOptions {
+  /** Whether the zone of an IPv6 address (`fe80::1%eth0`, RFC 4007 §11) is dropped; else there must be none. */
+  dropZone?: boolean;
+}
+
+/** The bytes of an address in any form of RFC 4291 §2.2 or of four decimal numbers, else `undefined`. */
+export function parseIp(text: string, options: ParseIpOptions = {}): Uint8Array | undefined {
+  const address = options.dropZone ? withoutZone(text) : text;
+  if (address.length > MAX_TEXT) return;
+  const bytes = address.includes(":") ? parseIpv6(address) : parseIpv4(address);
+  return bytes && Uint8Array.from(bytes);
+}
+
+function withoutZone(text: string): string {
+  const address = text.split("%", 1)[0]!;
+  return address.includes(":") && text.length > address.length + 1 ? address : text;
+}
+
+function parseIpv4(text: string): number[] | undefined {
+  const octets = text.split(".");
+  // A leading zero would mean an octal number to some (RFC 6943 §3.1.1).
+  if (octets.length !== 4 || !octets.every((octet) => OCTET.test(octet))) return;
+  const bytes = octets.map(Number);
+  return bytes.every((byte) => byte <= 255) ? bytes : undefined;
+}
+
+function parseIpv6(text: string): number[] | undefined {
+  const [before, after, ...more] = text.split("::");
+  if (more.length > 0) return;
+  const head = parseGroups(before!, after === undefined);
+  const tail = parseGroups(after ?? "", true);
+  if (head === undefined || tail === undefined) return;
+  const missing = 16 - head.length - tail.length;
+  // A `::` stands for one group at least.
+  if (after === undefined ? missing !== 0 : missing < 2) return;
+  return [...head, ...new Array<number>(missing).fill(0), ...tail];
+}
+
+/** Groups of IPv6, which may end in an IPv4 address where they end the whole. */
+function parseGroups(text: string, areLast: boolean): number[] | undefined {
+  const groups = text === "" ? [] : text.split(":");
+  const ipv4 = areLast && groups.at(-1)?.includes(".") ? parseIpv4(groups.pop()!) : [];
+  if (ipv4 === undefined || !groups.every((group) => GROUP.test(group))) return;
+  const values = groups.map((group) => parseInt(group, 16));
+  return [...values.flatMap((value) => [value >> 8, value & 0xff]), ...ipv4];
+}
+
+/** The one text of an address: RFC 5952, with the IPv4 part of `::ffff:0:0/96` in decimal (§5). */
+export function formatIp(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
+  const groups = Array.from({ length: 8 }, (_, i) => bytes[2 * i]! << 8 | bytes[2 * i + 1]!);
+  const text = (part: number[]) => part.map((group) => group.toString(16)).join(":");
+  const [start, end] = longestZeros(groups);
+  // A single group of zeros is not shortened (§4.2.2).
+  if (end - start < 2) return text(groups);
+  return `${text(groups.slice(0, start))}::${text(groups.slice(end))}`;
+}
+
+/** Whether 16 bytes are an IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2). */
+export function isMapped(bytes: Uint8Array): boolean {
+  return bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff &&
+    bytes[11] === 0xff;
+}
+
+/** The first of the longest runs of zeros (§4.2.3). */
+function longestZeros(groups: number[]): [start: number, end: number] {
+  let longest: [number, number] = [0, 0];
+  for (let start = 0; start < groups.length; start++) {
+    let end = start;
+    while (groups[end] === 0) end++;
+    if (end - start > longest[1] - longest[0]) longest = [start, end];
+    start = end;
+  }
+  return longest;
+}
