@@ -47,6 +47,7 @@ export {
   type Logger,
   logObserver,
   type Refusal,
+  type RefusalReason,
   type ServerObserver,
   type ServerState,
 } from "./observer.ts";

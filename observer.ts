@@ -33,12 +33,34 @@ export type { Address } from "./transport/connection.ts";
  */
 export type ServerState = "listening" | "suspended" | "draining" | "closed";
 
+/**
+ * Why a connection was refused.
+ *
+ * | reason | meaning |
+ * |---|---|
+ * | `maxSessions` | the server is full, and its option `overload` says to refuse |
+ * | `maxSessionsPerAddress` | too many are open from the same address |
+ * | `denied` | the address is in the list `deny`, or not in `allow` |
+ * | `untrusted` | the address is not that of a trusted proxy |
+ * | `proxy-header` | there was no valid PROXY header in time |
+ * | `handshake` | the TLS handshake failed, or took too long |
+ */
+export type RefusalReason =
+  | "maxSessions"
+  | "maxSessionsPerAddress"
+  | "denied"
+  | "untrusted"
+  | "proxy-header"
+  | "handshake";
+
 /** A connection that was closed before it became a session. */
 export interface Refusal {
   /** Who it was. */
   remoteAddr: Address;
-  /** Which option of the server refused it. */
-  limit: "maxSessions";
+  /** Why. */
+  reason: RefusalReason;
+  /** What lies behind the reason, where something does, such as the error of a handshake. */
+  cause?: unknown;
 }
 
 /** Is told what happens in a server. What it throws is reported to `onError` and harms nothing else. */
@@ -92,6 +114,20 @@ export const printErrors: Required<Pick<ServerObserver, "onHandlerError" | "onAc
   onAcceptError: (error): void => console.error(error),
 };
 
+/** At most so many refusals are logged within so many milliseconds: who is refused must not be able to fill the log. */
+const MAX_REFUSALS = 10;
+const REFUSAL_WINDOW = 10_000;
+
+/** What the log says of a refusal. */
+const REFUSALS: Record<RefusalReason, string> = {
+  maxSessions: "maxSessions reached",
+  maxSessionsPerAddress: "maxSessionsPerAddress reached",
+  denied: "its address is denied",
+  untrusted: "it is no trusted proxy",
+  "proxy-header": "no valid PROXY header",
+  handshake: "the TLS handshake failed",
+};
+
 /** Facts that go with a log message. */
 export type LogFields = Record<string, unknown>;
 
@@ -131,6 +167,9 @@ export interface Logger {
  * An observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, handlers that throw as
  * `error`.
  *
+ * Of refusals it logs 10 within 10 seconds at most. How many were left out is said by the next one that is logged, or
+ * when the server has closed.
+ *
  * @param logger Where to.
  * @returns The observer.
  *
@@ -147,24 +186,28 @@ export interface Logger {
  * ```
  */
 export function logObserver(logger: Logger): ServerObserver {
+  const limit = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   return {
     onStateChange(state, addr): void {
       const address = formatAddress(addr);
-      logger.info(state === "listening" ? `listening on ${address}` : `${state} (${address})`, {
+      const text = state === "listening" ? `listening on ${address}` : `${state} (${address})`;
+      const omitted = state === "closed" ? limit.takeOmitted() : 0;
+      logger.info(plain(text) + more(omitted), {
         state,
         address,
+        ...(omitted > 0 && { omitted }),
       });
     },
     onSessionStart(session): void {
       const { id, address } = identity(session);
-      logger.info(`session ${id} from ${address} started`, { id, address });
+      logger.info(`session ${id} from ${plain(address)} started`, { id, address });
     },
     onSessionEnd(session, { reason, cause, duration }): void {
       const { id, address } = identity(session);
       const { bytesRead, bytesWritten } = session;
       const why = plain(describeEnd(reason, cause));
       logger.info(
-        `session ${id} from ${address} ended: ${why}, after ${Math.round(duration)} ms, ` +
+        `session ${id} from ${plain(address)} ended: ${why}, after ${Math.round(duration)} ms, ` +
           `${bytesRead} bytes in, ${bytesWritten} bytes out`,
         {
           id,
@@ -177,9 +220,17 @@ export function logObserver(logger: Logger): ServerObserver {
         },
       );
     },
-    onRefusal({ remoteAddr, limit }): void {
+    onRefusal({ remoteAddr, reason, cause }): void {
+      if (!limit.take()) return;
       const address = formatAddress(remoteAddr);
-      logger.warn(`connection from ${address} refused: ${limit} reached`, { address, limit });
+      const omitted = limit.takeOmitted();
+      const why = cause === undefined ? REFUSALS[reason] : `${REFUSALS[reason]} (${String(cause)})`;
+      logger.warn(plain(`connection from ${address} refused: ${why}`) + more(omitted), {
+        address,
+        reason,
+        ...(cause !== undefined && { cause }),
+        ...(omitted > 0 && { omitted }),
+      });
     },
     onAcceptError(error, retryIn): void {
       const then = retryIn === Infinity ? "shutting down" : `again in ${retryIn} ms`;
@@ -188,13 +239,51 @@ export function logObserver(logger: Logger): ServerObserver {
     onHandlerError(error, session): void {
       const { id, address } = identity(session);
       const text = error instanceof Error ? error.stack ?? String(error) : String(error);
-      logger.error(`the handler of session ${id} from ${address} threw: ${plain(text)}`, {
+      logger.error(`the handler of session ${id} from ${plain(address)} threw: ${plain(text)}`, {
         id,
         address,
         error,
       });
     },
   };
+}
+
+/** Lets so many lines pass within so many milliseconds, and counts the others. */
+class LineLimit {
+  readonly #max: number;
+  readonly #window: number;
+  #begin = -Infinity;
+  #lines = 0;
+  #omitted = 0;
+
+  constructor(max: number, window: number) {
+    this.#max = max;
+    this.#window = window;
+  }
+
+  /** Whether a line may pass now. */
+  take(): boolean {
+    const now = performance.now();
+    if (now - this.#begin >= this.#window) {
+      this.#begin = now;
+      this.#lines = 0;
+    }
+    const passes = this.#lines < this.#max;
+    if (passes) this.#lines++;
+    else this.#omitted++;
+    return passes;
+  }
+
+  /** How many were left out since this was last asked. */
+  takeOmitted(): number {
+    const omitted = this.#omitted;
+    this.#omitted = 0;
+    return omitted;
+  }
+}
+
+function more(omitted: number): string {
+  return omitted === 0 ? "" : `; ${omitted} more were refused and not logged`;
 }
 
 function identity(session: Session): { id: number; address: string } {

@@ -1,12 +1,8 @@
-import { checkDuration, checkInteger, shown } from "./_internal/checks.ts";
+import { checkDuration, shown } from "./_internal/checks.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
-import {
-  logObserver,
-  printErrors,
-  type Refusal,
-  type ServerObserver,
-  type ServerState,
-} from "./observer.ts";
+import type { ServerState } from "./observer.ts";
+import { Admission, type Permit, type Stage } from "./serve_admission.ts";
+import { Observers } from "./serve_observers.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./serve_options.ts";
 import { Session } from "./session.ts";
 import { resolveSessionOptions } from "./session_options.ts";
@@ -54,26 +50,29 @@ const MAX_RETRY = 1000;
 /** After so many resets in a row, accepting rests for a moment. */
 const MAX_RESETS = 1000;
 
-class TcpServer implements Server {
+/** The server behind {@linkcode serve}. Its stages are a parameter so that tests can give it some of their own. */
+export class TcpServer implements Server {
   readonly addr: Address;
   readonly listening: Promise<Address>;
   readonly #options: ServeOptions;
   readonly #handler: Handler;
-  readonly #observers: ServerObserver[];
-  readonly #maxSessions: number;
+  readonly #observers: Observers;
+  readonly #admission: Admission;
+  readonly #permits: Map<Session, Permit> = new Map();
   readonly #waits: boolean;
   readonly #shutdownTimeout: number;
   readonly #listener: Listener;
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
     this.#stats.bytesRead += session.bytesRead;
     this.#stats.bytesWritten += session.bytesWritten;
-    this.#tell("onSessionEnd", session, end);
+    this.#admission.release(this.#permits.get(session)!);
+    this.#permits.delete(session);
+    this.#observers.tell("onSessionEnd", session, end);
     this.#changed();
   });
   readonly #finished = Promise.withResolvers<void>();
   readonly #stats = {
     accepted: 0,
-    refused: 0,
     acceptErrors: 0,
     handlerErrors: 0,
     bytesRead: 0,
@@ -84,7 +83,7 @@ class TcpServer implements Server {
   #change: PromiseWithResolvers<void> | undefined;
   #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: ServeOptions, handler: Handler) {
+  constructor(options: ServeOptions, handler: Handler, stages: readonly Stage[] = []) {
     if (typeof handler !== "function") {
       throw new TypeError(`handler must be a function, got ${shown(handler)}`);
     }
@@ -94,15 +93,21 @@ class TcpServer implements Server {
     }
     resolveSessionOptions(options);
     this.#waits = overload === "wait";
-    this.#maxSessions = checkInteger("maxSessions", options.maxSessions ?? 10_000, 1, 2 ** 30);
+    this.#admission = new Admission(options, {
+      onAdmission: (connection, permit) => this.#begin(connection, permit),
+      onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
+      onRelease: () => this.#changed(),
+      isSuspended: () => this.#state === "suspended",
+      nextChange: () => this.#nextChange(),
+    }, stages);
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
     this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
-    this.#observers = observersOf(options);
+    this.#observers = new Observers(options);
     this.#listener = options.listener ?? listenTcp(options);
     this.addr = normalizeAddress(this.#listener.addr);
     this.listening = Promise.resolve(this.addr);
-    this.#tell("onStateChange", "listening", this.addr);
+    this.#observers.tell("onStateChange", "listening", this.addr);
     this.#accept();
     options.signal?.addEventListener("abort", this.#onAbort);
     if (options.signal?.aborted) this.shutdown();
@@ -121,7 +126,9 @@ class TcpServer implements Server {
   }
 
   stats(): ServerStats {
-    const stats = { active: this.#group.members.size, ...this.#stats };
+    const refusals = { ...this.#admission.refusals };
+    const refused = Object.values(refusals).reduce((all, count) => all + count, 0);
+    const stats = { active: this.#group.members.size, refused, refusals, ...this.#stats };
     for (const session of this.#group.members.keys()) {
       stats.bytesRead += session.bytesRead;
       stats.bytesWritten += session.bytesWritten;
@@ -185,7 +192,8 @@ class TcpServer implements Server {
         const connection = await this.#listener.accept();
         retryIn = resets = 0;
         while (this.#mustWait(false)) await this.#nextChange();
-        this.#admit(connection);
+        if (this.#isStopping) connection.close();
+        else this.#admission.admit(connection);
       } catch (error) {
         if (this.#isStopping) break;
         if (isTransient(error)) {
@@ -195,7 +203,7 @@ class TcpServer implements Server {
         this.#stats.acceptErrors++;
         const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
         retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
-        this.#tell("onAcceptError", error, retryIn);
+        this.#observers.tell("onAcceptError", error, retryIn);
         if (isClosed) this.shutdown();
         else await this.#pause(retryIn);
       }
@@ -210,39 +218,26 @@ class TcpServer implements Server {
 
   #mustWait(whenFull: boolean): boolean {
     if (this.#isStopping) return false;
-    return this.#state === "suspended" ||
-      (whenFull && this.#group.members.size >= this.#maxSessions);
+    return this.#state === "suspended" || (whenFull && this.#admission.isFull);
   }
 
-  #admit(connection: Connection): void {
-    if (this.#isStopping) return connection.close();
-    if (this.#group.members.size >= this.#maxSessions) {
-      const refusal: Refusal = {
-        remoteAddr: normalizeAddress(connection.remoteAddr),
-        limit: "maxSessions",
-      };
-      this.#stats.refused++;
-      connection.close();
-      return this.#tell("onRefusal", refusal);
-    }
-    try {
-      if (this.#options.noDelay ?? true) connection.setNoDelay?.(true);
-      if (this.#options.keepAlive ?? false) connection.setKeepAlive?.(true);
-    } catch { /* reset already: the session will see it */ }
+  #begin(connection: Connection, permit: Permit): void {
     this.#stats.accepted++;
-    this.#run(new Session(connection, this.#options, this.#group));
+    const session = new Session(connection, this.#options, this.#group);
+    this.#permits.set(session, permit);
+    this.#run(session);
   }
 
   async #run(session: Session): Promise<void> {
     const life = this.#group.members.get(session)!;
-    this.#tell("onSessionStart", session);
+    this.#observers.tell("onSessionStart", session);
     try {
       await this.#handler(session);
       life.close();
     } catch (error) {
       if (!life.threw(error)) {
         this.#stats.handlerErrors++;
-        this.#tell("onHandlerError", error, session);
+        this.#observers.tell("onHandlerError", error, session);
       }
       life.fail(error);
     }
@@ -252,6 +247,7 @@ class TcpServer implements Server {
   #stop(): boolean {
     if (this.#isStopping) return false;
     this.#setState("draining");
+    this.#admission.close();
     try {
       this.#listener.close();
     } catch { /* somebody else has closed it already */ }
@@ -260,7 +256,7 @@ class TcpServer implements Server {
 
   #setState(state: ServerState): void {
     this.#state = state;
-    this.#tell("onStateChange", state, this.addr);
+    this.#observers.tell("onStateChange", state, this.addr);
     this.#changed();
   }
 
@@ -268,11 +264,11 @@ class TcpServer implements Server {
   #changed(): void {
     this.#change?.resolve();
     this.#change = undefined;
-    if (this.#isAccepting || this.#state === "closed" || this.#group.members.size > 0) return;
+    if (this.#isAccepting || this.#state === "closed" || this.#admission.count > 0) return;
     clearTimeout(this.#shutdownTimer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#state = "closed";
-    this.#tell("onStateChange", "closed", this.addr);
+    this.#observers.tell("onStateChange", "closed", this.addr);
     this.#finished.resolve();
   }
 
@@ -290,53 +286,6 @@ class TcpServer implements Server {
     while (!isOver && !this.#isStopping) await this.#nextChange();
     clearTimeout(timer);
   }
-
-  #tell<Event extends keyof ServerObserver>(
-    event: Event,
-    ...args: Parameters<Required<ServerObserver>[Event]>
-  ): void {
-    for (const observer of this.#observers) {
-      attempt(
-        () =>
-          (observer[event] as ((...args: unknown[]) => unknown) | undefined)?.call(
-            observer,
-            ...args,
-          ),
-        // Whoever is told of errors may fail too: then there is nobody left to tell.
-        (error) => attempt(() => this.#options.onError?.(error), () => {}),
-      );
-    }
-  }
-}
-
-/** Calls what belongs to the user. Neither what it throws nor what it rejects with gets any further than `onError`. */
-function attempt(run: () => unknown, onError: (error: unknown) => void): void {
-  try {
-    const result = run();
-    if (result instanceof Promise) result.catch(onError);
-  } catch (error) {
-    onError(error);
-  }
-}
-
-/** The observer that is given, the logger's, and one for the errors that nobody else is told of. */
-function observersOf(options: ServeOptions): ServerObserver[] {
-  const { observer, logger } = options;
-  const observers: ServerObserver[] = [];
-  if (observer !== undefined) observers.push(observer);
-  if (logger !== undefined) observers.push(logObserver(logger));
-  if (options.onError !== undefined) {
-    observers.push({
-      onHandlerError: (error, session) => options.onError!(error, session),
-      onAcceptError: (error) => options.onError!(error),
-    });
-  }
-  for (const event of ["onHandlerError", "onAcceptError"] as const) {
-    if (!observers.some((one) => one[event] !== undefined)) {
-      observers.push({ [event]: printErrors[event] });
-    }
-  }
-  return observers;
 }
 
 /** Whether accepting failed only because of the one client that was to be accepted. */

@@ -1,6 +1,6 @@
 /** The options of `serve()` and the types of what it returns; `serve.ts` publishes them. */
 
-import type { Logger, ServerObserver, ServerState } from "./observer.ts";
+import type { Logger, RefusalReason, ServerObserver, ServerState } from "./observer.ts";
 import type { Session } from "./session.ts";
 import type { SessionOptions } from "./session_options.ts";
 import type { Address, Listener } from "./transport/connection.ts";
@@ -64,6 +64,30 @@ export interface ServeOptions extends SessionOptions {
    */
   overload?: "wait" | "refuse";
   /**
+   * The most connections at a time from one IP address, counted from the accept until the descriptor is free: 1 to
+   * 2^30. What is over it is accepted and closed, also where `overload` lets others wait. It is off by default, since
+   * many clients share an address behind a proxy or a carrier's translation; with it off, one address can take all of
+   * `maxSessions`. What has no IP address, such as a Unix socket, is not counted.
+   *
+   * @default {Infinity}
+   */
+  maxSessionsPerAddress?: number;
+  /**
+   * How many leading bits of an IPv6 address count as one address in `maxSessionsPerAddress`: 1 to 128. A host can
+   * mostly take any address of its network, which is a /64 (RFC 4291 §2.5.4): 64 counts all of them as one.
+   *
+   * @default {128}
+   */
+  ipv6PrefixLength?: number;
+  /**
+   * Who may come in: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. Everybody else is closed
+   * right after the accept, before anything is read or written. `::/0` is all of IPv6 and nothing of IPv4, also for a
+   * server on `::`. What has no IP address, such as a Unix socket, is not judged. By default, everybody may.
+   */
+  allow?: readonly string[];
+  /** Who may not come in, likewise, even if `allow` has it. */
+  deny?: readonly string[];
+  /**
    * How long `shutdown()` lets sessions come to their end, in milliseconds.
    *
    * @default {15000}
@@ -93,6 +117,8 @@ export interface ServerStats {
   accepted: number;
   /** Connections that were refused. */
   refused: number;
+  /** The same by reason. */
+  refusals: Record<RefusalReason, number>;
   /** Times that accepting failed. */
   acceptErrors: number;
   /** Handlers that threw something of their own. */

@@ -17,7 +17,14 @@
  */
 
 export { type Handler, serve, type ServeOptions, type Server, type ServerStats } from "./serve.ts";
-export type { LogFields, Logger, Refusal, ServerObserver, ServerState } from "./observer.ts";
+export type {
+  LogFields,
+  Logger,
+  Refusal,
+  RefusalReason,
+  ServerObserver,
+  ServerState,
+} from "./observer.ts";
 
 if (import.meta.main) {
   const { main } = await import("./cli/server.ts");

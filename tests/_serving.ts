@@ -22,6 +22,18 @@ export const overNetCounting: { timeout: number; ignore: boolean } = {
   ignore: !canNet || Deno.build.os !== "linux" || !(await canRun("bash")),
 };
 
+/** Whether this machine has IPv6, which some containers lack. */
+export const canIpv6: boolean = canNet && hasIpv6();
+
+function hasIpv6(): boolean {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** How long `until` goes on, in milliseconds. */
 const PATIENCE = 20_000;
 
@@ -97,7 +109,7 @@ export function recorder(): Recorder {
     onStateChange: (state) => note(state),
     onSessionStart: ({ id }) => note("start", id),
     onSessionEnd: ({ id }, { reason }) => note("end", id, reason),
-    onRefusal: ({ remoteAddr, limit }) => note("refused", formatAddress(remoteAddr), limit),
+    onRefusal: ({ remoteAddr, reason }) => note("refused", formatAddress(remoteAddr), reason),
     onAcceptError: (error, retryIn) => note("accept", error, retryIn),
     onHandlerError: (error, { id }) => note("handler", id, error),
   };

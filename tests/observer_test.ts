@@ -1,6 +1,12 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { type SessionEnd, SessionEndedError } from "../errors.ts";
-import { type LogFields, logObserver, printErrors, type ServerObserver } from "../observer.ts";
+import {
+  type LogFields,
+  logObserver,
+  printErrors,
+  type Refusal,
+  type ServerObserver,
+} from "../observer.ts";
 import { Session } from "../session.ts";
 import { memoryPair } from "../transport/mod.ts";
 
@@ -92,12 +98,108 @@ Deno.test("logObserver() logs the cause of a session's end", { permissions: "non
 });
 
 Deno.test("logObserver() logs refusals as warnings", { permissions: "none" }, () => {
-  const refusal = { remoteAddr: addr, limit: "maxSessions" } as const;
+  const refusal = { remoteAddr: addr, reason: "maxSessions" } as const;
   assertEquals(logged((observer) => observer.onRefusal(refusal)), [
     "warn",
     "connection from [::1]:1234 refused: maxSessions reached",
-    { address: "[::1]:1234", limit: "maxSessions" },
+    { address: "[::1]:1234", reason: "maxSessions" },
   ]);
+});
+
+Deno.test("logObserver() says why a connection was refused", { permissions: "none" }, () => {
+  const cause = new Error("bad {certificate} at 100%d");
+  const cases: [refusal: Omit<Refusal, "remoteAddr">, why: string][] = [
+    [{ reason: "maxSessionsPerAddress" }, "maxSessionsPerAddress reached"],
+    [{ reason: "denied" }, "its address is denied"],
+    [{ reason: "untrusted" }, "it is no trusted proxy"],
+    [{ reason: "proxy-header" }, "no valid PROXY header"],
+    [
+      { reason: "handshake", cause },
+      "the TLS handshake failed (Error: bad (certificate) at 100% d)",
+    ],
+  ];
+  for (const [refusal, why] of cases) {
+    assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
+      "warn",
+      `connection from [::1]:1234 refused: ${why}`,
+      { address: "[::1]:1234", ...refusal },
+    ]);
+  }
+});
+
+Deno.test("logObserver() lets no address be a template", { permissions: "none" }, () => {
+  const path = "/tmp/{id} 100%d.sock";
+  const [, message, fields] = logged((observer) =>
+    observer.onRefusal({ remoteAddr: { transport: "unix", path }, reason: "maxSessions" })
+  );
+  assertEquals(message, "connection from /tmp/(id) 100% d.sock refused: maxSessions reached");
+  assertEquals(fields["address"], path);
+});
+
+/** Puts a clock that the test sets in the place of the real one. */
+function clock(): Disposable & { now: number } {
+  const real = performance.now;
+  const fake = {
+    now: 12_345,
+    [Symbol.dispose]: () => void (performance.now = real),
+  };
+  performance.now = () => fake.now;
+  return fake;
+}
+
+/** A log of refusals, and what makes it longer. */
+function refusalLog(): { refuse(count: number): string[]; close(): Entry[] } {
+  const entries: Entry[] = [];
+  const log = (level: string) => (message: string, fields: LogFields): void =>
+    void entries.push([level, message, fields]);
+  const observer = logObserver({
+    debug: log("debug"),
+    info: log("info"),
+    warn: log("warn"),
+    error: log("error"),
+  });
+  return {
+    refuse(count): string[] {
+      for (let i = 0; i < count; i++) observer.onRefusal!({ remoteAddr: addr, reason: "denied" });
+      return entries.splice(0).map(([, message, { omitted }]) => {
+        const rest = message.replace("connection from [::1]:1234 refused: its address is ", "");
+        return omitted === undefined ? rest : `${rest} ${omitted}`;
+      });
+    },
+    close(): Entry[] {
+      observer.onStateChange!("closed", addr);
+      return entries.splice(0);
+    },
+  };
+}
+
+const TEN = new Array<string>(10).fill("denied");
+
+Deno.test("logObserver() logs 10 refusals within 10 s at most", { permissions: "none" }, () => {
+  using time = clock();
+  const log = refusalLog();
+  assertEquals(log.refuse(4), TEN.slice(0, 4));
+  time.now += 9_999;
+  assertEquals(log.refuse(100), TEN.slice(0, 6));
+  time.now += 1;
+  assertEquals(log.refuse(2), ["denied; 94 more were refused and not logged 94", "denied"]);
+  assertEquals(log.refuse(10), TEN.slice(0, 8));
+  time.now += 60_000;
+  assertEquals(log.refuse(1), ["denied; 2 more were refused and not logged 2"]);
+  time.now += 60_000;
+  assertEquals(log.refuse(11), TEN);
+});
+
+Deno.test("logObserver() tells of what it left out in the end", { permissions: "none" }, () => {
+  const log = refusalLog();
+  assertEquals(log.refuse(1234), TEN);
+  const state = { state: "closed", address: "[::1]:1234" };
+  assertEquals(log.close(), [[
+    "info",
+    "closed ([::1]:1234); 1224 more were refused and not logged",
+    { ...state, omitted: 1224 },
+  ]]);
+  assertEquals(log.close(), [["info", "closed ([::1]:1234)", state]]);
 });
 
 Deno.test("logObserver() logs failed accepts as warnings", { permissions: "none" }, () => {

@@ -13,6 +13,7 @@ import { type Listener, memoryListener } from "../transport/mod.ts";
 import {
   ask,
   bounded,
+  canIpv6,
   ConnectionOver,
   echo,
   listenerOver,
@@ -27,16 +28,6 @@ import { canNet, canRun } from "./_permissions.ts";
 
 const isLinux = Deno.build.os === "linux";
 const canRunDeno = canNet && await canRun("deno");
-const canIpv6 = canNet && hasIpv6();
-
-function hasIpv6(): boolean {
-  try {
-    Deno.listen({ hostname: "::1", port: 0 }).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 Deno.test("serve() listens on loopback as soon as it returns", overNet, async () => {
   await using server = serve({ port: 0 }, echo);
@@ -96,6 +87,14 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
     active: 1,
     accepted: 2,
     refused: 0,
+    refusals: {
+      maxSessions: 0,
+      maxSessionsPerAddress: 0,
+      denied: 0,
+      untrusted: 0,
+      "proxy-header": 0,
+      handshake: 0,
+    },
     acceptErrors: 0,
     handlerErrors: 0,
     bytesRead: 8,
