@@ -5,9 +5,10 @@ import { FrameTooLargeError } from "../errors.ts";
 const MAX_READ = 64 * 1024;
 /** From this size on, bytes are given away with their memory and not copied. */
 const HAND_OVER = 16 * 1024;
-/** Up to the first size, bytes that are given away share a piece of memory of the second. */
+/** Up to this size, bytes that are given away share memory, in pieces that grow from the second size to the third. */
 const SMALL = 1024;
-const SHARED = 4096;
+const MIN_SHARED = 512;
+const MAX_SHARED = 4096;
 /** What an input holds that has not read yet: the same for all, since nothing fits in. */
 const NONE = new Uint8Array(0);
 /** So many reads in a row that fill less than a quarter make the next ones smaller. */
@@ -151,7 +152,8 @@ export class InputBuffer implements DecoderInput {
   #share(count: number): Uint8Array {
     let at = this.#sharedLength;
     if (this.#shared.length - at < count) { // it has also none left once its owner has transferred it
-      this.#shared = new Uint8Array(SHARED);
+      const size = Math.min(MAX_SHARED, this.#shared.length * 2);
+      this.#shared = new Uint8Array(Math.max(MIN_SHARED, size, count));
       at = 0;
     }
     this.#sharedLength = at + count;
