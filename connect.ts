@@ -8,24 +8,31 @@ import {
 } from "./errors.ts";
 import { Session } from "./session.ts";
 import { resolveSessionOptions, type SessionOptions } from "./session_options.ts";
-import { type Connection, formatAddress } from "./transport/connection.ts";
+import { type Address, type Connection, formatAddress } from "./transport/connection.ts";
 import { dialTcp, tcpAddress } from "./transport/tcp.ts";
+import { dialUnix, unixPath } from "./transport/unix.ts";
 
 /** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
 export interface ConnectOptions extends SessionOptions {
   /**
-   * A host name or an IP address. Of a name with several addresses, all are tried (RFC 8305).
+   * A host name or an IP address. Of a name with several addresses, all are tried (RFC 8305). A link-local address
+   * needs its zone, such as `fe80::1%eth0`.
    *
    * @default {"127.0.0.1"}
    */
   hostname?: string;
-  /** The port: 1 to 65535. */
-  port: number;
+  /** The port: 1 to 65535. Needed unless a `path` is given. */
+  port?: number;
+  /**
+   * The Unix socket to connect to, instead of `hostname` and `port`: the path of a file, or, on Linux, `"\0name"` for
+   * an abstract name. Deno asks for the same permissions as for listening on it.
+   */
+  path?: string;
   /** Gives up when it aborts: `connect()` rejects with its reason. Of no effect once there is a session. */
   signal?: AbortSignal;
   /**
    * How long to wait for the connection, name look-up included, in milliseconds; `Infinity` for as long as the
-   * system does.
+   * system does. A Unix socket whose backlog is full is waited for as well.
    *
    * @default {10000}
    */
@@ -70,23 +77,29 @@ export interface ConnectOptions extends SessionOptions {
  */
 export async function connect(options: ConnectOptions): Promise<Session> {
   const { signal, noDelay = true, keepAlive = false } = options;
-  const target = tcpAddress(options, 1);
+  const [target, run] = targetOf(options);
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
   resolveSessionOptions(options);
   signal?.throwIfAborted();
 
-  const address = formatAddress({ transport: "tcp", ...target });
-  const connection = await dial(
-    address,
-    connectTimeout,
-    signal,
-    (giveUp) => dialTcp(target, giveUp),
-  );
+  const connection = await dial(formatAddress(target), connectTimeout, signal, run);
   try {
     if (noDelay) connection.setNoDelay?.(true);
     if (keepAlive) connection.setKeepAlive?.(true);
   } catch { /* reset already: the session will see it */ }
   return new Session(connection, options);
+}
+
+/** Where to, and how it is dialled. */
+function targetOf(
+  options: ConnectOptions,
+): [target: Address, run: (giveUp: AbortSignal) => Promise<Connection>] {
+  const path = unixPath(options);
+  if (path !== undefined) {
+    return [{ transport: "unix", path }, (giveUp) => dialUnix({ path }, giveUp)];
+  }
+  const target = tcpAddress(options, 1);
+  return [{ transport: "tcp", ...target }, (giveUp) => dialTcp(target, giveUp)];
 }
 
 /** Runs a dial under a time limit and a signal. Whatever it comes to, nothing of it is left over. */
@@ -125,6 +138,9 @@ function named(error: unknown, address: string): unknown {
   const { code, message } = error as { code?: string; message?: string };
   if (error instanceof Deno.errors.ConnectionRefused) {
     return new ConnectionRefusedError(address, "nobody listens there", options);
+  }
+  if (error instanceof Deno.errors.NotFound) {
+    return new ConnectError(address, "there is no such file", options);
   }
   // A name that cannot be looked up has neither a class nor a code of its own.
   if (error instanceof URIError || message?.includes("failed to lookup address")) {

@@ -29,9 +29,10 @@ export type { Address } from "./transport/connection.ts";
 
 /**
  * What a server does: it is `listening`; `suspended` while it takes no new sessions; `draining` from `shutdown()`
- * on; `closed` when its last session has ended.
+ * on; `closed` when its last session has ended. On a Unix socket whose file is there already it begins as `starting`,
+ * of which observers are not told.
  */
-export type ServerState = "listening" | "suspended" | "draining" | "closed";
+export type ServerState = "starting" | "listening" | "suspended" | "draining" | "closed";
 
 /**
  * Why a connection was refused.

@@ -1,6 +1,7 @@
 import { checkDuration, shown } from "./_internal/checks.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
 import type { ServerState } from "./observer.ts";
+import { acceptAll } from "./serve_acceptor.ts";
 import { Admission, type Permit, type Stage } from "./serve_admission.ts";
 import { Observers } from "./serve_observers.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./serve_options.ts";
@@ -13,6 +14,7 @@ import {
   normalizeAddress,
 } from "./transport/connection.ts";
 import { listenTcp } from "./transport/tcp.ts";
+import { listenUnix, unixPath } from "./transport/unix.ts";
 
 export type { Handler, ServeOptions, Server, ServerStats } from "./serve_options.ts";
 
@@ -23,7 +25,8 @@ export type { Handler, ServeOptions, Server, ServerStats } from "./serve_options
  * @param handler What happens in each session.
  * @returns The server, which listens already.
  * @throws {TypeError | RangeError} If an option is wrong.
- * @throws {Deno.errors.AddrInUse} If the port is taken, and whatever else listening throws.
+ * @throws {Deno.errors.AddrInUse} If the port is taken, and whatever else listening throws; of a Unix socket whose
+ * file is there already, {@linkcode Server.listening} tells.
  *
  * @example
  * ```ts
@@ -44,16 +47,10 @@ export function serve(options: ServeOptions, handler: Handler): Server {
   return new TcpServer(options, handler);
 }
 
-/** Out of descriptors or memory, accepting is tried again after these many milliseconds, doubling. */
-const MIN_RETRY = 5;
-const MAX_RETRY = 1000;
-/** After so many resets in a row, accepting rests for a moment. */
-const MAX_RESETS = 1000;
-
 /** The server behind {@linkcode serve}. Its stages are a parameter so that tests can give it some of their own. */
 export class TcpServer implements Server {
   readonly addr: Address;
-  readonly listening: Promise<Address>;
+  readonly #listening = Promise.withResolvers<Address>();
   readonly #options: ServeOptions;
   readonly #handler: Handler;
   readonly #observers: Observers;
@@ -78,7 +75,13 @@ export class TcpServer implements Server {
     bytesRead: 0,
     bytesWritten: 0,
   };
-  #state: ServerState = "listening";
+  /** How connections wait for `resume()`. */
+  readonly #waiting = {
+    isSuspended: (): boolean => this.#state === "suspended",
+    nextChange: (): Promise<void> => (this.#change ??= Promise.withResolvers()).promise,
+  };
+  #state: ServerState = "starting";
+  #isListening = false;
   #isAccepting = true;
   #change: PromiseWithResolvers<void> | undefined;
   #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
@@ -94,23 +97,26 @@ export class TcpServer implements Server {
     resolveSessionOptions(options);
     this.#waits = overload === "wait";
     this.#admission = new Admission(options, {
+      ...this.#waiting,
       onAdmission: (connection, permit) => this.#begin(connection, permit),
       onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
       onRelease: () => this.#changed(),
-      isSuspended: () => this.#state === "suspended",
-      nextChange: () => this.#nextChange(),
     }, stages);
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
     this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
     this.#observers = new Observers(options);
-    this.#listener = options.listener ?? listenTcp(options);
-    this.addr = normalizeAddress(this.#listener.addr);
-    this.listening = Promise.resolve(this.addr);
-    this.#observers.tell("onStateChange", "listening", this.addr);
-    this.#accept();
+    const [listener, ready] = listen(options);
+    this.#listener = listener;
+    this.addr = normalizeAddress(listener.addr);
+    if (ready === undefined) this.#start();
+    else ready.then(() => this.#start(), (error) => this.#fail(error));
     options.signal?.addEventListener("abort", this.#onAbort);
     if (options.signal?.aborted) this.shutdown();
+  }
+
+  get listening(): Promise<Address> {
+    return this.#listening.promise;
   }
 
   get finished(): Promise<void> {
@@ -137,11 +143,13 @@ export class TcpServer implements Server {
   }
 
   suspend(): void {
-    if (this.#state === "listening") this.#setState("suspended");
+    if (!this.#isStopping && this.#state !== "suspended") this.#setState("suspended");
   }
 
   resume(): void {
-    if (this.#state === "suspended") this.#setState("listening");
+    if (this.#state !== "suspended") return;
+    if (this.#isListening) this.#setState("listening");
+    else this.#state = "starting";
   }
 
   shutdown(): Promise<void> {
@@ -178,47 +186,40 @@ export class TcpServer implements Server {
 
   readonly #onAbort = (): void => void this.shutdown();
 
-  /**
-   * No client can end this loop. A connection that is reset before it was accepted is nothing (the error is told as
-   * `NotConnected`); out of descriptors, accepting fails thousands of times a second unless it is slowed down.
-   */
+  #start(): void {
+    this.#isListening = true;
+    this.#listening.resolve(this.addr);
+    if (this.#state === "starting") this.#setState("listening");
+    this.#accept();
+  }
+
+  /** There is nothing to listen on after all. */
+  #fail(error: unknown): void {
+    if (this.#isStopping) this.#listening.promise.catch(() => {}); // whoever has stopped it need not be told
+    this.#listening.reject(error);
+    this.#isAccepting = false;
+    this.#stop();
+    this.#changed();
+  }
+
   async #accept(): Promise<void> {
-    let retryIn = 0;
-    let resets = 0;
-    for (;;) {
-      while (this.#mustWait(this.#waits)) await this.#nextChange();
-      if (this.#isStopping) break;
-      try {
-        const connection = await this.#listener.accept();
-        retryIn = resets = 0;
-        while (this.#mustWait(false)) await this.#nextChange();
-        if (this.#isStopping) connection.close();
-        else this.#admission.admit(connection);
-      } catch (error) {
-        if (this.#isStopping) break;
-        if (isTransient(error)) {
-          if (++resets % MAX_RESETS === 0) await this.#pause(MIN_RETRY); // so that others have their turn
-          continue;
-        }
+    await acceptAll(this.#listener, {
+      ...this.#waiting,
+      isStopping: () => this.#isStopping,
+      isWaiting: () => this.#state === "suspended" || (this.#waits && this.#admission.isFull),
+      onConnection: (connection) => this.#admission.admit(connection),
+      onError: (error, retryIn) => {
         this.#stats.acceptErrors++;
-        const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
-        retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
         this.#observers.tell("onAcceptError", error, retryIn);
-        if (isClosed) this.shutdown();
-        else await this.#pause(retryIn);
-      }
-    }
+        if (retryIn === Infinity) this.shutdown();
+      },
+    });
     this.#isAccepting = false;
     this.#changed();
   }
 
   get #isStopping(): boolean {
     return this.#state === "draining" || this.#state === "closed";
-  }
-
-  #mustWait(whenFull: boolean): boolean {
-    if (this.#isStopping) return false;
-    return this.#state === "suspended" || (whenFull && this.#admission.isFull);
   }
 
   #begin(connection: Connection, permit: Permit): void {
@@ -271,27 +272,12 @@ export class TcpServer implements Server {
     this.#observers.tell("onStateChange", "closed", this.addr);
     this.#finished.resolve();
   }
-
-  #nextChange(): Promise<void> {
-    return (this.#change ??= Promise.withResolvers()).promise;
-  }
-
-  /** Waits for so long, or until the server stops. */
-  async #pause(duration: number): Promise<void> {
-    let isOver = false;
-    const timer = setTimeout(() => {
-      isOver = true;
-      this.#changed();
-    }, duration);
-    while (!isOver && !this.#isStopping) await this.#nextChange();
-    clearTimeout(timer);
-  }
 }
 
-/** Whether accepting failed only because of the one client that was to be accepted. */
-function isTransient(error: unknown): boolean {
-  const { NotConnected, ConnectionReset, ConnectionAborted, Interrupted } = Deno.errors;
-  return [NotConnected, ConnectionReset, ConnectionAborted, Interrupted].some((kind) =>
-    error instanceof kind
-  );
+/** Listens. Where that takes time, there is a promise as well. */
+function listen(options: ServeOptions): [Listener, ready?: Promise<void> | undefined] {
+  const path = unixPath(options);
+  if (path === undefined) return [options.listener ?? listenTcp(options)];
+  const listener = listenUnix({ path, mode: options.mode });
+  return [listener, listener.ready];
 }

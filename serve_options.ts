@@ -16,14 +16,31 @@ export type Handler = (session: Session) => unknown;
 /** Options of {@linkcode serve}: where to listen, how many sessions, and how each of them behaves. */
 export interface ServeOptions extends SessionOptions {
   /**
-   * The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6 and IPv4.
+   * The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6 and IPv4. A link-local address needs its
+   * zone, such as `fe80::1%eth0`, which `addr` does not show.
    *
    * @default {"127.0.0.1"}
    */
   hostname?: string;
-  /** The port to listen on: 0 to 65535, where 0 takes a free one. Needed unless a `listener` is given. */
+  /** The port to listen on: 0 to 65535, where 0 takes a free one. Needed unless a `path` or a `listener` is given. */
   port?: number;
-  /** A listener to take connections from, instead of listening on `hostname` and `port`. The server closes it. */
+  /**
+   * The Unix socket to listen on, instead of `hostname` and `port`: the path of a file, at most 107 bytes (103 on
+   * macOS), or, on Linux, `"\0name"` for an abstract name, which has no file and goes with the server.
+   *
+   * The file is made and, when the server has stopped, removed, unless it is somebody else's by then. One that a
+   * killed server has left behind is replaced; one that a server listens on, or that is no socket, never is: that
+   * is an `AddrInUse` error. Deno asks for `--allow-read` and `--allow-write` of the path, and for
+   * `--allow-net=unix:/the/path` or `--allow-net`.
+   */
+  path?: string;
+  /**
+   * The permissions of the socket's file: 0 to 0o777. To connect takes the permission to write. By default, the
+   * process's umask decides, and does so for the moment between the making of the file and the change: keep the
+   * socket in a directory that only its clients can enter where that matters.
+   */
+  mode?: number;
+  /** A listener to take connections from, instead of listening. The server closes it. */
   listener?: Listener;
   /**
    * How many connections the system may keep waiting to be accepted: 1 to 65535.
@@ -133,7 +150,12 @@ export interface ServerStats {
 export interface Server extends AsyncDisposable {
   /** The address that is listened on, with the port that was taken. */
   readonly addr: Address;
-  /** Resolves to the address once the server listens. */
+  /**
+   * Resolves to the address once the server listens, which it mostly does already. Only where a Unix socket's file is
+   * there has it first to be found out whether a server listens on it. If one does, this rejects with
+   * `Deno.errors.AddrInUse`, and the server is closed; a rejection that nobody handles ends the process, as what
+   * `serve()` throws does. If the server is stopped before it listens, this rejects too, but needs no handling.
+   */
   readonly listening: Promise<Address>;
   /** Resolves when the server has stopped and its last session has ended. Never rejects. */
   readonly finished: Promise<void>;

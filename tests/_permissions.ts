@@ -7,6 +7,8 @@ async function granted(descriptor: Deno.PermissionDescriptor): Promise<boolean> 
 export const canNet: boolean = await granted({ name: "net" });
 export const canRead: boolean = await granted({ name: "read" });
 export const canWrite: boolean = await granted({ name: "write" });
+/** Unix sockets are files as well. */
+export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !== "windows";
 
 /** Tells whether a test may start `command`, looked up on the PATH as `--allow-run=command` does. */
 export function canRun(command: string): Promise<boolean> {

@@ -4,7 +4,8 @@ import net from "node:net";
 import { Session, type SessionOptions } from "../session.ts";
 import type { Connection } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
-import { canNet } from "./_permissions.ts";
+import { canNet, canUnix } from "./_permissions.ts";
+import { makeTempDir } from "./_temp_dir.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -26,6 +27,7 @@ interface Transport {
 const TRANSPORTS: Transport[] = [
   { name: "memory", ignore: false, pair: () => Promise.resolve(memoryPair()) },
   { name: "TCP", ignore: !canNet, pair: tcpPair },
+  { name: "Unix", ignore: !canUnix, pair: unixPair },
 ];
 
 /** Registers a test over each transport. */
@@ -78,6 +80,13 @@ async function tcpPair(): Promise<[Connection, Connection]> {
   return [near, far];
 }
 
+async function unixPair(): Promise<[Connection, Connection]> {
+  await using dir = await makeTempDir();
+  const address = { transport: "unix", path: `${dir.path}/test.sock` } as const;
+  using listener = Deno.listen(address);
+  return await Promise.all([listener.accept(), Deno.connect(address)]);
+}
+
 /** A session, and a peer that can do nothing but send and reset. */
 export interface Resettable extends AsyncDisposable {
   session: Session;
@@ -90,19 +99,27 @@ export function testEachReset(
   name: string,
   run: (open: (options?: SessionOptions) => Promise<Resettable>) => Promise<void>,
 ): void {
-  Deno.test(`${name} (memory)`, () => run(openMemoryReset));
+  Deno.test(`${name} (memory)`, () => run((options) => openUnreadReset(memoryPair(), options)));
+  Deno.test({
+    name: `${name} (Unix)`,
+    ignore: !canUnix,
+    fn: () => run(async (options) => openUnreadReset(await unixPair(), options)),
+  });
   Deno.test({ name: `${name} (TCP)`, ignore: !canNet, fn: () => run(openTcpReset) });
 }
 
-function openMemoryReset(options?: SessionOptions): Promise<Resettable> {
-  const [near, far] = memoryPair();
+/** For transports where a peer that closes with unread input resets, and sends no FIN before. */
+function openUnreadReset(
+  [near, far]: [Connection, Connection],
+  options?: SessionOptions,
+): Promise<Resettable> {
   const session = new Session(near, options);
   const peer = new Peer(far);
   return Promise.resolve({
     session,
     send: (text) => peer.send(text),
     reset: async () => {
-      await session.send("never read"); // to close with unread input resets
+      await session.send("never read");
       await session.flush();
       peer.close();
     },

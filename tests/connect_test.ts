@@ -9,14 +9,15 @@ import {
 } from "../errors.ts";
 import { serve } from "../serve.ts";
 import type { Session } from "../session.ts";
-import { type Connection, memoryPair } from "../transport/mod.ts";
-import { canNet, canRun } from "./_permissions.ts";
+import { memoryPair } from "../transport/mod.ts";
 import {
   ask,
   assertNoDescriptorLeft,
   bounded,
+  canUnshare,
   ConnectionOver,
   countedSignal,
+  dialing,
   echo,
   overNet,
   overNetCounting,
@@ -25,20 +26,6 @@ import {
   runModule,
   settle,
 } from "./_serving.ts";
-
-const canIsolate = canNet && await canRun("deno") && await canUnshare();
-
-/** Whether a program can be given a network of its own, without any way out. */
-async function canUnshare(): Promise<boolean> {
-  if (!await canRun("unshare")) return false;
-  try {
-    const args = ["--net", "--map-root-user", "true"];
-    const command = new Deno.Command("unshare", { args, stdout: "null", stderr: "null" });
-    return (await command.output()).success;
-  } catch {
-    return false;
-  }
-}
 
 /** A port that refuses: an outgoing connection holds it, so that nobody else can listen there meanwhile. */
 async function refusingPort(): Promise<AsyncDisposable & { port: number }> {
@@ -70,13 +57,6 @@ async function silentPort(): Promise<Disposable & { port: number }> {
       listener.close();
     },
   };
-}
-
-/** Puts `dial` in the place of `Deno.connect`, for what no test can make the system do. */
-function dialing(dial: (options: Deno.ConnectOptions) => Promise<Connection>): Disposable {
-  const real = Deno.connect;
-  Deno.connect = dial as typeof Deno.connect;
-  return { [Symbol.dispose]: () => void (Deno.connect = real) };
 }
 
 async function failure(options: ConnectOptions): Promise<ConnectError> {
@@ -274,7 +254,7 @@ Deno.test(
 
 Deno.test("connect() rejects where there is no way to the address", {
   ...bounded,
-  ignore: !canIsolate,
+  ignore: !await canUnshare(),
 }, async () => {
   const { code, stdout, stderr } = await runModule(
     `

@@ -171,7 +171,7 @@ export interface Listener {
  * An address as people write it.
  *
  * @param addr The address.
- * @returns For example `127.0.0.1:1234`, `[::1]:1234` or `/run/greet.sock`.
+ * @returns For example `127.0.0.1:1234`, `[::1]:1234`, `/run/greet.sock`, or `@greet` for the abstract name `"\0greet"`.
  *
  * @example
  * ```ts
@@ -191,7 +191,8 @@ export function formatAddress(addr: Address): string {
     }
     case "unix":
     case "unixpacket":
-      return addr.path || "unix socket";
+      // An abstract name is shown as `ss` and `netstat` do. A peer may name its own socket as it likes.
+      return addr.path?.replace(/^\0/, "@").replace(/\p{Cc}/gu, "?") || "unix socket";
     case "memory":
       return addr.name;
     default:
@@ -200,10 +201,11 @@ export function formatAddress(addr: Address): string {
 }
 
 /**
- * An address as it is shown: IPv4 that came in over an IPv6 socket (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) as IPv4.
+ * An address as it is shown: IPv4 that came in over an IPv6 socket (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) as IPv4,
+ * and a Unix socket without a name, as most clients have, with the path `""`.
  *
  * @param addr The address.
- * @returns The same address, or its IPv4 form.
+ * @returns The same address, or its other form.
  *
  * @example
  * ```ts
@@ -217,6 +219,8 @@ export function formatAddress(addr: Address): string {
  * ```
  */
 export function normalizeAddress(addr: Address): Address {
+  // Deno has `null` there, whatever its types say.
+  if (addr.transport === "unix" && addr.path === null) return { transport: "unix", path: "" };
   if (
     addr.transport !== "tcp" || !addr.hostname.startsWith("::ffff:") || !addr.hostname.includes(".")
   ) return addr;

@@ -1,0 +1,275 @@
+import { setTimeout } from "node:timers/promises";
+import { shown } from "../_internal/checks.ts";
+import { type Connection, formatAddress, type Listener } from "./connection.ts";
+
+/** The most bytes of a path that the system has room for, with a NUL after it. */
+const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(Deno.build.os) ? 103 : 107;
+/** A full backlog is tried again after these many milliseconds, doubling. */
+const MIN_RETRY = 1;
+const MAX_RETRY = 100;
+
+/** What `serve()` and `connect()` may be given together with TCP's options, but not at once. */
+interface UnixOptions {
+  path?: string;
+  mode?: number;
+  hostname?: string;
+  port?: number;
+  listener?: Listener;
+}
+
+interface UnixListenOptions {
+  path: string;
+  mode?: number | undefined;
+}
+
+/** Checks the options of a Unix socket, and returns its path if there is one. */
+export function unixPath(options: UnixOptions): string | undefined {
+  const { path, mode } = options;
+  if (path === undefined) {
+    if (mode !== undefined) throw new TypeError("mode is for a Unix socket, and needs a path");
+    return;
+  }
+  for (const name of ["hostname", "port", "listener"] as const) {
+    if (options[name] !== undefined) {
+      throw new TypeError(`path and ${name} exclude each other: one socket has one address`);
+    }
+  }
+  checkPath(path);
+  if (mode !== undefined) checkMode(mode, path);
+  return path;
+}
+
+/**
+ * Listens on a Unix socket.
+ *
+ * A file that a killed server has left behind is known by a connect that is refused, which takes a turn of the event
+ * loop: {@linkcode UnixListener.ready} tells of it. All else is thrown at once.
+ */
+export function listenUnix({ path, mode }: UnixListenOptions): UnixListener {
+  return new UnixListener(path, mode);
+}
+
+/**
+ * Dials a Unix socket. Where its backlog is full, the system refuses at once, so this tries again until there is
+ * room, as TCP does by itself.
+ */
+export async function dialUnix(
+  { path }: { path: string },
+  signal: AbortSignal,
+): Promise<Connection> {
+  const { promise: given, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  const dialled = dial(path, signal);
+  try {
+    return await Promise.race([given, dialled]);
+  } catch (error) {
+    // Deno takes no signal for a Unix socket: what it brings later, nobody wants.
+    dialled.then((connection) => connection.close(), () => {});
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function dial(path: string, signal: AbortSignal): Promise<Connection> {
+  for (let delay = MIN_RETRY;; delay = Math.min(MAX_RETRY, 2 * delay)) {
+    try {
+      return await Deno.connect({ transport: "unix", path });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+    }
+    await setTimeout(delay, undefined, { signal });
+  }
+}
+
+/** Listens on a Unix socket, and leaves no file behind nor takes one away that is not its own. */
+export class UnixListener implements Listener {
+  readonly addr: Deno.UnixAddr;
+  /** Resolves once it listens, where it cannot do so at once because there is a file. */
+  readonly ready: Promise<void> | undefined;
+  readonly #mode: number | undefined;
+  #listener: Deno.UnixListener | undefined;
+  #file: Deno.FileInfo | undefined;
+  #aside: string | undefined;
+  #isAccepting = false;
+  #isClosed = false;
+  #isReferenced = true;
+
+  constructor(path: string, mode: number | undefined) {
+    this.addr = { transport: "unix", path };
+    this.#mode = mode;
+    try {
+      this.#listen();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw this.#explained(error);
+      if (isAbstract(path)) throw this.#inUse("a server listens there", error);
+      this.ready = this.#replace(this.#socketThere(error), error);
+    }
+  }
+
+  async accept(): Promise<Connection> {
+    this.#isAccepting = true;
+    try {
+      return await this.#listener!.accept();
+    } finally {
+      this.#isAccepting = false;
+      if (this.#isClosed) this.#putBack();
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
+    this.#isClosed = true;
+    if (this.#listener === undefined) return;
+    this.#setAside();
+    this.#listener.close();
+    // A waiting accept holds the socket, and so its file, until it has been rejected.
+    if (!this.#isAccepting) this.#putBack();
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    this.#listener?.ref();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    this.#listener?.unref();
+  }
+
+  #listen(): void {
+    const { path } = this.addr;
+    const listener = Deno.listen({ transport: "unix", path });
+    try {
+      // Not by the umask, which is the whole process's and would reach files that others make meanwhile.
+      if (this.#mode !== undefined) Deno.chmodSync(path, this.#mode);
+      if (!isAbstract(path)) this.#file = Deno.lstatSync(path);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
+    if (!this.#isReferenced) listener.unref();
+    this.#listener = listener;
+  }
+
+  /** The socket that is in the way, if it has not gone meanwhile. Nothing else is ever replaced. */
+  #socketThere(cause: unknown): Deno.FileInfo | undefined {
+    const file = fileAt(this.addr.path);
+    if (file === undefined || file.isSocket) return file;
+    throw this.#inUse("what is there is no socket, and is left alone", cause);
+  }
+
+  async #replace(found: Deno.FileInfo | undefined, cause: unknown): Promise<void> {
+    const problem = await whoIsThere(this.addr.path);
+    if (problem !== undefined) throw this.#inUse(problem, cause);
+    if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
+    this.#takeOver(found);
+  }
+
+  /** Another server may want the same now: so nothing here waits, from this look on until it listens. */
+  #takeOver(found: Deno.FileInfo | undefined): void {
+    const { path } = this.addr;
+    if (isSame(fileAt(path), found)) Deno.removeSync(path);
+    try {
+      this.#listen();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      throw this.#inUse("another server was faster", error);
+    }
+  }
+
+  /** Deno removes whatever is at the path. Where that is somebody else's by now, a second name keeps it. */
+  #setAside(): void {
+    const { path } = this.addr;
+    const aside = `${path}.${crypto.randomUUID()}`;
+    try {
+      if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
+      Deno.linkSync(path, aside);
+      this.#aside = aside;
+    } catch { /* there is nothing, or it may not be kept: there is no other way */ }
+  }
+
+  #putBack(): void {
+    const aside = this.#aside;
+    if (aside === undefined) return;
+    this.#aside = undefined;
+    try {
+      Deno.linkSync(aside, this.addr.path);
+    } catch { /* it is still there, or the next one is */ }
+    Deno.removeSync(aside);
+  }
+
+  #inUse(problem: string, cause: unknown): Error {
+    return new Deno.errors.AddrInUse(this.#sentence(problem), { cause });
+  }
+
+  #explained(error: unknown): unknown {
+    if (!(error instanceof Deno.errors.NotFound)) return error;
+    return new Deno.errors.NotFound(this.#sentence("its directory does not exist"), {
+      cause: error,
+    });
+  }
+
+  #sentence(problem: string): string {
+    return `cannot listen on ${formatAddress(this.addr)}: ${problem}`;
+  }
+}
+
+/** What keeps a path from being listened on, or `undefined` if nobody does. */
+async function whoIsThere(path: string): Promise<string | undefined> {
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    return "a server listens there";
+  } catch (error) {
+    const { ConnectionRefused, NotCapable, NotFound, WouldBlock } = Deno.errors;
+    if (error instanceof NotCapable) throw error;
+    if (error instanceof ConnectionRefused || error instanceof NotFound) return;
+    if (error instanceof WouldBlock) return "a server listens there, and its backlog is full";
+    return `whether a server listens there cannot be told (${(error as Error).message})`;
+  }
+}
+
+function fileAt(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+}
+
+/** Whether this is one file. A new one may be given the number of one that was just removed, but not its birth. */
+function isSame(one: Deno.FileInfo | undefined, other: Deno.FileInfo | undefined): boolean {
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino &&
+    one.birthtime?.getTime() === other.birthtime?.getTime();
+}
+
+/** A name in Linux's abstract namespace, which has no file. */
+function isAbstract(path: string): boolean {
+  return path.startsWith("\0");
+}
+
+function checkPath(path: unknown): void {
+  if (typeof path !== "string") throw new TypeError(`path must be a string, got ${shown(path)}`);
+  const name = isAbstract(path) ? path.slice(1) : path;
+  const length = new TextEncoder().encode(name).length;
+  if (name === "" || name.includes("\0")) {
+    throw new TypeError(
+      `path must be that of a file, or a NUL and a name (Linux), got ${JSON.stringify(path)}`,
+    );
+  }
+  if (length > MAX_PATH) {
+    throw new RangeError(
+      `path must be at most ${MAX_PATH} bytes, got ${length}: ${JSON.stringify(path)}`,
+    );
+  }
+}
+
+function checkMode(mode: unknown, path: string): void {
+  if (typeof mode !== "number") throw new TypeError(`mode must be a number, got ${shown(mode)}`);
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+    throw new RangeError(`mode must be from 0o000 to 0o777, got 0o${mode.toString(8)}`);
+  }
+  if (isAbstract(path)) throw new TypeError("mode is for a file, which an abstract name has not");
+}
