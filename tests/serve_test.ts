@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { connect } from "../connect.ts";
-import { ConnectionRefusedError } from "../errors.ts";
+import { ConnectError, ConnectionRefusedError } from "../errors.ts";
 import { type Handler, serve, type ServeOptions } from "../serve.ts";
 import { Session } from "../session.ts";
 import { type Listener, memoryListener } from "../transport/mod.ts";
@@ -14,6 +14,7 @@ import {
   ask,
   bounded,
   canIpv6,
+  canUnshare,
   ConnectionOver,
   echo,
   listenerOver,
@@ -313,6 +314,53 @@ Deno.test(
     assertEquals(seen.events, ["listening", "start 1", "refused 192.0.2.1:5 maxSessions"]);
   },
 );
+
+Deno.test("serve() listens on IPv6 alone where it is told to", {
+  ...bounded,
+  ignore: !canIpv6,
+}, async () => {
+  await using server = serve({ hostname: "::1", port: 0 }, echo);
+  assertEquals((server.addr as Deno.NetAddr).hostname, "::1");
+  await using client = await connect({ hostname: "::1", port: portOf(server) });
+  assertEquals(await ask(client, "rose"), "rose!");
+  await assertRejects(() => connect({ port: portOf(server) }), ConnectionRefusedError);
+});
+
+Deno.test("serve() and connect() ask for the zone of a link-local address", {
+  ...bounded,
+  ignore: !canIpv6 || !isLinux,
+}, async () => {
+  const says = "fe80::1 is link-local and needs a zone, such as fe80::1%eth0";
+  const error = assertThrows(() => serve({ hostname: "fe80::1", port: 0 }, echo), TypeError);
+  assertEquals([error.message, (error.cause as { code: string }).code], [says, "EINVAL"]);
+  const refused = await assertRejects(
+    () => connect({ hostname: "fe80::1", port: 9 }),
+    ConnectError,
+  );
+  assertEquals(refused.message, `cannot connect to [fe80::1]:9: ${says}`);
+});
+
+Deno.test("serve() and connect() take a link-local address with its zone", {
+  ...bounded,
+  ignore: !await canUnshare(),
+}, async () => {
+  const setUp = "ip link set lo up && ip -6 address add fe80::1/64 dev lo nodad && exec deno";
+  const { code, stdout, stderr } = await runModule(
+    `
+    import { connect } from "library/connect.ts";
+    import { serve } from "library/serve.ts";
+    for (const zone of ["lo", 1]) {
+      const hostname = "fe80::1%" + zone;
+      const options = { hostname, port: 0, allow: ["fe80::/10"] };
+      await using server = serve(options, (session) => session.send(session.remoteAddr.hostname));
+      await using client = await connect({ hostname, port: server.addr.port });
+      for await (const text of client) console.log(text, server.addr.hostname);
+    }
+  `,
+    { through: ["unshare", "--net", "--map-root-user", "bash", "-c", `${setUp} "$@"`, "-"] },
+  );
+  assertEquals([code, stdout], [0, "fe80::1 fe80::1\nfe80::1 fe80::1\n"], stderr);
+});
 
 Deno.test("Server.ref() and unref() reach the listener, where it has them", bounded, async () => {
   const calls: string[] = [];

@@ -1,4 +1,5 @@
 import { checkInteger, shown } from "../_internal/checks.ts";
+import { parseIp } from "../_internal/ip.ts";
 import type { Connection, Listener } from "./connection.ts";
 
 interface TcpAddress {
@@ -15,11 +16,32 @@ interface TcpListenOptions extends TcpAddress {
 export function listenTcp(options: TcpListenOptions): Listener {
   const { tcpBacklog = 511, reusePort = false } = options;
   checkInteger("tcpBacklog", tcpBacklog, 1, 65535);
-  return Deno.listen({ ...tcpAddress(options, 0), tcpBacklog, reusePort });
+  const address = tcpAddress(options, 0);
+  try {
+    return Deno.listen({ ...address, tcpBacklog, reusePort });
+  } catch (error) {
+    throw explained(error, address.hostname);
+  }
 }
 
-export function dialTcp(address: Required<TcpAddress>, signal: AbortSignal): Promise<Connection> {
-  return Deno.connect({ ...address, signal });
+export async function dialTcp(
+  address: Required<TcpAddress>,
+  signal: AbortSignal,
+): Promise<Connection> {
+  try {
+    return await Deno.connect({ ...address, signal });
+  } catch (error) {
+    throw explained(error, address.hostname);
+  }
+}
+
+/** A link-local address is one of each network that the machine is on: the system asks which (RFC 4007 §6). */
+function explained(error: unknown, hostname: string): unknown {
+  const [first, second] = parseIp(hostname) ?? [];
+  const isLinkLocal = hostname.includes(":") && first === 0xfe && (second! & 0xc0) === 0x80;
+  if (!isLinkLocal || (error as { code?: string }).code !== "EINVAL") return error;
+  const problem = `${hostname} is link-local and needs a zone, such as ${hostname}%eth0`;
+  return new TypeError(problem, { cause: error });
 }
 
 /** Checks an address and fills in the loopback address. */
