@@ -168,6 +168,26 @@ export class MalformedFrameError extends Error {
   }
 }
 
+/** A connection begins with something else than a PROXY protocol header, or with one that is wrong. */
+export class ProxyHeaderError extends Error {
+  /** The name of the class. */
+  override readonly name = "ProxyHeaderError";
+  /** Where the fault stands, in bytes from the beginning of the connection. */
+  readonly offset: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param problem What is wrong, in a few words.
+   * @param offset Where the fault stands, in bytes from the beginning of the connection.
+   * @param options `cause`: the error that found it, where there was one.
+   */
+  constructor(problem: string, offset: number, options?: ErrorOptions) {
+    super(`bad PROXY header: ${problem} (at byte ${offset})`, options);
+    this.offset = offset;
+  }
+}
+
 /** A connection could not be made. Its subclasses say why, `address` where to, and `cause` carries the system's error. */
 export class ConnectError extends Error {
   /** The name of the class. */

@@ -36,6 +36,7 @@ export {
   FrameTooLargeError,
   MalformedFrameError,
   OutputLimitError,
+  ProxyHeaderError,
   type SessionEnd,
   SessionEndedError,
   TruncatedFrameError,

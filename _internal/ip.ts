@@ -52,10 +52,10 @@ function parseGroups(text: string, areLast: boolean): number[] | undefined {
   return [...values.flatMap((value) => [value >> 8, value & 0xff]), ...ipv4];
 }
 
-/** The one text of an address: RFC 5952, with the IPv4 part of `::ffff:0:0/96` in decimal (§5). */
-export function formatIp(bytes: Uint8Array): string {
+/** The one text of an address: RFC 5952, with the IPv4 part of `::ffff:0:0/96` in decimal (§5) unless told not to. */
+export function formatIp(bytes: Uint8Array, mixed: boolean = true): string {
   if (bytes.length === 4) return bytes.join(".");
-  if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
+  if (mixed && isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
   const groups = Array.from({ length: 8 }, (_, i) => bytes[2 * i]! << 8 | bytes[2 * i + 1]!);
   const text = (part: number[]) => part.map((group) => group.toString(16)).join(":");
   const [start, end] = longestZeros(groups);

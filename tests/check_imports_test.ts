@@ -13,6 +13,9 @@ const GOOD: [path: string, source: string][] = [
   ["transport/connection.ts", 'import type { Codec } from "../codecs/codec.ts";'],
   ["_internal/buffer.ts", 'import type { Connection } from "../transport/connection.ts";'],
   ["codecs/mod.ts", 'export { lines } from "./lines.ts";'],
+  ["proxy_protocol.ts", 'import { decodeV2 } from "./proxy_protocol_v2.ts";'],
+  ["proxy_protocol_v2.ts", 'import { decodeTlvs } from "./proxy_protocol_tlvs.ts";'],
+  ["transport/proxy.ts", 'import { decodeProxyHeader } from "../proxy_protocol.ts";'],
   ["transport/tcp.ts", "await Deno.connect({ port: 1 });"],
   ["transport/tls.ts", 'import tls from "node:tls";'],
   ["session.ts", 'import { setImmediate } from "node:timers";'],
@@ -34,6 +37,7 @@ const BAD: [path: string, source: string, what: string][] = [
   ["codecs/codec.ts", 'import "../_internal/x.ts";', "imports ../_internal/x.ts"],
   ["_internal/x.ts", 'export * from "../codecs/lines.ts";', "imports ../codecs/lines.ts"],
   ["codecs/lines.ts", 'import "../proxy_protocol.ts";', "imports ../proxy_protocol.ts"],
+  ["proxy_protocol_v1.ts", 'import "./codecs/lines.ts";', "imports ./codecs/lines.ts"],
   [
     "codecs/lines.ts",
     'import type { A } from "../transport/tcp.ts";',

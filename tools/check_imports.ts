@@ -24,7 +24,7 @@ const PROGRAM = /^(server|client)\.ts$/;
 const LAYERS: readonly (readonly [name: string, members: RegExp])[] = [
   ["contracts", /^(errors|codecs\/codec|transport\/connection)\.ts$/],
   ["_internal", /^_internal\//],
-  ["codecs", /^(codecs\/|proxy_protocol\.ts$)/],
+  ["codecs", /^(codecs\/|proxy_protocol(_\w+)?\.ts$)/],
   ["transport", /^transport\//],
   ["session", /^session(_\w+)?\.ts$/],
   ["observer", /^observer(_\w+)?\.ts$/],

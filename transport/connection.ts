@@ -58,19 +58,22 @@ export interface ProxyHeader {
   version: 1 | 2;
   /** `LOCAL` if the proxy speaks for itself, for example to check the server's health. */
   command: "PROXY" | "LOCAL";
-  /** Who has connected to the proxy; not there for `LOCAL` and where the proxy does not know (`UNKNOWN`). */
+  /**
+   * Who has connected to the proxy; not there for `LOCAL` and where the proxy does not know (`UNKNOWN`). Its transport
+   * is `udp` or `unixpacket` for a client that talks to the proxy in datagrams, as QUIC does.
+   */
   source?: Deno.NetAddr | Deno.UnixAddr;
   /** Where the proxy was reached; there whenever `source` is. */
   destination?: Deno.NetAddr | Deno.UnixAddr;
-  /** What else version 2 said, in its order (type-length-value, PROXY protocol §2.2). */
+  /** What version 2 said that has no field here, in its order (type-length-value, PROXY protocol §2.2). */
   tlvs: ProxyTlv[];
   /** The application protocol that was agreed on with the client (`PP2_TYPE_ALPN`). */
   alpn?: Uint8Array;
-  /** The host name that the client asked for (`PP2_TYPE_AUTHORITY`), mostly by SNI. */
+  /** The host name that the client asked for (`PP2_TYPE_AUTHORITY`), mostly by SNI: at most 255 bytes of UTF-8. */
   authority?: string;
   /** The proxy's name of the connection (`PP2_TYPE_UNIQUE_ID`): at most 128 bytes. */
   uniqueId?: Uint8Array;
-  /** The network namespace (`PP2_TYPE_NETNS`). */
+  /** The name of the network namespace (`PP2_TYPE_NETNS`), in ASCII. */
   netns?: string;
   /** What the proxy knows of the client's TLS (`PP2_TYPE_SSL`). */
   tls?: ProxyTls;
@@ -84,7 +87,7 @@ export interface ProxyTlv {
   value: Uint8Array;
 }
 
-/** What a proxy knows of its client's TLS (PROXY protocol §2.2.6). */
+/** What a proxy knows of its client's TLS (PROXY protocol §2.2.6). What is text is ASCII, but for the common name. */
 export interface ProxyTls {
   /** Whether the client has connected over TLS. */
   secure: boolean;
@@ -92,7 +95,7 @@ export interface ProxyTls {
   certificateOnConnection: boolean;
   /** Whether it has shown one in this TLS session. */
   certificateInSession: boolean;
-  /** Whether it has shown a certificate that is valid. */
+  /** Whether it has shown a certificate, here or in this TLS session, that the proxy has found valid. */
   verified: boolean;
   /** The version, such as `TLSv1.3`. */
   version?: string;
@@ -104,6 +107,12 @@ export interface ProxyTls {
   signatureAlgorithm?: string;
   /** The key algorithm of the proxy's certificate. */
   keyAlgorithm?: string;
+  /** The group of the key exchange, such as `X25519`. */
+  group?: string;
+  /** The scheme of the proxy's signature in the handshake, such as `rsa_pss_rsae_sha256`. */
+  signatureScheme?: string;
+  /** The client's certificate, in DER. */
+  certificate?: Uint8Array;
 }
 
 /** An ordered stream of bytes both ways. At most one read and one write wait at a time. */

@@ -1,0 +1,123 @@
+import { formatIp, parseIp } from "./_internal/ip.ts";
+import { ProxyHeaderError } from "./errors.ts";
+import {
+  ADDRESS_SIZES,
+  type DecodedProxyHeader,
+  type Ends,
+  INET,
+  INET6,
+  type ProxyHeaderInit,
+  toEnds,
+  UNIX,
+} from "./proxy_protocol_header.ts";
+import type { ProxyHeader } from "./transport/connection.ts";
+
+/** The longest line, its end included (§2.1). */
+const MAX_LINE = 107;
+
+/** How a line may begin, the family of its addresses, and what cannot stand among them. */
+const STARTS: readonly (readonly [start: string, family: number | undefined, stop: RegExp])[] = [
+  ["PROXY TCP4 ", INET, /[^\d. ]/],
+  ["PROXY TCP6 ", INET6, /[^\da-f:. ]/i],
+  ["PROXY UNKNOWN ", undefined, /[\r\n]/],
+  ["PROXY UNKNOWN\r", undefined, /[\r\n]/],
+];
+const PORT = /^(0|[1-9]\d{0,4})$/;
+
+/** Decodes version 1 (§2.1), or returns `undefined` while the line goes on. */
+export function decodeV1(bytes: Uint8Array): DecodedProxyHeader | undefined {
+  const line = String.fromCharCode(...bytes.subarray(0, MAX_LINE));
+  const found = STARTS.find(([start]) => line.startsWith(start));
+  if (found === undefined) return checkStart(line);
+  const [start, family, stop] = found;
+  const end = findEnd(line, start.trimEnd().length, stop);
+  if (end === undefined) return;
+  const header: ProxyHeader = { version: 1, command: "PROXY", tlvs: [] };
+  const ends = family && decodeEnds(line.slice(0, end), start.length, family);
+  return { header: { ...header, ...ends }, length: end + 2 };
+}
+
+/** Throws once no header can begin so. */
+function checkStart(line: string): undefined {
+  if (STARTS.some(([start]) => start.startsWith(line))) return;
+  const matches = (at: number) => STARTS.some(([start]) => start.startsWith(line.slice(0, at + 1)));
+  let at = 0;
+  while (matches(at)) at++;
+  throw new ProxyHeaderError(
+    'a line must begin with "PROXY TCP4", "PROXY TCP6" or "PROXY UNKNOWN"',
+    at,
+  );
+}
+
+/** Where the line ends. Throws as soon as it cannot end any more: a lone CR or LF is an error (§2.1). */
+function findEnd(line: string, from: number, stop: RegExp): number | undefined {
+  const length = line.slice(from).search(stop);
+  const at = length === -1 ? line.length : from + length;
+  if (at > MAX_LINE - 2) {
+    throw new ProxyHeaderError(`a line must end within ${MAX_LINE} bytes`, MAX_LINE - 2);
+  }
+  if (at === line.length) return;
+  if (line[at] !== "\r") throw unexpected(line, at);
+  if (at + 1 === line.length) return;
+  if (line[at + 1] !== "\n") throw unexpected(line, at + 1);
+  return at;
+}
+
+function unexpected(line: string, at: number): ProxyHeaderError {
+  return new ProxyHeaderError(`${JSON.stringify(line[at])} must not stand here`, at);
+}
+
+/** The addresses and ports of a line without its end. */
+function decodeEnds(
+  line: string,
+  from: number,
+  family: number,
+): Pick<ProxyHeader, "source" | "destination"> {
+  const fields = line.slice(from).split(" ");
+  if (fields.length !== 4) {
+    const problem = `a line must have two addresses and two ports, got ${fields.length} fields`;
+    throw new ProxyHeaderError(problem, from);
+  }
+  const places = fields.map((_, index) => from + fields.slice(0, index).join("").length + index);
+  const [source, destination] = [0, 1].map((index) => {
+    return formatIp(decodeIp(fields[index]!, family, places[index]!));
+  });
+  const [sourcePort, destinationPort] = [2, 3].map((index) => {
+    return decodePort(fields[index]!, places[index]!);
+  });
+  return {
+    source: { transport: "tcp", hostname: source!, port: sourcePort! },
+    destination: { transport: "tcp", hostname: destination!, port: destinationPort! },
+  };
+}
+
+function decodeIp(text: string, family: number, at: number): Uint8Array {
+  const bytes = parseIp(text);
+  if (bytes !== undefined && bytes.length === ADDRESS_SIZES[family]) return bytes;
+  const name = family === INET ? "IPv4" : "IPv6";
+  throw new ProxyHeaderError(`an ${name} address must stand here, got ${JSON.stringify(text)}`, at);
+}
+
+function decodePort(text: string, at: number): number {
+  if (PORT.test(text) && Number(text) <= 65535) return Number(text);
+  const problem = `a port must be a number from 0 to 65535, got ${JSON.stringify(text)}`;
+  throw new ProxyHeaderError(problem, at);
+}
+
+/** Encodes version 1, which calls whatever it cannot tell `UNKNOWN` (§2.1). */
+export function encodeV1(init: ProxyHeaderInit): Uint8Array {
+  for (const name of ["alpn", "authority", "uniqueId", "netns", "tls"] as const) {
+    if (init[name] !== undefined) throw new TypeError(`version 1 cannot carry ${name}`);
+  }
+  if (init.tlvs?.length) throw new TypeError("version 1 cannot carry tlvs");
+  if (init.crc32c) throw new TypeError("version 1 cannot carry a checksum (crc32c)");
+  const ends = toEnds(init);
+  const told = ends && !ends.isDatagram && ends.family !== UNIX ? encodeEnds(ends) : "UNKNOWN";
+  return new TextEncoder().encode(`PROXY ${told}\r\n`);
+}
+
+/** IPv6 goes without a decimal part, which §2.1 does not know. */
+function encodeEnds({ family, source, destination }: Ends): string {
+  const [from, to] = [source, destination].map(({ address }) => formatIp(address, false));
+  return `TCP${family === INET ? 4 : 6} ${from} ${to} ${source.port} ${destination.port}`;
+}
