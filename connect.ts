@@ -1,15 +1,22 @@
 import { checkDuration } from "./_internal/checks.ts";
+import { SessionGroup } from "./_internal/session_group.ts";
+import { withinLimit } from "./_internal/time_limit.ts";
 import {
   ConnectError,
   ConnectionRefusedError,
   ConnectTimeoutError,
+  TlsHandshakeError,
   UnknownHostError,
   UnreachableError,
 } from "./errors.ts";
+import type { ProxyHeaderInit } from "./proxy_protocol.ts";
 import { Session } from "./session.ts";
 import { resolveSessionOptions, type SessionOptions } from "./session_options.ts";
 import { type Address, type Connection, formatAddress } from "./transport/connection.ts";
+import { checkProxyHeader, sendProxyHeader } from "./transport/proxied.ts";
 import { dialTcp, tcpAddress } from "./transport/tcp.ts";
+import { checkTlsClientOptions, dialTls } from "./transport/tls_client.ts";
+import type { TlsClientOptions } from "./transport/tls_options.ts";
 import { dialUnix, unixPath } from "./transport/unix.ts";
 
 /** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
@@ -28,11 +35,18 @@ export interface ConnectOptions extends SessionOptions {
    * an abstract name. Deno asks for the same permissions as for listening on it.
    */
   path?: string;
+  /** TLS: whom to trust, and who this side is; `{}` for the usual. Without it, the session is not encrypted. */
+  tls?: TlsClientOptions;
+  /**
+   * A PROXY protocol header to send first, before TLS: on whose behalf this side connects. Addresses that it leaves
+   * out are those of the connection.
+   */
+  proxyHeader?: ProxyHeaderInit;
   /** Gives up when it aborts: `connect()` rejects with its reason. Of no effect once there is a session. */
   signal?: AbortSignal;
   /**
-   * How long to wait for the connection, name look-up included, in milliseconds; `Infinity` for as long as the
-   * system does. A Unix socket whose backlog is full is waited for as well.
+   * How long to wait for the session, from name look-up to TLS handshake, in milliseconds; `Infinity` for as long as
+   * the system does. A Unix socket whose backlog is full is waited for as well.
    *
    * @default {10000}
    */
@@ -60,6 +74,8 @@ export interface ConnectOptions extends SessionOptions {
  * @throws {ConnectionRefusedError} If nobody listens there.
  * @throws {UnknownHostError} If the host name has no address.
  * @throws {UnreachableError} If there is no way to the address.
+ * @throws {CertificateError} If TLS does not accept the server's certificate, or the server asks for one.
+ * @throws {TlsHandshakeError} If TLS cannot be agreed on for another reason.
  * @throws {ConnectTimeoutError} If it takes longer than `connectTimeout`, or than the system waits.
  * @throws {ConnectError} For any other reason that the system gives, as its `cause`.
  *
@@ -75,64 +91,88 @@ export interface ConnectOptions extends SessionOptions {
  * for await (const text of session) assertEquals(text, "welcome!");
  * ```
  */
-export async function connect(options: ConnectOptions): Promise<Session> {
-  const { signal, noDelay = true, keepAlive = false } = options;
-  const [target, run] = targetOf(options);
+export function connect(options: ConnectOptions): Promise<Session> {
+  return connectWithin(new SessionGroup(), options);
+}
+
+/** What `connect()` does, for a session that belongs to a group. */
+export async function connectWithin(
+  group: SessionGroup<Session>,
+  options: ConnectOptions,
+): Promise<Session> {
+  const { signal } = options;
+  const { target, address, connectTimeout } = resolveConnectOptions(options);
+  signal?.throwIfAborted();
+  const onTimeout = (): Error => {
+    const problem = `no connection within ${connectTimeout} ms (connectTimeout)`;
+    const cause = new DOMException(problem, "TimeoutError");
+    return new ConnectTimeoutError(address, problem, { cause });
+  };
+  try {
+    const run = (giveUp: AbortSignal): Promise<Connection> => open(target, options, giveUp);
+    const connection = await withinLimit(run, { timeout: connectTimeout, signal, onTimeout });
+    group.serverName = hostOf(target);
+    return new Session(connection, options, group);
+  } catch (error) {
+    throw signal?.aborted ? error : named(error, address);
+  }
+}
+
+/** Where to dial, how errors name it, and how long that may take. */
+interface ConnectSettings {
+  target: Address;
+  address: string;
+  connectTimeout: number;
+}
+
+/** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for a bad one. */
+export function resolveConnectOptions(options: ConnectOptions): ConnectSettings {
+  const path = unixPath(options);
+  const target: Address = path === undefined
+    ? { transport: "tcp", ...tcpAddress(options, 1) }
+    : { transport: "unix", path };
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
   resolveSessionOptions(options);
-  signal?.throwIfAborted();
+  if (options.tls !== undefined) checkTlsClientOptions(tlsOf(target, options.tls));
+  if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader);
+  return { target, address: formatAddress(target), connectTimeout };
+}
 
-  const connection = await dial(formatAddress(target), connectTimeout, signal, run);
+/** Dials, then sends what comes first, then begins TLS. */
+async function open(
+  target: Address,
+  options: ConnectOptions,
+  giveUp: AbortSignal,
+): Promise<Connection> {
+  const { noDelay = true, keepAlive = false, proxyHeader, tls } = options;
+  const connection = await dial(target, giveUp);
   try {
     if (noDelay) connection.setNoDelay?.(true);
     if (keepAlive) connection.setKeepAlive?.(true);
   } catch { /* reset already: the session will see it */ }
-  return new Session(connection, options);
+  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader);
+  return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), giveUp);
 }
 
-/** Where to, and how it is dialled. */
-function targetOf(
-  options: ConnectOptions,
-): [target: Address, run: (giveUp: AbortSignal) => Promise<Connection>] {
-  const path = unixPath(options);
-  if (path !== undefined) {
-    return [{ transport: "unix", path }, (giveUp) => dialUnix({ path }, giveUp)];
-  }
-  const target = tcpAddress(options, 1);
-  return [{ transport: "tcp", ...target }, (giveUp) => dialTcp(target, giveUp)];
+function dial(target: Address, giveUp: AbortSignal): Promise<Connection> {
+  return target.transport === "unix"
+    ? dialUnix(target, giveUp)
+    : dialTcp(target as Deno.NetAddr, giveUp);
 }
 
-/** Runs a dial under a time limit and a signal. Whatever it comes to, nothing of it is left over. */
-async function dial(
-  address: string,
-  connectTimeout: number,
-  signal: AbortSignal | undefined,
-  run: (giveUp: AbortSignal) => Promise<Connection>,
-): Promise<Connection> {
-  const attempt = new AbortController();
-  const onAbort = () => attempt.abort(signal!.reason);
-  const onTimeout = () => {
-    const problem = `no connection within ${connectTimeout} ms (connectTimeout)`;
-    const cause = new DOMException(problem, "TimeoutError");
-    attempt.abort(new ConnectTimeoutError(address, problem, { cause }));
-  };
-  const timer = connectTimeout < Infinity ? setTimeout(onTimeout, connectTimeout) : undefined;
-  signal?.addEventListener("abort", onAbort);
-  try {
-    const connection = await run(attempt.signal);
-    if (!attempt.signal.aborted) return connection;
-    connection.close(); // it was made in the very turn in which it was given up
-    throw attempt.signal.reason;
-  } catch (error) {
-    throw attempt.signal.aborted ? attempt.signal.reason : named(error, address);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
-  }
+/** The certificate has to be for the host that is dialled, unless another is named. */
+function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
+  const serverName = hostOf(target);
+  return { ...(serverName !== undefined && { serverName }), ...tls };
+}
+
+function hostOf(target: Address): string | undefined {
+  return "hostname" in target ? target.hostname : undefined;
 }
 
 /** The error that a user can catch by name, for what the system says. */
 function named(error: unknown, address: string): unknown {
+  if (error instanceof ConnectError || error instanceof TlsHandshakeError) return error;
   if (error instanceof Deno.errors.NotCapable) return error; // nothing was dialled
   const options = { cause: error };
   const { code, message } = error as { code?: string; message?: string };

@@ -28,6 +28,7 @@
 
 export { connect, type ConnectOptions } from "./connect.ts";
 export {
+  CertificateError,
   ConnectError,
   ConnectionRefusedError,
   ConnectTimeoutError,
@@ -39,6 +40,8 @@ export {
   ProxyHeaderError,
   type SessionEnd,
   SessionEndedError,
+  type TlsFailure,
+  TlsHandshakeError,
   TruncatedFrameError,
   UnknownHostError,
   UnreachableError,
@@ -52,7 +55,15 @@ export {
   type ServerObserver,
   type ServerState,
 } from "./observer.ts";
-export { type Handler, serve, type ServeOptions, type Server, type ServerStats } from "./serve.ts";
+export type { ProxyHeaderInit } from "./proxy_protocol.ts";
+export {
+  type Handler,
+  serve,
+  type ServeOptions,
+  type Server,
+  type ServerStats,
+  type ServerTlsOptions,
+} from "./serve.ts";
 export {
   type Address,
   type BytesOptions,
@@ -76,5 +87,14 @@ export {
   type SessionOptions,
   type TextOptions,
   type TlsInfo,
+  type UpgradeTlsOptions,
 } from "./session.ts";
 export { formatAddress, type Listener } from "./transport/connection.ts";
+export type {
+  NamedCertificate,
+  TlsCertificate,
+  TlsClientOptions,
+  TlsOptions,
+  TlsServerOptions,
+  TlsVersion,
+} from "./transport/tls_options.ts";

@@ -5,6 +5,7 @@ import { acceptAll } from "./serve_acceptor.ts";
 import { Admission, type Permit, type Stage } from "./serve_admission.ts";
 import { Observers } from "./serve_observers.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./serve_options.ts";
+import { stagesOf, tlsUpgrade } from "./serve_stages.ts";
 import { Session } from "./session.ts";
 import { resolveSessionOptions } from "./session_options.ts";
 import {
@@ -14,9 +15,17 @@ import {
   normalizeAddress,
 } from "./transport/connection.ts";
 import { listenTcp } from "./transport/tcp.ts";
+import type { TlsServerOptions } from "./transport/tls_options.ts";
+import { TlsAcceptor } from "./transport/tls_server.ts";
 import { listenUnix, unixPath } from "./transport/unix.ts";
 
-export type { Handler, ServeOptions, Server, ServerStats } from "./serve_options.ts";
+export type {
+  Handler,
+  ServeOptions,
+  Server,
+  ServerStats,
+  ServerTlsOptions,
+} from "./serve_options.ts";
 
 /**
  * Serves: listens, and calls a handler for each connection.
@@ -56,6 +65,7 @@ export class TcpServer implements Server {
   readonly #observers: Observers;
   readonly #admission: Admission;
   readonly #permits: Map<Session, Permit> = new Map();
+  readonly #tls: TlsAcceptor | undefined;
   readonly #waits: boolean;
   readonly #shutdownTimeout: number;
   readonly #listener: Listener;
@@ -86,7 +96,7 @@ export class TcpServer implements Server {
   #change: PromiseWithResolvers<void> | undefined;
   #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: ServeOptions, handler: Handler, stages: readonly Stage[] = []) {
+  constructor(options: ServeOptions, handler: Handler, stages?: readonly Stage[]) {
     if (typeof handler !== "function") {
       throw new TypeError(`handler must be a function, got ${shown(handler)}`);
     }
@@ -96,12 +106,14 @@ export class TcpServer implements Server {
     }
     resolveSessionOptions(options);
     this.#waits = overload === "wait";
+    this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
+    this.#group.acceptTls = tlsUpgrade(options, this.#tls);
     this.#admission = new Admission(options, {
       ...this.#waiting,
       onAdmission: (connection, permit) => this.#begin(connection, permit),
       onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
       onRelease: () => this.#changed(),
-    }, stages);
+    }, stages ?? stagesOf(options, this.#tls));
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
     this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
@@ -140,6 +152,11 @@ export class TcpServer implements Server {
       stats.bytesWritten += session.bytesWritten;
     }
     return stats;
+  }
+
+  reloadTls(tls: TlsServerOptions): void {
+    if (this.#tls === undefined) throw new TypeError("the server was started without tls");
+    this.#tls.reload(tls);
   }
 
   suspend(): void {

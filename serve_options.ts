@@ -4,6 +4,7 @@ import type { Logger, RefusalReason, ServerObserver, ServerState } from "./obser
 import type { Session } from "./session.ts";
 import type { SessionOptions } from "./session_options.ts";
 import type { Address, Listener } from "./transport/connection.ts";
+import type { TlsServerOptions } from "./transport/tls_options.ts";
 
 /**
  * A service: what happens in one session. When it returns, the session is closed gracefully. When it throws, its
@@ -105,6 +106,40 @@ export interface ServeOptions extends SessionOptions {
   /** Who may not come in, likewise, even if `allow` has it. */
   deny?: readonly string[];
   /**
+   * Whether each connection begins with a PROXY protocol header (HAProxy's, version 1 or 2), which then gives the
+   * addresses of the session; limits and lists judge them too. Whether there is one is never guessed (PROXY protocol
+   * §2). Headers come before TLS. `session.proxy` has all that a header says.
+   *
+   * @default {"off"}
+   */
+  proxyProtocol?: "off" | "required";
+  /**
+   * The proxies: IP addresses and CIDR blocks. Needed for `proxyProtocol` on TCP, because whoever may send a header may
+   * claim any address. What has no IP address, such as a Unix socket, is trusted.
+   */
+  trusted?: readonly string[];
+  /**
+   * What happens to peers that are not `trusted`: they are refused, or taken as clients that come directly, without a
+   * header.
+   *
+   * @default {"refuse"}
+   */
+  untrusted?: "refuse" | "direct";
+  /**
+   * How long a PROXY header may take from the accept on, in milliseconds.
+   *
+   * @default {5000}
+   */
+  proxyHeaderTimeout?: number;
+  /** TLS: certificates, and what is asked of clients. Without it, sessions are not encrypted. */
+  tls?: ServerTlsOptions;
+  /**
+   * How long a TLS handshake may take, in milliseconds.
+   *
+   * @default {5000}
+   */
+  handshakeTimeout?: number;
+  /**
    * How long `shutdown()` lets sessions come to their end, in milliseconds.
    *
    * @default {15000}
@@ -124,6 +159,16 @@ export interface ServeOptions extends SessionOptions {
    * @param session The session whose handler threw.
    */
   onError?(error: unknown, session?: Session): void;
+}
+
+/** TLS of a server, and when it begins. */
+export interface ServerTlsOptions extends TlsServerOptions {
+  /**
+   * Whether sessions begin without TLS, and their handler begins it with `session.upgradeTls()` (STARTTLS).
+   *
+   * @default {false}
+   */
+  starttls?: boolean;
 }
 
 /** Figures of a server since it began. */
@@ -169,6 +214,14 @@ export interface Server extends AsyncDisposable {
    * @returns The figures now.
    */
   stats(): ServerStats;
+  /**
+   * Puts handshakes from now on under new certificates and whatever else `tls` says but `starttls`; sessions that are
+   * open go on as they are. If it throws, everything stays as it was.
+   *
+   * @param tls The new options, whole.
+   * @throws {TypeError | RangeError} If an option is wrong, or the server was started without `tls`.
+   */
+  reloadTls(tls: TlsServerOptions): void;
   /** Takes no new sessions until `resume()`. Connections wait in the system's backlog. */
   suspend(): void;
   /** Takes new sessions again. */

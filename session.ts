@@ -51,6 +51,7 @@ import {
   type SessionOptions,
   type TextOptions,
 } from "./session_options.ts";
+import { tlsDialler, type UpgradeTlsOptions } from "./session_tls.ts";
 import {
   type Address,
   type Connection,
@@ -77,6 +78,7 @@ export type {
   SessionOptions,
   TextOptions,
 } from "./session_options.ts";
+export type { UpgradeTlsOptions } from "./session_tls.ts";
 export type {
   Address,
   Connection,
@@ -112,7 +114,6 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /** The session's number, from 1, among those of its server. */
   readonly id: number;
   readonly #startedAt = Date.now();
-  readonly #connection: Connection;
   readonly #group: SessionGroup<Session>;
   readonly #chunkSize: number;
   readonly #fatal: boolean;
@@ -139,7 +140,6 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     this.#life = new Lifecycle(this, connection, settings, group as SessionGroup<object>);
     this.#reader = this.#life.reader;
     this.#output = this.#life.output;
-    this.#connection = connection;
     this.#group = group;
     this.#chunkSize = settings.chunkSize;
     this.#fatal = settings.fatal;
@@ -153,22 +153,22 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   /** The address of the peer; IPv4 that came over an IPv6 socket is shown as IPv4. */
   get remoteAddr(): Address {
-    return normalizeAddress(this.#connection.remoteAddr);
+    return normalizeAddress(this.#life.connection.remoteAddr);
   }
 
   /** The address of this side. */
   get localAddr(): Address {
-    return normalizeAddress(this.#connection.localAddr);
+    return normalizeAddress(this.#life.connection.localAddr);
   }
 
   /** What TLS has agreed on, where there is TLS. */
   get tls(): TlsInfo | undefined {
-    return this.#connection.tls;
+    return this.#life.connection.tls;
   }
 
   /** What a PROXY header has told, where there was one; `remoteAddr` and `localAddr` follow it. */
   get proxy(): ProxyHeader | undefined {
-    return this.#connection.proxy;
+    return this.#life.connection.proxy;
   }
 
   /** How many bytes came from the peer. */
@@ -348,6 +348,38 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    */
   flush(): Promise<void> {
     return this.#output.flushed();
+  }
+
+  /**
+   * Begins TLS on a session that has begun without it (STARTTLS), once both sides have said so in plaintext. What was
+   * sent before is written first; what is sent meanwhile follows encrypted. No reading may wait.
+   *
+   * A session that `serve()` has given takes the server's part, with its `tls` options, which say `starttls`; any
+   * other takes the client's.
+   *
+   * Input that has come before but is still unread was not protected, though it would be read as if it were: then the
+   * session ends with an error (CVE-2011-0411, RFC 3207 §6).
+   *
+   * @param options Those of a client.
+   * @returns What TLS has agreed on.
+   * @throws {TlsHandshakeError} If TLS could not be agreed on. The session has ended then.
+   * @throws {TypeError | RangeError} If a reading waits, the session has TLS already, or an option is wrong.
+   *
+   * @example
+   * ```ts ignore
+   * // the server's handler
+   * for await (const line of session.lines()) {
+   *   if (line !== "STARTTLS") continue;
+   *   await session.send("220 go ahead\r\n");
+   *   await session.upgradeTls();
+   * }
+   * ```
+   */
+  async upgradeTls(options: UpgradeTlsOptions = {}): Promise<TlsInfo> {
+    if (this.tls !== undefined) throw new TypeError("the session has TLS already");
+    const begin = this.#group.acceptTls ?? tlsDialler(options, this.#group.serverName);
+    await this.#life.upgrade(begin);
+    return this.tls!;
   }
 
   /**

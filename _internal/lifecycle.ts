@@ -4,11 +4,13 @@ import {
   OutputLimitError,
   type SessionEnd,
   SessionEndedError,
+  TlsHandshakeError,
   TruncatedFrameError,
 } from "../errors.ts";
-import type { Connection } from "../transport/connection.ts";
+import { type Connection, formatAddress } from "../transport/connection.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import { type Hooks, Output } from "./output.ts";
+import { PrefixedConnection } from "./prefixed.ts";
 import { Reader } from "./reader.ts";
 import type { SessionGroup } from "./session_group.ts";
 
@@ -30,8 +32,8 @@ export class Lifecycle implements Hooks {
   readonly reader: Reader;
   readonly output: Output;
   readonly deadlines: Deadlines;
+  connection: Connection;
   readonly began: number = performance.now();
-  readonly #connection: Connection;
   readonly #group: SessionGroup<object>;
   readonly #session: object;
   readonly #closeTimeout: number;
@@ -51,7 +53,7 @@ export class Lifecycle implements Hooks {
     group: SessionGroup<object>,
   ) {
     this.#session = session;
-    this.#connection = connection;
+    this.connection = connection;
     this.#group = group;
     this.#closeTimeout = settings.closeTimeout;
     this.deadlines = new Deadlines(settings, group.now());
@@ -77,6 +79,40 @@ export class Lifecycle implements Hooks {
 
   closeWrite(): Promise<void> {
     return this.#halfClosed ??= this.output.end();
+  }
+
+  /**
+   * Goes on over what `begin` makes of the connection. What is sent meanwhile follows on that; what has come before
+   * would be taken for something that came on it, so there must be nothing of that kind.
+   */
+  async upgrade(begin: (connection: Connection) => Promise<Connection>): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { reader, output } = this;
+    const { unread } = reader.input;
+    if (unread > 0) {
+      const error = new TlsHandshakeError(
+        formatAddress(this.connection.remoteAddr),
+        "protocol",
+        `${unread} bytes that came unencrypted are unread (an attacker may have put them there, CVE-2011-0411)`,
+      );
+      this.terminate("error", reader.refuse(error));
+      throw error;
+    }
+    const prefix = reader.detach();
+    try {
+      await output.flushed();
+      output.detach();
+      const connection = await begin(new PrefixedConnection(this.connection, prefix));
+      if (this.#isShut) connection.close();
+      else this.connection = connection;
+    } catch (error) {
+      if (error instanceof Error) reader.refuse(error);
+      this.terminate("error", error);
+      throw this.#end?.cause === error ? error : this.#failure!;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    reader.attach(this.connection);
+    output.attach(this.connection);
   }
 
   /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
@@ -194,7 +230,7 @@ export class Lifecycle implements Hooks {
     clearTimeout(this.#closeTimer);
     this.output.fail(this.#failure!);
     try {
-      this.#connection.close();
+      this.connection.close();
     } catch { /* it is closed already */ }
     this.#leave();
   }

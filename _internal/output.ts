@@ -47,7 +47,7 @@ export class Output extends Gather {
   queued = false;
   /** Whether a write is under way. */
   writing = false;
-  readonly #sink: Sink;
+  #sink: Sink;
   readonly #queue: FlushQueue;
   readonly #highWaterMark: number;
   readonly #limit: number;
@@ -62,6 +62,7 @@ export class Output extends Gather {
   #drained: Waiter | undefined;
   #closed: Error | undefined;
   #failed = false;
+  #isDetached = false;
 
   constructor(sink: Sink, queue: FlushQueue, limits: OutputLimits, hooks: Hooks) {
     super();
@@ -108,7 +109,18 @@ export class Output extends Gather {
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
   flush(): void {
-    if (!this.writing && !this.isEmpty && !this.#failed) this.#writeNext();
+    if (!this.writing && !this.isEmpty && !this.#failed && !this.#isDetached) this.#writeNext();
+  }
+
+  /** Writes nothing more until `attach()`; what is sent meanwhile is gathered. There must be nothing left to write. */
+  detach(): void {
+    this.#isDetached = true;
+  }
+
+  attach(sink: Sink): void {
+    this.#isDetached = false;
+    this.#sink = sink;
+    this.flush();
   }
 
   onTurnEnd(): void {

@@ -64,7 +64,7 @@ export class Reader {
   waiting: Waiting<unknown> | undefined;
   /** The last error that the input itself gave to a reading: the peer's fault, not the handler's. */
   fault: Error | undefined;
-  readonly #source: Source;
+  #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
   readonly #group: { readonly drained: Error | undefined };
@@ -78,6 +78,9 @@ export class Reader {
   #failure: Error | undefined;
   #keepsInput = true;
   #dropping: (() => void) | undefined;
+  #isDetached = false;
+  /** Takes what the outstanding read brings, in place of the readings. */
+  #heir: PromiseWithResolvers<Uint8Array> | undefined;
 
   /**
    * @param source What is read.
@@ -101,8 +104,11 @@ export class Reader {
     this.input = new InputBuffer(chunkSize);
   }
 
-  /** Throws if a reading waits. */
+  /** Throws if a reading waits, or none can. */
   checkFree(): void {
+    if (this.#isDetached) {
+      throw new TypeError("the session is about to begin TLS: await that first");
+    }
     if (this.waiting === undefined) return;
     throw new TypeError("another reading of this session waits already: one at a time");
   }
@@ -197,11 +203,27 @@ export class Reader {
   watch(): void {
     const rested = this.#reads === this.#readsSeen;
     this.#readsSeen = this.#reads;
-    if (!rested || this.reading || this.#watched || this.ended || this.#failure !== undefined) {
+    if (
+      !rested || this.reading || this.#isDetached || this.#watched || this.ended ||
+      this.#failure !== undefined
+    ) {
       return;
     }
     this.#watched = true;
     this.#read(new Uint8Array(this.#chunkSize));
+  }
+
+  /** Reads nothing more until `attach()`. What an outstanding read brings belongs to the caller. */
+  detach(): Promise<Uint8Array> | undefined {
+    this.checkFree();
+    this.#isDetached = true;
+    if (this.reading) this.#heir = Promise.withResolvers();
+    return this.#heir?.promise;
+  }
+
+  attach(source: Source): void {
+    this.#isDetached = false;
+    this.#source = source;
   }
 
   #decode<Frame>(decoder: Decoder<Frame>): Frame | typeof MORE {
@@ -245,6 +267,7 @@ export class Reader {
     const room = this.#room!;
     this.#room = undefined;
     this.reading = false;
+    if (this.#heir !== undefined) return this.#bequeath(room.subarray(0, count ?? 0));
     if (count === null) this.ended = true;
     else this.bytesRead += count;
     if (this.#dropping !== undefined) return this.#drop(room, count);
@@ -270,9 +293,17 @@ export class Reader {
     if (!this.reading) this.#hooks.onIdle();
   }
 
+  #bequeath(bytes: Uint8Array): void {
+    this.#heir!.resolve(bytes);
+    this.#heir = undefined;
+    this.#hooks.onIdle();
+  }
+
   readonly #onReadError = (error: unknown): void => {
     this.#room = undefined;
     this.reading = false;
+    this.#heir?.reject(error);
+    this.#heir = undefined;
     if (this.#dropping !== undefined) this.#dropping();
     else if (this.#failure === undefined) this.#hooks.onFailure(error);
     this.#hooks.onIdle();

@@ -1,4 +1,5 @@
 import { type EndReason, type SessionEnd, SessionEndedError } from "../errors.ts";
+import type { Connection } from "../transport/connection.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 
@@ -16,6 +17,10 @@ export class SessionGroup<Session> {
   readonly members: Map<Session, Lifecycle> = new Map();
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;
+  /** Takes the server's part in TLS, where the sessions are a server's. */
+  acceptTls: ((connection: Connection) => Promise<Connection>) | undefined;
+  /** The host that was dialled, where the session is a client's. */
+  serverName: string | undefined;
   readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
   #drain: AbortController | undefined;
   #nextId = 1;

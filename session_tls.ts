@@ -1,0 +1,42 @@
+/** TLS that begins within a session; `session.ts` publishes the types. */
+
+import { checkDuration } from "./_internal/checks.ts";
+import { withinLimit } from "./_internal/time_limit.ts";
+import { TlsHandshakeError } from "./errors.ts";
+import { type Connection, formatAddress } from "./transport/connection.ts";
+import { checkTlsClientOptions, dialTls } from "./transport/tls_client.ts";
+import type { TlsClientOptions } from "./transport/tls_options.ts";
+
+/** Options of {@linkcode Session.upgradeTls}, of a client. */
+export interface UpgradeTlsOptions extends TlsClientOptions {
+  /** Gives up when it aborts: `upgradeTls()` rejects with its reason, and the session ends. */
+  signal?: AbortSignal;
+  /**
+   * How long the handshake may take, in milliseconds.
+   *
+   * @default {5000}
+   */
+  handshakeTimeout?: number;
+}
+
+/** Checks the options, and returns what takes the client's part in TLS. */
+export function tlsDialler(
+  options: UpgradeTlsOptions,
+  serverName: string | undefined,
+): (connection: Connection) => Promise<Connection> {
+  const { signal } = options;
+  const timeout = checkDuration("handshakeTimeout", options.handshakeTimeout ?? 5_000);
+  checkTlsClientOptions(options);
+  signal?.throwIfAborted();
+  const tls = { ...(serverName !== undefined && { serverName }), ...options };
+  return (connection) =>
+    withinLimit((giveUp) => dialTls(connection, tls, giveUp), {
+      timeout,
+      signal,
+      onTimeout: () => {
+        const address = formatAddress(connection.remoteAddr);
+        const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
+        return new TlsHandshakeError(address, "timeout", problem);
+      },
+    });
+}

@@ -1,0 +1,95 @@
+import { PrefixedConnection } from "../_internal/prefixed.ts";
+import { ProxyHeaderError } from "../errors.ts";
+import { decodeProxyHeader, encodeProxyHeader, type ProxyHeaderInit } from "../proxy_protocol.ts";
+import type { Address, Connection, ProxyHeader } from "./connection.ts";
+
+/** The first read of a header is this long: longer than almost all of them, and what follows is kept. */
+const FIRST_READ = 512;
+
+/**
+ * Takes the PROXY header from the beginning of a connection.
+ *
+ * @param connection The connection, which is closed when the time is over; otherwise that is up to the caller.
+ * @param timeout How long the header may take, in milliseconds.
+ * @returns The same connection with the addresses that the header gave, or with its own where it gave none.
+ * @throws {ProxyHeaderError} If no header comes, or not in time.
+ */
+export async function readProxyHeader(
+  connection: Connection,
+  timeout: number,
+): Promise<Connection> {
+  let isLate = false;
+  const onTimeout = (): void => {
+    isLate = true;
+    connection.close();
+  };
+  const timer = timeout < Infinity ? setTimeout(onTimeout, timeout) : undefined;
+  let bytes = new Uint8Array(FIRST_READ);
+  let length = 0;
+  try {
+    for (;;) {
+      const count = await connection.read(bytes.subarray(length));
+      if (count === null) throw new ProxyHeaderError("the input ended within it", length);
+      length += count;
+      const decoded = decodeProxyHeader(bytes.subarray(0, length));
+      if (decoded !== undefined) {
+        return new ProxiedConnection(
+          connection,
+          decoded.header,
+          bytes.subarray(decoded.length, length),
+        );
+      }
+      if (length === bytes.length) { // the decoder has a limit
+        const longer = new Uint8Array(length * 2);
+        longer.set(bytes);
+        bytes = longer;
+      }
+    }
+  } catch (cause) {
+    if (!isLate) throw cause;
+    const problem = `it has not come within ${timeout} ms (proxyHeaderTimeout)`;
+    throw new ProxyHeaderError(problem, length, { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Throws what is wrong with a header that is to be sent. */
+export function checkProxyHeader(init: ProxyHeaderInit): void {
+  const addr: Address = { transport: "tcp", hostname: "127.0.0.1", port: 0 };
+  encodeProxyHeader(completed(init, addr, addr));
+}
+
+/** Sends a PROXY header. If it cannot be sent, the connection is closed. */
+export async function sendProxyHeader(
+  connection: Connection,
+  init: ProxyHeaderInit,
+): Promise<void> {
+  const { localAddr, remoteAddr } = connection;
+  try {
+    let rest = encodeProxyHeader(completed(init, localAddr, remoteAddr));
+    while (rest.length > 0) rest = rest.subarray(await connection.write(rest));
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** Addresses that are not given are the connection's own. */
+function completed(init: ProxyHeaderInit, source: Address, destination: Address): ProxyHeaderInit {
+  return init.command === "LOCAL" ? init : { source, destination, ...init };
+}
+
+/** A connection behind a proxy. */
+class ProxiedConnection extends PrefixedConnection {
+  override readonly remoteAddr: Address;
+  override readonly localAddr: Address;
+  override readonly proxy: ProxyHeader;
+
+  constructor(inner: Connection, proxy: ProxyHeader, rest: Uint8Array) {
+    super(inner, rest.length > 0 ? rest : undefined);
+    this.remoteAddr = proxy.source ?? inner.remoteAddr;
+    this.localAddr = proxy.destination ?? inner.localAddr;
+    this.proxy = proxy;
+  }
+}

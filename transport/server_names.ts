@@ -1,0 +1,59 @@
+import { isIP } from "node:net";
+import { domainToASCII } from "node:url";
+import { type AltName, shortIp } from "./x509.ts";
+
+/**
+ * A host name or an IP address in the one form in which it is compared: lower case, without a final dot, not ASCII
+ * as A-labels (RFC 5891 §4.4), IPv6 at its shortest. Empty where the text is neither.
+ */
+export function canonicalName(name: string): string {
+  if (isIP(name) !== 0) return shortIp(name).toLowerCase();
+  return domainToASCII(name).toLowerCase().replace(/\.$/, "");
+}
+
+/** Whether a certificate with these names is for `host`, which is in canonical form (RFC 9525 §6). */
+export function isFor(altNames: readonly AltName[], host: string): boolean {
+  if (isIP(host) !== 0) {
+    return altNames.some(({ kind, value }) => kind === "IP Address" && value === host);
+  }
+  return altNames.some(({ kind, value }) => kind === "DNS" && covers(value, host));
+}
+
+/** A `*` stands for one whole label, the first, with two more behind it (RFC 9525 §6.3). */
+function covers(pattern: string, host: string): boolean {
+  const wanted = keyOf(pattern);
+  if (!wanted.startsWith("*.")) return wanted === host;
+  const dot = host.indexOf(".");
+  return dot > 0 && wanted.slice(1) === host.slice(dot) && host.includes(".", dot + 1);
+}
+
+/** Finds what belongs to a server name: exact names first, then `*.` and all behind the first label. */
+export class ServerNames<Value> {
+  readonly #values: Map<string, Value> = new Map();
+
+  /** Adds a name, which may begin with `*.`; of two that are the same, the first counts. */
+  add(name: string, value: Value): void {
+    const key = keyOf(name);
+    if (!this.#values.has(key)) this.#values.set(key, value);
+  }
+
+  has(name: string): boolean {
+    return this.#keyFor(name) !== undefined;
+  }
+
+  get(name: string): Value | undefined {
+    const key = this.#keyFor(name);
+    return key === undefined ? undefined : this.#values.get(key);
+  }
+
+  #keyFor(name: string): string | undefined {
+    const key = keyOf(name);
+    if (this.#values.has(key)) return key;
+    const wildcard = `*${key.slice(Math.max(0, key.indexOf(".")))}`;
+    return this.#values.has(wildcard) ? wildcard : undefined;
+  }
+}
+
+function keyOf(name: string): string {
+  return name.toLowerCase().replace(/\.$/, "");
+}
