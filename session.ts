@@ -228,8 +228,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @returns The reading.
    */
   text(options: TextOptions = {}): Reading<string> {
-    const decoder = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
-    return new SessionReading(this.#reader, () => decoder, {
+    const chunks = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
+    return new SessionReading(this.#reader, chunks, {
       signal: options.signal,
       limit: this.#chunkSize,
       drains: true,
@@ -243,8 +243,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @returns The reading.
    */
   bytes(options: BytesOptions = {}): Reading<Uint8Array> {
-    const decoder = options.borrow ? borrowedChunks : ownedChunks;
-    return new SessionReading(this.#reader, () => decoder, { signal: options.signal });
+    const chunks = options.borrow ? borrowedChunks : ownedChunks;
+    return new SessionReading(this.#reader, chunks, { signal: options.signal });
   }
 
   /**
@@ -285,7 +285,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
       throw this.#reader.refuse(new FrameTooLargeError(maxLength, count));
     }
     if (count === 0) return new Uint8Array(0);
-    const bytes = await new SessionReading(this.#reader, () => exactly(count)).read(options);
+    const bytes = await new SessionReading(this.#reader, exactly(count)).read(options);
     if (bytes === undefined) throw this.#reader.fault = new TruncatedFrameError(0, count);
     return bytes;
   }
@@ -428,7 +428,7 @@ class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Ou
     codec: Codec<In, Out>,
     signal: AbortSignal | undefined,
   ) {
-    super(reader, () => codec.decoder(), { signal, drains: true });
+    super(reader, codec, { signal, drains: true });
     this.#output = output;
     this.#codec = codec;
   }

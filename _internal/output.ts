@@ -58,7 +58,7 @@ export class Output extends Gather {
   /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
   #exemptFrom = 0;
   #exemptTo = 0;
-  #waiters: Waiter[] = [];
+  #waiters: Waiter[] | undefined;
   #drained: Waiter | undefined;
   #closed: Error | undefined;
   #failed = false;
@@ -158,8 +158,8 @@ export class Output extends Gather {
     this.clear();
     this.#current = NONE;
     this.#gathered = undefined;
-    for (const waiter of this.#waiters) waiter.reject(error);
-    this.#waiters = [];
+    for (const waiter of this.#waiters ?? []) waiter.reject(error);
+    this.#waiters = undefined;
     this.#drained?.reject(error);
     this.#drained = undefined;
   }
@@ -202,6 +202,7 @@ export class Output extends Gather {
   #wait(target: number): Promise<void> {
     if (this.#failed) return rejected(this.#closed);
     if (this.bytesWritten === target) return DONE;
+    this.#waiters ??= [];
     const last = this.#waiters.at(-1);
     if (last?.target === target) return last.promise;
     const added = waiter(target);
@@ -245,7 +246,7 @@ export class Output extends Gather {
       this.#drained.resolve();
       this.#drained = undefined;
     }
-    if (this.#waiters.length > 0) this.#wake();
+    if (this.#waiters !== undefined) this.#wake(this.#waiters);
     if (!this.writing) this.#hooks.onIdle();
   };
 
@@ -256,14 +257,15 @@ export class Output extends Gather {
   };
 
   /** Targets rise in the order of the calls. */
-  #wake(): void {
+  #wake(waiters: Waiter[]): void {
     let done = 0;
-    for (const waiter of this.#waiters) {
+    for (const waiter of waiters) {
       if (waiter.target > this.bytesWritten) break;
       waiter.resolve();
       done++;
     }
-    this.#waiters.splice(0, done);
+    if (done < waiters.length) waiters.splice(0, done);
+    else this.#waiters = undefined;
   }
 }
 

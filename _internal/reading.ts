@@ -1,10 +1,19 @@
-import type { Decoder, MORE } from "../codecs/codec.ts";
+import type { Codec, Decoder, MORE } from "../codecs/codec.ts";
 import { type END, isEnd, isMore, type Reader, type Waiting } from "./reader.ts";
 
 interface ReadingOptions {
   signal?: AbortSignal | undefined;
   limit?: number | undefined;
   drains?: boolean;
+}
+
+// The functions of the promise that is being made. With a closure for each reading an idle session would be larger.
+let resolveNew!: (result: never) => void;
+let rejectNew!: (error: unknown) => void;
+
+function takeNew(resolve: (result: never) => void, reject: (error: unknown) => void): void {
+  resolveNew = resolve;
+  rejectNew = reject;
 }
 
 const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
@@ -18,7 +27,7 @@ export class Reading<Frame>
   implements AsyncIterableIterator<Frame, undefined, void>, Waiting<Frame> {
   decoder: Decoder<Frame>;
   partial = false;
-  readonly #decoderOf: () => Decoder<Frame>;
+  readonly #codec: Pick<Codec<Frame>, "decoder">;
   readonly limit: number | undefined;
   readonly #reader: Reader;
   readonly #loopDrains: boolean;
@@ -26,12 +35,17 @@ export class Reading<Frame>
   drains = false;
   #single = false;
   #signal: AbortSignal | undefined;
+  #onAbort: (() => void) | undefined;
   #resolve!: (result: never) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(reader: Reader, decoderOf: () => Decoder<Frame>, options: ReadingOptions = {}) {
-    this.decoder = decoderOf();
-    this.#decoderOf = decoderOf;
+  constructor(
+    reader: Reader,
+    codec: Pick<Codec<Frame>, "decoder">,
+    options: ReadingOptions = {},
+  ) {
+    this.decoder = codec.decoder();
+    this.#codec = codec;
     this.limit = options.limit;
     this.#reader = reader;
     this.#loopDrains = options.drains ?? false;
@@ -87,7 +101,7 @@ export class Reading<Frame>
   }
 
   renew(): void {
-    this.decoder = this.#decoderOf();
+    this.decoder = this.#codec.decoder();
     this.partial = false;
   }
 
@@ -105,10 +119,13 @@ export class Reading<Frame>
   #wait<Result>(single: boolean, signal: AbortSignal | undefined): Promise<Result> {
     this.#single = single;
     this.drains = this.#loopDrains && !single;
-    const promise = new Promise<Result>(this.#hold);
+    const promise = new Promise<Result>(takeNew);
+    this.#resolve = resolveNew;
+    this.#reject = rejectNew;
     this.#reader.wait(this);
     if (signal !== undefined && this.#reader.waiting === this) {
       this.#signal = signal;
+      this.#onAbort = () => this.reject(signal.reason);
       signal.addEventListener("abort", this.#onAbort);
     }
     return promise;
@@ -116,14 +133,8 @@ export class Reading<Frame>
 
   #release(): void {
     if (this.#reader.waiting === this) this.#reader.waiting = undefined;
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#signal = undefined;
+    if (this.#signal === undefined) return;
+    this.#signal.removeEventListener("abort", this.#onAbort!);
+    this.#signal = this.#onAbort = undefined;
   }
-
-  readonly #hold = (resolve: (result: never) => void, reject: (error: unknown) => void): void => {
-    this.#resolve = resolve;
-    this.#reject = reject;
-  };
-
-  readonly #onAbort = (): void => this.reject(this.#signal!.reason);
 }

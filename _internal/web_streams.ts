@@ -4,7 +4,7 @@ import { Reading } from "./reading.ts";
 
 /** Input as a web stream. It reads only when it is read, so that what nobody took stays with the session. */
 export function readableOf(life: Lifecycle): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const chunks = new Reading(life.reader, () => ownedChunks);
+  const chunks = new Reading(life.reader, ownedChunks);
   return new ReadableStream({
     async pull(controller): Promise<void> {
       const { value, done } = await chunks.next();

@@ -58,10 +58,27 @@ export function lines(options: LinesOptions = {}): Codec<string> {
   if (ending !== "\n" && ending !== "\r\n") {
     throw new RangeError(`ending must be "\\n" or "\\r\\n", got ${JSON.stringify(ending)}`);
   }
-  return {
-    decoder: () => new LinesDecoder(maxLength, fatal),
-    encode: (line, out) => encodeLine(line, ending, maxLength, out),
-  };
+  return new Lines(maxLength, fatal, ending);
+}
+
+class Lines implements Codec<string> {
+  readonly #maxLength: number;
+  readonly #fatal: boolean;
+  readonly #ending: string;
+
+  constructor(maxLength: number, fatal: boolean, ending: string) {
+    this.#maxLength = maxLength;
+    this.#fatal = fatal;
+    this.#ending = ending;
+  }
+
+  decoder(): Decoder<string> {
+    return new LinesDecoder(this.#maxLength, this.#fatal);
+  }
+
+  encode(line: string, out: FrameWriter): void {
+    encodeLine(line, this.#ending, this.#maxLength, out);
+  }
 }
 
 class LinesDecoder implements Decoder<string> {

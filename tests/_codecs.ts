@@ -37,7 +37,7 @@ export async function decode<In>(
   const reader = new Reader(source, 1024, { queued: false, writing: false, flush: () => {} }, {
     drained: undefined,
   }, hooks);
-  const reading = new Reading(reader, () => codec.decoder());
+  const reading = new Reading(reader, codec);
   const frames: In[] = [];
   let memory = 0;
   try {
