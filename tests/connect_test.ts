@@ -285,6 +285,8 @@ Deno.test("connect() names what else the system says", bounded, async () => {
       "there is no way to it",
     ],
     [new Deno.errors.PermissionDenied("firewall"), ConnectError, "firewall"],
+    // Of a link-local address this would mean that its zone is missing.
+    [Object.assign(new Error("bad"), { code: "EINVAL" }), ConnectError, "bad"],
     ["something else", ConnectError, "something else"],
   ];
   for (const [cause, kind, problem] of cases) {

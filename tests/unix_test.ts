@@ -8,9 +8,10 @@ import {
 } from "@std/assert";
 import { connect, type ConnectOptions } from "../connect.ts";
 import { ConnectError, ConnectionRefusedError, ConnectTimeoutError } from "../errors.ts";
-import { serve, type ServeOptions } from "../serve.ts";
+import { serve, type ServeOptions, type Server } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { type Connection, formatAddress, memoryPair, normalizeAddress } from "../transport/mod.ts";
+import { dialUnix } from "../transport/unix.ts";
 import { canRun, canUnix } from "./_permissions.ts";
 import {
   ask,
@@ -54,10 +55,25 @@ function removeNow(path: string): void {
 }
 
 /** Leaves a socket's file that nobody listens on, as a killed server does. */
-function leaveStale(path: string): void {
+async function leaveStale(path: string): Promise<void> {
   const listener = Deno.listen({ transport: "unix", path: `${path}.0` });
-  Deno.renameSync(`${path}.0`, path);
+  await Deno.rename(`${path}.0`, path);
   listener.close();
+  // The clock of file systems is coarse, and what a killed server leaves is older than a tick of it.
+  const born = (await Deno.lstat(path)).birthtime?.getTime();
+  while (born !== undefined && await birthOfNext(`${path}.0`) === born) await tick();
+}
+
+/** When a file would be born now. */
+async function birthOfNext(path: string): Promise<number | undefined> {
+  await Deno.writeTextFile(path, "");
+  const { birthtime } = await Deno.lstat(path);
+  await Deno.remove(path);
+  return birthtime?.getTime();
+}
+
+function tick(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 Deno.test("serve() and connect() take a path", overUnix, async () => {
@@ -141,7 +157,7 @@ Deno.test("serve() sets the mode of its file", overUnix, async () => {
     await using _server = serve({ path, mode }, echo);
     assertEquals(await modeOf(path), mode);
   }
-  leaveStale(path);
+  await leaveStale(path);
   await using server = serve({ path, mode: 0o642 }, echo);
   await server.listening;
   assertEquals(await modeOf(path), 0o642);
@@ -150,7 +166,7 @@ Deno.test("serve() sets the mode of its file", overUnix, async () => {
 Deno.test("serve() replaces the file of a server that was killed", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   const seen = recorder();
   const server = serve({ path, observer: seen }, echo);
   assertEquals([server.state, server.addr], ["starting", { transport: "unix", path }]);
@@ -238,7 +254,7 @@ Deno.test("serve() leaves a server alone that is too busy to answer", overFull, 
 Deno.test("serve() leaves a socket alone that it may not look at", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   const cause = new Deno.errors.PermissionDenied("not yours");
   using _ = dialing(() => Promise.reject(cause));
   const error = await assertRejects(() => serve({ path }, echo).listening, AddrInUse);
@@ -255,7 +271,7 @@ Deno.test("serve() never replaces what is no socket", overUnix, async () => {
     [() => Deno.mkdirSync(path), () => Deno.lstatSync(path).isDirectory],
     [() => Deno.symlinkSync(`${path}.0`, path), () => Deno.lstatSync(path).isSymlink],
   ];
-  leaveStale(`${path}.0`); // which the link leads to
+  await leaveStale(`${path}.0`); // which the link leads to
   for (const [make, isStill] of others) {
     make();
     const error = assertThrows(() => serve({ path }, echo), AddrInUse);
@@ -266,23 +282,37 @@ Deno.test("serve() never replaces what is no socket", overUnix, async () => {
   }
 });
 
-Deno.test("serve() takes a path that is free again by the time it looks", overUnix, async () => {
+Deno.test("serve() takes a path that is free again when it looks", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
-  const server = serve({ path }, echo);
-  removeNow(path);
-  await server.listening;
-  const client = await connect({ path });
-  assertEquals(await ask(client, "rose"), "rose!");
-  await client.close();
-  await server.shutdown();
+  const real = Deno.connect;
+  /** What the system finds while it is asked, or has found just before. */
+  const looks: ((options: Deno.ConnectOptions) => Promise<Connection>)[] = [
+    (options) => {
+      removeNow(path);
+      return real(options);
+    },
+    (options) => real(options).finally(() => removeNow(path)),
+  ];
+  for (const look of looks) {
+    await leaveStale(path);
+    let server: Server;
+    {
+      using _ = dialing(look);
+      server = serve({ path }, echo);
+      await server.listening;
+    }
+    const client = await connect({ path });
+    assertEquals(await ask(client, "rose"), "rose!");
+    await client.close();
+    await server.shutdown();
+  }
 });
 
 Deno.test("serve() gives a path to one of two that want it at once", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   const [one, two] = [serve({ path }, echo), serve({ path }, echo)];
   const outcomes = await Promise.allSettled([one.listening, two.listening]);
   const winner = outcomes[0]!.status === "fulfilled" ? one : two;
@@ -301,7 +331,7 @@ Deno.test("serve() gives a path to one of two that want it at once", overUnix, a
 Deno.test("serve() does not replace a socket that came after it had looked", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   const real = Deno.connect;
   let quick: Deno.Listener | undefined;
   using _ = dialing(async (options) => {
@@ -322,7 +352,7 @@ Deno.test("Server.shutdown() while a server starts leaves the file alone", overU
   for (const stop of ["shutdown", "abort", "signal"] as const) {
     await using place = await somePath();
     const { path } = place;
-    leaveStale(path);
+    await leaveStale(path);
     const seen = recorder();
     const controller = new AbortController();
     const server = serve({ path, observer: seen, signal: controller.signal }, echo);
@@ -339,7 +369,7 @@ Deno.test("Server.shutdown() while a server starts leaves the file alone", overU
 Deno.test("Server.suspend() while a server starts holds until resume()", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   const seen = recorder();
   const server = serve({ path, observer: seen }, echo);
   server.suspend();
@@ -401,7 +431,7 @@ Deno.test("Server.unref() lets the process end on a Unix socket", {
 }, async () => {
   await using place = await somePath();
   for (const isStale of [false, true]) {
-    if (isStale) leaveStale(place.path);
+    if (isStale) await leaveStale(place.path);
     const { code, stdout, stderr } = await runModule(`
       import { serve } from "library/serve.ts";
       const server = serve({ path: ${JSON.stringify(place.path)} }, () => {});
@@ -434,7 +464,7 @@ Deno.test("serve() and connect() need no permission beyond the path's own", {
 }, async () => {
   await using place = await somePath();
   const { path } = place;
-  leaveStale(path);
+  await leaveStale(path);
   // `deno eval` has all permissions, so the program starts a worker that has not.
   const { code, stdout, stderr } = await runModule(
     `
@@ -550,7 +580,7 @@ Deno.test("connect() says what is wrong with a path", overUnix, async () => {
   assertEquals([missing.name, missing.address], ["ConnectError", path]);
   assertEquals(missing.message, `cannot connect to ${path}: there is no such file`);
   assert(missing.cause instanceof Deno.errors.NotFound);
-  leaveStale(path);
+  await leaveStale(path);
   const refused = await failure({ path });
   assert(refused instanceof ConnectionRefusedError);
   assertEquals(refused.message, `cannot connect to ${path}: nobody listens there`);
@@ -621,4 +651,17 @@ Deno.test("connect() closes what a Unix socket brings after its signal", bounded
   await settle();
   assertEquals(closes, 1);
   far.close();
+});
+
+Deno.test("dialUnix() leaves no listener on its signal", overUnix, async () => {
+  await using place = await somePath();
+  const { path } = place;
+  const { signal } = new AbortController();
+  const count = countedSignal(signal);
+  await assertRejects(() => dialUnix({ path }, signal), Deno.errors.NotFound);
+  assertEquals(count.listeners, 0);
+  await using _server = serve({ path }, echo);
+  const connection = await dialUnix({ path }, signal);
+  assertEquals(count.listeners, 0);
+  connection.close();
 });
