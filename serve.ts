@@ -64,6 +64,7 @@ export class TcpServer implements Server {
   readonly #handler: Handler;
   readonly #observers: Observers;
   readonly #admission: Admission;
+  /** Those of sessions that count by their address. */
   readonly #permits: Map<Session, Permit> = new Map();
   readonly #tls: TlsAcceptor | undefined;
   readonly #waits: boolean;
@@ -72,7 +73,7 @@ export class TcpServer implements Server {
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
     this.#stats.bytesRead += session.bytesRead;
     this.#stats.bytesWritten += session.bytesWritten;
-    this.#admission.release(this.#permits.get(session)!);
+    this.#admission.release(this.#permits.get(session));
     this.#permits.delete(session);
     this.#observers.tell("onSessionEnd", session, end);
     this.#changed();
@@ -242,7 +243,7 @@ export class TcpServer implements Server {
   #begin(connection: Connection, permit: Permit): void {
     this.#stats.accepted++;
     const session = new Session(connection, this.#options, this.#group);
-    this.#permits.set(session, permit);
+    if (permit.block !== undefined) this.#permits.set(session, permit);
     this.#run(session);
   }
 

@@ -110,10 +110,10 @@ export class Admission {
     else this.#bringIn(connection, permit);
   }
 
-  /** Gives back a permit, once. */
-  release(permit: Permit): void {
+  /** Gives back a permit, once; of one without a block, it need not be known which. */
+  release(permit: Permit | undefined): void {
     this.#count--;
-    this.#vacate(permit);
+    if (permit !== undefined) this.#vacate(permit);
   }
 
   /** Closes the connections that are still on their way in. */
@@ -137,9 +137,7 @@ export class Admission {
       }
       if (reason !== undefined || this.#isClosed) break;
     }
-    while (reason === undefined && !this.#isClosed && this.#hooks.isSuspended()) {
-      await this.#hooks.nextChange();
-    }
+    while (reason === undefined && this.#hooks.isSuspended()) await this.#hooks.nextChange();
     this.#entrants.delete(entrant);
     if (reason === undefined && !this.#isClosed) {
       return this.#hooks.onAdmission(entrant.connection, permit);
