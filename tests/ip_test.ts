@@ -138,6 +138,13 @@ Deno.test("parseIp() gives the bytes in network order", { permissions: "none" },
   assertEquals(parseIp("102:abcd::9:192.0.2.33"), expected);
 });
 
+Deno.test("formatIp() writes IPv4 within IPv6 in hexadecimal if told to", {
+  permissions: "none",
+}, () => {
+  assertEquals(formatIp(parseIp("::ffff:192.0.2.33")!, false), "::ffff:c000:221");
+  assertEquals(formatIp(parseIp("192.0.2.33")!, false), "192.0.2.33");
+});
+
 Deno.test("isMapped() tells IPv4 within IPv6", { permissions: "none" }, () => {
   assertEquals(isMapped(parseIp("::ffff:0.0.0.0")!), true);
   const others = ["::", "::1.2.3.4", "::fffe:0:0", "::ff:0:0", "100::ffff:0:0", "::1:ffff:0:0"];

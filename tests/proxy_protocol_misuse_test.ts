@@ -23,6 +23,7 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [{ version: "2" }, RangeError, "version must be 1 or 2, got a string"],
   [{ version: 2, command: "local" }, TypeError, 'must be "PROXY" or "LOCAL", got "local"'],
   [{ version: 2, command: "LOCAL", ...ends }, TypeError, "no addresses go with LOCAL"],
+  [{ version: 2, command: "LOCAL", destination: ends.source }, TypeError, "no addresses go with"],
   [{ version: 1, command: "LOCAL", ...ends }, TypeError, "no addresses go with LOCAL"],
   [{ version: 2, command: "LOCAL", netns: "a" }, TypeError, "no fields go with LOCAL"],
   [{ version: 2, tlvs: [{ type: 0xe0, value: new Uint8Array(0) }] }, TypeError, "no fields"],

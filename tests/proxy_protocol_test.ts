@@ -170,6 +170,17 @@ Deno.test("encodeProxyHeader() puts in a checksum for LOCAL, too", none, () => {
   assertEquals(bytes.length, 16 + 7);
 });
 
+Deno.test("encodeProxyHeader() writes the longest values", none, () => {
+  const header: ProxyHeader = {
+    version: 2,
+    command: "PROXY",
+    tlvs: [],
+    authority: "é".repeat(127) + "e",
+    uniqueId: new Uint8Array(128).fill(1),
+  };
+  assertDecodes(encodeProxyHeader(header), header);
+});
+
 Deno.test("encodeProxyHeader() writes the longest header and none longer", none, () => {
   const tlv = { type: 0xe0, value: new Uint8Array(0x8000 - 3) };
   const rest = { type: 0xe1, value: new Uint8Array(0x7fff - 3) };

@@ -85,6 +85,7 @@ const BAD: [name: string, line: string, known: number, offset: number, message: 
   ["CR alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx", 32, 31, '"x" must not stand here'],
   ["CR twice", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n", 32, 31, '"\\r" must not stand here'],
   ["a letter in TCP4", "PROXY TCP4 a.2.3.4 1.2.3.4 1 2\r\n", 12, 11, '"a" must not stand here'],
+  ["a colon in TCP4", "PROXY TCP4 ::1 1.2.3.4 1 2\r\n", 12, 11, '":" must not stand here'],
   ["a letter in TCP6", "PROXY TCP6 ::g :: 1 2\r\n", 14, 13, '"g" must not stand here'],
   ["a byte over 127", "PROXY TCP6 ::\xff :: 1 2\r\n", 14, 13, '"\xff" must not stand here'],
   ["a NUL", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n", 19, 18, '"\\u0000" must not stand here'],

@@ -122,6 +122,7 @@ const BAD: [name: string, bytes: Uint8Array, offset: number, message: string, kn
   ["version 1", v2(0x11, 0x11, [IPV4]), 12, "the version must be 2, got 1", 13],
   ["version 3", v2(0x31, 0x11, [IPV4]), 12, "the version must be 2, got 3", 13],
   ["another command", v2(0x22, 0x11, [IPV4]), 12, "0 (LOCAL) or 1 (PROXY), got 2", 13],
+  ["a command of four bits", v2(0x28, 0x11, [IPV4]), 12, "0 (LOCAL) or 1 (PROXY), got 8", 13],
   ["another family", v2(0x21, 0x41, [IPV4]), 13, "family must be 1, 2 or 3, got 4", 14],
   ["another transport", v2(0x21, 0x13, [IPV4]), 13, "the transport must be 1 or 2, got 3", 14],
   ["no family", v2(0x21, 0x01, [IPV4]), 13, "family must be 1, 2 or 3, got 0", 14],
