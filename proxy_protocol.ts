@@ -1,5 +1,6 @@
 /**
- * The PROXY protocol, versions 1 and 2: what a proxy writes first on a connection to tell whom it speaks for.
+ * The PROXY protocol, versions 1 and 2: what a proxy writes first on a connection to tell whom it speaks for. The
+ * sections (§) named here are those of HAProxy's `proxy-protocol.txt`, which defines it.
  *
  * Bytes in, a header out, and back; nothing here reads or writes. A server takes headers by itself where its option
  * says so, and only from peers that it trusts: whoever may send one may claim any address.
@@ -49,10 +50,15 @@ export interface DecodeProxyHeaderOptions {
 /**
  * Decodes the header that a connection begins with, of either version.
  *
- * It is strict (§2.1, §2.2): what is not wholly right is an error, which is thrown as soon as it shows. Unknown fields
- * are kept and `PP2_TYPE_NOOP` is dropped, a checksum must be right where there is one, and a field that this module
- * knows must not come twice. IPv6 addresses of version 1 may end in an IPv4 one, as proxies do write them. A client
- * behind a proxy for datagrams has an address of the transport `udp` or `unixpacket`.
+ * It is as strict as §2.1 and §2.2 ask for. A wrong beginning is refused at the first byte that is wrong, addresses and
+ * fields once the header is whole. Where the specification leaves a choice:
+ *
+ * - All that comes with `LOCAL` is skipped, its checksum included.
+ * - A header whose address family is unspecified has no addresses, but may have fields. One with a family and no
+ *   transport, or the other way round, is refused: nothing says where its fields begin.
+ * - Addresses of datagrams are taken, with the transport `udp` or `unixpacket`.
+ * - An IPv6 address in version 1 may end in an IPv4 one, as proxies write it.
+ * - A field that has a name here must not come twice. One that has none is kept, and `PP2_TYPE_NOOP` is dropped.
  *
  * @param bytes All that has come so far, from the first byte of the connection on.
  * @param options How long a header may be.
@@ -90,7 +96,7 @@ export function decodeProxyHeader(
 
 /**
  * Encodes a header, to be sent before anything else. {@linkcode decodeProxyHeader} makes the same of it again, but for
- * what the protocol cannot tell.
+ * what {@linkcode ProxyHeaderInit} says cannot be told.
  *
  * @param init What it says. In version 1 that is addresses alone.
  * @returns The bytes.

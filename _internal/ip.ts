@@ -2,7 +2,9 @@
 
 /** The longest text of an address: six groups of IPv6 and twelve digits of IPv4, with what separates them. */
 const MAX_TEXT = 45;
-const OCTET = /^(0|[1-9]\d{0,2})$/;
+// A leading zero would mean an octal number to some (RFC 6943 §3.1.1).
+const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4 = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`);
 const GROUP = /^[\da-f]{1,4}$/i;
 
 export interface ParseIpOptions {
@@ -15,7 +17,7 @@ export function parseIp(text: string, options: ParseIpOptions = {}): Uint8Array 
   const address = options.dropZone ? withoutZone(text) : text;
   if (address.length > MAX_TEXT) return;
   const bytes = address.includes(":") ? parseIpv6(address) : parseIpv4(address);
-  return bytes && Uint8Array.from(bytes);
+  return bytes && new Uint8Array(bytes);
 }
 
 function withoutZone(text: string): string {
@@ -24,11 +26,7 @@ function withoutZone(text: string): string {
 }
 
 function parseIpv4(text: string): number[] | undefined {
-  const octets = text.split(".");
-  // A leading zero would mean an octal number to some (RFC 6943 §3.1.1).
-  if (octets.length !== 4 || !octets.every((octet) => OCTET.test(octet))) return;
-  const bytes = octets.map(Number);
-  return bytes.every((byte) => byte <= 255) ? bytes : undefined;
+  return IPV4.exec(text)?.slice(1).map(Number);
 }
 
 function parseIpv6(text: string): number[] | undefined {
@@ -47,16 +45,23 @@ function parseIpv6(text: string): number[] | undefined {
 function parseGroups(text: string, areLast: boolean): number[] | undefined {
   const groups = text === "" ? [] : text.split(":");
   const ipv4 = areLast && groups.at(-1)?.includes(".") ? parseIpv4(groups.pop()!) : [];
-  if (ipv4 === undefined || !groups.every((group) => GROUP.test(group))) return;
-  const values = groups.map((group) => parseInt(group, 16));
-  return [...values.flatMap((value) => [value >> 8, value & 0xff]), ...ipv4];
+  if (ipv4 === undefined) return;
+  const bytes: number[] = [];
+  for (const group of groups) {
+    if (!GROUP.test(group)) return;
+    const value = parseInt(group, 16);
+    bytes.push(value >> 8, value & 0xff);
+  }
+  bytes.push(...ipv4);
+  return bytes;
 }
 
 /** The one text of an address: RFC 5952, with the IPv4 part of `::ffff:0:0/96` in decimal (§5) unless told not to. */
 export function formatIp(bytes: Uint8Array, mixed: boolean = true): string {
   if (bytes.length === 4) return bytes.join(".");
   if (mixed && isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
-  const groups = Array.from({ length: 8 }, (_, i) => bytes[2 * i]! << 8 | bytes[2 * i + 1]!);
+  const groups: number[] = [];
+  for (let at = 0; at < 16; at += 2) groups.push(bytes[at]! << 8 | bytes[at + 1]!);
   const text = (part: number[]) => part.map((group) => group.toString(16)).join(":");
   const [start, end] = longestZeros(groups);
   // A single group of zeros is not shortened (§4.2.2).
