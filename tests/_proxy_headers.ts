@@ -1,10 +1,15 @@
 // Headers of the PROXY protocol by hand, and what must hold for each of them.
 
-import { assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { crc32c } from "../_internal/crc32c.ts";
 import { ProxyHeaderError } from "../errors.ts";
-import { decodeProxyHeader, type DecodeProxyHeaderOptions } from "../proxy_protocol.ts";
-import type { ProxyHeader } from "../proxy_protocol.ts";
+import {
+  type DecodedProxyHeader,
+  decodeProxyHeader,
+  type DecodeProxyHeaderOptions,
+  encodeProxyHeader,
+  type ProxyHeader,
+} from "../proxy_protocol.ts";
 import { concat } from "./_codecs.ts";
 
 /** Text, or bytes in hexadecimal with spaces wherever they help. */
@@ -118,4 +123,36 @@ function assertThrowsHeaderError(
   assertEquals(error.name, "ProxyHeaderError");
   assertStringIncludes(error.message, `(at byte ${error.offset})`);
   return error;
+}
+
+type Outcome = DecodedProxyHeader | undefined | { offset: number };
+
+function outcomeOf(bytes: Uint8Array): Outcome {
+  try {
+    return decodeProxyHeader(bytes);
+  } catch (error) {
+    assertInstanceOf(error, ProxyHeaderError);
+    assert(error.offset < bytes.length, error.message);
+    return { offset: error.offset };
+  }
+}
+
+/**
+ * What must hold for any bytes whatever: they come to the same however they come, a receiver never has to hold more
+ * than the longest header, and what comes out can be encoded again.
+ */
+export function assertDecided(bytes: Uint8Array): void {
+  const whole = outcomeOf(bytes);
+  if (whole === undefined) assert(bytes.length < 4096);
+  let before: Outcome;
+  for (let end = 0; end < bytes.length; end += end < 400 ? 1 : 97) {
+    const part = outcomeOf(bytes.subarray(0, end));
+    if (part === undefined) assertEquals(before, undefined, `${end} bytes`);
+    else assertEquals(part, whole, `${end} bytes`);
+    before = part;
+  }
+  if (whole === undefined || "offset" in whole) return;
+  assert(whole.length <= bytes.length && whole.length <= 4096);
+  const again = decodeProxyHeader(encodeProxyHeader(whole.header));
+  assertEquals(again?.header, whole.header);
 }

@@ -1,5 +1,5 @@
 /**
- * Feeds codecs with random bytes and with broken copies of good input, for a bounded time.
+ * Feeds codecs and the PROXY protocol with random bytes and with broken copies of good input, for a bounded time.
  *
  *     deno task fuzz                 30 seconds, from a random seed
  *     deno task fuzz 300 1234        300 seconds, from this seed
@@ -9,11 +9,15 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
 import { randomFrom } from "../_internal/disturb.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { delimited, fixed, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
-import { decode, encode } from "./_codecs.ts";
+import { encodeProxyHeader } from "../proxy_protocol.ts";
+import { anyHeader } from "./_any_header.ts";
+import { concat, decode, encode } from "./_codecs.ts";
+import { assertDecided } from "./_proxy_headers.ts";
 
 const CAP = 5000;
 
@@ -92,6 +96,20 @@ export async function fuzzOnce({ codec, message }: Target, random: Random): Prom
   }
 }
 
+/** Runs one round for headers of the PROXY protocol; throws if anything is not as documented. */
+export function fuzzHeaderOnce(random: Random): void {
+  const [header] = fc.sample(anyHeader, { seed: random.upTo(2 ** 31), numRuns: 1 });
+  const good = encodeProxyHeader({
+    ...header!,
+    crc32c: header!.version === 2 && random.upTo(2) > 0,
+  });
+  const kept = good.subarray(0, random.upTo(30));
+  const input = random.upTo(5) === 0
+    ? concat([kept, random.bytes(random.upTo(5) === 0 ? CAP : 100)])
+    : mutate(good, random);
+  assertDecided(input);
+}
+
 function mutate(good: Uint8Array, random: Random): Uint8Array {
   let bytes = [...good];
   for (let times = random.upTo(4); times > 0; times--) {
@@ -124,15 +142,21 @@ if (import.meta.main) {
   const random = new Random(seed);
   const end = performance.now() + seconds * 1000;
   let rounds = 0;
+  const fuzzers = Object.entries(TARGETS)
+    .map(([name, target]): [string, () => Promise<void> | void] => [
+      name,
+      () => fuzzOnce(target, random),
+    ]);
+  fuzzers.push(["decodeProxyHeader()", () => fuzzHeaderOnce(random)]);
   for (; performance.now() < end; rounds++) {
-    for (const [name, target] of Object.entries(TARGETS)) {
+    for (const [name, fuzz] of fuzzers) {
       try {
-        await fuzzOnce(target, random);
+        await fuzz();
       } catch (error) {
         console.error(`${name} failed in round ${rounds} from seed ${seed}`);
         throw error;
       }
     }
   }
-  console.log(`${rounds} rounds of ${Object.keys(TARGETS).length} codecs, nothing found`);
+  console.log(`${rounds} rounds of ${fuzzers.length} decoders, nothing found`);
 }
