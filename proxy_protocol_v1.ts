@@ -126,6 +126,8 @@ export function encodeV1(init: ProxyHeaderInit): Uint8Array {
 
 /** IPv6 goes without a decimal part, which §2.1 does not know. */
 function encodeEnds({ family, source, destination }: Ends): string {
-  const [from, to] = [source, destination].map(({ address }) => formatIp(address, false));
+  const [from, to] = [source, destination].map(({ address }) =>
+    formatIp(address, { mixed: false })
+  );
   return `TCP${family === INET ? 4 : 6} ${from} ${to} ${source.port} ${destination.port}`;
 }

@@ -56,8 +56,14 @@ function parseGroups(text: string, areLast: boolean): number[] | undefined {
   return bytes;
 }
 
-/** The one text of an address: RFC 5952, with the IPv4 part of `::ffff:0:0/96` in decimal (§5) unless told not to. */
-export function formatIp(bytes: Uint8Array, mixed: boolean = true): string {
+export interface FormatIpOptions {
+  /** Whether the IPv4 part of `::ffff:0:0/96` is decimal (RFC 5952 §5), which it is unless this is false. */
+  mixed?: boolean;
+}
+
+/** The one text of an address (RFC 5952). */
+export function formatIp(bytes: Uint8Array, options: FormatIpOptions = {}): string {
+  const { mixed = true } = options;
   if (bytes.length === 4) return bytes.join(".");
   if (mixed && isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
   const groups: number[] = [];

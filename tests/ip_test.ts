@@ -141,8 +141,8 @@ Deno.test("parseIp() gives the bytes in network order", { permissions: "none" },
 Deno.test("formatIp() writes IPv4 within IPv6 in hexadecimal if told to", {
   permissions: "none",
 }, () => {
-  assertEquals(formatIp(parseIp("::ffff:192.0.2.33")!, false), "::ffff:c000:221");
-  assertEquals(formatIp(parseIp("192.0.2.33")!, false), "192.0.2.33");
+  assertEquals(formatIp(parseIp("::ffff:192.0.2.33")!, { mixed: false }), "::ffff:c000:221");
+  assertEquals(formatIp(parseIp("192.0.2.33")!, { mixed: false }), "192.0.2.33");
 });
 
 Deno.test("isMapped() tells IPv4 within IPv6", { permissions: "none" }, () => {
