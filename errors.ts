@@ -232,6 +232,50 @@ export class ConnectTimeoutError extends ConnectError {
   override readonly name = "ConnectTimeoutError";
 }
 
+/** A request had no reply in time. Its connection is still of use: a reply that comes late is dropped. */
+export class RequestTimeoutError extends Error {
+  /** The name of the class. */
+  override readonly name = "RequestTimeoutError";
+  /** How long was waited, in milliseconds. */
+  readonly timeout: number;
+  /** Whether the request had been sent. If not, it waited for its turn all the time, and the peer knows nothing of it. */
+  readonly sent: boolean;
+
+  /**
+   * Makes the error.
+   *
+   * @param timeout How long was waited, in milliseconds.
+   * @param sent Whether the request had been sent.
+   */
+  constructor(timeout: number, sent: boolean) {
+    super(
+      sent
+        ? `no reply came within ${timeout} ms (timeout)`
+        : `the request waited ${timeout} ms (timeout) for its turn and was not sent`,
+    );
+    this.timeout = timeout;
+    this.sent = sent;
+  }
+}
+
+/** More requests than `maxInFlight` and `maxQueued` allow together. This one was not sent. */
+export class RequestLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "RequestLimitError";
+  /** How many requests there may be, in flight and in the queue. */
+  readonly limit: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit How many requests there may be, in flight and in the queue.
+   */
+  constructor(limit: number) {
+    super(`${limit} requests are in flight or queued, as many as maxInFlight and maxQueued allow`);
+    this.limit = limit;
+  }
+}
+
 /**
  * What kept TLS from being agreed on.
  *

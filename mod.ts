@@ -38,6 +38,8 @@ export {
   MalformedFrameError,
   OutputLimitError,
   ProxyHeaderError,
+  RequestLimitError,
+  RequestTimeoutError,
   type SessionEnd,
   SessionEndedError,
   type TlsFailure,
@@ -64,6 +66,13 @@ export {
   type ServerStats,
   type ServerTlsOptions,
 } from "./serve.ts";
+export {
+  type RequestId,
+  type RequestOptions,
+  type Requests,
+  requests,
+  type RequestsOptions,
+} from "./requests.ts";
 export {
   type Address,
   type BytesOptions,

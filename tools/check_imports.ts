@@ -29,7 +29,7 @@ const LAYERS: readonly (readonly [name: string, members: RegExp])[] = [
   ["session", /^session(_\w+)?\.ts$/],
   ["observer", /^observer(_\w+)?\.ts$/],
   ["serve, connect", /^(serve|connect)(_\w+)?\.ts$/],
-  ["reconnect", /^reconnect(_\w+)?\.ts$/],
+  ["reconnect, requests", /^(reconnect|requests)(_\w+)?\.ts$/],
   ["testing", /^testing(_\w+)?\.ts$/],
   ["mod", /^mod\.ts$/],
   ["cli", /^cli\//],

@@ -1,0 +1,50 @@
+/** The place of a value in a list. */
+export interface Link<T> {
+  readonly value: T;
+  previous: Link<T> | undefined;
+  next: Link<T> | undefined;
+  isListed: boolean;
+}
+
+/** Values in the order in which they came. Any of them can be taken out, in constant time. */
+export class LinkedList<T> implements Iterable<T> {
+  /** How many values there are. */
+  length = 0;
+  #first: Link<T> | undefined;
+  #last: Link<T> | undefined;
+
+  /** Adds a value at the end, and returns its place. */
+  push(value: T): Link<T> {
+    const link: Link<T> = { value, previous: this.#last, next: undefined, isListed: true };
+    if (this.#last === undefined) this.#first = link;
+    else this.#last.next = link;
+    this.#last = link;
+    this.length++;
+    return link;
+  }
+
+  /** Takes the first value out. */
+  shift(): T | undefined {
+    const link = this.#first;
+    if (link === undefined) return undefined;
+    this.remove(link);
+    return link.value;
+  }
+
+  /** Takes out the value at a place of this list, if it is still there. */
+  remove(link: Link<T>): void {
+    if (!link.isListed) return;
+    link.isListed = false;
+    if (link.previous === undefined) this.#first = link.next;
+    else link.previous.next = link.next;
+    if (link.next === undefined) this.#last = link.previous;
+    else link.next.previous = link.previous;
+    link.previous = link.next = undefined; // a place that somebody keeps must not keep others
+    this.length--;
+  }
+
+  /** All values, from the first. The list must stay as it is meanwhile. */
+  *[Symbol.iterator](): Generator<T, void, void> {
+    for (let link = this.#first; link !== undefined; link = link.next) yield link.value;
+  }
+}

@@ -1,0 +1,47 @@
+// What the tests of requests() share: a client's frames, and a peer that answers by hand.
+
+import { lines } from "../codecs/lines.ts";
+import { type Requests, requests, type RequestsOptions } from "../requests.ts";
+import type { Frames, Session } from "../session.ts";
+import { sessionPair, type SessionPairOptions } from "../testing.ts";
+
+/** Requests over lines, and the session at the other end. */
+export interface Asking extends AsyncDisposable {
+  rpc: Requests<string>;
+  client: Session;
+  peer: Session;
+  /** What the peer was asked. */
+  asked: Frames<string>;
+  /** Lets the peer send lines. */
+  answer(...lines: string[]): Promise<void>;
+}
+
+/** Opens a pair of sessions and makes requests over one. */
+export function ask(
+  options: RequestsOptions<string> = {},
+  pairOptions: SessionPairOptions = {},
+): Asking {
+  const [client, peer] = sessionPair(pairOptions);
+  const rpc = requests(client.frames(lines()), options);
+  return {
+    rpc,
+    client,
+    peer,
+    asked: peer.lines(),
+    answer: async (...lines) => {
+      for (const line of lines) await peer.send(`${line}\n`);
+      await peer.flush();
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      client.abort();
+      peer.abort();
+      await Promise.all([client.closed, peer.closed, rpc.closed]);
+    },
+  };
+}
+
+/** The id is what stands before the colon; without one, a line is no reply. */
+export const byId: RequestsOptions<string> = {
+  requestId: (line) => line.split(":")[0]!,
+  replyId: (line) => line.includes(":") ? line.split(":")[0] : undefined,
+};
