@@ -5,8 +5,13 @@
 // It serves on a free port, calls itself, and prints: 5, hello, rose!, and an error.
 
 import {
+  type Codec,
   connect,
   type Frames,
+  MORE,
+  type RequestOptions,
+  type Requests,
+  requests,
   serve,
   type ServeOptions,
   type Server,
@@ -98,34 +103,55 @@ function failure(id: Id, error: unknown): Reply {
   return { jsonrpc: "2.0", id, error: { code, message } };
 }
 
+interface Call {
+  jsonrpc: "2.0";
+  id?: number;
+  method: string;
+  params: unknown;
+}
+
+/** What a client reads and sends. A server keeps to bytes, since it has to answer to those that are no JSON. */
+const messages: Codec<Reply, Call> = {
+  decoder: () => {
+    const frames = codec.decoder();
+    return {
+      maxBuffered: frames.maxBuffered,
+      decode: (input) => {
+        const frame = frames.decode(input);
+        return frame === MORE ? MORE : JSON.parse(decoder.decode(frame));
+      },
+    };
+  },
+  encode: (call, out) => codec.encode(encoder.encode(JSON.stringify(call)), out),
+};
+
 /** A client of a server with these methods. */
 export class RpcClient<Offered extends Methods> implements AsyncDisposable {
   readonly #session: Session;
-  readonly #frames: Frames<Uint8Array>;
-  readonly #waiting = new Map<Id, PromiseWithResolvers<unknown>>();
-  readonly #over: Promise<void>;
+  readonly #frames: Frames<Reply, Call>;
+  readonly #requests: Requests<Reply, Call>;
   #lastId = 0;
 
   constructor(session: Session) {
     this.#session = session;
-    this.#frames = session.frames(codec);
-    this.#over = this.#receive();
+    this.#frames = session.frames(messages);
+    this.#requests = requests(this.#frames, {
+      requestId: ({ id }) => id!,
+      replyId: ({ id }) => id ?? undefined,
+    });
+    this.#requests.closed.then(() => session.close()); // where a server sends nonsense, say
   }
 
   /** Calls a method and waits for its result. */
   async call<Name extends keyof Offered & string>(
     method: Name,
     params: Parameters<Offered[Name]>[0],
+    options: RequestOptions = {},
   ): Promise<Awaited<ReturnType<Offered[Name]>>> {
-    const id = ++this.#lastId;
-    const reply = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, reply);
-    try {
-      await this.#send({ jsonrpc: "2.0", id, method, params });
-      return await reply.promise as Awaited<ReturnType<Offered[Name]>>;
-    } finally {
-      this.#waiting.delete(id);
-    }
+    const call: Call = { jsonrpc: "2.0", id: ++this.#lastId, method, params };
+    const { result, error } = await this.#requests.request(call, options);
+    if (error !== undefined) throw new RpcError(error.code, error.message);
+    return result as Awaited<ReturnType<Offered[Name]>>;
   }
 
   /** Calls a method without waiting for anything. */
@@ -133,36 +159,11 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
     method: Name,
     params: Parameters<Offered[Name]>[0],
   ): Promise<void> {
-    await this.#send({ jsonrpc: "2.0", method, params });
+    await this.#frames.send({ jsonrpc: "2.0", method, params });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#session.close();
-    await this.#over;
-  }
-
-  #send(request: Record<string, unknown>): Promise<void> {
-    return this.#frames.send(encoder.encode(JSON.stringify(request)));
-  }
-
-  async #receive(): Promise<void> {
-    let cause: unknown = new Error("the server has left");
-    try {
-      for await (const frame of this.#frames) this.#settle(JSON.parse(decoder.decode(frame)));
-    } catch (error) {
-      cause = error;
-      this.#session.abort(error);
-    }
-    for (const { promise, reject } of this.#waiting.values()) {
-      promise.catch(() => {}); // whoever called is told, if it still waits
-      reject(cause);
-    }
-  }
-
-  #settle({ id, result, error }: Reply): void {
-    const reply = this.#waiting.get(id);
-    if (error !== undefined) reply?.reject(new RpcError(error.code, error.message));
-    else reply?.resolve(result);
   }
 }
 

@@ -157,7 +157,7 @@ Deno.test({ name: "RpcClient calls side by side, and tells errors", ignore }, as
   }
   const lost = client.call("never", undefined);
   server.abort();
-  await assertRejects(() => lost, Error, "the server has left");
+  assertEquals((await assertRejects(() => lost, SessionEndedError)).reason, "peer");
   await client[Symbol.asyncDispose]();
 });
 
