@@ -1,5 +1,6 @@
 /** Who is told what happens in a server. */
 
+import { attempt } from "./_internal/attempt.ts";
 import { logObserver, printErrors, type ServerObserver } from "./observer.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
@@ -28,16 +29,6 @@ export class Observers {
         (error) => attempt(() => this.#onError(error), () => {}),
       );
     }
-  }
-}
-
-/** Calls what belongs to the user. Neither what it throws nor what it rejects with gets any further than `onError`. */
-function attempt(run: () => unknown, onError: (error: unknown) => void): void {
-  try {
-    const result = run();
-    if (result instanceof Promise) result.catch(onError);
-  } catch (error) {
-    onError(error);
   }
 }
 

@@ -249,13 +249,6 @@ export function countedSignal(signal: AbortSignal): { readonly listeners: number
   };
 }
 
-/** Puts `dial` in the place of `Deno.connect`, for what no test can make the system do. */
-export function dialing(dial: (options: Deno.ConnectOptions) => Promise<Connection>): Disposable {
-  const real = Deno.connect;
-  Deno.connect = dial as typeof Deno.connect;
-  return { [Symbol.dispose]: () => void (Deno.connect = real) };
-}
-
 /** Whether a program can be given a network of its own, without any way out, and set it up. */
 export async function canUnshare(): Promise<boolean> {
   if (!canNet || !await canRun("deno") || !await canRun("unshare")) return false;

@@ -10,6 +10,7 @@ import {
 import { serve } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { memoryPair } from "../transport/mod.ts";
+import { dialing, refusingPort, silentPort } from "./_dialing.ts";
 import {
   ask,
   assertNoDescriptorLeft,
@@ -17,7 +18,6 @@ import {
   canUnshare,
   ConnectionOver,
   countedSignal,
-  dialing,
   echo,
   overNet,
   overNetCounting,
@@ -26,38 +26,6 @@ import {
   runModule,
   settle,
 } from "./_serving.ts";
-
-/** A port that refuses: an outgoing connection holds it, so that nobody else can listen there meanwhile. */
-async function refusingPort(): Promise<AsyncDisposable & { port: number }> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const [out, back] = await Promise.all([
-    Deno.connect({ port: portOf(listener) }),
-    listener.accept(),
-  ]);
-  listener.close();
-  return {
-    port: (out.localAddr as Deno.NetAddr).port,
-    [Symbol.asyncDispose](): Promise<void> {
-      out.close();
-      back.close();
-      return Promise.resolve();
-    },
-  };
-}
-
-/** A port that gives no answer: Linux drops who comes when the backlog is full. It keeps one more than it is told. */
-async function silentPort(): Promise<Disposable & { port: number }> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
-  const port = portOf(listener);
-  const waiting = [await Deno.connect({ port }), await Deno.connect({ port })];
-  return {
-    port,
-    [Symbol.dispose](): void {
-      for (const connection of waiting) connection.close();
-      listener.close();
-    },
-  };
-}
 
 async function failure(options: ConnectOptions): Promise<ConnectError> {
   return await assertRejects(() => connect(options), ConnectError);

@@ -12,6 +12,7 @@ import { serve, type ServeOptions, type Server } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { type Connection, formatAddress, memoryPair, normalizeAddress } from "../transport/mod.ts";
 import { dialUnix } from "../transport/unix.ts";
+import { dialing } from "./_dialing.ts";
 import { canRun, canUnix } from "./_permissions.ts";
 import {
   ask,
@@ -19,7 +20,6 @@ import {
   bounded,
   ConnectionOver,
   countedSignal,
-  dialing,
   echo,
   overNetCounting,
   readAll,
