@@ -74,6 +74,13 @@ export {
   type RequestsOptions,
 } from "./requests.ts";
 export {
+  reconnect,
+  type ReconnectAddress,
+  type ReconnectingClient,
+  type ReconnectObserver,
+  type ReconnectOptions,
+} from "./reconnect.ts";
+export {
   type Address,
   type BytesOptions,
   type Codec,

@@ -1,0 +1,133 @@
+// What the tests of clients that come back share.
+
+import { assertEquals } from "@std/assert";
+import net from "node:net";
+import { once } from "node:events";
+import type { ReconnectingClient, ReconnectObserver } from "../reconnect.ts";
+import { type Handler, serve, type Server } from "../serve.ts";
+import type { Session } from "../session.ts";
+import type { Connection } from "../transport/connection.ts";
+import { memoryListener } from "../transport/memory.ts";
+import { dialing } from "./_dialing.ts";
+import { ConnectionOver } from "./_serving.ts";
+
+/** Waits that are over at once, or nearly. */
+export const SOON: { minDelay: number; maxDelay: number } = { minDelay: 1, maxDelay: 2 };
+
+/** An observer that writes down what it is told, a short line for each event, without the waits. */
+export interface Diary extends Required<ReconnectObserver> {
+  readonly events: string[];
+  readonly waits: number[];
+}
+
+export function diary(): Diary {
+  const events: string[] = [];
+  const waits: number[] = [];
+  return {
+    events,
+    waits,
+    onDial: (address, attempt) => void events.push(`dial ${attempt} ${address}`),
+    onDialError(error, attempt, retryIn): void {
+      waits.push(retryIn);
+      events.push(`failed ${attempt} ${(error as Error).name}`);
+    },
+    onSessionStart: ({ id }) => void events.push(`start ${id}`),
+    onSessionEnd({ id }, { reason }, retryIn): void {
+      waits.push(retryIn);
+      events.push(`end ${id} ${reason}`);
+    },
+  };
+}
+
+/** Serves on a port that a server has had before, and that the system may still hold for a moment. */
+export async function serveAgain(port: number, handler: Handler): Promise<Server> {
+  for (;;) {
+    try {
+      return serve({ port }, handler);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+/** A port where each connection in turn meets another fate, the last one all that follow. */
+export async function fates(
+  ...each: ((socket: net.Socket) => unknown)[]
+): Promise<AsyncDisposable & { port: number }> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    socket.once("end", () => socket.end());
+    (each.length > 1 ? each.shift() : each[0])!(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    async [Symbol.asyncDispose](): Promise<void> {
+      const closed = once(server, "close");
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** What is open of the connections that `inMemory()` has handed out. */
+export interface Dialled extends AsyncDisposable {
+  /** Dials so far. */
+  dials: number;
+  /** Connections that are open, at the client's end. */
+  open: number;
+  readonly server: Server;
+}
+
+/** Puts a server in memory in the place of the network; `before` is called for each dial and may fail it. */
+export function inMemory(
+  handler: Handler,
+  before: (dial: number) => unknown = () => {},
+): Dialled {
+  const listener = memoryListener();
+  const server = serve({ listener }, handler);
+  class Counted extends ConnectionOver {
+    override close(): void {
+      dialled.open--;
+      super.close();
+    }
+  }
+  const stub = dialing(async (): Promise<Connection> => {
+    await before(++dialled.dials);
+    const connection = new Counted(listener.connect());
+    dialled.open++;
+    return connection;
+  });
+  const dialled: Dialled = {
+    dials: 0,
+    open: 0,
+    server,
+    async [Symbol.asyncDispose](): Promise<void> {
+      stub[Symbol.dispose]();
+      server.abort();
+      await server.finished;
+      assertEquals(dialled.open, 0, "connections are left open");
+    },
+  };
+  return dialled;
+}
+
+/** The next session of a client that has one to give. */
+export async function sessionOf(client: ReconnectingClient): Promise<Session> {
+  const { value } = await client.next();
+  if (value === undefined) throw new Error("the client is done");
+  return value;
+}
+
+/** Sees that the client has no more to give. */
+export async function assertDone(client: ReconnectingClient): Promise<void> {
+  for (const step of [client.next(), client.return(), client.next()]) {
+    assertEquals(await step, { done: true, value: undefined });
+  }
+  assertEquals(client.session, undefined);
+}
