@@ -2,7 +2,7 @@
 
 import { checkDuration, checkInteger, shown } from "./_internal/checks.ts";
 import { type ConnectOptions, resolveConnectOptions } from "./connect.ts";
-import type { SessionEnd } from "./errors.ts";
+import { CertificateError, type SessionEnd } from "./errors.ts";
 import type { Handler } from "./serve_options.ts";
 import type { Session } from "./session.ts";
 
@@ -251,6 +251,6 @@ function targetOf(options: Partial<ConnectOptions>): Target {
 
 /** The default of `shouldRetry`. */
 function isWorthRetrying(error: unknown): boolean {
-  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable];
+  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
   return !hopeless.some((kind) => error instanceof kind);
 }

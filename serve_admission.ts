@@ -5,7 +5,7 @@ import { checkInteger } from "./_internal/checks.ts";
 import { Permits } from "./_internal/permits.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./serve_options.ts";
-import { type Address, type Connection, normalizeAddress } from "./transport/connection.ts";
+import { type Connection, normalizeAddress } from "./transport/connection.ts";
 
 /** Something that a connection has to pass before it becomes a session. */
 export interface Stage {
@@ -18,6 +18,8 @@ export interface Stage {
    * @returns The connection to go on with, over the same descriptor.
    */
   run(connection: Connection): Promise<Connection>;
+  /** Whether a connection stands for others, so that its own address is not judged. */
+  isProxy?(connection: Connection): boolean;
 }
 
 /** Room for one connection, held from the accept until its descriptor is free. */
@@ -98,7 +100,7 @@ export class Admission {
   /** Decides on a connection that was just accepted. One that is refused is closed before anything else. */
   admit(connection: Connection): void {
     const permit: Permit = { block: undefined };
-    const reason = this.#judge(connection.remoteAddr, permit) ??
+    const reason = this.#judge(connection, permit) ??
       (this.isFull ? "maxSessions" : undefined);
     if (reason !== undefined) {
       this.#vacate(permit);
@@ -130,7 +132,7 @@ export class Admission {
     for (const stage of this.#stages) {
       try {
         entrant.connection = await stage.run(entrant.connection);
-        reason = this.#judge(entrant.connection.remoteAddr, permit);
+        reason = this.#judge(entrant.connection, permit);
       } catch (error) {
         reason = stage.reason;
         cause = error;
@@ -150,10 +152,12 @@ export class Admission {
   }
 
   /** Why an address may not come in, if it may not. If it may, the permit counts as its block. */
-  #judge(address: Address, permit: Permit): RefusalReason | undefined {
+  #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
     if (this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined) {
       return;
     }
+    if (this.#stages.some((stage) => stage.isProxy?.(connection))) return;
+    const address = connection.remoteAddr;
     const ip = ipOf(address);
     if (ip === undefined) {
       // A Unix socket has its own permissions. What should be an IP address and is none is in no list.

@@ -115,7 +115,8 @@ export interface ServeOptions extends SessionOptions {
   proxyProtocol?: "off" | "required";
   /**
    * The proxies: IP addresses and CIDR blocks. Needed for `proxyProtocol` on TCP, because whoever may send a header may
-   * claim any address. What has no IP address, such as a Unix socket, is trusted.
+   * claim any address. What has no IP address, such as a Unix socket, is trusted. `allow`, `deny` and
+   * `maxSessionsPerAddress` judge the addresses in their headers and not their own.
    */
   trusted?: readonly string[];
   /**

@@ -45,6 +45,7 @@ function proxyStages(options: ServeOptions): Stage[] {
     !("hostname" in remoteAddr) || (blocks?.includes(remoteAddr) ?? false);
   const takeHeader: Stage = {
     reason: "proxy-header",
+    isProxy: (connection) => connection.proxy?.source === undefined && isTrusted(connection),
     run: async (connection) =>
       isTrusted(connection) ? await readProxyHeader(connection, timeout) : connection,
   };

@@ -589,3 +589,64 @@ Deno.test("Server.shutdown() closes who has come in and waits for resume()", bou
   assertEquals(server.stats().accepted, 0);
   await client.close();
 });
+
+/** Sends a PROXY header for a client, or none of its own, and tells whether it comes in. */
+async function comesThrough(port: number, hostname: string | undefined): Promise<boolean> {
+  const destination: Address = { transport: "tcp", hostname: "192.0.2.9", port: 80 };
+  const client = await connect({
+    port,
+    proxyHeader: hostname === undefined
+      ? { version: 2, command: "LOCAL" }
+      : { version: 2, source: { transport: "tcp", hostname, port: 5 }, destination },
+  });
+  const reply = await ask(client, "rose").catch(() => undefined);
+  client.abort();
+  return reply === "rose!";
+}
+
+Deno.test({
+  name: "serve() judges whom a trusted proxy speaks for, and not the proxy",
+  ...overNet,
+  async fn() {
+    const observer = recorder();
+    await using server = serve({
+      port: 0,
+      proxyProtocol: "required",
+      trusted: ["127.0.0.1"],
+      allow: ["192.0.2.0/24"],
+      deny: ["192.0.2.66"],
+      observer,
+    }, echo);
+    const port = portOf(server);
+    assertEquals(await comesThrough(port, "192.0.2.1"), true);
+    assertEquals(await comesThrough(port, "192.0.2.66"), false);
+    assertEquals(await comesThrough(port, "127.0.0.1"), false);
+    assertEquals(await comesThrough(port, undefined), true);
+    assertEquals(server.stats().refusals.denied, 2);
+  },
+});
+
+Deno.test({
+  name: "serve() counts no address for a proxy, and each of its clients by its own",
+  ...overNet,
+  async fn() {
+    const options: ServeOptions = { proxyProtocol: "required", trusted: ["127.0.0.0/8"] };
+    await using server = serve({ port: 0, maxSessionsPerAddress: 1, ...options }, echo);
+    const port = portOf(server);
+    const destination: Address = { transport: "tcp", hostname: "192.0.2.9", port: 80 };
+    const clients = await Promise.all(
+      ["192.0.2.1", "192.0.2.2", "192.0.2.2"].map((hostname) =>
+        connect({
+          port,
+          proxyHeader: { version: 1, source: { transport: "tcp", hostname, port: 5 }, destination },
+        })
+      ),
+    );
+    const replies = await Promise.all(
+      clients.map((client) => ask(client, "rose").catch(() => undefined)),
+    );
+    assertEquals(replies.filter((reply) => reply === "rose!").length, 2);
+    assertEquals(server.stats().refusals.maxSessionsPerAddress, 1);
+    for (const client of clients) client.abort();
+  },
+});
