@@ -607,7 +607,7 @@ async function comesThrough(port: number, hostname: string | undefined): Promise
 Deno.test({
   name: "serve() judges whom a trusted proxy speaks for, and not the proxy",
   ...overNet,
-  async fn() {
+  async fn(): Promise<void> {
     const observer = recorder();
     await using server = serve({
       port: 0,
@@ -629,7 +629,7 @@ Deno.test({
 Deno.test({
   name: "serve() counts no address for a proxy, and each of its clients by its own",
   ...overNet,
-  async fn() {
+  async fn(): Promise<void> {
     const options: ServeOptions = { proxyProtocol: "required", trusted: ["127.0.0.0/8"] };
     await using server = serve({ port: 0, maxSessionsPerAddress: 1, ...options }, echo);
     const port = portOf(server);
