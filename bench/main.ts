@@ -1,68 +1,100 @@
-// Measures what servers cost beside their peers. Linux, two cores; `bench/README.md` says what to install.
+// Measures what servers cost beside their peers. `bench/README.md` says how, and what to install.
 //
-//     deno task bench            ten rounds
-//     deno task bench --quick    two short rounds
+//     deno task bench
+//     deno task bench --quick --case lines-16
 
-import { type Contender, has, measure, redisBenchmark } from "./harness.ts";
+import { type Arguments, HELP, readArguments } from "./harness/arguments.ts";
+import type { Case } from "./harness/case.ts";
+import { CASES } from "./harness/cases.ts";
+import type { Regression } from "./harness/check.ts";
+import { Generator } from "./harness/generator.ts";
+import { outputOf, pinThisProcess } from "./harness/process.ts";
+import { Progress } from "./harness/progress.ts";
+import { Recorder } from "./harness/recorder.ts";
+import { report, reportRegressions } from "./harness/report.ts";
+import type { CaseResult } from "./harness/results.ts";
+import { type Field, gather, runCase } from "./harness/rounds.ts";
 
-const isQuick = Deno.args.includes("--quick");
-const rounds = isQuick ? 2 : 10;
-const here = (path: string): string => new URL(path, import.meta.url).pathname;
-const deno = (
-  path: string,
-  ...args: string[]
-): string[] => ["deno", "run", "-A", here(path), ...args, "PORT"];
-
-if (!await has("redis-benchmark") || !await has("taskset")) Deno.exit(1);
-
-await lines();
-await redis();
-
-async function lines(): Promise<void> {
-  const contenders: Contender[] = [
-    { name: "Parley, session.lines()", command: deno("peers/lines_parley.ts") },
-    { name: "Deno, split and gathered by hand", command: deno("peers/lines_by_hand.ts") },
-  ];
-  if (await has("go")) {
-    const binary = `${await Deno.makeTempDir()}/lines`;
-    const { success } = await new Deno.Command("go", {
-      args: ["build", "-o", binary, here("peers/lines.go")],
-    }).output();
-    if (success) contenders.unshift({ name: "Go, bufio", command: [binary, "PORT"] });
+async function main(args: Arguments): Promise<number> {
+  if (args.help || args.list) {
+    console.log(args.help ? HELP : CASES.map(({ name, title }) => `${name}: ${title}`).join("\n"));
+    return 0;
   }
-  if (await has("node")) {
-    contenders.push({
-      name: "Node, readline",
-      command: ["node", here("peers/lines_readline.mjs"), "PORT"],
-    });
+  await requireTools();
+  const generator = await Generator.build();
+  const plans = await planOf(casesOf(args), args, generator);
+  await pinThisProcess();
+  const recorder = await Recorder.open(args, plans);
+  const progress = new Progress(
+    plans.reduce((sum, [, { entries }]) => sum + entries.length, 0) * args.settings.rounds,
+  );
+  const worse: Regression[] = [];
+  let hasFailed = false;
+  for (const [plan, field] of plans) {
+    const result = await runCase(plan, field, generator, args.settings, progress);
+    hasFailed ||= Object.keys(result.failed).length > 0;
+    if (plan.reference in result.failed) {
+      console.error(`${plan.name}: FAILED: ${plan.reference} ${result.failed[plan.reference]}\n`);
+      continue;
+    }
+    console.log(`${report(result, plan.goals)}\n`);
+    if (args.check) worse.push(...compared(result, recorder));
+    await recorder.add(result);
   }
-  await measure({
-    title: "Lines, 16 in flight on 50 connections",
-    contenders,
-    load: redisBenchmark("ping_inline", 16),
-    rounds,
-    requests: isQuick ? 200_000 : 3_000_000,
-  });
+  if (worse.length > 0) console.log(reportRegressions(worse));
+  return hasFailed || worse.length > 0 ? 1 : 0;
 }
 
-async function redis(): Promise<void> {
-  if (!await has("redis-server")) return;
-  const contenders: Contender[] = [
-    {
-      name: "redis-server",
-      command: ["redis-server", "--port", "PORT", "--save", "", "--appendonly", "no"],
-    },
-    { name: "examples/redis", command: deno("../examples/redis/server.ts") },
-  ];
-  for (const test of ["set", "get"]) {
-    for (const depth of [1, 16]) {
-      await measure({
-        title: `${test.toUpperCase()}, ${depth} in flight on 50 connections`,
-        contenders,
-        load: redisBenchmark(test, depth),
-        rounds,
-        requests: (isQuick ? 1 : 5) * (depth === 1 ? 20_000 : 100_000),
-      });
+async function requireTools(): Promise<void> {
+  if (navigator.hardwareConcurrency < 2) {
+    throw new Error("the harness needs two cores: one for the server, one for the load");
+  }
+  if (await outputOf(["taskset", "--version"]) === undefined) {
+    throw new Error("the harness needs taskset: install Debian's util-linux");
+  }
+}
+
+function compared(result: CaseResult, recorder: Recorder): Regression[] {
+  const worse = recorder.compare(result);
+  if (worse === undefined) console.log(`${result.name}: nothing is recorded to compare with\n`);
+  else if (worse.length === 0) console.log(`${result.name}: no worse than recorded\n`);
+  return worse ?? [];
+}
+
+function casesOf({ cases }: Arguments): readonly Case[] {
+  for (const name of cases) {
+    if (!CASES.some((one) => one.name === name)) {
+      throw new RangeError(`there is no case ${JSON.stringify(name)}: see --list`);
     }
   }
+  return cases.length === 0 ? CASES : CASES.filter(({ name }) => cases.includes(name));
+}
+
+/** The cases that can be run, with those who take part. Says what is left out. */
+async function planOf(
+  cases: readonly Case[],
+  { only }: Arguments,
+  generator: Generator,
+): Promise<[Case, Field][]> {
+  const plans: [Case, Field][] = [];
+  const isWanted = (name: string): boolean =>
+    only.length === 0 || only.some((part) => name.includes(part));
+  for (const plan of cases) {
+    const { work, reference } = plan;
+    const needsTls = work.kind === "load" && work.load.tls === true;
+    const why = plan.disabled ??
+      (needsTls && !generator.hasTls ? "the load needs Debian's libssl-dev" : undefined);
+    const field = why === undefined ? await gather(plan, isWanted) : undefined;
+    const problem = why ?? field?.missing[reference];
+    if (field !== undefined && problem === undefined) plans.push([plan, field]);
+    else console.error(`${plan.name} is left out: ${problem}`);
+  }
+  return plans;
+}
+
+try {
+  Deno.exit(await main(readArguments(Deno.args)));
+} catch (error) {
+  console.error(`error: ${error instanceof Error ? error.message : error}`);
+  Deno.exit(2);
 }

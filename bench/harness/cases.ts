@@ -1,0 +1,286 @@
+// What is measured, and who takes part.
+
+import type { Case, Contender, Goal } from "./case.ts";
+import type { Load } from "./generator.ts";
+import type { PeerName } from "./peers.ts";
+
+const BY_HAND = "Deno.listen by hand";
+const SMALL_BY_HAND = "Deno.listen by hand, 1 KiB";
+const NODE = "Node, net";
+const GO = "Go";
+const C = "C, epoll";
+const BYTES = "Parley, bytes";
+const BORROWED = "Parley, borrowed bytes";
+const LINES = "Parley, lines";
+const READLINE = "Node, readline";
+
+const PER_MESSAGE = { cost: ["CPU per message", "µs"], counted: "messages" } as const;
+
+function who(name: string, peer: PeerName, service?: string): Contender {
+  return service === undefined ? { name, peer } : { name, peer, service };
+}
+
+/** Runs to its end in one language after the other, each with the same service. */
+const everywhere = (service: string): Contender[] => [
+  who(BY_HAND, "deno", service),
+  who("Deno, node:net", "denoNet", service),
+  who(NODE, "node", service),
+  who("Bun", "bun", service),
+  who(GO, "go", service),
+  who("Rust, Tokio", "tokio", service),
+  who(C, "c", service),
+];
+
+const echo = (connections: number, depth: number, size: number): Load => ({
+  mode: "talk",
+  service: "echo",
+  connections,
+  depth,
+  size,
+});
+
+const PARLEY_ECHO = [
+  who(BORROWED, "parley", "echo-borrowed"),
+  who(BYTES, "parley", "echo"),
+  who("Parley, text", "parley", "echo-text"),
+];
+
+const ECHO_64_1: Case = {
+  name: "echo-64b-1",
+  title: "Echo of 64 B, 64 connections, 1 in flight",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+  reference: BY_HAND,
+  contenders: [
+    ...PARLEY_ECHO,
+    ...everywhere("echo"),
+    who("Deno, web streams", "deno", "echo-streams"),
+    who("Node, pipe", "node", "echo-pipe"),
+    who("Go, io.Copy", "go", "echo-copy"),
+    who("Python, asyncio streams", "asyncio", "echo-streams"),
+    who("Python, asyncio protocol", "asyncio", "echo"),
+    who("Python, uvloop protocol", "uvloop", "echo"),
+    who("Python, threads", "threads", "echo"),
+  ],
+  goals: [
+    { contender: BORROWED, figure: "cost", against: BY_HAND, atMost: 1.05 },
+    { contender: BORROWED, figure: "cost", against: NODE, atMost: 1 },
+    { contender: BYTES, figure: "cost", against: BY_HAND, atMost: 1.1 },
+  ],
+};
+
+const ECHO_64_16: Case = {
+  name: "echo-64b-16",
+  title: "Echo of 64 B, 64 connections, 16 in flight",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 16, 64) },
+  reference: BY_HAND,
+  contenders: [
+    ...PARLEY_ECHO,
+    ...everywhere("echo"),
+    who("Python, uvloop protocol", "uvloop", "echo"),
+  ],
+};
+
+const ECHO_64K: Case = {
+  name: "echo-64k",
+  title: "Echo of 64 KiB, 16 connections, 1 in flight",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(16, 1, 64 * 1024) },
+  reference: BY_HAND,
+  contenders: [
+    who(BORROWED, "parley", "echo-borrowed"),
+    who(BYTES, "parley", "echo"),
+    ...everywhere("echo"),
+    who("Node, pipe", "node", "echo-pipe"),
+    who("Go, io.Copy", "go", "echo-copy"),
+  ],
+  goals: [
+    { contender: BORROWED, figure: "cost", against: C, atMost: 1.1 },
+    { contender: BYTES, figure: "cost", against: C, atMost: 1.25 },
+    { contender: BYTES, figure: "rate", against: NODE, atLeast: 1.5 },
+  ],
+};
+
+const LINE_GOALS: Goal[] = [
+  { contender: LINES, figure: "cost", against: GO, atMost: 1.1 },
+  { contender: LINES, figure: "cost", against: READLINE, atMost: 1 / 7 },
+];
+
+const lines = (depth: number): Case => ({
+  name: `lines-${depth}`,
+  title: `Lines of 32 B, 64 connections, ${depth} in flight`,
+  ...PER_MESSAGE,
+  work: {
+    kind: "load",
+    load: { mode: "talk", service: "lines", connections: 64, depth, size: 32 },
+  },
+  reference: BY_HAND,
+  contenders: [
+    who(LINES, "parley", "lines"),
+    ...everywhere("lines"),
+    who(READLINE, "node", "lines-readline"),
+    who("Python, asyncio streams", "asyncio", "lines-streams"),
+    who("Python, uvloop protocol", "uvloop", "lines"),
+    who("Python, threads", "threads", "lines"),
+  ],
+  ...(depth === 16 ? { goals: LINE_GOALS } : {}),
+});
+
+const FRAMES: Case = {
+  name: "frames-16",
+  title: "Frames of 64 B with their length in front, 64 connections, 16 in flight",
+  ...PER_MESSAGE,
+  work: {
+    kind: "load",
+    load: { mode: "talk", service: "frames", connections: 64, depth: 16, size: 64 },
+  },
+  reference: BY_HAND,
+  contenders: [
+    who("Parley, frames", "parley", "frames"),
+    ...everywhere("frames"),
+    who("Python, uvloop streams", "uvloop", "frames"),
+  ],
+};
+
+const GREETERS = [
+  who("Parley", "parley", "greeting"),
+  ...everywhere("greeting"),
+  who("Python, asyncio streams", "asyncio", "greeting"),
+  who("Python, uvloop streams", "uvloop", "greeting"),
+  who("Python, threads", "threads", "greeting"),
+];
+
+const GREETING: Case = {
+  name: "greeting",
+  title: "The greeting service, 64 connections, 1 name in flight",
+  ...PER_MESSAGE,
+  work: {
+    kind: "load",
+    load: { mode: "talk", service: "greeting", connections: 64, depth: 1, size: 8 },
+  },
+  reference: BY_HAND,
+  contenders: GREETERS,
+};
+
+const VISITS: Case = {
+  name: "visits",
+  title: "Connect, be greeted once, leave; 32 at a time",
+  cost: ["CPU per connection", "µs"],
+  counted: "connections",
+  work: { kind: "load", load: { mode: "visit", service: "greeting", connections: 32, size: 8 } },
+  reference: BY_HAND,
+  contenders: GREETERS,
+};
+
+const IDLE: Case = {
+  name: "idle",
+  title: "8,000 idle sessions",
+  cost: ["memory per session", "KiB"],
+  counted: "",
+  work: { kind: "idle", sessions: 8000 },
+  reference: SMALL_BY_HAND,
+  contenders: [
+    who("Parley", "parley", "echo"),
+    ...everywhere("echo"),
+    who(SMALL_BY_HAND, "deno", "echo-1k"),
+    who("Python, asyncio streams", "asyncio", "echo-streams"),
+  ],
+  goals: [{ contender: "Parley", figure: "cost", atMost: 10 }],
+};
+
+const GROWTH: Case = {
+  name: "growth",
+  title: "Growth of CPU per message, 10,000 active connections against 64",
+  cost: ["growth", "×"],
+  counted: "messages",
+  work: { kind: "growth", load: echo(10_000, 1, 64), from: 64 },
+  reference: SMALL_BY_HAND,
+  contenders: [
+    who(BORROWED, "parley", "echo-borrowed"),
+    who(BYTES, "parley", "echo"),
+    ...everywhere("echo"),
+    who(SMALL_BY_HAND, "deno", "echo-1k"),
+  ],
+  goals: [{ contender: BYTES, figure: "cost", against: SMALL_BY_HAND, atMost: 1.1 }],
+};
+
+const BROADCAST: Case = {
+  name: "broadcast",
+  title: "Broadcast of 100 B to 1,000 sessions",
+  cost: ["CPU per delivery", "µs"],
+  counted: "deliveries",
+  work: {
+    kind: "load",
+    load: { mode: "publish", service: "broadcast", connections: 1000, size: 100 },
+  },
+  reference: BY_HAND,
+  contenders: [
+    who("Parley", "parley", "broadcast"),
+    ...everywhere("broadcast"),
+    who("Python, uvloop streams", "uvloop", "broadcast"),
+  ],
+};
+
+const WITH_TLS = {
+  reference: "Deno.listenTls by hand",
+  contenders: [
+    who("Parley", "parley", "echo"),
+    who("Deno.listenTls by hand", "deno", "echo"),
+    who("Deno, node:tls", "denoNet", "echo"),
+    who("Node, tls", "node", "echo"),
+    who("Bun", "bun", "echo"),
+    who("Go, crypto/tls", "go", "echo"),
+    who("Python, asyncio protocol", "asyncio", "echo"),
+  ],
+  disabled: "serve() has no option tls yet", // delete this line once it has
+};
+
+const TLS_ECHO: Case = {
+  name: "tls-echo",
+  title: "TLS echo of 64 B, 64 connections, 1 in flight",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: { ...echo(64, 1, 64), tls: true } },
+  ...WITH_TLS,
+};
+
+const TLS_HANDSHAKES: Case = {
+  name: "tls-handshakes",
+  title: "TLS handshake, one echo of 64 B, leave; 32 at a time",
+  cost: ["CPU per handshake", "µs"],
+  counted: "handshakes",
+  work: { kind: "load", load: { ...echo(32, 1, 64), mode: "visit", tls: true } },
+  ...WITH_TLS,
+};
+
+const redis = (test: "get" | "set", depth: number): Case => ({
+  name: `redis-${test}-${depth}`,
+  title: `Redis ${test.toUpperCase()}, 50 connections, ${depth} in flight`,
+  cost: ["CPU per request", "µs"],
+  counted: "requests",
+  work: { kind: "redis", load: { test, depth } },
+  reference: "redis-server",
+  contenders: [who("redis-server", "redisServer"), who("examples/redis", "redisExample")],
+});
+
+/** All cases, in the order in which they run. */
+export const CASES: readonly Case[] = [
+  ECHO_64_1,
+  ECHO_64_16,
+  ECHO_64K,
+  lines(1),
+  lines(16),
+  lines(64),
+  FRAMES,
+  GREETING,
+  VISITS,
+  IDLE,
+  GROWTH,
+  BROADCAST,
+  TLS_ECHO,
+  TLS_HANDSHAKES,
+  redis("set", 1),
+  redis("set", 16),
+  redis("get", 1),
+  redis("get", 16),
+];

@@ -1,0 +1,154 @@
+// One measurement: a fresh server, a warm-up, a load.
+
+import { certificate } from "./build.ts";
+import type { Case, Contender, Work } from "./case.ts";
+import type { Generator, Load, Outcome, Pace } from "./generator.ts";
+import type { Peer } from "./peers.ts";
+import { type Memory, ServerProcess } from "./process.ts";
+import { runRedisBenchmark } from "./redis_benchmark.ts";
+
+/** What one measurement tells. */
+export interface Figures {
+  /** What the case is about: µs of CPU time a unit, KiB a session, or growth. */
+  readonly cost: number;
+  /** Units a second. */
+  readonly rate?: number;
+  /** Latencies in µs. */
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly p999?: number;
+  /** Memory of the server in KiB, while all connections are open. */
+  readonly rss: number;
+  readonly pss: number;
+  /** Which share of its core each was busy. */
+  readonly serverShare?: number;
+  readonly loadShare?: number;
+}
+
+/** How thoroughly to measure. */
+export interface Settings extends Pace {
+  readonly rounds: number;
+  /** No case opens more connections. */
+  readonly maxConnections: number;
+}
+
+/** Sessions that come and go before memory is measured, so that all code has run. */
+const FIRST_SESSIONS = 64;
+/** How many of the idle sessions there are when the memory is measured for the first time. */
+const SOME_SESSIONS = 1 / 8;
+const SETTLING = { interval: 200, change: 0.002, most: 50 };
+
+/** Starts a contender, has it do the work of a case, and ends it. */
+export async function measure(
+  { work }: Case,
+  { service }: Contender,
+  { command, collecting, collects, env }: Peer,
+  generator: Generator,
+  settings: Settings,
+): Promise<Figures> {
+  const start = work.kind === "idle" ? collecting : command;
+  const args = service === undefined ? ["PORT"] : [service, "PORT", ...await tlsFilesFor(work)];
+  await using server = await ServerProcess.start([...start, ...args], env);
+  switch (work.kind) {
+    case "load":
+      return await underLoad(work.load, server, generator, settings);
+    case "growth":
+      return await growth(work.load, work.from, server, generator, settings);
+    case "idle":
+      return await idle(work.sessions, collects, server, generator, settings);
+    case "redis": {
+      const outcome = await runRedisBenchmark(generator, server, work.load, settings);
+      return figures(outcome, await server.memory());
+    }
+  }
+}
+
+function figures(outcome: Outcome, memory: Memory): Figures {
+  const { units, seconds, serverSeconds, loadSeconds, p50, p99, p999 } = outcome;
+  return {
+    cost: serverSeconds / units * 1e6,
+    rate: units / seconds,
+    p50,
+    p99,
+    ...(p999 === undefined ? {} : { p999 }),
+    ...memory,
+    serverShare: serverSeconds / seconds,
+    ...(loadSeconds === undefined ? {} : { loadShare: loadSeconds / seconds }),
+  };
+}
+
+async function underLoad(
+  load: Load,
+  server: ServerProcess,
+  generator: Generator,
+  settings: Settings,
+): Promise<Figures> {
+  const connections = Math.min(load.connections, settings.maxConnections);
+  let memory: Memory | undefined;
+  const outcome = await generator.run(server, { ...load, connections }, settings, async () => {
+    memory = await server.memory();
+  });
+  return figures(outcome, memory!);
+}
+
+async function growth(
+  load: Load,
+  from: number,
+  server: ServerProcess,
+  generator: Generator,
+  settings: Settings,
+): Promise<Figures> {
+  const few = await underLoad({ ...load, connections: from }, server, generator, settings);
+  const many = await underLoad(load, server, generator, settings);
+  return { ...many, cost: many.cost / few.cost };
+}
+
+/**
+ * How much memory grows from some idle sessions to many, for each that is added. The growth from none would leave out
+ * what the sessions find in memory that the server has taken for others before and not given back.
+ */
+async function idle(
+  sessions: number,
+  collects: boolean,
+  server: ServerProcess,
+  generator: Generator,
+  settings: Settings,
+): Promise<Figures> {
+  const load: Load = { mode: "talk", service: "echo", connections: FIRST_SESSIONS, size: 64 };
+  await generator.run(server, load, settings);
+  const many = Math.min(sessions, settings.maxConnections);
+  const some = Math.ceil(many * SOME_SESSIONS);
+  const added = many - some;
+  const hold = (connections: number, meanwhile: () => Promise<void>): Promise<Outcome> =>
+    generator.run(server, { ...load, mode: "hold", connections }, settings, meanwhile);
+  let [before, after]: Memory[] = [];
+  await hold(some, async () => {
+    before = await settledMemory(server, collects);
+    await hold(added, async () => {
+      after = await settledMemory(server, collects);
+    });
+  });
+  return { cost: (after!.pss - before!.pss) / added, ...after! };
+}
+
+/** Has garbage collected, and waits until the memory stays the same. */
+async function settledMemory(server: ServerProcess, collects: boolean): Promise<Memory> {
+  const { interval, change, most } = SETTLING;
+  let memory = await server.memory();
+  for (let tries = 0; tries < most; tries++) {
+    if (collects) server.signal("SIGUSR2");
+    await new Promise((resolve) => setTimeout(resolve, interval));
+    const before = memory;
+    memory = await server.memory();
+    if (Math.abs(memory.pss - before.pss) < before.pss * change) break;
+  }
+  return memory;
+}
+
+/** The paths that a server with TLS is given. */
+async function tlsFilesFor(work: Work): Promise<readonly string[]> {
+  if (work.kind !== "load" || !work.load.tls) return [];
+  const files = await certificate();
+  if (files === undefined) throw new Error("TLS needs a certificate: install Debian's openssl");
+  return files;
+}

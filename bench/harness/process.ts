@@ -1,0 +1,115 @@
+// Server processes on a core of their own, and what the system says about them.
+
+/** The core of the servers, and that of whatever loads them. */
+export const SERVER_CORE = 0;
+export const LOAD_CORE = 1;
+
+const TOO_LONG = 20_000;
+const TRY_AGAIN = 10;
+
+/** Memory of a process in KiB: with what it shares counted wholly, and in proportion. */
+export interface Memory {
+  readonly rss: number;
+  readonly pss: number;
+}
+
+/** A server that was started for one measurement. */
+export class ServerProcess implements AsyncDisposable {
+  readonly pid: number;
+  readonly port: number;
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(child: Deno.ChildProcess, port: number) {
+    this.pid = child.pid;
+    this.port = port;
+    this.#child = child;
+  }
+
+  /** Starts a command on the servers' core. `PORT` in it stands for a free port. Resolves once that is listened on. */
+  static async start(
+    command: readonly string[],
+    env: Record<string, string> = {},
+  ): Promise<ServerProcess> {
+    const port = freePort();
+    const child = new Deno.Command("taskset", {
+      args: pinned(SERVER_CORE, command.map((part) => part === "PORT" ? `${port}` : part)),
+      env: { DENO_NO_UPDATE_CHECK: "1", ...env },
+      stdin: "null",
+      stdout: "null",
+      stderr: "inherit",
+    }).spawn();
+    const server = new ServerProcess(child, port);
+    try {
+      await untilListening(port, child.status);
+    } catch (cause) {
+      await server[Symbol.asyncDispose]();
+      throw new Error(`${command.join(" ")} does not listen`, { cause });
+    }
+    return server;
+  }
+
+  async memory(): Promise<Memory> {
+    const text = await Deno.readTextFile(`/proc/${this.pid}/smaps_rollup`);
+    const figure = (name: string) => Number(RegExp(`^${name}: +(\\d+) kB$`, "m").exec(text)![1]);
+    return { rss: figure("Rss"), pss: figure("Pss") };
+  }
+
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch { /* it has ended by itself */ }
+    await this.#child.status;
+  }
+}
+
+/** The arguments with which `taskset` runs a command on one core. */
+export function pinned(core: number, command: readonly string[]): string[] {
+  return ["--cpu-list", `${core}`, ...command];
+}
+
+/** Keeps this process off the servers' core. */
+export async function pinThisProcess(): Promise<void> {
+  await new Deno.Command("taskset", {
+    args: ["--all-tasks", "--cpu-list", "--pid", `${LOAD_CORE}`, `${Deno.pid}`],
+    stdout: "null",
+  }).output();
+}
+
+/** What a command prints, or `undefined` where it is not there or fails. */
+export async function outputOf(
+  [program, ...args]: readonly string[],
+  options: Deno.CommandOptions = {},
+): Promise<string | undefined> {
+  try {
+    const command = new Deno.Command(program!, { ...options, args, stdin: "null", stderr: "null" });
+    const { success, stdout } = await command.output();
+    return success ? new TextDecoder().decode(stdout).trim() : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function untilListening(port: number, ended: Promise<Deno.CommandStatus>): Promise<void> {
+  const deadline = performance.now() + TOO_LONG;
+  let code: number | undefined;
+  ended.then((status) => code = status.code);
+  for (;;) {
+    try {
+      return (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    } catch (error) {
+      if (code !== undefined) throw new Error(`it ended with code ${code}`);
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN));
+    }
+  }
+}

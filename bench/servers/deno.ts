@@ -1,0 +1,114 @@
+// The same by hand, over `Deno.listen`: reused buffers, one write for all replies to what one read has brought.
+//
+//     deno run -A bench/servers/deno.ts SERVICE PORT [CERT KEY]
+
+import { writeAll } from "./_write_all.ts";
+
+type Serve = (connection: Deno.Conn) => Promise<void>;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+const subscribers = new Set<Deno.Conn>();
+
+/** Sends back what comes, by way of one buffer. */
+function echo(size: number): Serve {
+  return async (connection) => {
+    const buffer = new Uint8Array(size);
+    for (;;) {
+      const count = await connection.read(buffer);
+      if (count === null) return;
+      await writeAll(connection, buffer.subarray(0, count));
+    }
+  };
+}
+
+/**
+ * Answers the whole messages at the beginning of what is unread. `answer` writes the replies, and returns their length
+ * and that of the messages, 0 if none is whole.
+ */
+function messages(
+  answer: (input: Uint8Array, output: Uint8Array) => readonly [taken: number, written: number],
+): Serve {
+  return async (connection) => {
+    const input = new Uint8Array(16 * 1024);
+    const output = new Uint8Array(16 * 1024);
+    let end = 0;
+    for (;;) {
+      const count = await connection.read(input.subarray(end));
+      if (count === null) return;
+      end += count;
+      const [taken, written] = answer(input.subarray(0, end), output);
+      input.copyWithin(0, taken, end);
+      end -= taken;
+      await writeAll(connection, output.subarray(0, written));
+    }
+  };
+}
+
+const SERVICES: Record<string, Serve> = {
+  echo: echo(64 * 1024),
+  "echo-1k": echo(1024),
+  "echo-streams": (connection) => connection.readable.pipeTo(connection.writable),
+  // One call of the decoder for all lines: it costs as much as a short line.
+  lines: messages((input, output) => {
+    const taken = input.lastIndexOf(10) + 1;
+    if (taken === 0) return [0, 0];
+    let replies = "";
+    for (const line of decoder.decode(input.subarray(0, taken - 1)).split("\n")) {
+      replies += `${line}\n`;
+    }
+    return [taken, encoder.encodeInto(replies, output).written];
+  }),
+  frames: messages((input, output) => {
+    let at = 0;
+    while (input.length - at >= 4) {
+      const length = input[at]! << 24 | input[at + 1]! << 16 | input[at + 2]! << 8 | input[at + 3]!;
+      const end = at + 4 + length;
+      if (input.length < end) break;
+      output.set(input.subarray(at, end), at);
+      at = end;
+    }
+    return [at, at];
+  }),
+  greeting: async (connection) => {
+    await writeAll(connection, encoder.encode("welcome!"));
+    const buffer = new Uint8Array(1024);
+    for (;;) {
+      const count = await connection.read(buffer);
+      if (count === null) return;
+      const name = decoder.decode(buffer.subarray(0, count));
+      if (name === "exit") return;
+      await writeAll(connection, encoder.encode(`hello, ${name}!`));
+    }
+  },
+  broadcast: async (connection) => {
+    await writeAll(connection, encoder.encode("welcome!"));
+    subscribers.add(connection);
+    const buffer = new Uint8Array(1024);
+    for (;;) {
+      const count = await connection.read(buffer);
+      if (count === null) return void subscribers.delete(connection);
+      const message = buffer.slice(0, count);
+      for (const subscriber of subscribers) writeAll(subscriber, message).catch(() => {});
+    }
+  },
+};
+
+const [service, port, certFile, keyFile] = Deno.args;
+const address = { hostname: "127.0.0.1", port: Number(port) };
+const listener = certFile === undefined ? Deno.listen(address) : Deno.listenTls({
+  ...address,
+  cert: await Deno.readTextFile(certFile),
+  key: await Deno.readTextFile(keyFile!),
+});
+const { gc } = globalThis as { gc?: () => void };
+if (gc !== undefined) Deno.addSignalListener("SIGUSR2", () => gc());
+
+for await (const connection of listener) {
+  if ("setNoDelay" in connection) connection.setNoDelay(true);
+  SERVICES[service!]!(connection).catch(() => {}).finally(() => {
+    try {
+      connection.close();
+    } catch { /* closed already */ }
+  });
+}
