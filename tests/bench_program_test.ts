@@ -50,7 +50,9 @@ Deno.test(
       assertMatch(first.stdout, RegExp(`^\\| ${name} +\\|( +[\\d.]+ \\|){8}$`, "m"));
     }
 
-    const { runs } = JSON.parse(await Deno.readTextFile(file)) as { runs: Run[] };
+    const text = await Deno.readTextFile(file);
+    assertMatch(text, /^ *"cost": \[[\d.]+\],$/m); // a series in one line
+    const { runs } = JSON.parse(text) as { runs: Run[] };
     assertEquals(runs.length, 1);
     const { commit, date, machine, versions, settings, cases: [result] } = runs[0]!;
     assertMatch(commit, /^([0-9a-f]{40}|none)$/);
@@ -158,7 +160,7 @@ const CASES: [what: string, hello: string, service: string, reply: string, finds
   ["takes replies in pieces", "", "echo", BYTEWISE, /^true\ntrue\n$/],
   ["takes a hello", WELCOME, "broadcast", ECHO, /^true\ntrue\n$/],
   ["sees a wrong byte", "", "echo", `request[9] ^= 1; ${ECHO}`, /^(load: .* wrong.*\n){2}$/],
-  ["sees what nobody asked for", "", "echo", ECHO + ECHO, /^(load: .*(wrong|more).*\n){2}$/],
+  ["sees what nobody asked for", "", "echo", ECHO + ECHO, /^(load: .* wrong.*\n){2}$/],
   ["sees a wrong hello", "welcome?", "broadcast", ECHO, /^(load: .*wrong: wanted !.*\n){2}$/],
   ["misses the greeting", WELCOME, "greeting", ECHO, /^(load: .*wanted hello, .*\n){2}$/],
   ["sees a leaver", "", "echo", "return connection.close();", /^(load: .*(closed|lost).*\n){2}$/],
@@ -190,3 +192,24 @@ Deno.test(
     assertEquals(stdout, "true true\n", stderr);
   },
 );
+
+Deno.test(`bench goes on without a contender that fails ${ON}`, measuring, async () => {
+  const { stdout, stderr } = await runModule(`
+    import { CASES } from "library/bench/harness/cases.ts";
+    import { Generator } from "library/bench/harness/generator.ts";
+    import { Progress } from "library/bench/harness/progress.ts";
+    import { runCase } from "library/bench/harness/rounds.ts";
+    const peer = { version: "", command: ["false"], collects: false, env: {} };
+    const entries = [{ contender: { name: "nobody", peer: "c" }, peer, figures: [] }];
+    const settings = { rounds: 2, warmup: 1, duration: 1, maxConnections: 1 };
+    const generator = await Generator.build();
+    const field = { entries, missing: {} };
+    const result = await runCase(CASES[0], field, generator, settings, new Progress(2));
+    console.log(result.contenders.length, result.failed.nobody);
+  `);
+  assertEquals(
+    stdout,
+    "0 in round 1: false PORT does not listen: it ended with code 1\n",
+    stderr,
+  );
+});

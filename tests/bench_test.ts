@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { readArguments } from "../bench/harness/arguments.ts";
 import type { Goal } from "../bench/harness/case.ts";
 import { CASES } from "../bench/harness/cases.ts";
@@ -50,7 +56,9 @@ Deno.test("median() is the middle value, or the mean of two", pure, () => {
 
 Deno.test("estimate() resamples, in the same way each time", pure, () => {
   assertEquals(estimate(ROUNDS), { median: 5.5, low: 3, high: 8 });
-  assertEquals(estimate(ROUNDS), estimate(ROUNDS));
+  const many = Array.from({ length: 40 }, (_, i) => i ** 1.5);
+  assertEquals(estimate(many), estimate(many));
+  assertNotEquals(estimate(many), estimate(many, 2));
 });
 
 Deno.test(

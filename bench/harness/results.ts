@@ -59,10 +59,10 @@ export function seriesOf(rounds: readonly Figures[]): Series {
 
 /** Whether a case of a run is one to report: of a clean commit, and its first. */
 export function isReported(runs: readonly Run[], run: Run, name: string): boolean {
-  if (run.isDirty) return false;
-  const has = (other: Run) => other.cases.some((result) => result.name === name);
-  return has(run) &&
-    run === runs.find((other) => other.commit === run.commit && !other.isDirty && has(other));
+  return run === runs.find((other) =>
+    other.commit === run.commit && !other.isDirty &&
+    other.cases.some((result) => result.name === name)
+  );
 }
 
 /** The last result of a case that is one to report. */

@@ -112,7 +112,6 @@ static void count_replies(struct client *client, size_t bytes) {
     load.outstanding--;
     load.replies++;
   }
-  if (client->waiting == 0 && client->heard > 0) FAIL("the server says more than it was asked");
 }
 
 static void check_input(struct client *client, const char *input, size_t size) {
