@@ -8,7 +8,7 @@ import type { Case } from "./harness/case.ts";
 import { CASES } from "./harness/cases.ts";
 import type { Regression } from "./harness/check.ts";
 import { Generator } from "./harness/generator.ts";
-import { outputOf, pinThisProcess } from "./harness/process.ts";
+import { endServersOnSignals, outputOf, pinThisProcess } from "./harness/process.ts";
 import { Progress } from "./harness/progress.ts";
 import { Recorder } from "./harness/recorder.ts";
 import { report, reportRegressions } from "./harness/report.ts";
@@ -24,6 +24,7 @@ async function main(args: Arguments): Promise<number> {
   const generator = await Generator.build();
   const plans = await planOf(casesOf(args), args, generator);
   await pinThisProcess();
+  endServersOnSignals();
   const recorder = await Recorder.open(args, plans);
   const progress = new Progress(
     plans.reduce((sum, [, { entries }]) => sum + entries.length, 0) * args.settings.rounds,

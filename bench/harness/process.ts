@@ -13,6 +13,8 @@ export interface Memory {
   readonly pss: number;
 }
 
+const running = new Set<Deno.ChildProcess>();
+
 /** A server that was started for one measurement. */
 export class ServerProcess implements AsyncDisposable {
   readonly pid: number;
@@ -38,6 +40,7 @@ export class ServerProcess implements AsyncDisposable {
       stdout: "null",
       stderr: "inherit",
     }).spawn();
+    running.add(child);
     const server = new ServerProcess(child, port);
     try {
       await untilListening(port, child.status);
@@ -59,10 +62,25 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch { /* it has ended by itself */ }
+    end(this.#child);
     await this.#child.status;
+    running.delete(this.#child);
+  }
+}
+
+function end(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch { /* it has ended by itself */ }
+}
+
+/** Has servers end with this process, when it is told to. The load ends by itself, with its standard input. */
+export function endServersOnSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      for (const child of running) end(child);
+      Deno.exit(1);
+    });
   }
 }
 
