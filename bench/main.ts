@@ -15,6 +15,9 @@ import { report, reportRegressions } from "./harness/report.ts";
 import type { CaseResult } from "./harness/results.ts";
 import { type Field, gather, runCase } from "./harness/rounds.ts";
 
+const QUICK_NOTICE =
+  "A quick run: short, and with fewer connections than the titles say. It is nothing to report.";
+
 async function main(args: Arguments): Promise<number> {
   if (args.help || args.list) {
     console.log(args.help ? HELP : CASES.map(({ name, title }) => `${name}: ${title}`).join("\n"));
@@ -26,6 +29,7 @@ async function main(args: Arguments): Promise<number> {
   await pinThisProcess();
   endServersOnSignals();
   const recorder = await Recorder.open(args, plans);
+  if (args.isQuick) console.log(`${QUICK_NOTICE}\n`);
   const progress = new Progress(
     plans.reduce((sum, [, { entries }]) => sum + entries.length, 0) * args.settings.rounds,
   );

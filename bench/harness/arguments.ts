@@ -28,6 +28,7 @@ export interface Arguments {
   readonly list: boolean;
   readonly help: boolean;
   readonly output: string | undefined;
+  readonly isQuick: boolean;
   /** Whether the run is to be recorded. */
   readonly isRecorded: boolean;
 }
@@ -60,6 +61,7 @@ export function readArguments(args: readonly string[]): Arguments {
     settings: { ...settings, rounds },
     cases: values.case,
     ...{ only, check, list, help, output },
+    isQuick: quick,
     isRecorded: !check && (output !== undefined || (only.length === 0 && !quick)),
   };
 }

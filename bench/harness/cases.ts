@@ -20,7 +20,7 @@ function who(name: string, peer: PeerName, service?: string): Contender {
   return service === undefined ? { name, peer } : { name, peer, service };
 }
 
-/** Runs to its end in one language after the other, each with the same service. */
+/** One service in one runtime after the other, in the form that is measured everywhere. */
 const everywhere = (service: string): Contender[] => [
   who(BY_HAND, "deno", service),
   who("Deno, node:net", "denoNet", service),
