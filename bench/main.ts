@@ -87,11 +87,11 @@ async function planOf(
   for (const plan of cases) {
     const { work, reference } = plan;
     const needsTls = work.kind === "load" && work.load.tls === true;
-    const why = plan.disabled ??
-      (needsTls && !generator.hasTls ? "the load needs Debian's libssl-dev" : undefined);
-    const field = why === undefined ? await gather(plan, isWanted) : undefined;
-    const problem = why ?? field?.missing[reference];
-    if (field !== undefined && problem === undefined) plans.push([plan, field]);
+    const field = await gather(plan, isWanted);
+    const problem = needsTls && !generator.hasTls
+      ? "the load needs Debian's libssl-dev"
+      : field.missing[reference];
+    if (problem === undefined) plans.push([plan, field]);
     else console.error(`${plan.name} is left out: ${problem}`);
   }
   return plans;

@@ -47,8 +47,6 @@ export interface Case {
   readonly reference: string;
   readonly contenders: readonly Contender[];
   readonly goals?: readonly Goal[];
-  /** Why it is not run. */
-  readonly disabled?: string;
 }
 
 /** Whether a contender is what this repository makes. */

@@ -233,7 +233,6 @@ const WITH_TLS = {
     who("Go, crypto/tls", "go", "echo"),
     who("Python, asyncio protocol", "asyncio", "echo"),
   ],
-  disabled: "serve() has no option tls yet", // delete this line once it has
 };
 
 const TLS_ECHO: Case = {
