@@ -1,6 +1,6 @@
 // What is measured, and who takes part.
 
-import type { Case, Contender, Goal } from "./case.ts";
+import type { Case, Contender } from "./case.ts";
 import type { Load } from "./generator.ts";
 import type { PeerName } from "./peers.ts";
 
@@ -102,14 +102,29 @@ const ECHO_64K: Case = {
   ],
 };
 
-const LINE_GOALS: Goal[] = [
-  { contender: LINES, figure: "cost", against: GO, atMost: 1.1 },
-  { contender: LINES, figure: "cost", against: READLINE, atMost: 1 / 7 },
-];
+/** Short lines and an answer that is always the same, so that little but the reading and sending is measured. */
+const PINGS: Case = {
+  name: "pings-16",
+  title: "Short lines that are answered, by redis-benchmark, 50 connections, 16 in flight",
+  ...PER_MESSAGE,
+  work: { kind: "redis", load: { test: "ping_inline", depth: 16 } },
+  reference: GO,
+  contenders: [
+    who(LINES, "parley", "pings"),
+    who(BY_HAND, "deno", "pings"),
+    who(GO, "go", "pings"),
+    who(READLINE, "node", "pings-readline"),
+  ],
+  goals: [
+    { contender: LINES, figure: "cost", against: GO, atMost: 1.1 },
+    { contender: LINES, figure: "cost", against: READLINE, atMost: 1 / 7 },
+  ],
+};
 
+/** Lines that are decoded, and encoded again with their ends. */
 const lines = (depth: number): Case => ({
   name: `lines-${depth}`,
-  title: `Lines of 32 B, 64 connections, ${depth} in flight`,
+  title: `Lines of 32 B that are sent back, 64 connections, ${depth} in flight`,
   ...PER_MESSAGE,
   work: {
     kind: "load",
@@ -124,7 +139,6 @@ const lines = (depth: number): Case => ({
     who("Python, uvloop protocol", "uvloop", "lines"),
     who("Python, threads", "threads", "lines"),
   ],
-  ...(depth === 16 ? { goals: LINE_GOALS } : {}),
 });
 
 const FRAMES: Case = {
@@ -267,6 +281,7 @@ export const CASES: readonly Case[] = [
   ECHO_64_1,
   ECHO_64_16,
   ECHO_64K,
+  PINGS,
   lines(1),
   lines(16),
   lines(64),

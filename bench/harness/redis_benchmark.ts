@@ -3,13 +3,13 @@ import { LOAD_CORE, outputOf, pinned, type ServerProcess } from "./process.ts";
 
 /** What `redis-benchmark` is to do. */
 export interface RedisLoad {
-  test: "set" | "get";
+  test: "set" | "get" | "ping_inline";
   /** Requests in flight on each of 50 connections. */
   depth: number;
 }
 
-/** Requests for each millisecond of the pace: it takes counts and no durations. */
-const REQUESTS = { one: 50, pipelined: 300 };
+/** Requests for each millisecond of the pace, for it takes counts and no durations: one in flight, several, or pings. */
+const REQUESTS = { one: 50, pipelined: 300, pings: 1500 };
 
 /** Loads a server with `redis-benchmark`, from Debian's redis-tools. */
 export async function runRedisBenchmark(
@@ -18,7 +18,8 @@ export async function runRedisBenchmark(
   { test, depth }: RedisLoad,
   { warmup, duration }: Pace,
 ): Promise<Outcome> {
-  const rate = depth === 1 ? REQUESTS.one : REQUESTS.pipelined;
+  const pipelined = test === "ping_inline" ? REQUESTS.pings : REQUESTS.pipelined;
+  const rate = depth === 1 ? REQUESTS.one : pipelined;
   const run = async (units: number) => {
     const options = `-p ${server.port} -t ${test} -P ${depth} -n ${units} -c 50 --csv`.split(" ");
     const output = await outputOf([

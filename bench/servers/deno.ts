@@ -59,6 +59,16 @@ const SERVICES: Record<string, Serve> = {
     }
     return [taken, encoder.encodeInto(replies, output).written];
   }),
+  // The lines are decoded, as a service that looks at them has it.
+  pings: messages((input, output) => {
+    const taken = input.lastIndexOf(10) + 1;
+    if (taken === 0) return [0, 0];
+    let replies = "";
+    for (const _line of decoder.decode(input.subarray(0, taken - 1)).split("\n")) {
+      replies += "+PONG\r\n";
+    }
+    return [taken, encoder.encodeInto(replies, output).written];
+  }),
   frames: messages((input, output) => {
     let at = 0;
     while (input.length - at >= 4) {

@@ -36,6 +36,11 @@ const SERVICES = {
   "lines-readline": (socket) => {
     readline.createInterface({ input: socket }).on("line", (line) => socket.write(`${line}\n`));
   },
+  "pings-readline": (socket) => {
+    readline.createInterface({ input: socket })
+      .on("line", () => socket.write("+PONG\r\n"))
+      .on("error", () => {}); // the socket has been told
+  },
   lines: (socket) =>
     messages(
       socket,

@@ -18,6 +18,9 @@ const SERVICES: Record<string, Handler> = {
   lines: async (session) => {
     for await (const line of session.lines()) await session.send(`${line}\n`);
   },
+  pings: async (session) => {
+    for await (const _line of session.lines()) await session.send("+PONG\r\n");
+  },
   frames: async (session) => {
     const frames = session.frames(lengthPrefixed());
     for await (const frame of frames) await frames.send(frame);

@@ -20,6 +20,7 @@ var services = map[string]func(net.Conn){
 	"echo":      echo,
 	"echo-copy": func(conn net.Conn) { io.Copy(conn, conn) },
 	"lines":     lines,
+	"pings":     pings,
 	"frames":    frames,
 	"greeting":  greeting,
 	"broadcast": broadcast,
@@ -46,6 +47,19 @@ func lines(conn net.Conn) {
 			return
 		}
 		out.WriteString(line)
+		if in.Buffered() == 0 && out.Flush() != nil {
+			return
+		}
+	}
+}
+
+func pings(conn net.Conn) {
+	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
+	for {
+		if _, err := in.ReadString('\n'); err != nil {
+			return
+		}
+		out.WriteString("+PONG\r\n")
 		if in.Buffered() == 0 && out.Flush() != nil {
 			return
 		}
