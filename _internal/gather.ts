@@ -1,11 +1,11 @@
 import type { FrameWriter } from "../codecs/codec.ts";
 import { checkBytes, checkInteger, shown } from "./checks.ts";
+import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "./utf8.ts";
 
 /** From this size on, bytes are written from the caller's memory and not copied. */
 export const LARGE: number = 16 * 1024;
-/** Gathered output lies in pieces that grow from the first size to the second. */
-const MIN_GATHER = 512;
+/** The most that gathered output grows to in one piece. */
 const MAX_GATHER = 64 * 1024;
 
 const encoder = new TextEncoder();
@@ -34,7 +34,11 @@ export class Gather implements FrameWriter {
   #pieces: Piece[] = [];
   #tail: Uint8Array | undefined;
   #tailLength = 0;
-  #spare: Uint8Array | undefined;
+  readonly #pool: BufferPool;
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool;
+  }
 
   get isEmpty(): boolean {
     return this.#tailLength === 0 && this.#pieces.length === 0;
@@ -110,22 +114,11 @@ export class Gather implements FrameWriter {
     return { bytes, gathered };
   }
 
-  /** Takes memory back, for what is gathered next. */
-  reuse(gathered: Uint8Array | undefined): void {
-    this.#spare ??= gathered;
-  }
-
   /** Drops all that is gathered. */
   clear(): void {
     this.#pieces = [];
-    this.#tail = this.#spare = undefined;
+    this.#tail = undefined;
     this.#tailLength = 0;
-  }
-
-  /** Gives back memory that holds nothing. */
-  trim(): void {
-    this.#spare = undefined;
-    if (this.#tailLength === 0) this.#tail = undefined;
   }
 
   #grew(count: number): void {
@@ -137,14 +130,7 @@ export class Gather implements FrameWriter {
   #reserve(count: number): Uint8Array {
     const tail = this.#tail;
     if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
-    return this.#tail = tail === undefined ? this.#begin(count) : this.#enlarge(tail, count);
-  }
-
-  #begin(count: number): Uint8Array {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    if (spare !== undefined && spare.length >= count) return spare;
-    return new Uint8Array(Math.max(MIN_GATHER, count));
+    return this.#tail = tail === undefined ? this.#pool.take(count) : this.#enlarge(tail, count);
   }
 
   #enlarge(tail: Uint8Array, count: number): Uint8Array {

@@ -57,7 +57,7 @@ export class Lifecycle implements Hooks {
     this.#group = group;
     this.#closeTimeout = settings.closeTimeout;
     this.deadlines = new Deadlines(settings, group.now());
-    this.output = new Output(connection, group.queue, settings, this);
+    this.output = new Output(connection, group.queue, group.pool, settings, this);
     this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
   }
 
@@ -161,7 +161,6 @@ export class Lifecycle implements Hooks {
     if (reason !== undefined) this.terminate(reason, undefined);
     this.reader.watch();
     this.reader.input.shrink();
-    this.output.shrink();
     return this.deadlines.shortest(now);
   }
 

@@ -1,6 +1,7 @@
 import type { Codec } from "../codecs/codec.ts";
 import { OutputLimitError } from "../errors.ts";
 import { shown } from "./checks.ts";
+import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
 
@@ -49,6 +50,7 @@ export class Output extends Gather {
   writing = false;
   #sink: Sink;
   readonly #queue: FlushQueue;
+  readonly #pool: BufferPool;
   readonly #highWaterMark: number;
   readonly #limit: number;
   readonly #hooks: Hooks;
@@ -64,8 +66,9 @@ export class Output extends Gather {
   #failed = false;
   #isDetached = false;
 
-  constructor(sink: Sink, queue: FlushQueue, limits: OutputLimits, hooks: Hooks) {
-    super();
+  constructor(sink: Sink, queue: FlushQueue, pool: BufferPool, limits: OutputLimits, hooks: Hooks) {
+    super(pool);
+    this.#pool = pool;
     this.#sink = sink;
     this.#queue = queue;
     this.#highWaterMark = limits.highWaterMark;
@@ -164,11 +167,6 @@ export class Output extends Gather {
     this.#drained = undefined;
   }
 
-  /** Gives memory back while there is nothing to write. */
-  shrink(): void {
-    if (!this.writing) this.trim();
-  }
-
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
   #settle(before: number): Promise<void> {
     const referenced = this.referenced;
@@ -238,7 +236,7 @@ export class Output extends Gather {
       this.#write();
     } else {
       this.#current = NONE;
-      this.reuse(this.#gathered);
+      if (this.#gathered !== undefined) this.#pool.give(this.#gathered);
       this.#gathered = undefined;
       if (!this.isEmpty) this.#writeNext();
     }

@@ -2,6 +2,7 @@
 
 import { InputBuffer } from "../_internal/input.ts";
 import { Output } from "../_internal/output.ts";
+import { BufferPool } from "../_internal/buffer_pool.ts";
 import { FlushQueue } from "../_internal/flush_queue.ts";
 import { Reader } from "../_internal/reader.ts";
 import { Reading } from "../_internal/reading.ts";
@@ -67,7 +68,7 @@ export async function encode<Out>(
     closeWrite: () => Promise.resolve(),
   };
   const limits = { highWaterMark: 64 * 1024, maxBufferedOutput: 2 ** 40 };
-  const output = new Output(sink, new FlushQueue(), limits, {
+  const output = new Output(sink, new FlushQueue(), new BufferPool(), limits, {
     onFailure: () => {},
     onIdle: () => {},
     onBlocked: () => {},
