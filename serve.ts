@@ -105,7 +105,7 @@ export class TcpServer implements Server {
     if (overload !== "wait" && overload !== "refuse") {
       throw new RangeError(`overload must be "wait" or "refuse", got ${JSON.stringify(overload)}`);
     }
-    resolveSessionOptions(options);
+    this.#group.settings = resolveSessionOptions(options);
     this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
     this.#group.acceptTls = tlsUpgrade(options, this.#tls);

@@ -136,7 +136,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     options: SessionOptions = {},
     group: SessionGroup<Session> = new SessionGroup(),
   ) {
-    const settings = resolveSessionOptions(options);
+    const settings = group.settings ?? resolveSessionOptions(options);
     this.#life = new Lifecycle(this, connection, settings, group as SessionGroup<object>);
     this.#reader = this.#life.reader;
     this.#output = this.#life.output;

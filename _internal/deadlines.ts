@@ -31,12 +31,13 @@ export class Deadlines {
   #idleTimeout: number;
   readonly #frameTimeout: number;
   readonly #writeTimeout: number;
-  readonly #lifetimeEnd: number;
+  /** When the session has lasted too long; `undefined` for never. */
+  readonly #lifetimeEnd: number | undefined;
   #sweptAt: number;
   #bytes = 0;
   #bytesSince: number;
   #written = 0;
-  #writingSince = Infinity;
+  #writingSince: number | undefined;
   #frames = 0;
   #frameAge = 0;
   #wasPartial = false;
@@ -45,7 +46,7 @@ export class Deadlines {
     this.#idleTimeout = timeouts.idleTimeout;
     this.#frameTimeout = timeouts.frameTimeout;
     this.#writeTimeout = timeouts.writeTimeout;
-    this.#lifetimeEnd = now + timeouts.maxLifetime;
+    this.#lifetimeEnd = timeouts.maxLifetime < Infinity ? now + timeouts.maxLifetime : undefined;
     this.#sweptAt = this.#bytesSince = now;
   }
 
@@ -63,7 +64,7 @@ export class Deadlines {
       this.#idleTimeout,
       this.#frameTimeout,
       this.#writeTimeout,
-      Math.max(0, this.#lifetimeEnd - now),
+      this.#lifetimeEnd === undefined ? Infinity : Math.max(0, this.#lifetimeEnd - now),
     );
   }
 
@@ -71,7 +72,7 @@ export class Deadlines {
   check(now: number, progress: Progress): EndReason | undefined {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
-    if (now >= this.#lifetimeEnd) return "lifetime";
+    if (this.#lifetimeEnd !== undefined && now >= this.#lifetimeEnd) return "lifetime";
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.#isIdle(now, progress)) return "idle";
@@ -86,12 +87,12 @@ export class Deadlines {
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {
-    if (!writing) this.#writingSince = Infinity;
-    else if (this.#writingSince === Infinity || bytesWritten !== this.#written) {
+    if (!writing) this.#writingSince = undefined;
+    else if (this.#writingSince === undefined || bytesWritten !== this.#written) {
       this.#writingSince = now;
     }
     this.#written = bytesWritten;
-    return now - this.#writingSince >= this.#writeTimeout;
+    return this.#writingSince !== undefined && now - this.#writingSince >= this.#writeTimeout;
   }
 
   /** Counts only the time that a reading waits: a slow handler is not a slow peer. */

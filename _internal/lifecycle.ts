@@ -15,7 +15,8 @@ import { Reader } from "./reader.ts";
 import type { SessionGroup } from "./session_group.ts";
 
 /** The checked options of one session, with nothing left to default. */
-interface Settings extends Timeouts {
+export interface Settings extends Timeouts {
+  fatal: boolean;
   chunkSize: number;
   highWaterMark: number;
   maxBufferedOutput: number;

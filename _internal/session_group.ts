@@ -2,7 +2,7 @@ import { type EndReason, type SessionEnd, SessionEndedError } from "../errors.ts
 import type { Connection } from "../transport/connection.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { FlushQueue } from "./flush_queue.ts";
-import type { Lifecycle } from "./lifecycle.ts";
+import type { Lifecycle, Settings } from "./lifecycle.ts";
 
 /** The sweep runs eight times within the shortest duration of any session, but at these intervals at least and at most. */
 const SWEEPS = 8;
@@ -19,6 +19,8 @@ export class SessionGroup<Session> {
   readonly members: Map<Session, Lifecycle> = new Map();
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;
+  /** The checked options of all sessions, where they have the same. */
+  settings: Settings | undefined;
   /** Takes the server's part in TLS, where the sessions are a server's. */
   acceptTls: ((connection: Connection) => Promise<Connection>) | undefined;
   /** The host that was dialled, where the session is a client's. */
@@ -29,7 +31,7 @@ export class SessionGroup<Session> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #interval = Infinity;
   #clock = 0;
-  #readAt: number = performance.now();
+  #readAt: number = Math.floor(performance.now());
 
   constructor(onLeave?: (session: Session, end: SessionEnd) => void) {
     this.#onLeave = onLeave;
@@ -46,11 +48,12 @@ export class SessionGroup<Session> {
 
   /**
    * The time by which deadlines are measured, in milliseconds. While the process was stopped or busy, peers could not
-   * be heard: such time counts for two sweeps and no more.
+   * be heard: such time counts for two sweeps and no more. Whole numbers, since each session keeps several and V8 has
+   * room for these in place.
    */
   now(): number {
-    const real = performance.now();
-    this.#clock += Math.min(real - this.#readAt, 2 * this.#interval);
+    const real = Math.floor(performance.now());
+    this.#clock += Math.min(real - this.#readAt, Math.ceil(2 * this.#interval));
     this.#readAt = real;
     return this.#clock;
   }
