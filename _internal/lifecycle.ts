@@ -192,7 +192,9 @@ export class Lifecycle implements Hooks {
     const failure = this.#begin(reason, cause, false);
     if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
-    if (this.reader.ended && this.output.buffered === 0) return this.#shut();
+    // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
+    const isTold = this.connection.tls === undefined;
+    if (isTold && this.reader.ended && this.output.buffered === 0) return this.#shut();
     this.#linger();
   }
 
