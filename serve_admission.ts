@@ -151,17 +151,22 @@ export class Admission {
     this.#hooks.onRelease();
   }
 
-  /** Why an address may not come in, if it may not. If it may, the permit counts as its block. */
+  /**
+   * Why an address may not come in, if it may not. If it may, the permit counts as its block. Of a proxy that has not
+   * said whom it speaks for, only `deny` is asked: its clients are many, and need not come from where it stands.
+   */
   #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
     if (this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined) {
       return;
     }
-    if (this.#stages.some((stage) => stage.isProxy?.(connection))) return;
-    const address = connection.remoteAddr;
-    const ip = ipOf(address);
+    const { remoteAddr } = connection;
+    const ip = ipOf(remoteAddr);
+    if (this.#stages.some((stage) => stage.isProxy?.(connection))) {
+      return ip !== undefined && this.#deny?.includesIp(ip) ? "denied" : undefined;
+    }
     if (ip === undefined) {
       // A Unix socket has its own permissions. What should be an IP address and is none is in no list.
-      return this.#allow !== undefined && "hostname" in address ? "denied" : undefined;
+      return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
     }
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
     if (this.#perAddress === undefined) return;

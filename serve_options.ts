@@ -85,7 +85,8 @@ export interface ServeOptions extends SessionOptions {
    * The most connections at a time from one IP address, counted from the accept until the descriptor is free: 1 to
    * 2^30. What is over it is accepted and closed, also where `overload` lets others wait. It is off by default, since
    * many clients share an address behind a proxy or a carrier's translation; with it off, one address can take all of
-   * `maxSessions`. What has no IP address, such as a Unix socket, is not counted.
+   * `maxSessions`. What has no IP address, such as a Unix socket, is not counted, and nor is a trusted proxy: its
+   * clients are, once its header has named them.
    *
    * @default {Infinity}
    */
@@ -100,10 +101,11 @@ export interface ServeOptions extends SessionOptions {
   /**
    * Who may come in: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. Everybody else is closed
    * right after the accept, before anything is read or written. `::/0` is all of IPv6 and nothing of IPv4, also for a
-   * server on `::`. What has no IP address, such as a Unix socket, is not judged. By default, everybody may.
+   * server on `::`. What has no IP address, such as a Unix socket, is not judged. Of a trusted proxy, the address that
+   * its header gives is. By default, everybody may.
    */
   allow?: readonly string[];
-  /** Who may not come in, likewise, even if `allow` has it. */
+  /** Who may not come in, likewise, even if `allow` or `trusted` has it. */
   deny?: readonly string[];
   /**
    * Whether each connection begins with a PROXY protocol header (HAProxy's, version 1 or 2), which then gives the
@@ -115,8 +117,7 @@ export interface ServeOptions extends SessionOptions {
   proxyProtocol?: "off" | "required";
   /**
    * The proxies: IP addresses and CIDR blocks. Needed for `proxyProtocol` on TCP, because whoever may send a header may
-   * claim any address. What has no IP address, such as a Unix socket, is trusted. `allow`, `deny` and
-   * `maxSessionsPerAddress` judge the addresses in their headers and not their own.
+   * claim any address. What has no IP address, such as a Unix socket, is trusted.
    */
   trusted?: readonly string[];
   /**
