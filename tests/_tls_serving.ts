@@ -1,0 +1,107 @@
+// Servers under TLS on loopback, and their clients.
+
+import { assertInstanceOf } from "@std/assert";
+import { connect, type ConnectOptions } from "../connect.ts";
+import { TlsHandshakeError } from "../errors.ts";
+import type { Refusal } from "../observer.ts";
+import {
+  type Handler,
+  serve,
+  type ServeOptions,
+  type Server,
+  type ServerTlsOptions,
+} from "../serve.ts";
+import type { Session } from "../session.ts";
+import { cannotTls, type Certificate, makeCertificate, makeCertificates } from "./_certificates.ts";
+import { echo, overNet, overNetCounting, portOf, until } from "./_serving.ts";
+
+interface TestOptions {
+  timeout: number;
+  ignore: boolean;
+}
+
+/** For tests that need certificates. */
+export const overTls: TestOptions = { ...overNet, ignore: overNet.ignore || cannotTls };
+/** The same for tests that also count descriptors. */
+export const overTlsCounting: TestOptions = {
+  ...overNetCounting,
+  ignore: overNetCounting.ignore || cannotTls,
+};
+
+const made = await makeCertificates();
+const nobody = { cert: "", key: "" };
+
+/** Who is who: `ca` has signed the others, `rose` is a server for `rose.test` and `*.rose.test`. */
+export const ca: string = made.ca?.cert ?? "";
+export const localhost: Pair = pairOf(made.server);
+export const client: Pair = pairOf(made.client);
+export const rose: Pair = pairOf(
+  cannotTls ? undefined : await makeCertificate({
+    subject: "/CN=rose.test",
+    extensions: ["subjectAltName=DNS:rose.test,DNS:*.rose.test"],
+    by: made.ca,
+  }),
+);
+/** A client whom nobody knows. */
+export const stranger: Pair = pairOf(
+  cannotTls ? undefined : await makeCertificate({
+    subject: "/CN=rose/O=Garden",
+    extensions: ["subjectAltName=DNS:rose"],
+    by: made.rogueCa,
+  }),
+);
+
+interface Pair {
+  cert: string;
+  key: string;
+}
+
+function pairOf(certificate: Certificate | undefined): Pair {
+  if (certificate === undefined) return nobody;
+  const { cert, key } = certificate;
+  return { cert, key };
+}
+
+/** Options of which the certificate may be left out: then it is `localhost`'s. */
+export interface TlsServeOptions extends Omit<ServeOptions, "tls"> {
+  tls?: Partial<ServerTlsOptions>;
+}
+
+/** A server under TLS. */
+export interface TlsServer extends AsyncDisposable {
+  server: Server;
+  port: number;
+  /** Whom it has refused. */
+  refusals: Refusal[];
+  /** Waits for the first of them, and returns what lies behind it. */
+  failure(): Promise<TlsHandshakeError>;
+  /** Dials it, and trusts it unless the options say otherwise. */
+  dial(options?: ConnectOptions): Promise<Session>;
+}
+
+export function serveTls(
+  { tls, observer, ...options }: TlsServeOptions = {},
+  handler: Handler = echo,
+): TlsServer {
+  const refusals: Refusal[] = [];
+  const server = serve({
+    port: 0,
+    tls: { ...localhost, ...tls },
+    observer: { ...observer, onRefusal: (refusal) => void refusals.push(refusal) },
+    ...options,
+  }, handler);
+  const port = portOf(server);
+  return {
+    server,
+    port,
+    refusals,
+    failure: async () => {
+      await until(() => refusals.length > 0);
+      const { reason, cause } = refusals[0]!;
+      assertInstanceOf(cause, TlsHandshakeError, `${reason}: ${cause}`);
+      return cause;
+    },
+    dial: ({ tls, ...rest } = {}) => connect({ port, tls: { ca, ...tls }, ...rest }),
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
