@@ -18,15 +18,15 @@ export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): S
   return stages;
 }
 
-/** What `session.upgradeTls()` does in a server. */
+/** What `session.upgradeTls()` asks a server for. */
 export function tlsUpgrade(
   options: ServeOptions,
   tls: TlsAcceptor | undefined,
-): (connection: Connection) => Promise<Connection> {
+): () => (connection: Connection) => Promise<Connection> {
   const timeout = handshakeTimeoutOf(options);
-  return (connection) => {
+  return () => {
     if (tls === undefined) throw new TypeError("upgradeTls() needs the server's option tls");
-    return tls.accept(connection, timeout);
+    return (connection) => tls.accept(connection, timeout);
   };
 }
 

@@ -51,7 +51,7 @@ import {
   type SessionOptions,
   type TextOptions,
 } from "./session_options.ts";
-import { tlsDialler, type UpgradeTlsOptions } from "./session_tls.ts";
+import { hostOf, tlsDialler, type UpgradeTlsOptions } from "./session_tls.ts";
 import {
   type Address,
   type Connection,
@@ -377,7 +377,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    */
   async upgradeTls(options: UpgradeTlsOptions = {}): Promise<TlsInfo> {
     if (this.tls !== undefined) throw new TypeError("the session has TLS already");
-    const begin = this.#group.acceptTls ?? tlsDialler(options, this.#group.serverName);
+    const { acceptTls, serverName } = this.#group;
+    const begin = acceptTls?.() ?? tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
     await this.#life.upgrade(begin);
     return this.tls!;
   }

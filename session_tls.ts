@@ -3,9 +3,9 @@
 import { checkDuration } from "./_internal/checks.ts";
 import { withinLimit } from "./_internal/time_limit.ts";
 import { TlsHandshakeError } from "./errors.ts";
-import { type Connection, formatAddress } from "./transport/connection.ts";
+import { type Address, type Connection, formatAddress } from "./transport/connection.ts";
 import { checkTlsClientOptions, dialTls } from "./transport/tls_client.ts";
-import type { TlsClientOptions } from "./transport/tls_options.ts";
+import { checkServerName, type TlsClientOptions } from "./transport/tls_options.ts";
 
 /** Options of {@linkcode Session.upgradeTls}, of a client. */
 export interface UpgradeTlsOptions extends TlsClientOptions {
@@ -19,6 +19,11 @@ export interface UpgradeTlsOptions extends TlsClientOptions {
   handshakeTimeout?: number;
 }
 
+/** The host of an address, where it has one. */
+export function hostOf(address: Address): string | undefined {
+  return "hostname" in address ? address.hostname : undefined;
+}
+
 /** Checks the options, and returns what takes the client's part in TLS. */
 export function tlsDialler(
   options: UpgradeTlsOptions,
@@ -26,9 +31,9 @@ export function tlsDialler(
 ): (connection: Connection) => Promise<Connection> {
   const { signal } = options;
   const timeout = checkDuration("handshakeTimeout", options.handshakeTimeout ?? 5_000);
-  checkTlsClientOptions(options);
+  const tls = { ...options, serverName: checkServerName(options.serverName ?? serverName) };
+  checkTlsClientOptions(tls);
   signal?.throwIfAborted();
-  const tls = { ...(serverName !== undefined && { serverName }), ...options };
   return (connection) =>
     withinLimit((giveUp) => dialTls(connection, tls, giveUp), {
       timeout,

@@ -114,6 +114,15 @@ export class Gather implements FrameWriter {
     return { bytes, gathered };
   }
 
+  /** Lets what is gathered next begin a piece of its own. */
+  seal(): void {
+    const tail = this.#tail;
+    if (tail === undefined || this.#tailLength === 0) return;
+    this.#pieces.push({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
+    this.#tail = undefined;
+    this.#tailLength = 0;
+  }
+
   /** Drops all that is gathered. */
   clear(): void {
     this.#pieces = [];
@@ -136,7 +145,7 @@ export class Gather implements FrameWriter {
   #enlarge(tail: Uint8Array, count: number): Uint8Array {
     const needed = this.#tailLength + count;
     if (needed > MAX_GATHER) {
-      this.#seal(tail);
+      this.seal();
       return new Uint8Array(MAX_GATHER);
     }
     const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
@@ -144,16 +153,9 @@ export class Gather implements FrameWriter {
     return grown;
   }
 
-  /** Makes the gathered tail a piece of its own. */
-  #seal(tail: Uint8Array): void {
-    this.#pieces.push({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
-    this.#tail = undefined;
-    this.#tailLength = 0;
-  }
-
   /** Adds a piece that is not copied. */
   #push(bytes: Uint8Array): void {
-    if (this.#tail !== undefined && this.#tailLength > 0) this.#seal(this.#tail);
+    this.seal();
     this.#pieces.push({ bytes, gathered: undefined });
     this.accepted += bytes.length;
   }

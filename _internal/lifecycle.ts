@@ -7,7 +7,7 @@ import {
   TlsHandshakeError,
   TruncatedFrameError,
 } from "../errors.ts";
-import { type Connection, formatAddress } from "../transport/connection.ts";
+import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import { type Hooks, Output } from "./output.ts";
 import { PrefixedConnection } from "./prefixed.ts";
@@ -44,6 +44,7 @@ export class Lifecycle implements Hooks {
   #closed: PromiseWithResolvers<SessionEnd> | undefined;
   #halfClosed: Promise<void> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #isUpgrading = false;
   #isShut = false;
   #isGone = false;
 
@@ -89,31 +90,42 @@ export class Lifecycle implements Hooks {
   async upgrade(begin: (connection: Connection) => Promise<Connection>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const { reader, output } = this;
-    const { unread } = reader.input;
-    if (unread > 0) {
-      const error = new TlsHandshakeError(
-        formatAddress(this.connection.remoteAddr),
-        "protocol",
-        `${unread} bytes that came unencrypted are unread (an attacker may have put them there, CVE-2011-0411)`,
-      );
-      this.terminate("error", reader.refuse(error));
-      throw error;
-    }
+    this.#refuseUnread();
     const prefix = reader.detach();
+    this.#isUpgrading = true;
     try {
-      await output.flushed();
-      output.detach();
-      const connection = await begin(new PrefixedConnection(this.connection, prefix));
-      if (this.#isShut) connection.close();
-      else this.connection = connection;
+      await output.detach();
+      this.#goOn(await begin(new PrefixedConnection(this.connection, prefix)));
     } catch (error) {
       if (error instanceof Error) reader.refuse(error);
       this.terminate("error", error);
       throw this.#end?.cause === error ? error : this.#failure!;
+    } finally {
+      this.#isUpgrading = false;
+      if (this.#isShut) this.#leave();
     }
     if (this.#failure !== undefined) throw this.#failure;
-    reader.attach(this.connection);
-    output.attach(this.connection);
+  }
+
+  /** Whoever has put bytes before the beginning of TLS would have them taken for its peer's (CVE-2011-0411). */
+  #refuseUnread(): void {
+    const { unread } = this.reader.input;
+    if (unread === 0) return;
+    const error = new TlsHandshakeError(
+      formatAddress(normalizeAddress(this.connection.remoteAddr)),
+      "protocol",
+      `${unread} bytes that came unencrypted are unread (an attacker may have put them there, CVE-2011-0411)`,
+    );
+    this.terminate("error", this.reader.refuse(error));
+    throw error;
+  }
+
+  /** What is left to do, be it no more than to say goodbye, goes over another connection from now on. */
+  #goOn(connection: Connection): void {
+    if (this.#isShut) return connection.close();
+    this.connection = connection;
+    this.reader.attach(connection);
+    this.output.attach(connection);
   }
 
   /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
@@ -238,7 +250,7 @@ export class Lifecycle implements Hooks {
   }
 
   #leave(): void {
-    if (this.#isGone || this.reader.reading || this.output.writing) return;
+    if (this.#isGone || this.#isUpgrading || this.reader.reading || this.output.writing) return;
     this.#isGone = true;
     const end = this.#end!;
     end.duration = performance.now() - this.began;

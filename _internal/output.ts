@@ -29,11 +29,8 @@ export interface Hooks {
   onBlocked(): void;
 }
 
-interface Waiter {
+interface Waiter extends PromiseWithResolvers<void> {
   target: number;
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: Error) => void;
 }
 
 /**
@@ -61,10 +58,12 @@ export class Output extends Gather {
   #exemptFrom = 0;
   #exemptTo = 0;
   #waiters: Waiter[] | undefined;
-  #drained: Waiter | undefined;
+  #drained: PromiseWithResolvers<void> | undefined;
   #closed: Error | undefined;
   #failed = false;
-  #isDetached = false;
+  /** While detached: how much, of all that was ever accepted, may still be written, and what waits for `attach()`. */
+  #barrier = Infinity;
+  #attached: PromiseWithResolvers<void> | undefined;
 
   constructor(sink: Sink, queue: FlushQueue, pool: BufferPool, limits: OutputLimits, hooks: Hooks) {
     super(pool);
@@ -112,17 +111,26 @@ export class Output extends Gather {
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
   flush(): void {
-    if (!this.writing && !this.isEmpty && !this.#failed && !this.#isDetached) this.#writeNext();
+    if (!this.writing && !this.#failed) this.#writeNext();
   }
 
-  /** Writes nothing more until `attach()`; what is sent meanwhile is gathered. There must be nothing left to write. */
-  detach(): void {
-    this.#isDetached = true;
+  /**
+   * Writes what was sent so far, and nothing more until `attach()`: what is sent meanwhile is gathered.
+   *
+   * @returns Resolves once the connection has taken all that was sent so far.
+   */
+  detach(): Promise<void> {
+    this.seal();
+    this.#barrier = this.accepted;
+    this.#attached = waiter();
+    return this.flushed();
   }
 
   attach(sink: Sink): void {
-    this.#isDetached = false;
+    this.#barrier = Infinity;
     this.#sink = sink;
+    this.#attached?.resolve();
+    this.#attached = undefined;
     this.flush();
   }
 
@@ -145,12 +153,16 @@ export class Output extends Gather {
   /** Flushes, then half-closes the connection. Like a send, it may be left alone. */
   end(): Promise<void> {
     this.#closed ??= new TypeError("cannot send after closeWrite()");
-    const ended = this.flushed().then(() => {
-      if (this.#failed) throw this.#closed;
-      return this.#sink.closeWrite();
-    });
+    const ended = this.#end();
     ended.catch(() => {});
     return ended;
+  }
+
+  async #end(): Promise<void> {
+    await this.flushed();
+    while (this.#attached !== undefined) await this.#attached.promise;
+    if (this.#failed) throw this.#closed;
+    await this.#sink.closeWrite();
   }
 
   /** Gives up: nothing more is written, and everyone who waits is rejected. */
@@ -165,6 +177,7 @@ export class Output extends Gather {
     this.#waiters = undefined;
     this.#drained?.reject(error);
     this.#drained = undefined;
+    this.#attached?.reject(error);
   }
 
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
@@ -193,7 +206,7 @@ export class Output extends Gather {
     }
     this.flush();
     if (this.#failed) return rejected(this.#closed);
-    return (this.#drained ??= waiter(this.#highWaterMark)).promise;
+    return (this.#drained ??= waiter()).promise;
   }
 
   /** Resolves once so many bytes have been written since the beginning. */
@@ -203,12 +216,14 @@ export class Output extends Gather {
     this.#waiters ??= [];
     const last = this.#waiters.at(-1);
     if (last?.target === target) return last.promise;
-    const added = waiter(target);
+    const added = { target, ...waiter() };
     this.#waiters.push(added);
     return added.promise;
   }
 
+  /** Writes the next piece, unless there is none or it has to wait. */
   #writeNext(): void {
+    if (this.isEmpty || this.bytesWritten >= this.#barrier) return;
     const { bytes, gathered } = this.take();
     this.#current = bytes;
     this.#gathered = gathered;
@@ -238,7 +253,7 @@ export class Output extends Gather {
       this.#current = NONE;
       if (this.#gathered !== undefined) this.#pool.give(this.#gathered);
       this.#gathered = undefined;
-      if (!this.isEmpty) this.#writeNext();
+      this.#writeNext();
     }
     if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
       this.#drained.resolve();
@@ -268,10 +283,10 @@ export class Output extends Gather {
 }
 
 /** A promise that may be left alone: its rejection never counts as unhandled. */
-function waiter(target: number): Waiter {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  promise.catch(() => {});
-  return { target, promise, resolve, reject };
+function waiter(): PromiseWithResolvers<void> {
+  const resolvers = Promise.withResolvers<void>();
+  resolvers.promise.catch(() => {});
+  return resolvers;
 }
 
 /** The same for a promise that is rejected already. */

@@ -106,7 +106,7 @@ export class Reader {
 
   /** Throws if a reading waits, or none can. */
   checkFree(): void {
-    if (this.#isDetached) {
+    if (this.#isDetached && this.#failure === undefined) {
       throw new TypeError("the session is about to begin TLS: await that first");
     }
     if (this.waiting === undefined) return;
@@ -193,7 +193,7 @@ export class Reader {
     this.#dropping = done;
     this.input.clear();
     if (this.ended) done();
-    else if (!this.reading) this.#read(this.input.room());
+    else if (!this.reading && !this.#isDetached) this.#read(this.input.room());
   }
 
   /**
@@ -224,6 +224,7 @@ export class Reader {
   attach(source: Source): void {
     this.#isDetached = false;
     this.#source = source;
+    if (this.#dropping !== undefined) this.#read(this.input.room());
   }
 
   #decode<Frame>(decoder: Decoder<Frame>): Frame | typeof MORE {

@@ -21,8 +21,8 @@ export class SessionGroup<Session> {
   drained: SessionEndedError | undefined;
   /** The checked options of all sessions, where they have the same. */
   settings: Settings | undefined;
-  /** Takes the server's part in TLS, where the sessions are a server's. */
-  acceptTls: ((connection: Connection) => Promise<Connection>) | undefined;
+  /** Gives what takes the server's part in TLS, or throws that the server has none; only where there is a server. */
+  acceptTls: (() => (connection: Connection) => Promise<Connection>) | undefined;
   /** The host that was dialled, where the session is a client's. */
   serverName: string | undefined;
   readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
