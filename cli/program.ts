@@ -18,6 +18,8 @@ interface Program {
   help: string;
   /** The options that take a value. */
   options: readonly string[];
+  /** The options that take none. */
+  flags?: readonly string[];
   /** Whether arguments that are no options are taken. */
   takesNames: boolean;
   /** Does the work. Returns the exit code. */
@@ -27,6 +29,7 @@ interface Program {
 /** What stands on the command line, not yet looked at. */
 export interface Arguments {
   options: Partial<Record<string, string>>;
+  flags: ReadonlySet<string>;
   names: string[];
 }
 
@@ -49,12 +52,13 @@ async function exitCode(program: Program, args: string[]): Promise<number> {
 
 async function runWith(program: Program, args: string[]): Promise<number> {
   const names: string[] = [];
+  const { flags = [] } = program;
   let unknown: string | undefined;
   const { help, version, "--": rest = [], ...values } = parseArgs(
     attachValues(args, program.options),
     {
       "--": true,
-      boolean: ["help", "version"],
+      boolean: ["help", "version", ...flags],
       string: [...program.options],
       collect: [...program.options],
       unknown(arg: string, key?: string): boolean {
@@ -68,17 +72,24 @@ async function runWith(program: Program, args: string[]): Promise<number> {
   if (help) return print(program.help);
   if (version) return print(`${config.name} ${config.version}`);
   if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}`);
+  for (const flag of flags) {
+    // parseArgs() takes whatever stands there for true.
+    const isValued = args.some((arg) => arg.startsWith(`--${flag}=`));
+    if (isValued) throw new UsageError(`--${flag} takes no value`);
+  }
   if (names.length > 0 && !program.takesNames) {
     throw new UsageError(`unexpected argument ${JSON.stringify(names[0])}`);
   }
+  const given = values as Partial<Record<string, string[] | boolean>>;
   const options: Arguments["options"] = {};
   for (const name of program.options) {
-    const [value, ...more] = (values as Partial<Record<string, string[]>>)[name] ?? [];
+    const [value, ...more] = given[name] as string[] | undefined ?? [];
     if (more.length > 0) throw new UsageError(`--${name} is given ${more.length + 1} times`);
     if (value === "") throw new UsageError(`--${name} needs a value`);
     if (value !== undefined) options[name] = value;
   }
-  return await program.run({ options, names });
+  const isGiven = (flag: string) => given[flag] === true;
+  return await program.run({ options, flags: new Set(flags.filter(isGiven)), names });
 }
 
 /** Turns `--port -1` into `--port=-1`: otherwise parseArgs() would take that value for an option. */

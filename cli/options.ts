@@ -1,0 +1,38 @@
+import { type Arguments, UsageError } from "./program.ts";
+
+const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/** The longest time that a timer takes, in milliseconds. */
+const MAX_DURATION = 2 ** 31 - 1;
+
+/** An option that is a time with its unit, or `none`. Returns milliseconds, `Infinity` for `none`. */
+export function durationOption<Default>(
+  { options }: Arguments,
+  name: string,
+  otherwise: Default,
+): number | Default {
+  const text = options[name];
+  if (text === undefined) return otherwise;
+  if (text === "none") return Infinity;
+  const [, count, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
+  const duration = Number(count) * (UNITS[unit ?? ""] ?? NaN);
+  if (duration >= 1 && duration <= MAX_DURATION) return duration;
+  throw new UsageError(
+    `--${name} must be a time from 1ms to 596h, such as 500ms, 30s, 10m or 1h, or none, ` +
+      `got ${JSON.stringify(text)}`,
+  );
+}
+
+/** An option that is a list with commas in between. What stands in it is not looked at. */
+export function listOption({ options }: Arguments, name: string): string[] | undefined {
+  return options[name]?.split(",").map((item) => item.trim());
+}
+
+/** An option that is the permissions of a file, in octal. */
+export function modeOption({ options }: Arguments, name: string): number | undefined {
+  const text = options[name];
+  if (text === undefined) return;
+  if (/^0?[0-7]{3}$/.test(text)) return parseInt(text, 8);
+  throw new UsageError(
+    `--${name} must be three octal digits from 000 to 777, got ${JSON.stringify(text)}`,
+  );
+}
