@@ -1,5 +1,6 @@
 /**
- * The server: {@linkcode serve}. Run as a program, this module is the greeting service.
+ * The server: {@linkcode serve}. Run as a program, this module is the greeting service, or
+ * with `--service` an echo, a discard or a chat service, over TCP, TLS or a Unix socket.
  *
  * ```sh
  * deno run --allow-net jsr:@parley/tcp/server --help

@@ -93,6 +93,10 @@ export class Program implements AsyncDisposable {
     this.#watchdog = setTimeout(() => this.kill("SIGKILL"), TOO_LONG);
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   async type(text: string): Promise<void> {
     await this.#stdin.write(encoder.encode(text));
   }
