@@ -8,7 +8,7 @@ import {
   type Reading,
   Session,
 } from "../mod.ts";
-import { withoutLineEnd } from "./greeting.ts";
+import { withoutLineEnd } from "./services/greeting.ts";
 import {
   type Arguments,
   integerOption,

@@ -1,8 +1,8 @@
 import type { Handler, SessionOptions } from "../mod.ts";
-import { greeting } from "./greeting.ts";
 import { chat } from "./services/chat.ts";
 import { discard } from "./services/discard.ts";
 import { echo } from "./services/echo.ts";
+import { greeting } from "./services/greeting.ts";
 
 /** What `--service` takes. */
 export const SERVICES = ["greeting", "echo", "discard", "chat"] as const;

@@ -1,4 +1,4 @@
-import type { Handler } from "../mod.ts";
+import type { Handler } from "../../mod.ts";
 
 /** The service of the tutorial. `delay` is how long each reply is pretended to take, in milliseconds. */
 export function greeting(delay: number): Handler {
