@@ -138,13 +138,14 @@ export function integerOption<Default>(
 }
 
 /** An option that is one of a few words. */
-export function choiceOption<Choice extends string>(
+export function choiceOption<Choice extends string, Default>(
   { options }: Arguments,
   name: string,
   choices: readonly Choice[],
-  otherwise: Choice,
-): Choice {
-  const text = options[name] ?? otherwise;
+  otherwise: Default,
+): Choice | Default {
+  const text = options[name];
+  if (text === undefined) return otherwise;
   const found = choices.find((choice) => choice === text);
   if (found !== undefined) return found;
   throw new UsageError(

@@ -55,7 +55,7 @@ export async function makeCertificate(wanted: Wanted): Promise<Certificate> {
   await Deno.writeTextFile(extFile, `${extensions.join("\n")}\n`);
   const signer = by === undefined
     ? ["-signkey", keyFile]
-    : ["-CA", by.certFile, "-CAkey", by.keyFile, "-CAcreateserial"];
+    : ["-CA", by.certFile, "-CAkey", by.keyFile, "-set_serial", `${Date.now()}${made}`];
   const withExtensions = extensions.length > 0 ? ["-extfile", extFile] : [];
   const signing = ["x509", "-req", "-in", request, "-days", `${days}`, "-out", certFile];
   await openssl(...signing, ...signer, ...withExtensions);

@@ -1,0 +1,50 @@
+import {
+  CertificateError,
+  type ConnectOptions,
+  describeEnd,
+  formatAddress,
+  reconnect,
+  type ReconnectingClient,
+} from "../mod.ts";
+import { describe, say } from "./client_dial.ts";
+import type { Plan } from "./client_options.ts";
+import { ProgramError } from "./program.ts";
+
+/** A client that comes back, and says on standard error when it has to and when it has. */
+export function comingBack(options: ConnectOptions, plan: Plan): ReconnectingClient {
+  const { verbose } = plan;
+  let start = 0;
+  let isBack = true;
+  return reconnect({
+    ...options,
+    shouldRetry: isWorthRetrying,
+    observer: {
+      onDial(address, attempt): void {
+        start = performance.now();
+        if (verbose) say(`dialling ${address}, attempt ${attempt}`);
+      },
+      onDialError(error, _attempt, retryIn): void {
+        if (retryIn === Infinity || !verbose && !isBack) return;
+        isBack = false;
+        say(`${(error as Error).message}: trying again`);
+      },
+      onSessionStart(session): void {
+        if (verbose) describe(session, performance.now() - start);
+        else if (!isBack) say(`connected to ${formatAddress(session.remoteAddr)}`);
+        isBack = true;
+      },
+      onSessionEnd(session, { reason, cause }, retryIn): void {
+        if (retryIn === Infinity) return;
+        isBack = false;
+        const why = cause instanceof ProgramError ? cause.message : describeEnd(reason, cause);
+        say(`lost ${formatAddress(session.remoteAddr)}: ${why}: trying again`);
+      },
+    },
+  });
+}
+
+/** No repetition makes it right that an option is wrong, a permission or a certificate missing. */
+function isWorthRetrying(error: unknown): boolean {
+  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
+  return !hopeless.some((kind) => error instanceof kind);
+}
