@@ -91,14 +91,15 @@ export function readPlan(args: Arguments): Plan {
   const place = placeOf(args);
   const timeout = timeOption(args, "timeout", 10_000);
   const idle = timeOption(args, "idle", Infinity);
-  const header = choiceOption(args, "proxy-header", ["v1", "v2"], undefined);
+  const isProxied = args.options["proxy-header"] !== undefined;
+  const header = choiceOption(args, "proxy-header", ["v1", "v2"], "v1");
   checkTogether(args);
   const tls = flags.has("tls") ? tlsOf(args) : undefined;
   const raw = flags.has("raw") ? rawOf(args) : undefined;
   return {
     place,
     ...(tls && { tls }),
-    ...(header && { proxyHeader: header === "v1" ? 1 : 2 }),
+    ...(isProxied && { proxyHeader: header === "v1" ? 1 : 2 }),
     timeout,
     idle,
     reconnect: flags.has("reconnect"),

@@ -2,6 +2,7 @@ import {
   CertificateError,
   type ConnectOptions,
   describeEnd,
+  type EndReason,
   formatAddress,
   reconnect,
   type ReconnectingClient,
@@ -36,11 +37,17 @@ export function comingBack(options: ConnectOptions, plan: Plan): ReconnectingCli
       onSessionEnd(session, { reason, cause }, retryIn): void {
         if (retryIn === Infinity) return;
         isBack = false;
-        const why = cause instanceof ProgramError ? cause.message : describeEnd(reason, cause);
-        say(`lost ${formatAddress(session.remoteAddr)}: ${why}: trying again`);
+        say(`lost ${formatAddress(session.remoteAddr)}: ${whyOf(reason, cause)}: trying again`);
       },
     },
   });
+}
+
+function whyOf(reason: EndReason, cause: unknown): string {
+  if (cause instanceof ProgramError) return cause.message;
+  return reason === "peer" && cause === undefined
+    ? "closed by the peer"
+    : describeEnd(reason, cause);
 }
 
 /** No repetition makes it right that an option is wrong, a permission or a certificate missing. */

@@ -138,14 +138,13 @@ export function integerOption<Default>(
 }
 
 /** An option that is one of a few words. */
-export function choiceOption<Choice extends string, Default>(
+export function choiceOption<Choice extends string>(
   { options }: Arguments,
   name: string,
   choices: readonly Choice[],
-  otherwise: Default,
-): Choice | Default {
-  const text = options[name];
-  if (text === undefined) return otherwise;
+  otherwise: Choice,
+): Choice {
+  const text = options[name] ?? otherwise;
   const found = choices.find((choice) => choice === text);
   if (found !== undefined) return found;
   throw new UsageError(

@@ -75,7 +75,7 @@ Deno.test(
     const shown = [...stdout.matchAll(/^ {2}--([\w-]+)/gm)].map(([, name]) => name);
     assertEquals(shown.toSorted(), names.toSorted());
     const [, examples] = stdout.split("\nExamples\n");
-    assertEquals(examples!.trim().split("\n").length, 3);
+    assertEquals(examples!.match(/^ {2}\S/gm)?.length, 3);
   },
 );
 

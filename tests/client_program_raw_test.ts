@@ -188,7 +188,7 @@ Deno.test(
     assertEquals(await runClient(permissions, args, "rose\n"), { code: 0, stdout: "", stderr: "" });
     assertEquals(await Deno.readTextFile(file), "rose\n");
     const { stdout } = await runClient(permissions, [...args, "--hex"], "think\n");
-    assertMatch(stdout, /^> 0+  74 .*\n< 0+  74 .*\n$/);
+    assertMatch(stdout, /^> 0+ {2}74 .*\n< 0+ {2}74 .*\n$/);
     assertEquals(await Deno.readTextFile(file), "think\n");
     const { code, stderr } = await runClient(["--allow-net"], args);
     assertEquals(code, 1);
