@@ -347,6 +347,76 @@ export class CertificateError extends TlsHandshakeError {
 }
 
 /**
+ * What kept TLS from being agreed on.
+ *
+ * | failure | meaning |
+ * |---|---|
+ * | `timeout` | the handshake took too long |
+ * | `closed` | the connection was closed or lost before the handshake was done |
+ * | `not-tls` | the peer speaks something else |
+ * | `version` | no version of TLS in common |
+ * | `alpn` | no application protocol in common (RFC 7301) |
+ * | `server-name` | the client asked for a server name that is not served (RFC 6066 §3) |
+ * | `certificate` | a certificate is missing or was not accepted |
+ * | `alert` | the peer gave up and told so, for another reason than the above |
+ * | `protocol` | anything else: nothing in common, or a peer that breaks the rules |
+ */
+export type TlsFailure =
+  | "timeout"
+  | "closed"
+  | "not-tls"
+  | "version"
+  | "alpn"
+  | "server-name"
+  | "certificate"
+  | "alert"
+  | "protocol";
+
+/** TLS could not be agreed on with a peer. */
+export class TlsHandshakeError extends Error {
+  /** The name of the class. */
+  override readonly name: string = "TlsHandshakeError";
+  /** The address of the peer, such as `127.0.0.1:1234`. */
+  readonly remoteAddr: string;
+  /** What went wrong. */
+  readonly code: TlsFailure;
+
+  /**
+   * Makes the error.
+   *
+   * @param remoteAddr The address of the peer.
+   * @param code What went wrong.
+   * @param problem The same in a few words.
+   * @param options `cause`: what the TLS layer or the connection said.
+   */
+  constructor(remoteAddr: string, code: TlsFailure, problem: string, options?: ErrorOptions) {
+    super(`no TLS with ${remoteAddr}: ${problem}`, options);
+    this.remoteAddr = remoteAddr;
+    this.code = code;
+  }
+}
+
+/**
+ * A certificate is missing or was not accepted: the server's by a client, or the client's by a server. To try again
+ * is in vain until somebody puts another certificate in place.
+ */
+export class CertificateError extends TlsHandshakeError {
+  /** The name of the class. */
+  override readonly name = "CertificateError";
+
+  /**
+   * Makes the error.
+   *
+   * @param remoteAddr The address of the peer.
+   * @param problem What is wrong with the certificate, in a few words.
+   * @param options `cause`: what the TLS layer said.
+   */
+  constructor(remoteAddr: string, problem: string, options?: ErrorOptions) {
+    super(remoteAddr, "certificate", problem, options);
+  }
+}
+
+/**
  * A reason and its cause in one line, for messages and logs.
  *
  * @param reason Why a session ended.

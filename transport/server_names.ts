@@ -8,8 +8,11 @@ import { type AltName, shortIp } from "./x509.ts";
  */
 export function canonicalName(name: string): string {
   if (isIP(name) !== 0) return shortIp(name).toLowerCase();
-  return domainToASCII(name).toLowerCase().replace(/\.$/, "");
+  const ascii = keyOf(domainToASCII(name));
+  return HOST_NAME.test(ascii) ? ascii : "";
 }
+
+const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
 /** Whether a certificate with these names is for `host`, which is in canonical form (RFC 9525 §6). */
 export function isFor(altNames: readonly AltName[], host: string): boolean {

@@ -5,6 +5,7 @@
  * the one name `a.example, DNS:b.example` looks as if it were for two. So names are read here, one by one.
  */
 
+const encoder = new TextEncoder();
 const latin1 = new TextDecoder("latin1");
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 const utf16 = new TextDecoder("utf-16be");
@@ -177,11 +178,9 @@ function attributeText(tag: number, content: Uint8Array): string {
   const decoder = tag === 0x0c ? utf8 : tag === BMP_STRING ? utf16 : latin1;
   return decoder.decode(content)
     .replaceAll(/[,+"\\<>;]|^[ #]| $/g, "\\$&")
-    .replaceAll(
-      // deno-lint-ignore no-control-regex
-      /[\0-\x1f\x7f]/g,
-      (char) => `\\${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-    );
+    .replaceAll(/\p{Cc}/gu, (char) => {
+      return Array.from(encoder.encode(char), (byte) => `\\${hex([byte])}`).join("");
+    });
 }
 
 function oidText(content: Uint8Array): string {
@@ -212,6 +211,6 @@ export function shortIp(address: string): string {
   return new URL(`http://[${address.replace(/%.*/, "")}]`).hostname.slice(1, -1); // without a zone
 }
 
-function hex(bytes: Uint8Array): string {
+function hex(bytes: ArrayLike<number>): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
