@@ -25,7 +25,8 @@ export interface Timeouts {
 
 /**
  * The deadlines of one session. Nothing on the path of a byte sets a timer or looks at a clock: the sweep compares
- * counters with those of the sweep before. So a deadline is never early, and late by two sweeps at most.
+ * counters with those of the sweep before. So a deadline is late by two sweeps at most, and never early: it is over when
+ * more than so many whole milliseconds have gone by.
  */
 export class Deadlines {
   #idleTimeout: number;
@@ -72,7 +73,7 @@ export class Deadlines {
   check(now: number, progress: Progress): EndReason | undefined {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
-    if (this.#lifetimeEnd !== undefined && now >= this.#lifetimeEnd) return "lifetime";
+    if (this.#lifetimeEnd !== undefined && now > this.#lifetimeEnd) return "lifetime";
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.#isIdle(now, progress)) return "idle";
@@ -83,7 +84,7 @@ export class Deadlines {
       this.#bytes = bytesRead + bytesWritten;
       this.#bytesSince = now;
     }
-    return now - this.#bytesSince >= this.#idleTimeout;
+    return now - this.#bytesSince > this.#idleTimeout;
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {
@@ -92,7 +93,7 @@ export class Deadlines {
       this.#writingSince = now;
     }
     this.#written = bytesWritten;
-    return this.#writingSince !== undefined && now - this.#writingSince >= this.#writeTimeout;
+    return this.#writingSince !== undefined && now - this.#writingSince > this.#writeTimeout;
   }
 
   /** Counts only the time that a reading waits: a slow handler is not a slow peer. */
@@ -105,6 +106,6 @@ export class Deadlines {
     const partial = unread && waiting;
     if (partial && this.#wasPartial) this.#frameAge += elapsed;
     this.#wasPartial = partial;
-    return this.#frameAge >= this.#frameTimeout;
+    return this.#frameAge > this.#frameTimeout;
   }
 }

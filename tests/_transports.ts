@@ -71,7 +71,7 @@ async function open(transport: Transport, options?: SessionOptions): Promise<Ope
   };
 }
 
-async function tcpPair(): Promise<[Connection, Connection]> {
+export async function tcpPair(): Promise<[Connection, Connection]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const address = { hostname: "127.0.0.1", port: listener.addr.port };
   const [near, far] = await Promise.all([listener.accept(), Deno.connect(address)]);

@@ -27,3 +27,11 @@ export {
   memoryPair,
   type MemoryPairOptions,
 } from "./memory.ts";
+export type {
+  NamedCertificate,
+  TlsCertificate,
+  TlsClientOptions,
+  TlsOptions,
+  TlsServerOptions,
+  TlsVersion,
+} from "./tls_options.ts";

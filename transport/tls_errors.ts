@@ -24,11 +24,23 @@ const CERTIFICATE_PROBLEMS = new Map([
   ["INVALID_PURPOSE", "is for another purpose"],
   ["UNABLE_TO_GET_ISSUER_CERT", "leads to nobody who is trusted"],
   ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "leads to nobody who is trusted"],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "is signed by nobody who is trusted"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "is signed by nobody who is trusted for this"],
 ]);
-/** What a peer of an older or newer version is told by Deno. */
-const VERSION_PROBLEM =
-  /Tls1[23]NotOffered|SupportedVersionsExtensionRequired|SignatureAlgorithmsExtensionRequired|ServerTlsVersionIsDisabled|ServerDoesNotSupportTls1[23]/;
+/** By what Deno tells that the peer is of an older or newer version. */
+const VERSION_PROBLEMS = [
+  "Tls12NotOffered",
+  "Tls13NotOffered",
+  "ServerDoesNotSupportTls12Or13",
+  "ServerTlsVersionIsDisabledByOurConfig",
+  "SignatureAlgorithmsExtensionRequired",
+  "SupportedVersionsExtensionRequired",
+];
+const ALERT_FAILURES = new Map<string, TlsFailure>([
+  ["ProtocolVersion", "version"],
+  ["NoApplicationProtocol", "alpn"],
+  ["UnrecognisedName", "server-name"],
+]);
+const PEERS = { client: "server", server: "client" };
 
 /** What is wrong with a certificate, by the code that Node has for it. */
 export function certificateProblem(code: string): string {
@@ -55,27 +67,26 @@ export function explain(
   error: Error & { code?: unknown },
 ): TlsHandshakeError {
   if (error instanceof TlsHandshakeError) return error;
-  const options = { cause: error };
   const failed = (code: TlsFailure, problem: string): TlsHandshakeError =>
-    new TlsHandshakeError(remoteAddr, code, problem, options);
+    code === "certificate"
+      ? new CertificateError(remoteAddr, problem, { cause: error })
+      : new TlsHandshakeError(remoteAddr, code, problem, { cause: error });
   const { message } = error;
   const code = String(error.code);
 
   const alert = alertOf(error);
+  const refusal = CERTIFICATE_ALERTS.get(alert ?? "");
+  if (refusal !== undefined) {
+    return failed("certificate", `the peer refuses our certificate: ${refusal} (alert ${alert})`);
+  }
   if (alert !== undefined) {
-    const refusal = CERTIFICATE_ALERTS.get(alert);
-    if (refusal !== undefined) {
-      const problem = `the peer refuses our certificate: ${refusal} (alert ${alert})`;
-      return new CertificateError(remoteAddr, problem, options);
-    }
     return failed(ALERT_FAILURES.get(alert) ?? "alert", `the peer gave up (alert ${alert})`);
   }
   if (CERTIFICATE_PROBLEMS.has(code)) {
-    const problem = `the ${PEERS[role]}'s certificate ${certificateProblem(code)}`;
-    return new CertificateError(remoteAddr, problem, options);
+    return failed("certificate", `the ${PEERS[role]}'s certificate ${certificateProblem(code)}`);
   }
   if (code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") {
-    return new CertificateError(remoteAddr, "the client has shown no certificate", options);
+    return failed("certificate", "the client has shown no certificate");
   }
   if (code === "ERR_SSL_NO_APPLICATION_PROTOCOL") {
     return failed("alpn", "the client speaks none of our application protocols");
@@ -83,19 +94,13 @@ export function explain(
   if (message.includes("received corrupt message of type InvalidContentType")) {
     return failed("not-tls", "the peer does not speak TLS");
   }
-  if (VERSION_PROBLEM.test(message)) return failed("version", "no version of TLS in common");
+  if (VERSION_PROBLEMS.some((problem) => message.includes(problem))) {
+    return failed("version", "no version of TLS in common");
+  }
   return failed("protocol", message);
 }
 
-/** The alert that the peer has sent. */
+/** The alert that the peer has sent, as Deno names it. */
 function alertOf({ message }: Error): string | undefined {
   return /received fatal alert: (\w+)/.exec(message)?.[1];
 }
-
-const PEERS = { client: "server", server: "client" };
-const ALERT_FAILURES = new Map<string, TlsFailure>([
-  ["ProtocolVersion", "version"],
-  ["NoApplicationProtocol", "alpn"],
-  ["UnrecognisedName", "server-name"],
-  ["UnrecognizedName", "server-name"],
-]);

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers";
 import type { TLSSocket } from "node:tls";
 import { TlsHandshakeError } from "../errors.ts";
 import { type Connection, formatAddress, normalizeAddress, type TlsInfo } from "./connection.ts";
@@ -51,9 +50,7 @@ export class Handshake implements DuplexOwner {
     this.#isOver = true;
     this.#error = error;
     if (alert !== undefined) this.duplex.write(alert);
-    setImmediate(() => {
-      if (!this.duplex.isWriting) this.#close();
-    });
+    if (!this.duplex.isWriting) this.#close();
   }
 
   /** Gives up at once, with `error` unless there was one before. */

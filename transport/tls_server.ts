@@ -62,7 +62,8 @@ export class TlsAcceptor {
           return handshake.fail(failure, UNRECOGNIZED_NAME);
         }
         const code = socket.authorizationError;
-        handshake.fail(code ? refused(remoteAddr, code) : explain(remoteAddr, "server", error));
+        if (code) handshake.cancel(refused(remoteAddr, code));
+        else handshake.fail(explain(remoteAddr, "server", error));
       },
     });
     handshake.duplex.pull();
@@ -93,6 +94,7 @@ function clientOf(
   const certificate = readCertificate(der);
   const { fingerprint256, validTo } = certificate;
   if (!socket.isSessionReused()) {
+    verified.delete(fingerprint256); // so that it comes last
     if (verified.size >= MAX_VERIFIED) verified.delete(verified.values().next().value!);
     verified.add(fingerprint256);
   } else if (!verified.has(fingerprint256) || validTo.getTime() < Date.now()) {

@@ -1,0 +1,139 @@
+// TLS over what is at hand, for the tests of it and for those that hold over every transport.
+
+import type { Connection, ProxyHeader } from "../transport/connection.ts";
+import { memoryPair } from "../transport/memory.ts";
+import { dialTls } from "../transport/tls_client.ts";
+import type { TlsClientOptions, TlsServerOptions } from "../transport/tls_options.ts";
+import { TlsAcceptor } from "../transport/tls_server.ts";
+import { cannotTls, type Certificates, makeCertificates } from "./_certificates.ts";
+import { ConnectionOver } from "./_serving.ts";
+
+/** The certificates of this test file. */
+export const certificates: Certificates = await makeCertificates();
+
+/** The options of tests that need TLS and nothing else. */
+export const overTls: { ignore: boolean; timeout: number } = { ignore: cannotTls, timeout: 60_000 };
+
+/** Nothing here takes long. */
+export const HANDSHAKE_TIMEOUT = 20_000;
+
+const never = new AbortController().signal;
+
+/** What a server of these tests has, unless a test says otherwise. */
+export function serverOptions(options: Partial<TlsServerOptions> = {}): TlsServerOptions {
+  const { cert, key } = certificates.server;
+  return { cert, key, ...options };
+}
+
+/** The same for a client. */
+export function clientOptions(options: TlsClientOptions = {}): TlsClientOptions {
+  return { serverName: "localhost", ca: certificates.ca.cert, ...options };
+}
+
+/** Begins a handshake over the two ends of a connection: the first is the server's. */
+export function shaking(
+  [near, far]: readonly [Connection, Connection],
+  server: TlsServerOptions | TlsAcceptor = serverOptions(),
+  client: TlsClientOptions = clientOptions(),
+): { server: Promise<Connection>; client: Promise<Connection> } {
+  const acceptor = server instanceof TlsAcceptor ? server : new TlsAcceptor(server);
+  return {
+    server: acceptor.accept(near, HANDSHAKE_TIMEOUT),
+    client: dialTls(far, client, never),
+  };
+}
+
+/** What became of the two sides of a handshake. */
+export interface Shaken {
+  server: PromiseSettledResult<Connection>;
+  client: PromiseSettledResult<Connection>;
+}
+
+/** The same, to its end. */
+export async function shake(...args: Parameters<typeof shaking>): Promise<Shaken> {
+  const both = shaking(...args);
+  const [server, client] = await Promise.allSettled([both.server, both.client]);
+  return { server, client };
+}
+
+/** Puts TLS over both ends of a connection: the first is the server's. */
+export async function tlsOver(
+  pair: readonly [Connection, Connection],
+  server?: TlsServerOptions | TlsAcceptor,
+  client?: TlsClientOptions,
+): Promise<[Connection, Connection]> {
+  const shaken = await shake(pair, server, client);
+  return [connectionOf(shaken.server), connectionOf(shaken.client)];
+}
+
+/** TLS within this process. */
+export function tlsPair(
+  server?: TlsServerOptions | TlsAcceptor,
+  client?: TlsClientOptions,
+): Promise<[Connection, Connection]> {
+  return tlsOver(memoryPair(), server, client);
+}
+
+/** What came of one side; throws what it failed with. */
+export function connectionOf(side: PromiseSettledResult<Connection>): Connection {
+  if (side.status === "rejected") throw side.reason;
+  return side.value;
+}
+
+/** What one side failed with, closing the connection if it did not. */
+export function failureOf(side: PromiseSettledResult<Connection>): unknown {
+  if (side.status === "rejected") return side.reason;
+  side.value.close();
+  throw new Error("there is TLS, where none should be");
+}
+
+/** A raw connection that writes down what the TLS layer does with it, and can keep its writes waiting. */
+export class Watched extends ConnectionOver {
+  readonly events: string[] = [];
+  bytesRead = 0;
+  held: Promise<void> | undefined;
+  noDelay: boolean | undefined;
+  readonly proxy?: ProxyHeader;
+
+  override async read(buffer: Uint8Array): Promise<number | null> {
+    const count = await super.read(buffer);
+    this.bytesRead += count ?? 0;
+    return count;
+  }
+
+  override async write(data: Uint8Array): Promise<number> {
+    this.events.push(`write ${data.length}`);
+    await this.held;
+    return await super.write(data);
+  }
+
+  override closeWrite(): Promise<void> {
+    this.events.push("closeWrite");
+    return super.closeWrite();
+  }
+
+  override close(): void {
+    this.events.push("close");
+    super.close();
+  }
+
+  override setNoDelay(noDelay?: boolean): void {
+    this.noDelay = noDelay;
+  }
+}
+
+/** TLS within this process, with the raw connection of the server watched. */
+export async function watchedPair(
+  capacity: number = 2 ** 20,
+): Promise<{ raw: Watched; server: Connection; client: Connection; farRaw: Connection }> {
+  const [near, farRaw] = memoryPair({ capacity });
+  const raw = new Watched(near);
+  const [server, client] = await tlsOver([raw, farRaw]);
+  raw.events.length = 0;
+  return { raw, server, client, farRaw };
+}
+
+/** Closes connections at once. */
+export function closeBoth(...connections: Connection[]): void {
+  for (const connection of connections) connection.close();
+}
