@@ -6,6 +6,7 @@ import type { Connection } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
 import { canNet, canUnix } from "./_permissions.ts";
 import { makeTempDir } from "./_temp_dir.ts";
+import { overTls, tlsOver } from "./_tls.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -28,6 +29,7 @@ const TRANSPORTS: Transport[] = [
   { name: "memory", ignore: false, pair: () => Promise.resolve(memoryPair()) },
   { name: "TCP", ignore: !canNet, pair: tcpPair },
   { name: "Unix", ignore: !canUnix, pair: unixPair },
+  { name: "TLS", ignore: overTls.ignore, pair: async () => tlsOver(await tcpPair()) },
 ];
 
 /** Registers a test over each transport. */
@@ -204,6 +206,14 @@ export class Peer {
       if (got === null) return all;
       all += got;
     }
+  }
+
+  /** The same for a session that was ended at once: over TLS the input is then cut, for good reason. */
+  countToClose(): Promise<number> {
+    return this.countToEnd().catch((error) => {
+      if (error instanceof Deno.errors.UnexpectedEof) return 0;
+      throw error;
+    });
   }
 
   async textToEnd(): Promise<string> {

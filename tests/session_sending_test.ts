@@ -59,7 +59,7 @@ testEach("Session.send() from outside a waiting loop goes out in the same turn",
   await new Promise<void>((resolve) => process.nextTick(resolve));
   assertEquals(opened.writes(), 1); // no timer, no input, no other turn was needed
   assertEquals(await opened.peer.text(13), "one two three");
-  opened.peer.close();
+  await opened.peer.closeWrite();
   await loop;
 });
 
