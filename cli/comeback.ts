@@ -11,14 +11,18 @@ import { describe, say } from "./client_dial.ts";
 import type { Plan } from "./client_options.ts";
 import { ProgramError } from "./program.ts";
 
-/** A client that comes back, and says on standard error when it has to and when it has. */
-export function comingBack(options: ConnectOptions, plan: Plan): ReconnectingClient {
+/** A client that comes back until `isDone`, and says on standard error when it has to and when it has. */
+export function comingBack(
+  options: ConnectOptions,
+  plan: Plan,
+  isDone: () => boolean = () => false,
+): ReconnectingClient {
   const { verbose } = plan;
   let start = 0;
   let isBack = true;
   return reconnect({
     ...options,
-    shouldRetry: isWorthRetrying,
+    shouldRetry: (error) => !isDone() && isWorthRetrying(error),
     observer: {
       onDial(address, attempt): void {
         start = performance.now();

@@ -43,10 +43,10 @@ async function relayAgainAndAgain(
   dialling: ReturnType<typeof dialOptions>,
   options: RelayOptions,
 ): Promise<void> {
-  const client = comingBack(dialling, plan);
+  const { input } = options;
+  const client = comingBack(dialling, plan, () => input?.isDone ?? false);
   try {
     await client.run(async (session) => {
-      const { input } = options;
       try {
         await relay(session, options);
       } catch (error) {

@@ -164,6 +164,9 @@ Deno.test({ name: "client.ts --raw --hex dumps both directions", ignore }, async
   await peer.hear("hi\n");
   await peer.say("0123456789abcdefżx");
   await program.stdout.until(/x\|\n$/);
+  await program.type("?");
+  await peer.hear("?");
+  await program.stdout.until(/\?\|\n$/);
   await program.endInput();
   peer.conn.close();
   assertEquals(await program.ended(), {
@@ -171,6 +174,7 @@ Deno.test({ name: "client.ts --raw --hex dumps both directions", ignore }, async
     stdout: `> 00000000  68 69 0a                                          |hi.|
 < 00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|
 < 00000010  c5 bc 78                                          |..x|
+> 00000003  3f                                                |?|
 `,
     stderr: "",
   });

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { once } from "node:events";
+import net from "node:net";
 import { reconnect } from "../reconnect.ts";
 import { serve } from "../serve.ts";
 import type { Session } from "../session.ts";
@@ -159,6 +161,41 @@ Deno.test(
     assertEquals(await program.ended(), { code: 0, stdout: "answer", stderr: "" });
   },
 );
+
+Deno.test({
+  name: "client.ts --raw --reconnect comes back to a server that closes before the end of input",
+  ignore,
+}, async () => {
+  await using server = serve({ port: 0 }, async (session) => {
+    await session.send(`${await session.readLine()} to ${session.id}\n`);
+  });
+  await using program = startRaw(portOf(server), "--reconnect");
+  for (const [index, text] of ["1 to 1", "2 to 2"].entries()) {
+    await program.type(`${index + 1}\n`);
+    await program.stdout.until(new RegExp(`${text}\n$`));
+    await program.stderr.until(new RegExp(`(closed by the peer: trying again[^]*){${index + 1}}`));
+    await program.stderr.until(new RegExp(`(connected to[^]*){${index + 1}}`));
+  }
+});
+
+Deno.test({
+  name: "client.ts --raw --reconnect fails if the connection is lost once all input is sent",
+  ignore,
+}, async () => {
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("end", () => socket.resetAndDestroy()).resume();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  const args = ["--raw", "--reconnect", "--port", `${port}`];
+  const { code, stderr } = await runClient(["--allow-net"], args, "question");
+  assertEquals(code, 1);
+  assertMatch(stderr, /^error: the connection to 127\.0\.0\.1:\d+ was lost: .*reset.*\n$/i);
+  const closed = once(server, "close");
+  server.close();
+  await closed;
+});
 
 Deno.test(
   { name: "client.ts --raw --reconnect --recv-only comes back for more", ignore },

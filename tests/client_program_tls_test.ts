@@ -76,6 +76,14 @@ Deno.test({ name: "client.ts --servername asks for a name", ignore }, async () =
   assertEquals((await runClient(READ, args)).stdout, "undefined undefined"); // of an IP address, there is none
 });
 
+Deno.test({ name: "client.ts --raw --tls half-closes, and hears the end", ignore }, async () => {
+  await using server = serve({ port: 0, tls: shown }, async (session) => {
+    for await (const chunk of session.bytes()) await session.send(chunk);
+  });
+  const args = ["--raw", "--port", `${portOf(server)}`, ...TRUSTING];
+  assertEquals(await runClient(READ, args, "rose"), { code: 0, stdout: "rose", stderr: "" });
+});
+
 Deno.test(
   { name: "client.ts --insecure takes any certificate, with a warning", ignore },
   async () => {
