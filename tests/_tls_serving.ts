@@ -33,7 +33,12 @@ const nobody = { cert: "", key: "" };
 
 /** Who is who: `ca` has signed the others, `rose` is a server for `rose.test` and `*.rose.test`. */
 export const ca: string = made.ca?.cert ?? "";
+/** The file that it lies in, for other programs. */
+export const caFile: string = made.ca?.certFile ?? "";
 export const localhost: Pair = pairOf(made.server);
+/** The files of the same. */
+export const localhostFiles: Pick<Certificate, "certFile" | "keyFile"> = made.server ??
+  { certFile: "", keyFile: "" };
 export const client: Pair = pairOf(made.client);
 export const rose: Pair = pairOf(
   cannotTls ? undefined : await makeCertificate({
