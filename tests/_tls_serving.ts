@@ -36,9 +36,9 @@ export const ca: string = made.ca?.cert ?? "";
 /** The file that it lies in, for other programs. */
 export const caFile: string = made.ca?.certFile ?? "";
 export const localhost: Pair = pairOf(made.server);
-/** The files of the same. */
-export const localhostFiles: Pick<Certificate, "certFile" | "keyFile"> = made.server ??
-  { certFile: "", keyFile: "" };
+/** Where these lie. */
+export const localhostFiles: Files = made.server ?? { certFile: "", keyFile: "" };
+export const clientFiles: Files = made.client ?? { certFile: "", keyFile: "" };
 export const client: Pair = pairOf(made.client);
 export const rose: Pair = pairOf(
   cannotTls ? undefined : await makeCertificate({
@@ -55,6 +55,8 @@ export const stranger: Pair = pairOf(
     by: made.rogueCa,
   }),
 );
+
+type Files = Pick<Certificate, "certFile" | "keyFile">;
 
 interface Pair {
   cert: string;
