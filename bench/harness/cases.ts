@@ -155,6 +155,7 @@ const FRAMES: Case = {
     ...everywhere("frames"),
     who("Python, uvloop streams", "uvloop", "frames"),
   ],
+  goals: [{ contender: "Parley, frames", figure: "cost", against: GO, atMost: 1.15 }],
 };
 
 const GREETERS = [
@@ -175,6 +176,7 @@ const GREETING: Case = {
   },
   reference: BY_HAND,
   contenders: GREETERS,
+  goals: [{ contender: "Parley", figure: "cost", against: BY_HAND, atMost: 1.15 }],
 };
 
 const VISITS: Case = {
@@ -185,6 +187,7 @@ const VISITS: Case = {
   work: { kind: "load", load: { mode: "visit", service: "greeting", connections: 32, size: 8 } },
   reference: BY_HAND,
   contenders: GREETERS,
+  goals: [{ contender: "Parley", figure: "cost", against: NODE, atMost: 1.1 }],
 };
 
 const IDLE: Case = {
@@ -234,6 +237,7 @@ const BROADCAST: Case = {
     ...everywhere("broadcast"),
     who("Python, uvloop streams", "uvloop", "broadcast"),
   ],
+  goals: [{ contender: "Parley", figure: "cost", against: NODE, atMost: 1 }],
 };
 
 const WITH_TLS = {
@@ -255,6 +259,7 @@ const TLS_ECHO: Case = {
   ...PER_MESSAGE,
   work: { kind: "load", load: { ...echo(64, 1, 64), tls: true } },
   ...WITH_TLS,
+  goals: [{ contender: "Parley", figure: "cost", against: "Node, tls", atMost: 1.35 }],
 };
 
 const TLS_HANDSHAKES: Case = {
