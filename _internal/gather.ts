@@ -1,4 +1,4 @@
-import type { FrameWriter } from "../codecs/codec.ts";
+import type { Codec, FrameWriter } from "../codecs/codec.ts";
 import { checkBytes, checkInteger, shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "./utf8.ts";
@@ -10,18 +10,13 @@ const MAX_GATHER = 64 * 1024;
 
 const encoder = new TextEncoder();
 
+/** How many values so many bytes have. */
+const LIMITS = Array.from({ length: 9 }, (_, width) => 256 ** width);
+
 /** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
 export interface Piece {
   readonly bytes: Uint8Array;
   readonly gathered: Uint8Array | undefined;
-}
-
-/** What a {@linkcode Gather} held at one time, to go back to. */
-export interface Mark {
-  readonly accepted: number;
-  readonly pieces: number;
-  readonly tail: Uint8Array | undefined;
-  readonly tailLength: number;
 }
 
 /** Gathers what is sent into few, ordered pieces. */
@@ -57,15 +52,20 @@ export class Gather implements FrameWriter {
 
   uint(value: number | bigint, width: number, littleEndian = false): void {
     checkInteger("width", width, 1, 8);
-    const whole = typeof value === "bigint" || Number.isSafeInteger(value);
-    if (!whole || value < 0 || BigInt(value) >= 1n << BigInt(width * 8)) {
+    if (!fits(value, width)) {
       throw new RangeError(`an unsigned integer of ${width} bytes cannot hold ${value}`);
     }
     const buffer = this.#reserve(width);
-    let rest = BigInt(value);
-    for (let i = 0; i < width; i++) {
-      buffer[this.#tailLength + (littleEndian ? i : width - 1 - i)] = Number(rest & 0xffn);
-      rest >>= 8n;
+    const step = littleEndian ? 1 : -1;
+    let at = this.#tailLength + (littleEndian ? 0 : width - 1);
+    if (typeof value === "bigint") {
+      for (let rest = value, i = 0; i < width; i++, at += step, rest >>= 8n) {
+        buffer[at] = Number(rest & 0xffn);
+      }
+    } else {
+      for (let rest = value, i = 0; i < width; i++, at += step, rest = Math.floor(rest / 256)) {
+        buffer[at] = rest % 256;
+      }
     }
     this.#grew(width);
   }
@@ -89,19 +89,22 @@ export class Gather implements FrameWriter {
     this.#grew(written);
   }
 
-  mark(): Mark {
+  /** Adds what a codec makes of a message, all of it or, if it throws, nothing. */
+  addFrame<Message>(codec: Pick<Codec<unknown, Message>, "encode">, message: Message): void {
     const { accepted } = this;
+    const { length } = this.#pieces;
     const tail = this.#tail;
-    return { accepted, pieces: this.#pieces.length, tail, tailLength: this.#tailLength };
-  }
-
-  /** Takes back what was gathered since, as long as nothing was taken out meanwhile. */
-  goBack({ accepted, pieces, tail, tailLength }: Mark): void {
-    this.accepted = accepted;
-    this.#pieces.length = pieces;
-    this.#tail = tail;
-    this.#tailLength = tailLength;
-    this.referenced = false;
+    const tailLength = this.#tailLength;
+    try {
+      codec.encode(message, this);
+    } catch (error) {
+      this.accepted = accepted;
+      this.#pieces.length = length;
+      this.#tail = tail;
+      this.#tailLength = tailLength;
+      this.referenced = false;
+      throw error;
+    }
   }
 
   /** Takes out the first piece; there must be something. */
@@ -159,4 +162,10 @@ export class Gather implements FrameWriter {
     this.#pieces.push({ bytes, gathered: undefined });
     this.accepted += bytes.length;
   }
+}
+
+function fits(value: number | bigint, width: number): boolean {
+  if (value < 0) return false;
+  if (typeof value === "bigint") return value < 1n << BigInt(width * 8);
+  return Number.isSafeInteger(value) && value < LIMITS[width]!;
 }

@@ -99,14 +99,13 @@ export class Output extends Gather {
     message: Message,
   ): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const mark = this.mark();
+    const before = this.accepted;
     try {
-      codec.encode(message, this);
+      this.addFrame(codec, message);
     } catch (error) {
-      this.goBack(mark);
       return rejected(error);
     }
-    return this.#settle(mark.accepted);
+    return this.#settle(before);
   }
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
