@@ -378,8 +378,11 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   async upgradeTls(options: UpgradeTlsOptions = {}): Promise<TlsInfo> {
     if (this.tls !== undefined) throw new TypeError("the session has TLS already");
     const { acceptTls, serverName } = this.#group;
-    const begin = acceptTls?.() ?? tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
-    await this.#life.upgrade(begin);
+    if (acceptTls !== undefined) await this.#life.upgrade(acceptTls());
+    else {
+      const begin = tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
+      await this.#life.upgrade(begin, options.signal);
+    }
     return this.tls!;
   }
 

@@ -3,7 +3,12 @@
 import { checkDuration } from "./_internal/checks.ts";
 import { withinLimit } from "./_internal/time_limit.ts";
 import { TlsHandshakeError } from "./errors.ts";
-import { type Address, type Connection, formatAddress } from "./transport/connection.ts";
+import {
+  type Address,
+  type Connection,
+  formatAddress,
+  normalizeAddress,
+} from "./transport/connection.ts";
 import { checkTlsClientOptions, dialTls } from "./transport/tls_client.ts";
 import { checkServerName, type TlsClientOptions } from "./transport/tls_options.ts";
 
@@ -39,7 +44,7 @@ export function tlsDialler(
       timeout,
       signal,
       onTimeout: () => {
-        const address = formatAddress(connection.remoteAddr);
+        const address = formatAddress(normalizeAddress(connection.remoteAddr));
         const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
         return new TlsHandshakeError(address, "timeout", problem);
       },

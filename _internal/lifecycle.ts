@@ -13,6 +13,7 @@ import { type Hooks, Output } from "./output.ts";
 import { PrefixedConnection } from "./prefixed.ts";
 import { Reader } from "./reader.ts";
 import type { SessionGroup } from "./session_group.ts";
+import { unlessAborted } from "./time_limit.ts";
 
 /** The checked options of one session, with nothing left to default. */
 export interface Settings extends Timeouts {
@@ -85,16 +86,20 @@ export class Lifecycle implements Hooks {
 
   /**
    * Goes on over what `begin` makes of the connection. What is sent meanwhile follows on that; what has come before
-   * would be taken for something that came on it, so there must be nothing of that kind.
+   * would be taken for something that came on it, so there must be nothing of that kind. If `signal` aborts before
+   * `begin` is called, that is the end of the session; from then on it is up to `begin`.
    */
-  async upgrade(begin: (connection: Connection) => Promise<Connection>): Promise<void> {
+  async upgrade(
+    begin: (connection: Connection) => Promise<Connection>,
+    signal?: AbortSignal,
+  ): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const { reader, output } = this;
     this.#refuseUnread();
     const prefix = reader.detach();
     this.#isUpgrading = true;
     try {
-      await output.detach();
+      await unlessAborted(output.detach(), signal);
       this.#goOn(await begin(new PrefixedConnection(this.connection, prefix)));
     } catch (error) {
       if (error instanceof Error) reader.refuse(error);

@@ -217,8 +217,11 @@ export class Reader {
   detach(): Promise<Uint8Array> | undefined {
     this.checkFree();
     this.#isDetached = true;
-    if (this.reading) this.#heir = Promise.withResolvers();
-    return this.#heir?.promise;
+    this.input.clear(); // the memory of an outstanding read goes with what that brings
+    if (!this.reading) return;
+    this.#heir = Promise.withResolvers();
+    this.#heir.promise.catch(() => {}); // the session may end before anybody looks at it
+    return this.#heir.promise;
   }
 
   attach(source: Source): void {

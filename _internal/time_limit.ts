@@ -1,3 +1,20 @@
+/** Settles as `promise` does, or rejects with the reason of `signal` as soon as that aborts. */
+export async function unlessAborted<Result>(
+  promise: Promise<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  if (signal === undefined) return await promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([aborted, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /** What ends an attempt from outside. */
 interface TimeLimit {
   /** How long it may take, in milliseconds; `Infinity` for ever. */
@@ -20,6 +37,7 @@ export async function withinLimit<Result extends { close(): void }>(
   run: (giveUp: AbortSignal) => Promise<Result>,
   { timeout, signal, onTimeout }: TimeLimit,
 ): Promise<Result> {
+  signal?.throwIfAborted();
   const attempt = new AbortController();
   const onAbort = () => attempt.abort(signal!.reason);
   const timer = timeout < Infinity

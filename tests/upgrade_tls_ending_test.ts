@@ -12,7 +12,7 @@ import { connect } from "../connect.ts";
 import { serve, type ServeOptions } from "../serve.ts";
 import { SessionGroup } from "../_internal/session_group.ts";
 import { Session } from "../session.ts";
-import { type Connection, memoryPair } from "../transport/mod.ts";
+import { type Connection, memoryPair, type TlsInfo } from "../transport/mod.ts";
 import { dialTls } from "../transport/tls_client.ts";
 import { mail, testMail, trusting } from "./_starttls.ts";
 import { ask, assertNoDescriptorLeft, portOf, readAll, settle, until } from "./_serving.ts";
@@ -176,6 +176,102 @@ Deno.test("Session.upgradeTls() closes what came just after the end", async () =
   assertEquals(await new Peer(other).countToEnd(), 0);
   for (const connection of [right, other]) connection.close();
 });
+
+/** A client that cannot write all that was sent, with a read outstanding that nobody waits for. */
+async function stuck(): Promise<{ session: Session; peer: Connection }> {
+  const [left, peer] = memoryPair({ capacity: 4 });
+  const session = new Session(left);
+  const reading = session.text();
+  const leftBehind = reading.next();
+  await reading.return();
+  await leftBehind;
+  session.send("more than fits in");
+  return { session, peer };
+}
+
+Deno.test("Session.upgradeTls() that never begins leaves no rejection that nobody handles", async () => {
+  const { session, peer } = await stuck();
+  const upgraded = session.upgradeTls({ serverName: "localhost" });
+  peer.close(); // the outstanding read fails, or the write does
+  session.abort();
+  await assertRejects(() => upgraded, SessionEndedError);
+  await session.closed;
+  await settle();
+});
+
+Deno.test("Session.upgradeTls() gives up by its signal before TLS begins", async () => {
+  const { session, peer } = await stuck();
+  const stop = new AbortController();
+  const upgraded = session.upgradeTls({ serverName: "localhost", signal: stop.signal });
+  upgraded.catch(() => {});
+  await settle();
+  const reason = new Error("enough");
+  stop.abort(reason);
+  await until(() => session.signal.aborted);
+  assertStrictEquals(await upgraded.catch((error) => error), reason);
+  const end = await session.closed;
+  assertEquals([end.reason, end.cause], ["error", reason]);
+  peer.close();
+});
+
+Deno.test("Session.upgradeTls() sees a signal that aborts just before TLS begins", async () => {
+  const [left, right] = memoryPair();
+  const session = new Session(left);
+  const stop = new AbortController();
+  const upgraded = session.upgradeTls({
+    serverName: "localhost",
+    signal: stop.signal,
+    handshakeTimeout: Infinity,
+  });
+  stop.abort("enough");
+  assertEquals(await upgraded.catch((error) => error), "enough");
+  assertEquals((await session.closed).cause, "enough");
+  right.close();
+});
+
+Deno.test("Session.upgradeTls() shares no memory with what its first bytes are still read from", async () => {
+  const rooms: Uint8Array[] = [];
+  const came = Promise.withResolvers<number>();
+  const [left, right] = memoryPair();
+  const { tls: _, ...plain } = recording(left, rooms);
+  const { session, begun } = held({
+    ...plain,
+    read(buffer: Uint8Array): Promise<number> {
+      rooms.push(buffer);
+      return came.promise;
+    },
+  });
+  const reading = session.bytes();
+  const next = reading.next();
+  await reading.return();
+  await next;
+  const upgraded = session.upgradeTls();
+  came.resolve(10);
+  begun.resolve(recording(left, rooms));
+  await upgraded;
+  const line = session.readLine();
+  assertEquals(rooms.length, 2);
+  assert(rooms[0]!.buffer !== rooms[1]!.buffer);
+  session.abort();
+  await assertRejects(() => line, SessionEndedError);
+  right.close();
+});
+
+/** A connection that notes the memory of each read. */
+function recording(inner: Connection, rooms: Uint8Array[]): Connection & { tls: TlsInfo } {
+  return {
+    remoteAddr: inner.remoteAddr,
+    localAddr: inner.localAddr,
+    tls: { protocol: "TLSv1.3", cipher: "none" },
+    read(buffer): Promise<number | null> {
+      rooms.push(buffer);
+      return inner.read(buffer);
+    },
+    write: (data) => inner.write(data),
+    closeWrite: () => inner.closeWrite(),
+    close: () => inner.close(),
+  };
+}
 
 const COMMANDS = "STARTTLS\r\nRCPT TO:<mallory>\r\n";
 

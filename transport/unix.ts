@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
+import { unlessAborted } from "../_internal/time_limit.ts";
 import { type Connection, formatAddress, type Listener } from "./connection.ts";
 
 /** The most bytes of a path that the system has room for, with a NUL after it. */
@@ -57,18 +58,13 @@ export async function dialUnix(
   { path }: { path: string },
   signal: AbortSignal,
 ): Promise<Connection> {
-  const { promise: given, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort);
   const dialled = dial(path, signal);
   try {
-    return await Promise.race([given, dialled]);
+    return await unlessAborted(dialled, signal);
   } catch (error) {
     // Deno takes no signal for a Unix socket: what it brings later, nobody wants.
     dialled.then((connection) => connection.close(), () => {});
     throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 
