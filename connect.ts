@@ -150,7 +150,7 @@ async function open(
     if (noDelay) connection.setNoDelay?.(true);
     if (keepAlive) connection.setKeepAlive?.(true);
   } catch { /* reset already: the session will see it */ }
-  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader);
+  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, giveUp);
   return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), giveUp);
 }
 

@@ -2,6 +2,7 @@
 
 import { blockOf, CidrList, ipOf } from "./_internal/cidr.ts";
 import { checkInteger } from "./_internal/checks.ts";
+import { closeQuietly } from "./_internal/close_quietly.ts";
 import { Permits } from "./_internal/permits.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./serve_options.ts";
@@ -198,10 +199,4 @@ export class Admission {
       if (this.#keepAlive) connection.setKeepAlive?.(true);
     } catch { /* reset already: the session will see it */ }
   }
-}
-
-function closeQuietly(connection: Connection): void {
-  try {
-    connection.close();
-  } catch { /* it is closed already */ }
 }

@@ -8,6 +8,7 @@ import {
   TruncatedFrameError,
 } from "../errors.ts";
 import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
+import { closeQuietly } from "./close_quietly.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import { type Hooks, Output } from "./output.ts";
 import { PrefixedConnection } from "./prefixed.ts";
@@ -127,7 +128,7 @@ export class Lifecycle implements Hooks {
 
   /** What is left to do, be it no more than to say goodbye, goes over another connection from now on. */
   #goOn(connection: Connection): void {
-    if (this.#isShut) return connection.close();
+    if (this.#isShut) return closeQuietly(connection);
     this.connection = connection;
     this.reader.attach(connection);
     this.output.attach(connection);
@@ -248,9 +249,7 @@ export class Lifecycle implements Hooks {
     this.#isShut = true;
     clearTimeout(this.#closeTimer);
     this.output.fail(this.#failure!);
-    try {
-      this.connection.close();
-    } catch { /* it is closed already */ }
+    closeQuietly(this.connection);
     this.#leave();
   }
 

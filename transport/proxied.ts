@@ -1,3 +1,4 @@
+import { closeQuietly } from "../_internal/close_quietly.ts";
 import { PrefixedConnection } from "../_internal/prefixed.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import { decodeProxyHeader, encodeProxyHeader, type ProxyHeaderInit } from "../proxy_protocol.ts";
@@ -21,7 +22,7 @@ export async function readProxyHeader(
   let isLate = false;
   const onTimeout = (): void => {
     isLate = true;
-    connection.close();
+    closeQuietly(connection);
   };
   const timer = timeout < Infinity ? setTimeout(onTimeout, timeout) : undefined;
   let bytes = new Uint8Array(FIRST_READ);
@@ -60,18 +61,24 @@ export function checkProxyHeader(init: ProxyHeaderInit): void {
   encodeProxyHeader(completed(init, addr, addr));
 }
 
-/** Sends a PROXY header. If it cannot be sent, the connection is closed. */
+/** Sends a PROXY header. If it cannot be sent before `signal` aborts, the connection is closed. */
 export async function sendProxyHeader(
   connection: Connection,
   init: ProxyHeaderInit,
+  signal: AbortSignal,
 ): Promise<void> {
   const { localAddr, remoteAddr } = connection;
+  const onAbort = () => closeQuietly(connection);
+  signal.addEventListener("abort", onAbort);
   try {
+    signal.throwIfAborted();
     let rest = encodeProxyHeader(completed(init, localAddr, remoteAddr));
     while (rest.length > 0) rest = rest.subarray(await connection.write(rest));
   } catch (error) {
-    connection.close();
+    closeQuietly(connection);
     throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 
