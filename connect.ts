@@ -134,7 +134,7 @@ export function resolveConnectOptions(options: ConnectOptions): ConnectSettings 
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
   resolveSessionOptions(options);
   if (options.tls !== undefined) checkTlsClientOptions(tlsOf(target, options.tls));
-  if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader);
+  if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader, target);
   return { target, address: formatAddress(target), connectTimeout };
 }
 

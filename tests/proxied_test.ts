@@ -1,9 +1,15 @@
 // PROXY headers that are taken from a connection, and sent over one, while something else ends that.
 
-import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { ProxyHeaderError } from "../errors.ts";
-import { memoryPair } from "../transport/mod.ts";
-import { readProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
+import { type Address, memoryPair } from "../transport/mod.ts";
+import { checkProxyHeader, readProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
 import { settle } from "./_serving.ts";
 import { Peer } from "./_transports.ts";
 
@@ -47,3 +53,22 @@ Deno.test("sendProxyHeader() sends nothing once its signal has aborted", async (
   assertEquals(await new Peer(right).countToEnd(), 0);
   right.close();
 });
+
+Deno.test(
+  "connect() checks its PROXY header against what it dials",
+  { permissions: "none" },
+  () => {
+    const tcp: Address = { transport: "tcp", hostname: "example.test", port: 1 };
+    const unix: Address = { transport: "unix", path: "/run/greet.sock" };
+    const from: Address = { transport: "tcp", hostname: "2001:db8::1", port: 5 };
+    const problem = "source and destination must have the same transport";
+    for (const version of [1, 2] as const) {
+      checkProxyHeader({ version }, tcp);
+      checkProxyHeader({ version }, unix);
+      checkProxyHeader({ version, source: from }, tcp);
+      checkProxyHeader({ version, source: unix }, unix);
+      assertThrows(() => checkProxyHeader({ version, source: unix }, tcp), TypeError, problem);
+      assertThrows(() => checkProxyHeader({ version, source: from }, unix), TypeError, problem);
+    }
+  },
+);

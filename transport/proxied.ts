@@ -55,9 +55,11 @@ export async function readProxyHeader(
   }
 }
 
-/** Throws what is wrong with a header that is to be sent. */
-export function checkProxyHeader(init: ProxyHeaderInit): void {
-  const addr: Address = { transport: "tcp", hostname: "127.0.0.1", port: 0 };
+/** Throws what is wrong with a header that is to be sent over a connection to `target`. */
+export function checkProxyHeader(init: ProxyHeaderInit, target: Address): void {
+  const addr: Address = target.transport === "tcp"
+    ? { transport: "tcp", hostname: "127.0.0.1", port: 0 } // whichever a name stands for: families may differ
+    : target;
   encodeProxyHeader(completed(init, addr, addr));
 }
 
