@@ -30,7 +30,7 @@ export type { Address } from "./transport/connection.ts";
 /**
  * What a server does: it is `listening`; `suspended` while it takes no new sessions; `draining` from `shutdown()`
  * on; `closed` when its last session has ended. On a Unix socket whose file is there already it begins as `starting`,
- * of which observers are not told.
+ * of which observers are not told; nor are they of its end if it turns out that it cannot listen there.
  */
 export type ServerState = "starting" | "listening" | "suspended" | "draining" | "closed";
 

@@ -92,6 +92,8 @@ export class TcpServer implements Server {
     nextChange: (): Promise<void> => (this.#change ??= Promise.withResolvers()).promise,
   };
   #state: ServerState = "starting";
+  /** Whether observers were told of any state. */
+  #isTold = false;
   #isListening = false;
   #isAccepting = true;
   #change: PromiseWithResolvers<void> | undefined;
@@ -216,6 +218,7 @@ export class TcpServer implements Server {
     if (this.#isStopping) this.#listening.promise.catch(() => {}); // whoever has stopped it need not be told
     this.#listening.reject(error);
     this.#isAccepting = false;
+    if (!this.#isTold) this.#state = "draining"; // it never listened, and nobody thinks that it does
     this.#stop();
     this.#changed();
   }
@@ -275,6 +278,7 @@ export class TcpServer implements Server {
 
   #setState(state: ServerState): void {
     this.#state = state;
+    this.#isTold = true;
     this.#observers.tell("onStateChange", state, this.addr);
     this.#changed();
   }
@@ -287,7 +291,7 @@ export class TcpServer implements Server {
     clearTimeout(this.#shutdownTimer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#state = "closed";
-    this.#observers.tell("onStateChange", "closed", this.addr);
+    if (this.#isTold) this.#observers.tell("onStateChange", "closed", this.addr);
     this.#finished.resolve();
   }
 }

@@ -194,9 +194,15 @@ Deno.test("serve() leaves a server alone that listens", overUnixCounting, async 
     assertEquals(error.message, `cannot listen on ${path}: a server listens there`);
     assert(error.cause instanceof AddrInUse);
     await late.finished;
-    assertEquals([late.state, seen.events], ["closed", ["draining", "closed"]]);
+    assertEquals([late.state, seen.events], ["closed", []]); // it was nothing that could close
     await late.shutdown();
     late.abort();
+    assertEquals(seen.events, []);
+    const suspended = serve({ path, observer: seen }, echo);
+    suspended.suspend();
+    await assertRejects(() => suspended.listening, AddrInUse);
+    await suspended.finished;
+    assertEquals(seen.events, ["suspended", "draining", "closed"]);
     assertEquals(place.files(), ["test.sock"]);
     assertEquals(await ask(client, "jo"), "jo!");
     await using next = await connect({ path });
