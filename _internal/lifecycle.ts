@@ -96,6 +96,7 @@ export class Lifecycle implements Hooks {
   ): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const { reader, output } = this;
+    reader.checkFree();
     this.#refuseUnread();
     const prefix = reader.detach();
     this.#isUpgrading = true;

@@ -4,9 +4,11 @@ import { shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
+import { rejected, waiter } from "./promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
+const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
 
 /** What an output writes to. */
 interface Sink {
@@ -61,6 +63,9 @@ export class Output extends Gather {
   #drained: PromiseWithResolvers<void> | undefined;
   #closed: Error | undefined;
   #failed = false;
+  /** While a codec encodes a message: what was accepted before it, and whether something was to be written meanwhile. */
+  #encodingFrom: number | undefined;
+  #isHeldBack = false;
   /** While detached: how much, of all that was ever accepted, may still be written, and what waits for `attach()`. */
   #barrier = Infinity;
   #attached: PromiseWithResolvers<void> | undefined;
@@ -81,6 +86,7 @@ export class Output extends Gather {
   }
 
   send(data: string | Uint8Array): Promise<void> {
+    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
     const before = this.accepted;
     if (typeof data === "string") this.addText(data);
@@ -98,14 +104,22 @@ export class Output extends Gather {
     codec: Pick<Codec<unknown, Message>, "encode">,
     message: Message,
   ): Promise<void> {
+    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const before = this.accepted;
+    const mark = this.mark();
+    this.#encodingFrom = mark.accepted;
     try {
-      this.addFrame(codec, message);
+      codec.encode(message, this);
+      if (this.#closed !== undefined) throw this.#closed; // by the codec
     } catch (error) {
+      if (this.#failed) this.clear();
+      else this.goBack(mark);
       return rejected(error);
+    } finally {
+      this.#encodingFrom = undefined;
+      if (this.#isHeldBack) this.#catchUp();
     }
-    return this.#settle(before);
+    return this.#settle(mark.accepted);
   }
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
@@ -141,7 +155,7 @@ export class Output extends Gather {
   /** Resolves once all that was accepted so far is taken by the connection. */
   flushed(): Promise<void> {
     if (this.buffered > 0) this.flush();
-    return this.#wait(this.accepted);
+    return this.#wait(this.#encodingFrom ?? this.accepted);
   }
 
   /** Accepts nothing more; what was accepted before is still written. Later sends reject with `error`. */
@@ -220,8 +234,18 @@ export class Output extends Gather {
     return added.promise;
   }
 
+  /** Writes what was to be written while a message was encoded, which might have been taken back. */
+  #catchUp(): void {
+    this.#isHeldBack = false;
+    this.flush();
+  }
+
   /** Writes the next piece, unless there is none or it has to wait. */
   #writeNext(): void {
+    if (this.#encodingFrom !== undefined) {
+      this.#isHeldBack = true;
+      return;
+    }
     if (this.isEmpty || this.bytesWritten >= this.#barrier) return;
     const { bytes, gathered } = this.take();
     this.#current = bytes;
@@ -279,18 +303,4 @@ export class Output extends Gather {
     if (done < waiters.length) waiters.splice(0, done);
     else this.#waiters = undefined;
   }
-}
-
-/** A promise that may be left alone: its rejection never counts as unhandled. */
-function waiter(): PromiseWithResolvers<void> {
-  const resolvers = Promise.withResolvers<void>();
-  resolvers.promise.catch(() => {});
-  return resolvers;
-}
-
-/** The same for a promise that is rejected already. */
-function rejected(error: unknown): Promise<never> {
-  const promise = Promise.reject(error);
-  promise.catch(() => {});
-  return promise;
 }

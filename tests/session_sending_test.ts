@@ -403,3 +403,70 @@ testEach("Session.closeWrite() rejects with the end of the session", async (open
   opened.session.abort();
   await assertRejects(() => closing, SessionEndedError);
 });
+
+/** A codec of text whose encoder does something else in between. */
+function meddling(run: () => unknown): Codec<never, string> {
+  return {
+    decoder: () => ({ maxBuffered: 1, decode: () => MORE }),
+    encode(message, out): void {
+      out.text(message.slice(0, 4));
+      run();
+      out.text(message.slice(4));
+    },
+  };
+}
+
+function fails(): never {
+  throw new Error("not encoded");
+}
+
+testEach("Frames.send() lets nothing out of a frame that is not encoded whole", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  const flushes: Promise<void>[] = [];
+  const flush = () => void flushes.push(session.flush());
+  const broken = session.frames(meddling(() => {
+    flush();
+    fails();
+  }));
+  session.send("one ");
+  await assertRejects(() => broken.send("half whole"), Error, "not encoded");
+  await flushes[0];
+  session.send("two ");
+  session.frames(meddling(flush)).send("three four ");
+  await session.flush();
+  await flushes[1];
+  const expected = "one two three four ";
+  assertEquals(await peer.text(expected.length), expected);
+  assertEquals([session.bytesWritten, session.bytesBuffered], [expected.length, 0]);
+});
+
+testEach("Frames.send() refuses what encode() sends beside it", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  const sends: Promise<void>[] = [];
+  const sending = meddling(() => {
+    sends.push(session.send("beside"), session.send(new Uint8Array(100_000)));
+    sends.push(session.frames(meddling(() => {})).send("a frame in a frame"));
+  });
+  await session.frames(sending).send("one two");
+  for (const send of sends) await assertRejects(() => send, TypeError, "encode() cannot send");
+  await session.close();
+  assertEquals(await peer.text(7), "one two");
+  assertEquals(await peer.countToEnd(), 0);
+});
+
+testEach("Frames.send() rejects where encode() ends the session", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  session.send("one ");
+  const closed = session.frames(meddling(() => session.close())).send("half whole");
+  await assertRejects(() => closed, SessionEndedError);
+  assertEquals(await peer.text(4), "one ");
+  assertEquals(await peer.countToEnd(), 0);
+  peer.close();
+  assertEquals((await session.closed).reason, "local");
+  await using other = await open();
+  const aborted = other.session.frames(meddling(() => other.session.abort())).send("half whole");
+  await assertRejects(() => aborted, SessionEndedError);
+});

@@ -333,6 +333,24 @@ Deno.test("Session.upgradeTls() refuses what somebody has put behind the server'
   peer.close();
 });
 
+Deno.test("Session.upgradeTls() leaves a reading alone that waits in the middle of a line", async () => {
+  const [left, right] = memoryPair();
+  const session = new Session(left);
+  const peer = new Peer(right);
+  const line = session.readLine();
+  await peer.sendApart(session, ["ro"]);
+  await assertRejects(
+    () => session.upgradeTls({ serverName: "localhost" }),
+    TypeError,
+    "another reading of this session waits already",
+  );
+  await peer.send("se\n");
+  assertEquals(await line, "rose");
+  session.abort();
+  await session.closed;
+  peer.close();
+});
+
 testMail("Session.upgradeTls() refuses bytes that were handed back", async (start) => {
   await using service = start({}, async (session) => {
     session.unread(new TextEncoder().encode("EVIL\n"));
