@@ -12,6 +12,7 @@ import {
 import type { ProxyHeaderInit } from "./proxy_protocol.ts";
 import { Session } from "./session.ts";
 import { resolveSessionOptions, type SessionOptions } from "./session_options.ts";
+import { hostOf } from "./session_tls.ts";
 import { type Address, type Connection, formatAddress } from "./transport/connection.ts";
 import { checkProxyHeader, sendProxyHeader } from "./transport/proxied.ts";
 import { dialTcp, tcpAddress } from "./transport/tcp.ts";
@@ -164,10 +165,6 @@ function dial(target: Address, giveUp: AbortSignal): Promise<Connection> {
 function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
   const serverName = hostOf(target);
   return { ...(serverName !== undefined && { serverName }), ...tls };
-}
-
-function hostOf(target: Address): string | undefined {
-  return "hostname" in target ? target.hostname : undefined;
 }
 
 /** The error that a user can catch by name, for what the system says. */

@@ -1,4 +1,4 @@
-import { checkDuration, shown } from "./_internal/checks.ts";
+import { checkDuration, checkOneOf, shown } from "./_internal/checks.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
 import type { ServerState } from "./observer.ts";
 import { acceptAll } from "./serve_acceptor.ts";
@@ -104,9 +104,7 @@ export class TcpServer implements Server {
       throw new TypeError(`handler must be a function, got ${shown(handler)}`);
     }
     const { overload = "wait" } = options;
-    if (overload !== "wait" && overload !== "refuse") {
-      throw new RangeError(`overload must be "wait" or "refuse", got ${JSON.stringify(overload)}`);
-    }
+    checkOneOf("overload", overload, ["wait", "refuse"]);
     this.#group.settings = resolveSessionOptions(options);
     this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);

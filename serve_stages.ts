@@ -1,7 +1,7 @@
 /** What a server's connections pass through, by its options, before they become sessions. */
 
 import { CidrList } from "./_internal/cidr.ts";
-import { checkDuration } from "./_internal/checks.ts";
+import { checkDuration, checkOneOf } from "./_internal/checks.ts";
 import type { Stage } from "./serve_admission.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { Connection } from "./transport/connection.ts";
@@ -70,10 +70,4 @@ function trustedBlocks(options: ServeOptions, isRequired: boolean): CidrList | u
       'proxyProtocol: "required" needs trusted, the addresses of the proxies (["0.0.0.0/0", "::/0"] for everybody)',
     );
   }
-}
-
-function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  const list = allowed.map((one) => JSON.stringify(one)).join(" or ");
-  throw new RangeError(`${name} must be ${list}, got ${JSON.stringify(value)}`);
 }

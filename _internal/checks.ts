@@ -31,6 +31,14 @@ export function checkBytes(name: string, value: unknown): Uint8Array {
   return value;
 }
 
+/** Throws unless `value` is one of `allowed`. */
+export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
+  if (typeof value === "string" && allowed.includes(value)) return;
+  const got = typeof value === "string" ? JSON.stringify(value) : shown(value);
+  const wanted = allowed.map((one) => JSON.stringify(one)).join(" or ");
+  throw new RangeError(`${name} must be ${wanted}, got ${got}`);
+}
+
 /** How a value of the wrong type is named in a message: never at length. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || typeof value === "boolean") return String(value);

@@ -137,7 +137,7 @@ const BAD: readonly [option: object, kind: typeof TypeError | typeof RangeError,
   ],
   [{ maxSessions: "9" }, TypeError, "maxSessions must be a number, got a string"],
   [{ overload: "drop" }, RangeError, 'overload must be "wait" or "refuse", got "drop"'],
-  [{ overload: 1 }, RangeError, 'overload must be "wait" or "refuse", got 1'],
+  [{ overload: 1 }, RangeError, 'overload must be "wait" or "refuse", got a number'],
   [
     { shutdownTimeout: 0 },
     RangeError,

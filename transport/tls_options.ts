@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { shown } from "../_internal/checks.ts";
+import { checkOneOf, shown } from "../_internal/checks.ts";
 import { canonicalName } from "./server_names.ts";
 import { type CertificateNames, readNames } from "./x509.ts";
 
@@ -154,14 +154,6 @@ export function checkServerName(serverName: unknown): string {
   if (name !== "") return name;
   const got = typeof serverName === "string" ? JSON.stringify(serverName) : shown(serverName);
   throw new TypeError(`serverName must be a host name or an IP address, got ${got}`);
-}
-
-/** Throws unless `value` is one of `allowed`. */
-export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
-  if (typeof value === "string" && allowed.includes(value)) return;
-  const got = typeof value === "string" ? JSON.stringify(value) : shown(value);
-  const wanted = allowed.map((one) => JSON.stringify(one)).join(" or ");
-  throw new RangeError(`${name} must be ${wanted}, got ${got}`);
 }
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"];

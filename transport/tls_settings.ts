@@ -1,11 +1,10 @@
 import { Duplex } from "node:stream";
 import tls, { type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
-import { shown } from "../_internal/checks.ts";
+import { checkOneOf, shown } from "../_internal/checks.ts";
 import { ServerNames } from "./server_names.ts";
 import {
   checkCertificate,
   type CheckedCertificate,
-  checkOneOf,
   checkTlsOptions,
   type NamedCertificate,
   type TlsCertificate,
