@@ -102,7 +102,8 @@ export interface ServeOptions extends SessionOptions {
    * Who may come in: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. Everybody else is closed
    * right after the accept, before anything is read or written. `::/0` is all of IPv6 and nothing of IPv4, also for a
    * server on `::`. What has no IP address, such as a Unix socket, is not judged. Of a trusted proxy, the address that
-   * its header gives is. By default, everybody may.
+   * its header gives is; where that gives none (`LOCAL`, `UNKNOWN`), only `deny` is asked, for the proxy itself. By
+   * default, everybody may.
    */
   allow?: readonly string[];
   /** Who may not come in, likewise, even if `allow` or `trusted` has it. */
