@@ -75,6 +75,7 @@ export class SessionGroup<Session> {
   pace(duration: number): void {
     const interval = Math.min(MAX_INTERVAL, Math.max(MIN_INTERVAL, duration / SWEEPS));
     if (interval >= this.#interval) return;
+    this.now(); // what has gone by was not time in which the process stood still
     this.#stop();
     this.#interval = interval;
     this.#timer = setTimeout(this.#sweep, interval);

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Deadlines, type Progress } from "../_internal/deadlines.ts";
+import { SessionGroup } from "../_internal/session_group.ts";
 import { SessionEndedError } from "../errors.ts";
 import { isPending, testEach } from "./_transports.ts";
 
@@ -178,4 +179,22 @@ testEach("Session does not end as idle because the process was busy", async (ope
   const rest = peer.send("se\n");
   assertEquals(await line, "rose");
   await rest;
+});
+
+Deno.test("SessionGroup.pace() loses no time that has gone by", { permissions: "none" }, () => {
+  const { now } = performance;
+  let time = 0;
+  performance.now = () => time;
+  try {
+    const group = new SessionGroup();
+    group.pace(8000); // every second
+    time = 900;
+    group.pace(80); // every 10 ms
+    assertEquals(group.now(), 900);
+    time = 10_000; // it was stopped, or so it seems
+    assertEquals(group.now(), 920);
+    group.leave({}, { reason: "local", duration: 0 });
+  } finally {
+    performance.now = now;
+  }
 });
