@@ -1,0 +1,97 @@
+// A server in a process of its own, to be attacked and measured. Its only argument is JSON: the options of `serve()`,
+// and `handler`, a name. On standard output it says JSON, one value a line; on standard input it takes commands, and
+// ends with it.
+
+import { delimited, jsonLines, lengthPrefixed, netstring } from "../codecs/mod.ts";
+import { type Handler, serve, type ServeOptions } from "../serve.ts";
+import type { Codec } from "../session.ts";
+
+const { handler, ...options }: ServeOptions & { handler: string } = JSON.parse(Deno.args[0]!);
+
+/** Answers each frame with how long it is. */
+function measuring(codec: Codec<unknown, never>): Handler {
+  return async (session) => {
+    for await (const frame of session.frames(codec)) {
+      const length = frame instanceof Uint8Array ? frame.length : JSON.stringify(frame).length;
+      await session.send(`${length}\n`);
+    }
+  };
+}
+
+const HANDLERS: Record<string, Handler> = {
+  /** Answers each line. */
+  echo: async (session) => {
+    for await (const line of session.lines()) await session.send(`${line}!\n`);
+  },
+  /** Answers each line, after a while. */
+  busy: async (session) => {
+    for await (const line of session.lines()) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await session.send(`${line}!\n`);
+    }
+  },
+  /** Reads nothing. */
+  deaf: (session) => session.closed,
+  /** Greets, and reads what comes to its end. */
+  greet: async (session) => {
+    await session.send("welcome!\n");
+    for await (const text of session) await session.send(text);
+  },
+  "lengthPrefixed()": measuring(lengthPrefixed()),
+  "lengthPrefixed(8)": measuring(lengthPrefixed({ width: 8 })),
+  "netstring()": measuring(netstring()),
+  "jsonLines()": measuring(jsonLines()),
+  "delimited()": measuring(delimited("\0")),
+};
+
+// Deno opens two sockets for signals when it first needs them, be it for itself, and panics if it cannot.
+Deno.addSignalListener("SIGUSR2", () => {});
+
+const encoder = new TextEncoder();
+
+function say(...words: unknown[]): void {
+  let rest = encoder.encode(`${JSON.stringify(words)}\n`);
+  while (rest.length > 0) rest = rest.subarray(Deno.stdout.writeSync(rest));
+}
+
+const ends: Record<string, number> = {};
+const causes: Record<string, number> = {};
+
+function count(record: Record<string, number>, key: string): void {
+  record[key] = (record[key] ?? 0) + 1;
+}
+
+const server = serve({
+  port: 0,
+  ...options,
+  observer: {
+    onSessionEnd: (_, { reason, cause }) => {
+      count(ends, cause instanceof Error ? `${reason} ${cause.name}` : reason);
+    },
+    onRefusal: ({ reason, cause }) => {
+      count(causes, cause instanceof Error ? `${reason} ${cause.name}` : reason);
+    },
+    onHandlerError: (error) => count(causes, `handler ${error}`),
+    onAcceptError: (error) => count(causes, `accept ${(error as { code?: string }).code}`),
+  },
+}, HANDLERS[handler]!);
+say("port", (server.addr as Deno.NetAddr).port);
+
+/** What `--v8-flags=--expose-gc` gives. */
+const { gc } = globalThis as { gc?: () => void };
+let finished = false;
+
+for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+  for (const command of chunk.trim().split("\n")) {
+    const [word, number] = command.split(" ");
+    if (word === "shutdown") server.shutdown().then(() => finished = true);
+    if (word !== "report") continue;
+    if (gc !== undefined) gc();
+    const { rss } = Deno.memoryUsage();
+    const { active, accepted } = server.stats();
+    say("report", Number(number), { rss, active, accepted, ends, causes, finished });
+  }
+}
+server.abort();
+await server.finished;
+say("finished");
