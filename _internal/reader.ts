@@ -306,9 +306,10 @@ export class Reader {
   readonly #onReadError = (error: unknown): void => {
     this.#room = undefined;
     this.reading = false;
-    this.#heir?.reject(error);
-    this.#heir = undefined;
-    if (this.#dropping !== undefined) this.#dropping();
+    if (this.#heir !== undefined) { // who is told, and knows better what it means
+      this.#heir.reject(error);
+      this.#heir = undefined;
+    } else if (this.#dropping !== undefined) this.#dropping();
     else if (this.#failure === undefined) this.#hooks.onFailure(error);
     this.#hooks.onIdle();
   };

@@ -16,7 +16,7 @@ import { type Connection, memoryPair, type TlsInfo } from "../transport/mod.ts";
 import { dialTls } from "../transport/tls_client.ts";
 import { mail, testMail, trusting } from "./_starttls.ts";
 import { ask, assertNoDescriptorLeft, portOf, readAll, settle, until } from "./_serving.ts";
-import { localhost, overTlsCounting } from "./_tls_serving.ts";
+import { localhost, overTls, overTlsCounting } from "./_tls_serving.ts";
 import { isPending, Peer } from "./_transports.ts";
 
 const never = new AbortController().signal;
@@ -228,6 +228,27 @@ Deno.test("Session.upgradeTls() sees a signal that aborts just before TLS begins
   assertEquals((await session.closed).cause, "enough");
   right.close();
 });
+
+Deno.test(
+  "Session.upgradeTls() says what was wrong though it has taken over a read",
+  overTls,
+  async () => {
+    for (const peerLeaves of [true, false]) {
+      const { session, peer } = await stuck();
+      const all = new Peer(peer).text("more than fits in".length);
+      const upgraded = session.upgradeTls({ serverName: "localhost", handshakeTimeout: 30 });
+      upgraded.catch(() => {});
+      await all;
+      if (peerLeaves) peer.close();
+      const error = await assertRejects(() => upgraded, TlsHandshakeError);
+      assertEquals(error.code, peerLeaves ? "closed" : "timeout");
+      const { reason, cause } = await session.closed;
+      assertEquals(reason, "error");
+      assertStrictEquals(cause, error);
+      if (!peerLeaves) peer.close();
+    }
+  },
+);
 
 Deno.test("Session.upgradeTls() shares no memory with what its first bytes are still read from", async () => {
   const rooms: Uint8Array[] = [];
