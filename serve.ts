@@ -105,6 +105,10 @@ export class TcpServer implements Server {
     }
     const { overload = "wait" } = options;
     checkOneOf("overload", overload, ["wait", "refuse"]);
+    const { signal } = options;
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new TypeError(`signal must be an AbortSignal, got ${shown(signal)}`);
+    }
     this.#group.settings = resolveSessionOptions(options);
     this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
@@ -124,8 +128,8 @@ export class TcpServer implements Server {
     this.addr = normalizeAddress(listener.addr);
     if (ready === undefined) this.#start();
     else ready.then(() => this.#start(), (error) => this.#fail(error));
-    options.signal?.addEventListener("abort", this.#onAbort);
-    if (options.signal?.aborted) this.shutdown();
+    signal?.addEventListener("abort", this.#onAbort);
+    if (signal?.aborted) this.shutdown();
   }
 
   get listening(): Promise<Address> {

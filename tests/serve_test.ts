@@ -136,6 +136,7 @@ const BAD: readonly [option: object, kind: typeof TypeError | typeof RangeError,
     "maxSessions must be an integer from 1 to 1073741824, got Infinity",
   ],
   [{ maxSessions: "9" }, TypeError, "maxSessions must be a number, got a string"],
+  [{ signal: {} }, TypeError, "signal must be an AbortSignal, got an object of class Object"],
   [{ overload: "drop" }, RangeError, 'overload must be "wait" or "refuse", got "drop"'],
   [{ overload: 1 }, RangeError, 'overload must be "wait" or "refuse", got a number'],
   [
