@@ -1,4 +1,4 @@
-import type { FrameWriter } from "../codecs/codec.ts";
+import type { Codec, FrameWriter } from "../codecs/codec.ts";
 import { checkBytes, checkInteger, shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "./utf8.ts";
@@ -17,14 +17,6 @@ const LIMITS = Array.from({ length: 9 }, (_, width) => 256 ** width);
 export interface Piece {
   readonly bytes: Uint8Array;
   readonly gathered: Uint8Array | undefined;
-}
-
-/** What a {@linkcode Gather} held at one time, to go back to. */
-export interface Mark {
-  readonly accepted: number;
-  readonly pieces: number;
-  readonly tail: Uint8Array | undefined;
-  readonly tailLength: number;
 }
 
 /** Gathers what is sent into few, ordered pieces. */
@@ -97,20 +89,27 @@ export class Gather implements FrameWriter {
     this.#grew(written);
   }
 
-  mark(): Mark {
+  /** Adds what a codec makes of a message, all of it or, if it throws, nothing. */
+  addFrame<Message>(codec: Pick<Codec<unknown, Message>, "encode">, message: Message): void {
     const { accepted } = this;
+    const { length } = this.#pieces;
     const tail = this.#tail;
-    return { accepted, pieces: this.#pieces.length, tail, tailLength: this.#tailLength };
+    const tailLength = this.#tailLength;
+    try {
+      codec.encode(message, this);
+      this.checkOpen();
+    } catch (error) {
+      this.accepted = accepted;
+      this.#pieces.length = length;
+      this.#tail = tail;
+      this.#tailLength = tailLength;
+      this.referenced = false;
+      throw error;
+    }
   }
 
-  /** Takes back what was gathered since, as long as nothing was taken out meanwhile. */
-  goBack({ accepted, pieces, tail, tailLength }: Mark): void {
-    this.accepted = accepted;
-    this.#pieces.length = pieces;
-    this.#tail = tail;
-    this.#tailLength = tailLength;
-    this.referenced = false;
-  }
+  /** Throws if a codec has ended the output meanwhile. */
+  protected checkOpen(): void {}
 
   /** Takes out the first piece; there must be something. */
   take(): Piece {

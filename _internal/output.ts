@@ -106,20 +106,22 @@ export class Output extends Gather {
   ): Promise<void> {
     if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const mark = this.mark();
-    this.#encodingFrom = mark.accepted;
+    const before = this.accepted;
+    this.#encodingFrom = before;
     try {
-      codec.encode(message, this);
-      if (this.#closed !== undefined) throw this.#closed; // by the codec
+      this.addFrame(codec, message);
     } catch (error) {
       if (this.#failed) this.clear();
-      else this.goBack(mark);
       return rejected(error);
     } finally {
       this.#encodingFrom = undefined;
       if (this.#isHeldBack) this.#catchUp();
     }
-    return this.#settle(mark.accepted);
+    return this.#settle(before);
+  }
+
+  protected override checkOpen(): void {
+    if (this.#closed !== undefined) throw this.#closed;
   }
 
   /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
