@@ -18,6 +18,8 @@ const PATIENCE = 40_000;
 export interface Report {
   /** Its resident memory, in bytes. */
   rss: number;
+  /** What its buffers say that they hold, which need not be resident. */
+  external: number;
   active: number;
   accepted: number;
   /** How many sessions have ended, by reason and by the name of its cause. */

@@ -87,9 +87,9 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (word === "shutdown") server.shutdown().then(() => finished = true);
     if (word !== "report") continue;
     if (gc !== undefined) gc();
-    const { rss } = Deno.memoryUsage();
+    const { rss, external } = Deno.memoryUsage();
     const { active, accepted } = server.stats();
-    say("report", Number(number), { rss, active, accepted, ends, causes, finished });
+    say("report", Number(number), { rss, external, active, accepted, ends, causes, finished });
   }
 }
 server.abort();

@@ -1,0 +1,173 @@
+// Floods, and what they do to the memory of a server. The bounds are wide: what is not bounded passes them by far.
+
+import { assertEquals, assertLess } from "@std/assert";
+import type { ConnectOptions } from "../connect.ts";
+import type { ServeOptions } from "../serve.ts";
+import { attack, Attacked, attacker, cannotAttack } from "./_attacked.ts";
+import { ask } from "./_serving.ts";
+import { ca, localhost, overTls } from "./_tls_serving.ts";
+
+const attacked = { timeout: 60_000, ignore: cannotAttack || overTls.ignore };
+const MIB = 1024 * 1024;
+
+const WAYS: [name: string, kind: "plain" | "tls", Partial<ServeOptions>, ConnectOptions][] = [
+  ["over TCP", "plain", {}, {}],
+  ["under TLS", "tls", { tls: localhost }, { tls: { ca } }],
+];
+
+/** What a flood adds to a server's memory has to stay below a limit. */
+async function assertGrowsLess(
+  server: Attacked,
+  limit: number,
+  flood: () => Promise<unknown>,
+): Promise<void> {
+  const before = await server.report();
+  await flood();
+  const after = await server.report();
+  assertLess(after.rss - before.rss, limit);
+  assertLess(after.external - before.external, limit);
+}
+
+// Dials as it is told, and floods until the server takes no more.
+const FLOOD = `
+client = dial()
+if args[0] == "tls":
+    client = ssl._create_unverified_context().wrap_socket(client)
+client.settimeout(1)
+try:
+    for _ in range(1000):
+        client.sendall(b"x" * 100000)
+    print("all sent", flush=True)
+except TimeoutError:
+    print("stuck", flush=True)
+except OSError:
+    print("cut off", flush=True)
+sys.stdin.read()
+`;
+
+for (const [name, kind, options, how] of WAYS) {
+  Deno.test(`Session.lines() takes no line without an end ${name}`, attacked, async () => {
+    await using server = await Attacked.start("echo", { closeTimeout: 1000, ...options });
+    await using flood = attacker(FLOOD, server.port, kind);
+    await assertGrowsLess(server, 60 * MIB, async () => {
+      const { ends } = await server.until(({ ends }) => Object.keys(ends).length > 0);
+      assertEquals(ends, { "limit FrameTooLargeError": 1 });
+      await flood.stdout.until(/all sent|cut off/); // what comes while the server closes is dropped
+    });
+    await using good = await server.dial(how);
+    assertEquals(await ask(good, "rose"), "rose!");
+  });
+
+  Deno.test(
+    `serve() takes in next to nothing for a handler that does not read ${name}`,
+    attacked,
+    async () => {
+      await using server = await Attacked.start("deaf", options);
+      await using flood = attacker(FLOOD, server.port, kind);
+      await assertGrowsLess(server, 60 * MIB, async () => {
+        await flood.stdout.until(/stuck/); // after what the kernel holds, which is no memory of the process
+      });
+      assertEquals((await server.report()).active, 1);
+    },
+  );
+}
+
+const SAY = `
+for word in args:
+    client = dial()
+    client.sendall(bytes.fromhex(word))
+    client.recv(1)
+`;
+
+Deno.test("lengthPrefixed() believes no length beyond its limit", attacked, async () => {
+  await using server = await Attacked.start("lengthPrefixed(8)");
+  const claims = ["7fffffffffffffff", "8000000000000000", "ffffffffffffffff", "0000000000800001"];
+  await attack(SAY, server.port, ...claims);
+  const report = await server.until(({ active }) => active === 0);
+  assertEquals(report.ends, { "limit FrameTooLargeError": claims.length });
+  assertEquals(report.causes, {});
+});
+
+const CLAIM = `
+claim = struct.pack(">I", 8 * 1024 * 1024) + b"x"
+held = []
+for _ in range(int(args[0])):
+    client = dial()
+    client.sendall(claim)
+    held.append(client)
+    if args[1] == "leave":
+        reset(held.pop())
+print("claimed", flush=True)
+sys.stdin.read()
+`;
+
+Deno.test(
+  "lengthPrefixed() keeps no memory for 1,000 claims of 8 MiB at once",
+  attacked,
+  async () => {
+    await using server = await Attacked.start("lengthPrefixed()", { frameTimeout: 60_000 });
+    await using _claims = attacker(CLAIM, server.port, "1000", "stay");
+    await assertGrowsLess(server, 100 * MIB, async () => {
+      await server.until(({ active }) => active === 1000);
+    });
+  },
+);
+
+Deno.test(
+  "lengthPrefixed() keeps no memory for 10,000 claims of 8 MiB one after the other",
+  attacked,
+  async () => {
+    await using server = await Attacked.start("lengthPrefixed()");
+    await using claims = attacker(CLAIM, server.port, "10000", "leave");
+    await assertGrowsLess(server, 100 * MIB, async () => {
+      await claims.stdout.until(/claimed/);
+      await server.until(({ active }) => active === 0);
+    });
+  },
+);
+
+const EMPTY = `
+client = dial()
+client.sendall(bytes.fromhex(args[0]) * 1000000)
+client.shutdown(socket.SHUT_WR)
+left = 2000000
+while data := client.recv(65536):
+    left -= len(data)
+print(left)
+`;
+
+const FRAMES = [
+  ["lengthPrefixed()", "00000000"],
+  ["netstring()", "303a2c"],
+  ["delimited()", "00"],
+] as const;
+
+for (const [codec, frame] of FRAMES) {
+  Deno.test(
+    `${codec} takes a million empty frames from who does not read meanwhile`,
+    attacked,
+    async () => {
+      await using server = await Attacked.start(codec);
+      await assertGrowsLess(server, 60 * MIB, async () => {
+        assertEquals(await attack(EMPTY, server.port, frame), "0\n");
+        assertEquals((await server.until(({ active }) => active === 0)).ends, { peer: 1 });
+      });
+    },
+  );
+}
+
+const NESTED = `
+client = dial()
+try:
+    for _ in range(1000):
+        client.sendall(b"[" * 10000)
+except OSError:
+    pass
+`;
+
+Deno.test("jsonLines() ends a session whose JSON is nested without an end", attacked, async () => {
+  await using server = await Attacked.start("jsonLines()");
+  await attack(NESTED, server.port);
+  const { ends } = await server.until(({ active }) => active === 0);
+  assertEquals(ends, { "limit FrameTooLargeError": 1 });
+});
