@@ -110,7 +110,8 @@ export function fuzzHeaderOnce(random: Random): void {
   assertDecided(input);
 }
 
-function mutate(good: Uint8Array, random: Random): Uint8Array {
+/** A broken copy. */
+export function mutate(good: Uint8Array, random: Random): Uint8Array {
   let bytes = [...good];
   for (let times = random.upTo(4); times > 0; times--) {
     const at = random.upTo(bytes.length + 1);
