@@ -198,12 +198,12 @@ Deno.test("serve() takes a hello that comes in records of one byte", overTls, as
 
 Deno.test("connect() withstands random and broken TLS of a server", overTls, async () => {
   const [near, far] = memoryPair();
-  const accepted = new TlsAcceptor(localhost).accept(near, 10_000);
+  const accepted = new TlsAcceptor(localhost).accept(near, 10_000).catch(() => {});
   const peer = new Peer(far);
   await peer.send(await clientHello());
-  const flight = await peer.bytes(700); // the ServerHello, and the beginning of what is encrypted
+  const flight = await peer.bytes(400); // the ServerHello, and the beginning of what is encrypted
   peer.close();
-  await accepted.catch(() => {});
+  await accepted;
   const answers = [new Uint8Array(0), flight, ...broken([flight], 200, 1848)];
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   for (const answer of answers) {
