@@ -9,7 +9,7 @@ export interface RedisLoad {
 }
 
 /** Requests for each millisecond of the pace, for it takes counts and no durations: one in flight, several, or pings. */
-const REQUESTS = { one: 50, pipelined: 300, pings: 1500 };
+const REQUESTS = { one: 140, pipelined: 1000, pings: 1500 };
 
 /** Loads a server with `redis-benchmark`, from Debian's redis-tools. */
 export async function runRedisBenchmark(

@@ -131,16 +131,27 @@ export class Resp implements Codec<Command, Reply> {
   }
 
   encode(reply: Reply, out: FrameWriter): void {
+    if (typeof reply === "string") return encodeBulk(reply, out);
     if (reply === null) reply = NULL;
     else if (reply === 0) reply = ZERO;
     else if (reply === 1) reply = ONE;
     if (reply instanceof Constant) out.bytes(this.version === 2 ? reply.bytes : reply.bytes3);
-    else {
-      const text = serialize(reply, this.version);
-      if (isAscii(text)) out.text(text);
-      else out.bytes(Buffer.from(text, "latin1"));
-    }
+    else encodeBinary(serialize(reply, this.version), out);
   }
+}
+
+/** The most frequent reply, in pieces: to put them together would cost more than to send them one by one. */
+function encodeBulk(text: string, out: FrameWriter): void {
+  out.text(HEADS[text.length] ?? `$${text.length}\r\n`);
+  encodeBinary(text, out);
+  out.text("\r\n");
+}
+
+const HEADS: readonly string[] = Array.from({ length: 64 }, (_, length) => `$${length}\r\n`);
+
+function encodeBinary(text: string, out: FrameWriter): void {
+  if (isAscii(text)) out.text(text);
+  else out.bytes(Buffer.from(text, "latin1"));
 }
 
 function isAscii(text: string): boolean {
