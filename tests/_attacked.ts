@@ -14,6 +14,9 @@ export const cannotAttack: boolean = !canNet || Deno.build.os !== "linux" ||
 /** What takes longer than this does not happen. */
 const PATIENCE = 40_000;
 
+/** The flag of a server that is to collect garbage when it is asked to. */
+export const COLLECTING: string[] = ["--v8-flags=--expose-gc,--max-semi-space-size=1"];
+
 /** What the process tells of itself. */
 export interface Report {
   /** Its resident memory, in bytes. */
@@ -26,8 +29,10 @@ export interface Report {
   ends: Record<string, number>;
   /** How many connections were refused and how often anything failed, likewise. */
   causes: Record<string, number>;
-  /** Whether `shutdown()` has resolved. */
-  finished: boolean;
+  /** How many answers of the handler `busy` were accepted by `send()`. */
+  answers: number;
+  /** How long `shutdown()` took, in milliseconds, once it has resolved. */
+  shutdownTook?: number;
 }
 
 export class Attacked implements AsyncDisposable {
@@ -65,6 +70,12 @@ export class Attacked implements AsyncDisposable {
     await this.#program.type(`report ${number}\n`);
     const [, json] = await this.#program.stdout.until(RegExp(`\\["report",${number},(.*)\\]\n`));
     return JSON.parse(json!);
+  }
+
+  /** Collects garbage, which takes the flag {@linkcode COLLECTING}, and then says how much memory is left. */
+  async resident(): Promise<number> {
+    await this.#program.type("collect\n");
+    return (await this.report()).rss;
   }
 
   /** Waits until a report is as it should be. */

@@ -18,16 +18,22 @@ function measuring(codec: Codec<unknown, never>): Handler {
   };
 }
 
+/** Answers that `send()` has accepted. */
+let answers = 0;
+/** How long `shutdown()` took, in milliseconds. */
+let shutdownTook: number | undefined;
+
 const HANDLERS: Record<string, Handler> = {
   /** Answers each line. */
   echo: async (session) => {
     for await (const line of session.lines()) await session.send(`${line}!\n`);
   },
-  /** Answers each line, after a while. */
+  /** Answers each line after a while, and counts its answers. */
   busy: async (session) => {
     for await (const line of session.lines()) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 200));
       await session.send(`${line}!\n`);
+      answers++;
     }
   },
   /** Reads nothing. */
@@ -79,17 +85,31 @@ say("port", (server.addr as Deno.NetAddr).port);
 
 /** What `--v8-flags=--expose-gc` gives. */
 const { gc } = globalThis as { gc?: () => void };
-let finished = false;
+
+async function shutDown(): Promise<void> {
+  const began = performance.now();
+  await server.shutdown();
+  shutdownTook = performance.now() - began;
+}
 
 for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
   for (const command of chunk.trim().split("\n")) {
     const [word, number] = command.split(" ");
-    if (word === "shutdown") server.shutdown().then(() => finished = true);
+    if (word === "shutdown") shutDown();
+    if (word === "collect") gc!();
     if (word !== "report") continue;
-    if (gc !== undefined) gc();
     const { rss, external } = Deno.memoryUsage();
     const { active, accepted } = server.stats();
-    say("report", Number(number), { rss, external, active, accepted, ends, causes, finished });
+    say("report", Number(number), {
+      rss,
+      external,
+      active,
+      accepted,
+      ends,
+      causes,
+      answers,
+      shutdownTook,
+    });
   }
 }
 server.abort();
