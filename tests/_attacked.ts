@@ -23,6 +23,8 @@ export interface Report {
   rss: number;
   /** What its buffers say that they hold, which need not be resident. */
   external: number;
+  /** What its objects and buffers hold, in bytes, including what waits to be collected. */
+  live: number;
   active: number;
   accepted: number;
   /** How many sessions have ended, by reason and by the name of its cause. */
@@ -72,10 +74,10 @@ export class Attacked implements AsyncDisposable {
     return JSON.parse(json!);
   }
 
-  /** Collects garbage, which takes the flag {@linkcode COLLECTING}, and then says how much memory is left. */
-  async resident(): Promise<number> {
+  /** Collects garbage, which takes the flag {@linkcode COLLECTING}, and then says what is left. */
+  async collected(): Promise<Report> {
     await this.#program.type("collect\n");
-    return (await this.report()).rss;
+    return await this.report();
   }
 
   /** Waits until a report is as it should be. */

@@ -98,11 +98,12 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (word === "shutdown") shutDown();
     if (word === "collect") gc!();
     if (word !== "report") continue;
-    const { rss, external } = Deno.memoryUsage();
+    const { rss, external, heapUsed } = Deno.memoryUsage();
     const { active, accepted } = server.stats();
     say("report", Number(number), {
       rss,
       external,
+      live: heapUsed + external,
       active,
       accepted,
       ends,

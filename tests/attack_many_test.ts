@@ -43,11 +43,11 @@ Deno.test(`serve() has 10,000 sessions at once (ignored below ulimit -Hn ${MANY 
   ignore: attacked.ignore || !enough,
 }, async () => {
   await using server = await Attacked.start("echo", { tcpBacklog: 4096 }, { flags: COLLECTING });
-  const before = await server.resident();
+  const { rss: before } = await server.collected();
   await using crowd = attacker(CROWD, server.port, `${MANY}`);
   await crowd.stdout.until(/all are here/);
   await server.until(({ active }) => active === MANY);
-  assertLess((await server.resident() - before) / MANY, 20 * 1024);
+  assertLess(((await server.collected()).rss - before) / MANY, 20 * 1024);
   await using _late = await server.dial(); // the system makes the connection, and it waits
   await crowd.type("ask\n");
   await crowd.stdout.until(/all are answered/);
