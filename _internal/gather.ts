@@ -63,8 +63,10 @@ export class Gather implements FrameWriter {
         buffer[at] = Number(rest & 0xffn);
       }
     } else {
-      for (let rest = value, i = 0; i < width; i++, at += step, rest = Math.floor(rest / 256)) {
-        buffer[at] = rest % 256;
+      const low = value >>> 0; // a division takes 5 ns, a shift none
+      const high = (value - low) / 2 ** 32;
+      for (let rest = low, i = 0; i < width; i++, at += step, rest = i === 4 ? high : rest >>> 8) {
+        buffer[at] = rest;
       }
     }
     this.#grew(width);

@@ -11,6 +11,8 @@ const MIN_SHARED = 512;
 const MAX_SHARED = 4096;
 /** What an input holds that has not read yet: the same for all, since nothing fits in. */
 const NONE = new Uint8Array(0);
+/** Where nothing ends, not even what is empty. */
+const NOWHERE = -1;
 /** So many reads in a row that fill less than a quarter make the next ones smaller. */
 const SMALL_READS = 8;
 
@@ -35,6 +37,9 @@ export class InputBuffer implements DecoderInput {
   /** Memory of which small frames are given a part each, and how much of it is taken. */
   #shared: Uint8Array = NONE;
   #sharedLength = 0;
+  /** Up to where in `buffer` unread bytes stand in the shared memory already, and how much further back they do. */
+  #sharedEnd = NOWHERE;
+  #shift = 0;
   #sharedSeen = 0;
 
   constructor(minRead: number) {
@@ -64,6 +69,7 @@ export class InputBuffer implements DecoderInput {
       this.start += count;
       return buffer.slice(start, start + count);
     }
+    this.#sharedEnd = NOWHERE;
     this.start = this.end = 0;
     this.buffer = new Uint8Array(Math.max(this.#readSize, end - start - count));
     this.#append(buffer.subarray(start + count, end));
@@ -78,6 +84,7 @@ export class InputBuffer implements DecoderInput {
 
   /** Puts bytes back in front of the unread ones: copied, unless they are the very bytes that stand there. */
   unshift(bytes: Uint8Array): void {
+    this.#sharedEnd = NOWHERE;
     const at = this.start - bytes.length;
     const isThere = bytes.buffer === this.buffer.buffer &&
       bytes.byteOffset === this.buffer.byteOffset + at;
@@ -106,6 +113,7 @@ export class InputBuffer implements DecoderInput {
    * @param limit The most bytes that the read may bring; by default as many as the last reads make likely.
    */
   room(limit: number = this.#readSize): Uint8Array {
+    this.#sharedEnd = NOWHERE;
     const unread = this.end - this.start;
     if (unread === 0) {
       this.start = this.end = 0;
@@ -128,6 +136,7 @@ export class InputBuffer implements DecoderInput {
     if (inPlace) {
       this.end += count;
     } else if (this.end === this.start) {
+      this.#sharedEnd = NOWHERE;
       this.buffer = room;
       this.start = 0;
       this.end = count;
@@ -148,18 +157,32 @@ export class InputBuffer implements DecoderInput {
     }
   }
 
-  /** Copies, without memory of its own for each: a `Uint8Array` takes 0.6 µs however small it is, a view 0.03. */
+  /** Gives bytes away without memory of their own for each: a `Uint8Array` takes 0.6 µs however small, a view 0.02. */
   #share(count: number): Uint8Array {
+    const { start } = this;
+    const stop = start + count;
+    let at = start + this.#shift;
+    // Once its owner has transferred the shared memory, it has a length of 0.
+    if (stop > this.#sharedEnd || at + count > this.#shared.length) at = this.#copyAhead(count);
+    this.start = stop;
+    return new Uint8Array(this.#shared.buffer, at, count);
+  }
+
+  /** Copies so many unread bytes into shared memory, and the ones after them, which are likely to be taken next. */
+  #copyAhead(count: number): number {
+    const { start } = this;
     let at = this.#sharedLength;
-    if (this.#shared.length - at < count) { // it has also none left once its owner has transferred it
+    if (this.#shared.length - at < count) {
       const size = Math.min(MAX_SHARED, this.#shared.length * 2);
       this.#shared = new Uint8Array(Math.max(MIN_SHARED, size, count));
       at = 0;
     }
-    this.#sharedLength = at + count;
-    const bytes = this.#shared.subarray(at, at + count);
-    bytes.set(this.buffer.subarray(this.start, this.start += count));
-    return bytes;
+    const length = Math.min(this.end - start, this.#shared.length - at);
+    this.#shared.set(this.buffer.subarray(start, start + length), at);
+    this.#sharedLength = at + length;
+    this.#sharedEnd = start + length;
+    this.#shift = at - start;
+    return at;
   }
 
   #append(bytes: Uint8Array): void {
@@ -174,6 +197,7 @@ export class InputBuffer implements DecoderInput {
   /** Moves or grows so that `count` bytes fit behind the unread ones, at a cost in proportion to what came. */
   #makeRoom(unread: number, count: number): void {
     const { buffer, start, end } = this;
+    this.#sharedEnd = NOWHERE;
     if (start >= unread && buffer.length - unread >= count) {
       buffer.copyWithin(0, start, end);
     } else {

@@ -11,7 +11,7 @@ export const MORE: unique symbol = Symbol("MORE");
 
 /** A cursor over the unread bytes of a session. It is valid during the call that it is given to, and no longer. */
 export interface DecoderInput {
-  /** The memory that holds the unread bytes, from {@linkcode start} to {@linkcode end}. */
+  /** The memory that holds the unread bytes, from {@linkcode start} to {@linkcode end}. It is not to be changed. */
   readonly buffer: Uint8Array;
   /** Where the first unread byte stands in {@linkcode buffer}. */
   readonly start: number;

@@ -19,6 +19,8 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
   const step = fc.oneof(
     fc.record({ kind: fc.constant("read"), count: fc.nat({ max: 3000 }) }),
     fc.record({ kind: fc.constant("take"), count: fc.nat({ max: 4000 }) }),
+    fc.record({ kind: fc.constant("take"), count: fc.nat({ max: 30 }) }),
+    fc.record({ kind: fc.constant("change and put back"), count: fc.nat({ max: 30 }) }),
     fc.record({ kind: fc.constant("consume"), count: fc.nat({ max: 500 }) }),
     fc.record({ kind: fc.constant("unshift"), count: fc.nat({ max: 200 }) }),
     fc.record({ kind: fc.constant("late read"), count: fc.nat({ max: 900 }) }),
@@ -30,6 +32,11 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
       let next = 0;
       let outstanding: Uint8Array | undefined;
       const some = (count: number) => Uint8Array.from({ length: count }, () => next++);
+      const given: [bytes: Uint8Array, expected: Uint8Array][] = [];
+      const take = (count: number) => {
+        given.push([input.take(count), Uint8Array.from(model.slice(0, count))]);
+        model = model.slice(count);
+      };
       for (const { kind, count } of steps) {
         if (kind === "late read") {
           // A read that was begun comes back after other things were done.
@@ -49,19 +56,47 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
           const bytes = some(count);
           input.unshift(bytes);
           model = [...bytes, ...model];
-        } else if (kind === "take" || kind === "consume") {
+        } else if (kind === "take") {
+          take(Math.min(count, model.length));
+        } else if (kind === "consume") {
           const amount = Math.min(count, model.length);
-          if (kind === "take") {
-            assertEquals([...input.take(amount)], model.slice(0, amount).map((byte) => byte & 255));
-          } else input.consume(amount);
+          input.consume(amount);
           model = model.slice(amount);
+        } else if (kind === "change and put back") {
+          const amount = Math.min(count, model.length);
+          const bytes = input.buffer.subarray(input.start, input.start + amount);
+          input.consume(amount);
+          bytes.forEach((_, at) => bytes[at] = next++);
+          input.unshift(bytes);
+          model.splice(0, amount, ...bytes);
         }
         assertEquals(input.unread, model.length);
       }
-      assertEquals([...input.take(input.unread)], model.map((byte) => byte & 255));
+      take(model.length);
+      for (const [bytes, expected] of given) assertEquals(bytes, expected);
     }),
-    { numRuns: 500 },
+    { numRuns: 1000 },
   );
+});
+
+Deno.test("InputBuffer.take() follows bytes that are moved", { permissions: "none" }, () => {
+  const bytes = Uint8Array.from({ length: 65_000 }, (_, at) => at * 7 + (at >> 8));
+  // By a large one that is given away with its memory.
+  const given = new InputBuffer(1024);
+  fill(given, bytes);
+  assertEquals(given.take(10), bytes.slice(0, 10));
+  assertEquals(given.take(64_000), bytes.slice(10, 64_010));
+  assertEquals(given.take(10), bytes.slice(64_010, 64_020));
+  // By reads that come back once their memory is no part of the buffer any more.
+  const late = new InputBuffer(1024);
+  const room = late.room();
+  late.unshift(bytes.subarray(0, 1000));
+  assertEquals(late.take(300), bytes.slice(0, 300));
+  for (const from of [1000, 2024]) {
+    room.set(bytes.subarray(from, from + 1024));
+    late.commit(room, 1024);
+  }
+  assertEquals(late.take(100), bytes.slice(300, 400));
 });
 
 Deno.test(
