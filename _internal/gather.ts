@@ -63,9 +63,11 @@ export class Gather implements FrameWriter {
         buffer[at] = Number(rest & 0xffn);
       }
     } else {
-      const low = value >>> 0; // a division takes 5 ns, a shift none
-      const high = (value - low) / 2 ** 32;
-      for (let rest = low, i = 0; i < width; i++, at += step, rest = i === 4 ? high : rest >>> 8) {
+      // In two halves of 32 bits, whose bytes a shift finds: a division takes 5 ns.
+      for (let rest = value | 0, i = 0; i < width && i < 4; i++, at += step, rest >>= 8) {
+        buffer[at] = rest;
+      }
+      for (let rest = value / 2 ** 32 | 0, i = 4; i < width; i++, at += step, rest >>= 8) {
         buffer[at] = rest;
       }
     }

@@ -84,6 +84,11 @@ async function planOf(
   const plans: [Case, Field][] = [];
   const isWanted = (name: string): boolean =>
     only.length === 0 || only.some((part) => name.includes(part));
+  for (const part of only) {
+    if (!cases.some(({ contenders }) => contenders.some(({ name }) => name.includes(part)))) {
+      throw new RangeError(`there is no contender with ${JSON.stringify(part)} in its name`);
+    }
+  }
   for (const plan of cases) {
     const { work, reference } = plan;
     const needsTls = work.kind === "load" && work.load.tls === true;

@@ -97,6 +97,9 @@ Deno.test(`bench says what it cannot do ${ON}`, measuring, async () => {
   const unknown = await bench("--case", "nothing");
   assertEquals(unknown.code, 2);
   assertStringIncludes(unknown.stderr, 'error: there is no case "nothing": see --list');
+  const nobody = await bench("--case", "echo-64b-1", "--only", "Parley,Go");
+  assertEquals(nobody.code, 2);
+  assertStringIncludes(nobody.stderr, 'error: there is no contender with "Parley,Go" in its name');
   assertEquals((await bench("--fast")).code, 2);
   const { code, stdout } = await bench("--list");
   assertEquals(code, 0);

@@ -34,7 +34,7 @@ export interface Arguments {
 }
 
 const FULL: Settings = { rounds: 10, warmup: 400, duration: 1000, maxConnections: Infinity };
-const QUICK: Settings = { rounds: 1, warmup: 200, duration: 200, maxConnections: 2000 };
+const QUICK: Settings = { rounds: 1, warmup: 150, duration: 150, maxConnections: 2000 };
 
 /** Reads the command line. Throws a `TypeError` or `RangeError` for what it cannot be. */
 export function readArguments(args: readonly string[]): Arguments {

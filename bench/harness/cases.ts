@@ -92,6 +92,7 @@ const ECHO_64K: Case = {
     who(BORROWED, "parley", "echo-borrowed"),
     who(BYTES, "parley", "echo"),
     ...everywhere("echo"),
+    who("Deno.listen by hand, new buffers", "deno", "echo-new"),
     who("Node, pipe", "node", "echo-pipe"),
     who("Go, io.Copy", "go", "echo-copy"),
   ],
@@ -153,6 +154,7 @@ const FRAMES: Case = {
   contenders: [
     who("Parley, frames", "parley", "frames"),
     ...everywhere("frames"),
+    who("Deno.listen by hand, for await", "deno", "frames-each"),
     who("Python, uvloop streams", "uvloop", "frames"),
   ],
   goals: [{ contender: "Parley, frames", figure: "cost", against: GO, atMost: 1.15 }],

@@ -9,6 +9,7 @@ type Serve = (connection: Deno.Conn) => Promise<void>;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 const subscribers = new Set<Deno.Conn>();
+const DONE = Promise.resolve();
 
 /** Sends back what comes, by way of one buffer. */
 function echo(size: number): Serve {
@@ -21,6 +22,16 @@ function echo(size: number): Serve {
     }
   };
 }
+
+/** The same with a new buffer for each read, which can be given away. */
+const echoNew: Serve = async (connection) => {
+  for (;;) {
+    const buffer = new Uint8Array(64 * 1024);
+    const count = await connection.read(buffer);
+    if (count === null) return;
+    await writeAll(connection, buffer.subarray(0, count));
+  }
+};
 
 /**
  * Answers the whole messages at the beginning of what is unread. `answer` writes the replies, and returns their length
@@ -45,9 +56,67 @@ function messages(
   };
 }
 
+/** The frames that a connection brings. What is sent is written when no whole one is left. */
+class Frames implements AsyncIterableIterator<Uint8Array> {
+  readonly #connection: Deno.Conn;
+  readonly #room = new Uint8Array(16 * 1024);
+  /** What came, in memory that the frames keep a part of, and where the next one begins. */
+  #input = new Uint8Array(0);
+  #at = 0;
+  readonly #output = new Uint8Array(16 * 1024);
+  #written = 0;
+
+  constructor(connection: Deno.Conn) {
+    this.#connection = connection;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    const frame = this.#frame();
+    return frame === undefined ? this.#read() : Promise.resolve({ done: false, value: frame });
+  }
+
+  send(frame: Uint8Array): Promise<void> {
+    const { length } = frame;
+    for (let i = 3, rest = length; i >= 0; i--, rest >>>= 8) this.#output[this.#written + i] = rest;
+    this.#output.set(frame, this.#written + 4);
+    this.#written += 4 + length;
+    return DONE;
+  }
+
+  #frame(): Uint8Array | undefined {
+    const input = this.#input;
+    const at = this.#at;
+    if (input.length - at < 4) return undefined;
+    const length = input[at]! << 24 | input[at + 1]! << 16 | input[at + 2]! << 8 | input[at + 3]!;
+    if (input.length - at < 4 + length) return undefined;
+    this.#at += 4 + length;
+    return new Uint8Array(input.buffer, at + 4, length);
+  }
+
+  async #read(): Promise<IteratorResult<Uint8Array>> {
+    for (;;) {
+      await writeAll(this.#connection, this.#output.subarray(0, this.#written));
+      this.#written = 0;
+      const rest = this.#input.subarray(this.#at);
+      this.#room.set(rest);
+      const count = await this.#connection.read(this.#room.subarray(rest.length));
+      if (count === null) return { done: true, value: undefined };
+      this.#input = this.#room.slice(0, rest.length + count);
+      this.#at = 0;
+      const frame = this.#frame();
+      if (frame !== undefined) return { done: false, value: frame };
+    }
+  }
+}
+
 const SERVICES: Record<string, Serve> = {
   echo: echo(64 * 1024),
   "echo-1k": echo(1024),
+  "echo-new": echoNew,
   "echo-streams": (connection) => connection.readable.pipeTo(connection.writable),
   // One call of the decoder for all lines: it costs as much as a short line.
   lines: messages((input, output) => {
@@ -80,6 +149,11 @@ const SERVICES: Record<string, Serve> = {
     }
     return [at, at];
   }),
+  // One at a time by `for await`, with an awaited send for each: what that form costs, with as little else as can be.
+  "frames-each": async (connection) => {
+    const frames = new Frames(connection);
+    for await (const frame of frames) await frames.send(frame);
+  },
   greeting: async (connection) => {
     await writeAll(connection, encoder.encode("welcome!"));
     const buffer = new Uint8Array(1024);
