@@ -300,6 +300,8 @@ testEach(
       [0x1234, 2, true, [0x34, 0x12]],
       [0x123456, 3, undefined, [0x12, 0x34, 0x56]],
       [0xffff_ffff, 4, true, [255, 255, 255, 255]],
+      [0x12_8765_4321, 5, undefined, [0x12, 0x87, 0x65, 0x43, 0x21]],
+      [0x12_8765_4321, 7, true, [0x21, 0x43, 0x65, 0x87, 0x12, 0, 0]],
       [Number.MAX_SAFE_INTEGER, 8, undefined, [0, 0x1f, 255, 255, 255, 255, 255, 255]],
       [2n ** 64n - 1n, 8, true, Array(8).fill(255)],
       [2n ** 63n, 8, undefined, [128, 0, 0, 0, 0, 0, 0, 0]],
