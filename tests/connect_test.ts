@@ -220,6 +220,26 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "connect() loses no connection that is made while its signal aborts",
+  overNetCounting,
+  async () => {
+    await assertNoDescriptorLeft(async () => {
+      await using server = serve({ port: 0 }, readAll);
+      for (let round = 0; round < 20; round++) {
+        await Promise.all(Array.from({ length: 50 }, async (_, at) => {
+          const controller = new AbortController();
+          const timer = setTimeout(() => controller.abort("enough"), at / 10);
+          const dial = connect({ port: portOf(server), signal: controller.signal });
+          const outcome = await dial.catch((error) => error);
+          if (outcome !== "enough") (outcome as Session).abort();
+          clearTimeout(timer);
+        }));
+      }
+    });
+  },
+);
+
 Deno.test("connect() rejects where there is no way to the address", {
   ...bounded,
   ignore: !await canUnshare(),

@@ -24,15 +24,25 @@ export function listenTcp(options: TcpListenOptions): Listener {
   }
 }
 
+/** Dials. A connection that is made in the very moment in which `signal` aborts is returned: the caller closes it. */
 export async function dialTcp(
   address: Required<TcpAddress>,
   signal: AbortSignal,
 ): Promise<Connection> {
+  signal.throwIfAborted();
   try {
-    return await Deno.connect({ ...address, signal });
+    return await Deno.connect({ ...address, signal: sparing(signal) });
   } catch (error) {
-    throw explained(error, address.hostname);
+    throw signal.aborted ? signal.reason : explained(error, address.hostname);
   }
+}
+
+/**
+ * A signal that aborts with another, but throws nothing. Deno 2.9.6 asks its signal to throw once it has a connection,
+ * and if that does, nobody ever closes the connection.
+ */
+function sparing(signal: AbortSignal): AbortSignal {
+  return Object.assign(AbortSignal.any([signal]), { throwIfAborted: () => {} });
 }
 
 /** A link-local address is one of each network that the machine is on: the system asks which (RFC 4007 §6). */
