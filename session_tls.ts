@@ -14,7 +14,10 @@ import { checkServerName, type TlsClientOptions } from "./transport/tls_options.
 
 /** Options of {@linkcode Session.upgradeTls}, of a client. */
 export interface UpgradeTlsOptions extends TlsClientOptions {
-  /** Gives up when it aborts: `upgradeTls()` rejects with its reason, and the session ends. */
+  /**
+   * Gives up when it aborts: `upgradeTls()` rejects with its reason, and the session ends. One that has aborted before
+   * leaves the session as it is.
+   */
   signal?: AbortSignal;
   /**
    * How long the handshake may take, in milliseconds.

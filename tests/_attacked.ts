@@ -11,6 +11,14 @@ import { Program } from "./_programs.ts";
 export const cannotAttack: boolean = !canNet || Deno.build.os !== "linux" ||
   !await canRun("bash") || !await canRun("python3") || !await canRun("deno");
 
+/** How many descriptors a process may open that asks for as many as it can have. */
+export async function hardLimit(): Promise<number> {
+  if (cannotAttack) return 0;
+  const { stdout } = await new Deno.Command("bash", { args: ["-c", "ulimit -Hn"] }).output();
+  const limit = new TextDecoder().decode(stdout).trim();
+  return limit === "unlimited" ? Infinity : Number(limit);
+}
+
 /** What takes longer than this does not happen. */
 const PATIENCE = 40_000;
 
@@ -27,6 +35,8 @@ export interface Report {
   live: number;
   active: number;
   accepted: number;
+  /** How many bytes came in all sessions. */
+  bytesRead: number;
   /** How many sessions have ended, by reason and by the name of its cause. */
   ends: Record<string, number>;
   /** How many connections were refused and how often anything failed, likewise. */

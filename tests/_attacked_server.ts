@@ -2,7 +2,7 @@
 // and `handler`, a name. On standard output it says JSON, one value a line; on standard input it takes commands, and
 // ends with it.
 
-import { delimited, jsonLines, lengthPrefixed, netstring } from "../codecs/mod.ts";
+import { delimited, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
 import { type Handler, serve, type ServeOptions } from "../serve.ts";
 import type { Codec } from "../session.ts";
 
@@ -48,6 +48,7 @@ const HANDLERS: Record<string, Handler> = {
   "netstring()": measuring(netstring()),
   "jsonLines()": measuring(jsonLines()),
   "delimited()": measuring(delimited("\0")),
+  "lines()": measuring(lines()),
 };
 
 // Deno opens two sockets for signals when it first needs them, be it for itself, and panics if it cannot.
@@ -99,13 +100,14 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (word === "collect") gc!();
     if (word !== "report") continue;
     const { rss, external, heapUsed } = Deno.memoryUsage();
-    const { active, accepted } = server.stats();
+    const { active, accepted, bytesRead } = server.stats();
     say("report", Number(number), {
       rss,
       external,
       live: heapUsed + external,
       active,
       accepted,
+      bytesRead,
       ends,
       causes,
       answers,

@@ -2,20 +2,13 @@
 
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import type { ServeOptions } from "../serve.ts";
-import { Attacked, attacker, cannotAttack, COLLECTING } from "./_attacked.ts";
+import { Attacked, attacker, cannotAttack, COLLECTING, hardLimit } from "./_attacked.ts";
 import { localhost, overTls } from "./_tls_serving.ts";
 
 const attacked = { timeout: 60_000, ignore: cannotAttack };
 const MANY = 10_000;
 /** What a process needs besides. */
 const SPARE = 200;
-
-async function hardLimit(): Promise<number> {
-  if (cannotAttack) return 0;
-  const { stdout } = await new Deno.Command("bash", { args: ["-c", "ulimit -Hn"] }).output();
-  const limit = new TextDecoder().decode(stdout).trim();
-  return limit === "unlimited" ? Infinity : Number(limit);
-}
 
 const CROWD = `
 import resource
