@@ -1,4 +1,4 @@
-import { checkDuration } from "./_internal/checks.ts";
+import { checkDuration, checkObject } from "./_internal/checks.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
 import { withinLimit } from "./_internal/time_limit.ts";
 import {
@@ -134,7 +134,10 @@ export function resolveConnectOptions(options: ConnectOptions): ConnectSettings 
     : { transport: "unix", path };
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
   resolveSessionOptions(options);
-  if (options.tls !== undefined) checkTlsClientOptions(tlsOf(target, options.tls));
+  if (options.tls !== undefined) {
+    checkObject("tls", options.tls);
+    checkTlsClientOptions(tlsOf(target, options.tls));
+  }
   if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader, target);
   return { target, address: formatAddress(target), connectTimeout };
 }

@@ -1,7 +1,7 @@
 /** What a server's connections pass through, by its options, before they become sessions. */
 
 import { CidrList } from "./_internal/cidr.ts";
-import { checkDuration, checkOneOf } from "./_internal/checks.ts";
+import { checkBoolean, checkDuration, checkOneOf } from "./_internal/checks.ts";
 import type { Stage } from "./serve_admission.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { Connection } from "./transport/connection.ts";
@@ -12,7 +12,7 @@ import type { TlsAcceptor } from "./transport/tls_server.ts";
 export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
-  if (tls !== undefined && !options.tls!.starttls) {
+  if (tls !== undefined && !checkBoolean("tls.starttls", options.tls!.starttls ?? false)) {
     stages.push({ reason: "handshake", run: (connection) => tls.accept(connection, timeout) });
   }
   return stages;

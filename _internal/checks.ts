@@ -31,6 +31,17 @@ export function checkBytes(name: string, value: unknown): Uint8Array {
   return value;
 }
 
+/** Throws unless `value` is `true` or `false`: of a text, `"false"` would count as true. */
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  throw new TypeError(`${name} must be true or false, got ${shown(value)}`);
+}
+
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value === "object" && value !== null) return;
+  throw new TypeError(`${name} must be an object, got ${shown(value)}`);
+}
+
 /** Throws unless `value` is one of `allowed`. */
 export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
   if (typeof value === "string" && allowed.includes(value)) return;

@@ -236,6 +236,8 @@ const BAD: [options: object, kind: typeof TypeError | typeof RangeError, says: s
   ],
   [{ tls: { ca: "none" } }, TypeError, "ca must be one or more certificates in PEM"],
   [{ tls: { ca: [] } }, TypeError, "ca must not be empty"],
+  [{ tls: true }, TypeError, "tls must be an object, got true"],
+  [{ proxyHeader: null }, TypeError, "proxyHeader must be an object, got null"],
   [{ tls: { alpn: "h2" } }, TypeError, "alpn must be an array, got a string"],
   [
     { tls: { alpn: ["x".repeat(256)] } },

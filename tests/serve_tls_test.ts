@@ -200,6 +200,13 @@ Deno.test("serve() refuses bad options for TLS by name and value", overTls, () =
       RangeError,
       'minVersion must be "TLSv1.2" or "TLSv1.3", got "TLSv1.1"',
     ],
+    [{ tls: null }, TypeError, "tls must be an object, got null"],
+    [{ tls: true }, TypeError, "tls must be an object, got true"],
+    [
+      { tls: { ...localhost, starttls: "false" } },
+      TypeError,
+      "tls.starttls must be true or false, got a string",
+    ],
     [
       { handshakeTimeout: 0 },
       RangeError,

@@ -41,14 +41,16 @@ async function shownTo(serverName: string, acceptor: TlsAcceptor): Promise<strin
 Deno.test("TlsAcceptor chooses a certificate by server name", overTls, async () => {
   const exact = await certificateFor("exact", "www.example.org");
   const wild = await certificateFor("wild", "*.example.org", "example.org");
-  const named = await certificateFor("named", "a.example.net", "b.example.net");
+  const dns = ["a.example.net", "b.example.net", "*.xn--bcher-kva.example"];
+  const named = await certificateFor("named", ...dns);
   const acceptor = new TlsAcceptor(serverOptions({
-    certificates: [wild, exact, { ...named, names: ["A.Example.NET"] }],
+    certificates: [wild, exact, { ...named, names: ["A.Example.NET", "*.bücher.example"] }],
   }));
   assertEquals(await shownTo("www.example.org", acceptor), "CN=exact");
   assertEquals(await shownTo("other.example.org", acceptor), "CN=wild");
   assertEquals(await shownTo("example.org", acceptor), "CN=wild");
   assertEquals(await shownTo("a.example.net", acceptor), "CN=named");
+  assertEquals(await shownTo("www.xn--bcher-kva.example", acceptor), "CN=named");
   assertEquals(await shownTo("localhost", acceptor), "CN=garden");
   assertEquals(await shownTo("127.0.0.1", acceptor), "CN=garden"); // which is not sent as a name
   for (const unknown of ["a.b.example.org", "b.example.net", "org"]) {
@@ -139,14 +141,25 @@ Deno.test("TlsAcceptor throws at once what is wrong with its options", overTls, 
     [{ clientCertificate: "required", ca: "nonsense" }, "ca must be one or more certificates"],
     [{ clientCertificate: "required", ca: [] }, "ca must not be empty"],
     [{ certificates: [{ ...other, key: client.key }] }, "certificates[0].key does not belong to"],
-    [{ certificates: [{ ...other, names: [""] }] }, "certificates[0].names must be an array of"],
+    [
+      { certificates: [{ ...other, names: "a.test" as never }] },
+      "certificates[0].names must be an array of host names, got a string",
+    ],
+    ...["", "*", "*.", "a.*.test", "*a.test", "a b", "192.0.2.7"].map((
+      name,
+    ): [Partial<TlsServerOptions>, string] => [
+      { certificates: [{ ...other, names: ["a.test", name] }] },
+      `certificates[0].names[1] must be a host name, of which the first label may be *, got "${name}"`,
+    ]),
     [{ certificates: "all" as never }, "certificates must be an array, got a string"],
+    [{ certificates: [null as never] }, "certificates[0] must be an object, got null"],
     [{ alpn: [""] }, "a protocol in alpn must not be empty"],
     [{ alpn: "http" as never }, "alpn must be an array, got a string"],
   ];
   for (const [options, problem] of wrong) {
     assertThrows(() => new TlsAcceptor(serverOptions(options)), TypeError, problem);
   }
+  assertThrows(() => new TlsAcceptor(null!), TypeError, "tls must be an object, got null");
   const outOfRange: [object, string][] = [
     [{ alpn: ["x".repeat(256)] }, "a protocol in alpn must have 1 to 255 bytes, got 256"],
     [{ minVersion: "TLSv1.1" }, 'minVersion must be "TLSv1.2" or "TLSv1.3", got "TLSv1.1"'],

@@ -1,3 +1,4 @@
+import { checkObject } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
 import { PrefixedConnection } from "../_internal/prefixed.ts";
 import { ProxyHeaderError } from "../errors.ts";
@@ -57,6 +58,7 @@ export async function readProxyHeader(
 
 /** Throws what is wrong with a header that is to be sent over a connection to `target`. */
 export function checkProxyHeader(init: ProxyHeaderInit, target: Address): void {
+  checkObject("proxyHeader", init);
   const addr: Address = target.transport === "tcp"
     ? { transport: "tcp", hostname: "127.0.0.1", port: 0 } // whichever a name stands for: families may differ
     : target;

@@ -12,6 +12,13 @@ export function canonicalName(name: string): string {
   return HOST_NAME.test(ascii) ? ascii : "";
 }
 
+/** The same for a server name that may begin with `*.`. An IP address is none (RFC 6066 §3). */
+export function canonicalPattern(name: string): string {
+  const start = name.startsWith("*.") ? "*." : "";
+  const host = canonicalName(name.slice(start.length));
+  return host === "" || isIP(host) !== 0 ? "" : start + host;
+}
+
 const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
 /** Whether a certificate with these names is for `host`, which is in canonical form (RFC 9525 §6). */

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
+import { checkBoolean } from "../_internal/checks.ts";
 import { CertificateError } from "../errors.ts";
 import { type Connection, normalizeAddress, type PeerCertificate } from "./connection.ts";
 import { isFor } from "./server_names.ts";
@@ -16,8 +17,10 @@ import { readNames } from "./x509.ts";
 
 /** Throws what is wrong with the options of a client, of which `serverName` may be missing. */
 export function checkTlsClientOptions(options: TlsClientOptions): void {
-  if (options.serverName !== undefined) checkServerName(options.serverName);
+  const { serverName, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
+  if (serverName !== undefined) checkServerName(serverName);
   checkTlsOptions(options);
+  checkBoolean("unsafelyIgnoreCertificateErrors", isUnsafe);
   if (options.cert === undefined && options.key === undefined) return;
   checkCertificate(options as { cert: string; key: string });
 }

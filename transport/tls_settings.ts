@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import tls, { type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
-import { checkOneOf, shown } from "../_internal/checks.ts";
-import { ServerNames } from "./server_names.ts";
+import { checkObject, checkOneOf, shown } from "../_internal/checks.ts";
+import { canonicalPattern, ServerNames } from "./server_names.ts";
 import {
   checkCertificate,
   type CheckedCertificate,
@@ -30,6 +30,7 @@ export class UnknownServerName extends Error {
 
 /** Checks the options of a server and makes what they ask for. */
 export function serverSettings(options: TlsServerOptions): ServerSettings {
+  checkObject("tls", options);
   const { clientCertificate = "none" } = options;
   checkOneOf("clientCertificate", clientCertificate, ["none", "optional", "required"]);
   const { ALPNProtocols, ...context } = checkTlsOptions(options);
@@ -73,6 +74,7 @@ function chooser(
   }
   const contexts = new ServerNames<SecureContext | undefined>();
   certificates.forEach((one: NamedCertificate, at) => {
+    checkObject(`certificates[${at}]`, one);
     const where = `certificates[${at}].`;
     const { cert, key, says } = usable(one, where);
     const secureContext = tls.createSecureContext({ ...context, cert, key });
@@ -92,10 +94,16 @@ function namesOf(names: unknown, says: CertificateNames, where: string): string[
   if (names === undefined) {
     return says.altNames.filter(({ kind }) => kind === "DNS").map(({ value }) => value);
   }
-  if (Array.isArray(names) && names.every((name) => typeof name === "string" && name !== "")) {
-    return names;
+  if (!Array.isArray(names)) {
+    throw new TypeError(`${where}names must be an array of host names, got ${shown(names)}`);
   }
-  throw new TypeError(`${where}names must be an array of host names`);
+  return names.map((name, at) => {
+    const pattern = typeof name === "string" ? canonicalPattern(name) : "";
+    if (pattern !== "") return pattern;
+    const got = typeof name === "string" ? JSON.stringify(name) : shown(name);
+    const wanted = "a host name, of which the first label may be *";
+    throw new TypeError(`${where}names[${at}] must be ${wanted}, got ${got}`);
+  });
 }
 
 /** Throws unless the TLS layer can use the certificate: it says so only when the first connection comes. */
