@@ -159,6 +159,31 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     for (const connection of [first, second, third]) connection.close();
   });
 
+  Deno.test(
+    `A session is not resumed with a client certificate that has expired since (${version})`,
+    overTls,
+    async () => {
+      await using dir = await makeTempDir();
+      const { certFile, keyFile } = certificates.client;
+      const shows = [version, "-cert", certFile, "-key", keyFile];
+      const store = `${dir.path}/session`;
+      const acceptor = new TlsAcceptor(asking("required"));
+      const first = await connectWith(acceptor, ...shows, "-sess_out", store);
+      first.close();
+      const { now } = Date; // the TLS layer has a clock of its own, which resumes the session
+      Date.now = () => first.tls!.peerCertificate!.validTo.getTime() + 1;
+      try {
+        await assertRejects(
+          () => connectWith(acceptor, version, "-sess_in", store),
+          CertificateError,
+          "resumes a session",
+        );
+      } finally {
+        Date.now = now;
+      }
+    },
+  );
+
   // Deno 2.9.6 lets every ticket of the process resume a session at every server of the process.
   Deno.test(
     `A session is not resumed by way of another server (${version})`,
