@@ -453,9 +453,11 @@ testEach("Frames.send() refuses what encode() sends beside it", async (open) => 
   });
   await session.frames(sending).send("one two");
   for (const send of sends) await assertRejects(() => send, TypeError, "encode() cannot send");
-  await session.close();
+  const closed = session.close();
   assertEquals(await peer.text(7), "one two");
   assertEquals(await peer.countToEnd(), 0);
+  peer.close();
+  await closed;
 });
 
 testEach("Frames.send() rejects where encode() ends the session", async (open) => {
