@@ -216,3 +216,23 @@ Deno.test(`bench goes on without a contender that fails ${ON}`, measuring, async
     stderr,
   );
 });
+
+Deno.test("bench/transfer.ts compares the two programs with nc and socat", {
+  timeout: 60_000,
+  ignore: cannotMeasure || !await canRun("bash") || !await canRun("nc") || !await canRun("socat"),
+}, async () => {
+  const program = ["run", "--quiet", "--allow-all", "bench/transfer.ts"];
+  const { code, stdout, stderr } = await ended(
+    "deno",
+    [...program, "--megabytes", "1", "--rounds", "1"],
+  );
+  assertEquals([code, stderr], [0, ""]);
+  const rows = stdout.trim().split("\n").slice(2);
+  assertEquals(rows.length, 4);
+  for (const row of rows) {
+    assertMatch(row, /^\| (nc|client\.ts) +\| (socat|server\.ts) +\| +\d+ \| [\d.]+ \(.*\) +\|$/);
+  }
+  const misused = await ended("deno", [...program, "--rounds", "0"]);
+  const problem = "error: --rounds must be a whole number from 1 on, got 0\n";
+  assertEquals([misused.code, misused.stderr], [1, problem]);
+});
