@@ -14,7 +14,7 @@ import {
 } from "../mod.ts";
 import type { Place, Plan, TlsPlan } from "./client_options.ts";
 import { describeTls } from "./describe_tls.ts";
-import { ProgramError, UsageError } from "./program.ts";
+import { permissionError, ProgramError, UsageError } from "./program.ts";
 
 /** The library's names of options whose values it alone looks at, and those of the command line. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -75,12 +75,9 @@ export function formatPlace(place: Place): string {
 
 /** What to throw instead of what a dial has thrown: one line that says what to do about it. */
 export function dialError(error: unknown, plan: Plan): unknown {
-  if (error instanceof Deno.errors.NotCapable) return permissionError(error, plan);
-  if (error instanceof ConnectTimeoutError) {
-    const { address } = error;
-    return new ProgramError(
-      `cannot connect to ${address}: no answer within ${plan.timeout} ms: try a longer --timeout`,
-    );
+  if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
+  if (isOurTimeout(error)) {
+    return new ProgramError(`${dialProblem(error, plan)}: try a longer --timeout`);
   }
   if (error instanceof CertificateError) {
     const hint = "name who has signed it with --ca, or the host that it is for with --servername";
@@ -97,6 +94,18 @@ export function dialError(error: unknown, plan: Plan): unknown {
   return error;
 }
 
+/** Why a dial has failed, without what to do about it. */
+export function dialProblem(error: unknown, { timeout }: Plan): string {
+  return isOurTimeout(error)
+    ? `cannot connect to ${error.address}: no answer within ${timeout} ms`
+    : (error as Error).message;
+}
+
+/** Whether it is `--timeout` that is over. The system stops waiting some time, too. */
+function isOurTimeout(error: unknown): error is ConnectTimeoutError {
+  return error instanceof ConnectTimeoutError && error.cause instanceof DOMException;
+}
+
 function hintFor(error: ConnectError, { place }: Plan): string {
   const options = "path" in place ? "--unix" : "--hostname and --port";
   return error instanceof ConnectionRefusedError
@@ -104,19 +113,13 @@ function hintFor(error: ConnectError, { place }: Plan): string {
     : `choose another server with ${options}`;
 }
 
-/** Names all flags that the options need, so that nobody is told of them one by one. */
-function permissionError(
-  error: InstanceType<typeof Deno.errors.NotCapable>,
-  { place, tls, raw }: Plan,
-): ProgramError {
-  const what = error.message.replace(/^Requires /, "").replace(/, run again [^]*$/, "");
+/** The files that the options need. */
+function filesOf({ place, tls, raw }: Plan): { read: string[]; written: string[] } {
   const socket = "path" in place ? [place.path] : [];
-  const read = [tls?.ca, tls?.cert, tls?.key, ...socket].filter((path) => path !== undefined);
-  const written = [raw?.output, ...socket].filter((path) => path !== undefined);
-  const flags = ["--allow-net"];
-  if (read.length > 0) flags.push(`--allow-read=${read.join(",")}`);
-  if (written.length > 0) flags.push(`--allow-write=${written.join(",")}`);
-  return new ProgramError(`no permission for ${what}: run with ${flags.join(" ")}`);
+  return {
+    read: [tls?.ca, tls?.cert, tls?.key, ...socket].filter((path) => path !== undefined),
+    written: [raw?.output, ...socket].filter((path) => path !== undefined),
+  };
 }
 
 /** Says of an option of the command line what the library says of its own. */

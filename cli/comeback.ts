@@ -7,7 +7,7 @@ import {
   reconnect,
   type ReconnectingClient,
 } from "../mod.ts";
-import { describe, say } from "./client_dial.ts";
+import { describe, dialProblem, say } from "./client_dial.ts";
 import type { Plan } from "./client_options.ts";
 import { ProgramError } from "./program.ts";
 
@@ -31,7 +31,7 @@ export function comingBack(
       onDialError(error, _attempt, retryIn): void {
         if (retryIn === Infinity || !verbose && !isBack) return;
         isBack = false;
-        say(`${(error as Error).message}: trying again`);
+        say(`${dialProblem(error, plan)}: trying again`);
       },
       onSessionStart(session): void {
         if (verbose) describe(session, performance.now() - start);

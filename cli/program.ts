@@ -111,7 +111,32 @@ function print(text: string): number {
 
 /** Writes a line to standard output. Throws `BrokenPipe` if nobody reads it any more, as `console.log()` does not. */
 export function printLine(text: string): void {
-  writeAll(Deno.stdout, `${text}\n`);
+  try {
+    writeAll(Deno.stdout, `${text}\n`);
+  } catch (error) {
+    throw writeError(error, "standard output");
+  }
+}
+
+/** What to throw instead of what writing has thrown; that nobody reads on is told as it is. */
+export function writeError(error: unknown, name: string): unknown {
+  if (error instanceof Deno.errors.BrokenPipe) return error;
+  const reason = (error as Error).message.replace(/(: open '[^]*')?$/, "");
+  return new ProgramError(`cannot write ${name}: ${reason}`);
+}
+
+/** A missing permission in one line, with all flags that are needed, so that nobody is told of them one by one. */
+export function permissionError(
+  { message }: InstanceType<typeof Deno.errors.NotCapable>,
+  { read = [], written = [] }: { read?: readonly string[]; written?: readonly string[] } = {},
+): ProgramError {
+  const what = message.replace(/^Requires /, "").replace(/, run again [^]*$/, "");
+  const flags = ["--allow-net"];
+  if (read.length > 0) flags.push(`--allow-read=${read.join(",")}`);
+  if (written.length > 0) flags.push(`--allow-write=${written.join(",")}`);
+  // For most of /dev and /proc, Deno takes nothing less.
+  const needed = what.startsWith("all access") ? "--allow-all" : flags.join(" ");
+  return new ProgramError(`no permission for ${what}: run with ${needed}`);
 }
 
 /** Writes all of a text at once. */
@@ -153,9 +178,6 @@ export function choiceOption<Choice extends string>(
 }
 
 function explain(error: unknown): string {
-  if (error instanceof Deno.errors.NotCapable) {
-    const [what] = error.message.replace("Requires ", "").split(",");
-    return `no permission for ${what}: run with --allow-net`;
-  }
+  if (error instanceof Deno.errors.NotCapable) return permissionError(error).message;
   return error instanceof Error ? error.message : String(error);
 }

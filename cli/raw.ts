@@ -5,10 +5,10 @@ import { dial, dialError, dialOptions, say } from "./client_dial.ts";
 import type { Plan, RawPlan } from "./client_options.ts";
 import { comingBack } from "./comeback.ts";
 import { HexDump } from "./hex_dump.ts";
-import { ProgramError } from "./program.ts";
+import { ProgramError, writeError } from "./program.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
-import { RelayOutput } from "./relay_output.ts";
+import { RelayOutput, type Sink } from "./relay_output.ts";
 
 /** Relays until both sides have finished, or comes back until the input has. Returns the exit code. */
 export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<number> {
@@ -85,19 +85,24 @@ function lossOf(error: unknown, { remoteAddr }: Session, { idle }: Plan): unknow
 
 function openOutput(plan: Plan, { hex, output: path, receives }: RawPlan): RelayOutput {
   const isColoured = Deno.stdout.isTerminal() && !Deno.noColor;
+  const stdout = {
+    name: "standard output",
+    write: (bytes: Uint8Array) => Deno.stdout.write(bytes),
+  };
   const file = path === undefined ? undefined : openFile(path, plan);
   return new RelayOutput({
-    bytes: receives ? file ?? (hex ? undefined : Deno.stdout) : undefined,
-    dump: hex ? { sink: Deno.stdout, format: new HexDump(isColoured) } : undefined,
+    bytes: receives ? file ?? (hex ? undefined : stdout) : undefined,
+    dump: hex ? { sink: stdout, format: new HexDump(isColoured) } : undefined,
   });
 }
 
-function openFile(path: string, plan: Plan): Deno.FsFile {
+function openFile(path: string, plan: Plan): Sink {
+  const name = `--output ${path}`;
   try {
-    return Deno.openSync(path, { write: true, create: true, truncate: true });
+    const file = Deno.openSync(path, { write: true, create: true, truncate: true });
+    return { name, write: (bytes) => file.write(bytes) };
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw dialError(error, plan);
-    const reason = (error as Error).message.replace(/(: open '[^]*')?$/, "");
-    throw new ProgramError(`cannot write --output ${path}: ${reason}`);
+    throw writeError(error, name);
   }
 }

@@ -1,7 +1,10 @@
 import type { Direction, HexDump } from "./hex_dump.ts";
+import { writeError } from "./program.ts";
 
-/** What an output writes to, such as `Deno.stdout`. */
+/** What an output writes to. */
 export interface Sink {
+  /** As errors call it, such as `standard output`. */
+  readonly name: string;
   write(bytes: Uint8Array): Promise<number>;
 }
 
@@ -46,5 +49,9 @@ export class RelayOutput {
 }
 
 async function writeTo(sink: Sink, bytes: Uint8Array): Promise<void> {
-  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await sink.write(rest));
+  try {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await sink.write(rest));
+  } catch (error) {
+    throw writeError(error, sink.name);
+  }
 }

@@ -1,7 +1,7 @@
 /** What keeps the server from starting, in one line that says what to do about it. */
 
 import { formatAddress } from "../mod.ts";
-import { ProgramError, UsageError } from "./program.ts";
+import { permissionError, ProgramError, UsageError } from "./program.ts";
 import type { Place, Plan } from "./server_options.ts";
 import { certificateProblem } from "./server_tls.ts";
 
@@ -15,7 +15,7 @@ const NAMES: Record<string, string> = {
 
 /** What to throw instead of what starting a server has thrown. */
 export function startError(error: unknown, plan: Plan): unknown {
-  if (error instanceof Deno.errors.NotCapable) return permissionError(error, plan);
+  if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
   if (error instanceof ProgramError) return error;
   const misuse = misuseOf(error);
   if (misuse !== undefined) return misuse;
@@ -26,18 +26,11 @@ export function startError(error: unknown, plan: Plan): unknown {
   );
 }
 
-/** Names all flags that the options need, so that nobody is told of them one by one. */
-function permissionError(
-  error: InstanceType<typeof Deno.errors.NotCapable>,
-  { place, certificate }: Plan,
-): ProgramError {
-  const what = error.message.replace(/^Requires /, "").replace(/, run again [^]*$/, "");
+/** The files that the options need. */
+function filesOf({ place, certificate }: Plan): { read: string[]; written: string[] } {
   const written = "path" in place ? [place.path] : [];
-  const read = [...(certificate ? [certificate.cert, certificate.key] : []), ...written];
-  const flags = ["--allow-net"];
-  if (read.length > 0) flags.push(`--allow-read=${read.join(",")}`);
-  if (written.length > 0) flags.push(`--allow-write=${written.join(",")}`);
-  return new ProgramError(`no permission for ${what}: run with ${flags.join(" ")}`);
+  const read = certificate ? [certificate.cert, certificate.key, ...written] : written;
+  return { read, written };
 }
 
 function misuseOf(error: unknown): UsageError | undefined {

@@ -10,11 +10,12 @@ import {
   startSocat,
 } from "./_client_program.ts";
 import {
+  assertOneLine,
   cannotStart,
   cannotStartTerminal,
   Client,
   onTerminal,
-  type Program,
+  Program,
   resetting,
   startOnTerminal,
 } from "./_programs.ts";
@@ -207,6 +208,26 @@ Deno.test(
     );
   },
 );
+
+Deno.test({
+  name: "client.ts names the output that it cannot write",
+  ignore: ignore || Deno.build.os !== "linux" || await cannotRun("bash"), // which has /dev/full
+}, async () => {
+  await using server = serve({ port: 0 }, echo);
+  const args = ["--raw", "--port", String(portOf(server)), "--output", "/dev/full"];
+  const reason = "No space left on device (os error 28)";
+  const ended = await runClient(["--allow-all"], args, "rose\n");
+  assertOneLine(ended, [1, `cannot write --output /dev/full: ${reason}`]);
+  for (const more of [args.slice(0, 3), ["--help"]]) {
+    const command = `exec deno run --quiet --allow-net client.ts ${more.join(" ")} >/dev/full`;
+    await using program = new Program("bash", ["-c", command]);
+    await program.type("rose\n");
+    assertOneLine(await program.ended(), [1, `cannot write standard output: ${reason}`]);
+  }
+  const refused = await runClient(["--allow-net", "--allow-write"], args);
+  const problem = 'no permission for all access to "/dev/full": run with --allow-all';
+  assertOneLine(refused, [1, problem]);
+});
 
 Deno.test({ name: "client.ts --raw ends quietly when nobody reads on", ignore }, async () => {
   await using scene = await raw();

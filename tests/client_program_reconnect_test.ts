@@ -6,6 +6,7 @@ import { serve } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { cannotRun, runClient, startClient, startRaw } from "./_client_program.ts";
 import { cannotTls, makeCertificates } from "./_certificates.ts";
+import { silentPort } from "./_dialing.ts";
 import { assertOneLine, cannotStart, Client, Program } from "./_programs.ts";
 import { bounded, portOf, until } from "./_serving.ts";
 import { UnreliableProxy } from "./_unreliable_proxy.ts";
@@ -54,6 +55,17 @@ Deno.test({
   assertEquals([code, stdout], [0, expected]);
   assertMatch(stderr, /^lost 127\.0\.0\.1:\d+: .*reset.*: trying again\nconnected to /i);
   assertMatch(stderr, /: no reply within 1000 ms: try a longer --timeout: trying again\n/);
+});
+
+Deno.test({
+  name: "client.ts --reconnect says what --timeout has ended, and tries again",
+  ignore: ignore || Deno.build.os !== "linux", // where a full backlog keeps further clients waiting
+}, async () => {
+  using silent = await silentPort();
+  const args = ["--reconnect", "--timeout", "200ms", "--port", `${silent.port}`];
+  await using program = startClient(["--allow-net"], ...args);
+  const problem = `cannot connect to 127.0.0.1:${silent.port}: no answer within 200 ms`;
+  await program.stderr.until(new RegExp(`^${problem}: trying again\n$`));
 });
 
 Deno.test({ name: "client.ts --reconnect comes back while nothing is said", ignore }, async () => {
