@@ -249,13 +249,19 @@ export function countedSignal(signal: AbortSignal): { readonly listeners: number
   };
 }
 
-/** Whether a program can be given a network of its own, without any way out, and set it up. */
-export async function canUnshare(): Promise<boolean> {
+/**
+ * Whether a program can be given a network of its own, without any way out, and set it up; with further `flags` of
+ * `unshare`, whether `command` can do there what it does.
+ */
+export async function canUnshare(
+  flags: readonly string[] = [],
+  command: readonly string[] = ["ip", "link"],
+): Promise<boolean> {
   if (!canNet || !await canRun("deno") || !await canRun("unshare")) return false;
   try {
-    const args = ["--net", "--map-root-user", "ip", "link"];
-    const command = new Deno.Command("unshare", { args, stdout: "null", stderr: "null" });
-    return (await command.output()).success;
+    const args = ["--net", "--map-root-user", ...flags, ...command];
+    const program = new Deno.Command("unshare", { args, stdout: "null", stderr: "null" });
+    return (await program.output()).success;
   } catch {
     return false;
   }

@@ -11,6 +11,7 @@ import { serve } from "../serve.ts";
 import type { Session } from "../session.ts";
 import { memoryPair } from "../transport/mod.ts";
 import { dialing, refusingPort, silentPort } from "./_dialing.ts";
+import { canWrite } from "./_permissions.ts";
 import {
   ask,
   assertNoDescriptorLeft,
@@ -26,6 +27,8 @@ import {
   runModule,
   settle,
 } from "./_serving.ts";
+import { makeTempDir } from "./_temp_dir.ts";
+import { Peer } from "./_transports.ts";
 
 async function failure(options: ConnectOptions): Promise<ConnectError> {
   return await assertRejects(() => connect(options), ConnectError);
@@ -184,6 +187,67 @@ Deno.test(
     });
   },
 );
+
+Deno.test("connect() gives up on a PROXY header that is not taken", bounded, async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const cases: [Partial<ConnectOptions>, (error: unknown) => boolean][] = [
+    [{ connectTimeout: 20 }, (error) => error instanceof ConnectTimeoutError],
+    [{ signal: controller.signal }, (error) => error === reason],
+  ];
+  for (const [options, isExpected] of cases) {
+    const [near, far] = memoryPair({ capacity: 4 });
+    using _ = dialing(() => Promise.resolve(near));
+    const dial = connect({ port: 9, proxyHeader: { version: 1 }, ...options });
+    const thrown = dial.catch((error) => error);
+    await settle();
+    if (options.signal !== undefined) controller.abort(reason);
+    assert(isExpected(await thrown));
+    assertEquals(await new Peer(far).countToEnd(), 4); // and closed
+    far.close();
+  }
+});
+
+/** Runs a program on a network of its own, whose server of names is to be found on loopback. */
+const WITH_NAMES = 'ip link set lo up && mount --bind "$0" /etc/resolv.conf && exec deno "$@"';
+
+Deno.test("connect() gives up the look-up of a name", {
+  ...bounded,
+  ignore: !canWrite ||
+    !await canUnshare(["--mount"], ["mount", "--bind", "/etc/hosts", "/etc/resolv.conf"]),
+}, async () => {
+  await using folder = await makeTempDir();
+  const file = `${folder.path}/resolv.conf`;
+  await Deno.writeTextFile(file, "nameserver 127.0.0.1\n");
+  const { code, stdout, stderr } = await runModule(
+    `
+    import dgram from "node:dgram";
+    import { once } from "node:events";
+    import { connect } from "library/connect.ts";
+    const names = dgram.createSocket("udp4"); // it never answers
+    names.bind(53, "127.0.0.1");
+    await once(names, "listening");
+    const dial = (options) =>
+      connect({ hostname: "host.example", port: 9, ...options }).catch((error) => error);
+    const controller = new AbortController();
+    const dialling = dial({ signal: controller.signal, connectTimeout: Infinity });
+    await once(names, "message");
+    controller.abort("enough");
+    console.log(await dialling);
+    console.log((await dial({ connectTimeout: 50 })).message);
+    names.close();
+  `,
+    {
+      through: ["unshare", "--net", "--mount", "--map-root-user", "bash", "-c", WITH_NAMES, file],
+    },
+  );
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout.split("\n"), [
+    "enough",
+    "cannot connect to host.example:9: no connection within 50 ms (connectTimeout)",
+    "",
+  ]);
+});
 
 Deno.test("connect() leaves a session alone that its signal is too late for", overNet, async () => {
   await using server = serve({ port: 0 }, echo);
