@@ -77,7 +77,7 @@ export function formatPlace(place: Place): string {
 export function dialError(error: unknown, plan: Plan): unknown {
   if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
   if (isOurTimeout(error)) {
-    return new ProgramError(`${dialProblem(error, plan)}: try a longer --timeout`);
+    return new ProgramError(`${dialProblem(error)}: try a longer --timeout`);
   }
   if (error instanceof CertificateError) {
     const hint = "name who has signed it with --ca, or the host that it is for with --servername";
@@ -95,14 +95,12 @@ export function dialError(error: unknown, plan: Plan): unknown {
 }
 
 /** Why a dial has failed, without what to do about it. */
-export function dialProblem(error: unknown, { timeout }: Plan): string {
-  return isOurTimeout(error)
-    ? `cannot connect to ${error.address}: no answer within ${timeout} ms`
-    : (error as Error).message;
+export function dialProblem(error: unknown): string {
+  return (error as Error).message.replace(/ \(connectTimeout\)$/, ""); // as the library calls it
 }
 
 /** Whether it is `--timeout` that is over. The system stops waiting some time, too. */
-function isOurTimeout(error: unknown): error is ConnectTimeoutError {
+function isOurTimeout(error: unknown): boolean {
   return error instanceof ConnectTimeoutError && error.cause instanceof DOMException;
 }
 

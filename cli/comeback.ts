@@ -31,7 +31,7 @@ export function comingBack(
       onDialError(error, _attempt, retryIn): void {
         if (retryIn === Infinity || !verbose && !isBack) return;
         isBack = false;
-        say(`${dialProblem(error, plan)}: trying again`);
+        say(`${dialProblem(error)}: trying again`);
       },
       onSessionStart(session): void {
         if (verbose) describe(session, performance.now() - start);

@@ -1,5 +1,5 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { dialError, dialProblem } from "../cli/client_dial.ts";
+import { dialError } from "../cli/client_dial.ts";
 import type { Plan } from "../cli/client_options.ts";
 import { ProgramError } from "../cli/program.ts";
 import { ConnectTimeoutError } from "../errors.ts";
@@ -13,30 +13,13 @@ const plan: Plan = {
 };
 
 Deno.test(
-  "dialError() blames --timeout for no wait that the system has ended",
+  "dialError() does not blame --timeout where the system has given up",
   { permissions: "none" },
   () => {
-    const cases = [
-      [
-        { ...plan, timeout: 200 },
-        new DOMException("late", "TimeoutError"),
-        "no answer within 200 ms",
-        "try a longer --timeout",
-      ],
-      [
-        plan,
-        new Deno.errors.TimedOut("late"),
-        "no answer",
-        "choose another server with --hostname and --port",
-      ],
-    ] as const;
-    for (const [plan, cause, problem, hint] of cases) {
-      const timeout = new ConnectTimeoutError("127.0.0.1:9", "no answer", { cause });
-      const said = `cannot connect to 127.0.0.1:9: ${problem}`;
-      assertEquals(dialProblem(timeout, plan), said);
-      const error = dialError(timeout, plan);
-      assertInstanceOf(error, ProgramError);
-      assertEquals(error.message, `${said}: ${hint}`);
-    }
+    const cause = new Deno.errors.TimedOut("late");
+    const error = dialError(new ConnectTimeoutError("127.0.0.1:9", "no answer", { cause }), plan);
+    assertInstanceOf(error, ProgramError);
+    const hint = "choose another server with --hostname and --port";
+    assertEquals(error.message, `cannot connect to 127.0.0.1:9: no answer: ${hint}`);
   },
 );

@@ -64,7 +64,7 @@ Deno.test({
   using silent = await silentPort();
   const args = ["--reconnect", "--timeout", "200ms", "--port", `${silent.port}`];
   await using program = startClient(["--allow-net"], ...args);
-  const problem = `cannot connect to 127.0.0.1:${silent.port}: no answer within 200 ms`;
+  const problem = `cannot connect to 127.0.0.1:${silent.port}: no connection within 200 ms`;
   await program.stderr.until(new RegExp(`^${problem}: trying again\n$`));
 });
 

@@ -255,7 +255,7 @@ Deno.test({
   using _second = await Client.connect(port);
   assertOneLine(await run("client.ts", "--timeout", "200", "--port", String(port), "rose"), [
     1,
-    `cannot connect to 127.0.0.1:${port}: no answer within 200 ms: try a longer --timeout`,
+    `cannot connect to 127.0.0.1:${port}: no connection within 200 ms: try a longer --timeout`,
   ]);
 });
 
