@@ -23,6 +23,7 @@ import {
   ask,
   assertNoDescriptorLeft,
   bounded,
+  countedSignal,
   echo,
   overNet,
   overNetCounting,
@@ -134,6 +135,35 @@ Deno.test("reconnect() leaves nothing behind, a thousand times over", overNetCou
     assertEquals(server.stats().accepted, 1000);
   });
 });
+
+Deno.test(
+  "reconnect() adds no listener to a signal of its own with each attempt",
+  bounded,
+  async () => {
+    const real = AbortController;
+    const own: { readonly listeners: number }[] = [];
+    globalThis.AbortController = class extends real {
+      constructor() {
+        super();
+        own.push(countedSignal(this.signal));
+      }
+    };
+    const listeners: number[] = [];
+    const onDial = () => void listeners.push(own.reduce((sum, one) => sum + one.listeners, 0));
+    const options = { port: 9, maxAttempts: 5, ...SOON, observer: { onDial } };
+    const client = (() => {
+      try {
+        return reconnect(options);
+      } finally {
+        globalThis.AbortController = real;
+      }
+    })();
+    using _ = dialing(() => Promise.reject(new Deno.errors.ConnectionRefused("gone")));
+    await assertRejects(() => client.next(), ConnectionRefusedError);
+    assert(own.length > 0);
+    assertEquals(listeners, [0, 0, 0, 0, 0]);
+  },
+);
 
 Deno.test("reconnect() dials nothing before it is asked to", bounded, async () => {
   await using dialled = inMemory(echo);
