@@ -1,5 +1,6 @@
 import { nextTick } from "node:process";
 import { Alarm } from "./_internal/alarm.ts";
+import { BLAME } from "./_internal/blame.ts";
 import { checkDuration } from "./_internal/checks.ts";
 import { LinkedList } from "./_internal/linked_list.ts";
 import { RequestLimitError, RequestTimeoutError, SessionEndedError } from "./errors.ts";
@@ -238,9 +239,12 @@ class FrameRequests<In, Out> implements Requests<In, Out> {
 
   /** What requests are told of a peer that has finished its side. */
   #unanswered(): SessionEndedError {
-    if (this.#waiting === 0) return new SessionEndedError("peer");
-    const cause = new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
-    return new SessionEndedError("peer", { cause });
+    const cause = this.#waiting === 0
+      ? undefined
+      : new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
+    const error = new SessionEndedError("peer", { cause });
+    (this.#frames as { [BLAME]?(error: Error): void })[BLAME]?.(error);
+    return error;
   }
 
   /** Lets go of the frames if there is nothing left to wait for. */

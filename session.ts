@@ -30,6 +30,7 @@
  * @module
  */
 
+import { BLAME } from "./_internal/blame.ts";
 import { borrowedChunks, exactly, ownedChunks, textChunks } from "./_internal/chunks.ts";
 import { checkBytes, checkInteger } from "./_internal/checks.ts";
 import { Lifecycle } from "./_internal/lifecycle.ts";
@@ -423,6 +424,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 }
 
 class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Out> {
+  readonly #reader: Reader;
   readonly #output: Output;
   readonly #codec: Codec<In, Out>;
 
@@ -433,11 +435,17 @@ class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Ou
     signal: AbortSignal | undefined,
   ) {
     super(reader, codec, { signal, drains: true });
+    this.#reader = reader;
     this.#output = output;
     this.#codec = codec;
   }
 
   send(frame: Out): Promise<void> {
     return this.#output.sendFrame(this.#codec, frame);
+  }
+
+  /** So that a handler which lets the error through is not at fault. */
+  [BLAME](error: Error): void {
+    this.#reader.fault = error;
   }
 }

@@ -7,6 +7,7 @@ import {
   TruncatedFrameError,
 } from "../errors.ts";
 import { reconnect, type ReconnectingClient, type ReconnectOptions } from "../reconnect.ts";
+import { requests } from "../requests.ts";
 import { type Handler, serve } from "../serve.ts";
 import type { Session } from "../session.ts";
 import type { Connection } from "../transport/mod.ts";
@@ -390,6 +391,10 @@ const FAULTS: Record<string, [server: Handler, handler: (session: Session) => Pr
   "a frame that is cut": [
     (session) => session.send(new Uint8Array([0, 0])),
     (session) => session.frames(lengthPrefixed()).read(),
+  ],
+  "a request that has no reply": [
+    (session) => session.readLine(),
+    (session) => requests(session.lines()).request("rose"),
   ],
   "a line that is too long": [
     (session) => session.send("too long\n"),

@@ -328,6 +328,27 @@ Deno.test("a value that nothing can be read of ends the requests", bounded, asyn
   await Promise.all([client.close(), peer.close()]);
 });
 
+Deno.test(
+  "a handler is not at fault for requests that its peer leaves without a reply",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const ended = Promise.withResolvers<string>();
+    const faults: unknown[] = [];
+    const observer = {
+      onHandlerError: (error: unknown) => void faults.push(error),
+      onSessionEnd: (_: Session, { reason }: { reason: string }) => ended.resolve(reason),
+    };
+    await using _server = serve({ listener, observer }, async (session) => {
+      await requests(session.lines()).request("who are you?");
+    });
+    await using peer = new Session(listener.connect());
+    assertEquals(await peer.readLine(), "who are you?");
+    await peer.closeWrite();
+    assertEquals([await ended.promise, faults], ["peer", []]);
+  },
+);
+
 Deno.test("requests in flight go on while the server drains", bounded, async () => {
   const listener = memoryListener();
   const got = Promise.withResolvers<string>();
