@@ -1,7 +1,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Session } from "../session.ts";
 import { memoryPair } from "../transport/memory.ts";
-import { closeBoth, overTls, serverOptions, tlsOver, Watched, watchedPair } from "./_tls.ts";
+import {
+  closeBoth,
+  overTls,
+  serverOptions,
+  testBothWays,
+  tlsOver,
+  Watched,
+  watchedPair,
+} from "./_tls.ts";
 import { isPending, Peer } from "./_transports.ts";
 
 const encoder = new TextEncoder();
@@ -32,26 +40,22 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   );
 }
 
-Deno.test(
-  "TlsConnection.closeWrite() comes after what is still being written",
-  overTls,
-  async () => {
-    const { raw, server, client } = await watchedPair();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    raw.held = promise;
-    const writing = server.write(encoder.encode("last words"));
-    const closing = server.closeWrite();
-    assert(await isPending(closing));
-    assertEquals(raw.events.length, 1);
-    resolve();
-    await Promise.all([writing, closing]);
-    assertEquals(raw.events.map((event) => event.split(" ")[0]), ["write", "write", "closeWrite"]);
-    assertEquals(await new Peer(client).textToEnd(), "last words");
-    closeBoth(server, client);
-  },
-);
+testBothWays("TlsConnection.closeWrite() comes after what is still being written", async () => {
+  const { raw, server, client } = await watchedPair();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  raw.held = promise;
+  const writing = server.write(encoder.encode("last words"));
+  const closing = server.closeWrite();
+  assert(await isPending(closing));
+  assertEquals(raw.events.length, 1);
+  resolve();
+  await Promise.all([writing, closing]);
+  assertEquals(raw.events.map((event) => event.split(" ")[0]), ["write", "write", "closeWrite"]);
+  assertEquals(await new Peer(client).textToEnd(), "last words");
+  closeBoth(server, client);
+});
 
-Deno.test("TlsConnection.read() tells a cut from an end, once", overTls, async () => {
+testBothWays("TlsConnection.read() tells a cut from an end, once", async () => {
   const { server, client, farRaw } = await watchedPair();
   await client.write(encoder.encode("half a mess"));
   await farRaw.closeWrite();

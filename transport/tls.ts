@@ -3,15 +3,10 @@ import type { TLSSocket } from "node:tls";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "./connection.ts";
 import type { ConnectionDuplex, DuplexOwner } from "./tls_duplex.ts";
 import { explainLive } from "./tls_errors.ts";
+import { TlsRecords } from "./tls_records.ts";
 
 /** The most that one write takes: three full records, which the TLS layer of Deno 2.9.6 encrypts at once. */
 const MAX_WRITE = 48 * 1024;
-
-/** What `node:net` itself writes to, below the queue of a socket. */
-interface Handle {
-  /** Returns 0, or what is wrong; calls `oncomplete` once all is encrypted and handed on, with less than 0 if it is not. */
-  writeBuffer(request: { oncomplete: (status: number) => void }, bytes: Uint8Array): number;
-}
 
 /**
  * A connection under TLS, once the handshake is done.
@@ -25,7 +20,8 @@ export class TlsConnection implements Connection, DuplexOwner {
   readonly tls: TlsInfo;
   readonly proxy?: ProxyHeader;
   readonly #raw: Connection;
-  readonly #socket: TLSSocket & { readonly _handle?: Handle | null };
+  readonly #socket: TLSSocket;
+  readonly #records: TlsRecords | undefined;
   readonly #duplex: ConnectionDuplex;
   /** What came and was not read yet. */
   #chunks: Uint8Array[] = [];
@@ -57,6 +53,7 @@ export class TlsConnection implements Connection, DuplexOwner {
     this.#raw = raw;
     this.#duplex = duplex;
     this.#socket = socket;
+    this.#records = duplex.records = TlsRecords.below(socket);
     duplex.owner = this;
     // What the TLS layer has made out goes past the queue of its stream, which saves 0.4 µs a message.
     socket.push = this.#onInput;
@@ -96,10 +93,16 @@ export class TlsConnection implements Connection, DuplexOwner {
     this.#writeCount = chunk.length;
     this.#isEncrypted = false;
     const writer = this.#writer = Promise.withResolvers();
-    // There is one write at a time, so the queue that a socket has for them can be left out: it costs 2 µs a message.
-    const status = this.#socket._handle?.writeBuffer(this.#request, chunk) ?? -1;
-    if (status !== 0) this.#onEncrypted(-1);
+    if (this.#records === undefined) this.#socket.write(chunk, this.#onEncrypted);
+    else this.#send(this.#records.send(chunk));
     return writer.promise;
+  }
+
+  /** Writes what the TLS layer has made of a chunk. It has nothing to say any more if it was given up. */
+  #send(records: Uint8Array): void {
+    if (records.length === 0) return this.#onTlsClose();
+    this.#isEncrypted = true;
+    this.#duplex.write(records);
   }
 
   /** Sends close_notify (RFC 8446 §6.1), then half-closes the raw connection. */
@@ -108,7 +111,10 @@ export class TlsConnection implements Connection, DuplexOwner {
     if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
     if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
     this.#halfClosing = Promise.withResolvers();
-    if (this.#writer === undefined) this.#finish();
+    this.#socket.end(() => {
+      this.#isFinished = true;
+      setImmediate(this.#halfClose);
+    });
     return this.#halfClosing.promise;
   }
 
@@ -197,7 +203,7 @@ export class TlsConnection implements Connection, DuplexOwner {
 
   readonly #onTlsClose = (): void => {
     if (this.#isClosed) return;
-    const fault = new Deno.errors.ConnectionAborted(GIVEN_UP);
+    const fault = new Deno.errors.ConnectionAborted("TLS was given up");
     if (!this.#hasEnded) this.#fail(fault);
     this.onWriteError(fault);
   };
@@ -214,29 +220,17 @@ export class TlsConnection implements Connection, DuplexOwner {
   }
 
   /** Input that comes in the meantime can make the TLS layer call back before the raw connection has taken it all. */
-  readonly #onEncrypted = (status: number): void => {
+  readonly #onEncrypted = (error?: Error | null): void => {
     if (this.#isClosed) return;
-    if (status < 0) return this.onWriteError(new Deno.errors.ConnectionAborted(GIVEN_UP));
+    if (error) return this.onWriteError(explainLive(this.remoteAddr, error));
     this.#isEncrypted = true;
     if (!this.#duplex.isWriting) this.#resolveWrite();
   };
-
-  readonly #request = { oncomplete: this.#onEncrypted };
-
   #resolveWrite(): void {
     const writer = this.#writer;
     this.#writer = undefined;
     this.#isEncrypted = false;
     writer?.resolve(this.#writeCount);
-    if (this.#halfClosing !== undefined && writer !== undefined) this.#finish();
-  }
-
-  /** Lets the TLS layer say close_notify. */
-  #finish(): void {
-    this.#socket.end(() => {
-      this.#isFinished = true;
-      setImmediate(this.#halfClose);
-    });
   }
 
   /** The TLS layer hands its last record over in some turn after it has finished. */
@@ -249,5 +243,4 @@ export class TlsConnection implements Connection, DuplexOwner {
 }
 
 const CLOSED = "the connection is closed";
-const GIVEN_UP = "TLS was given up";
 const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";

@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import type { Connection } from "./connection.ts";
+import type { TlsRecords } from "./tls_records.ts";
 
 /** The first read is so large, and later ones grow up to this size while they come back full. */
 const MIN_READ = 2 * 1024;
@@ -39,6 +40,8 @@ type Taken = () => void;
 export class ConnectionDuplex extends Duplex {
   /** Told what happens. */
   owner: DuplexOwner;
+  /** The TLS layer itself, once what comes is to go past the stream. */
+  records: TlsRecords | undefined;
   readonly #connection: Connection;
   #buffer: Uint8Array | undefined;
   #readSize = MIN_READ;
@@ -100,6 +103,11 @@ export class ConnectionDuplex extends Duplex {
 
   override _read(): void {} // see pull()
 
+  /** Writes what there is. */
+  send(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.write(bytes);
+  }
+
   #write(bytes: Uint8Array, onTaken: Taken | undefined): void {
     if (this.#isClosed) return;
     this.#output = bytes;
@@ -133,7 +141,8 @@ export class ConnectionDuplex extends Duplex {
     const buffer = this.#buffer!;
     try {
       const chunk = buffer.subarray(0, count);
-      if (this.readableFlowing) this.emit("data", chunk);
+      if (this.records !== undefined) this.send(this.records.receive(chunk));
+      else if (this.readableFlowing) this.emit("data", chunk);
       else {
         this.#buffer = undefined;
         this.push(chunk);
