@@ -33,7 +33,7 @@ export interface Arguments {
   readonly isRecorded: boolean;
 }
 
-const FULL: Settings = { rounds: 10, warmup: 400, duration: 1000, maxConnections: Infinity };
+const FULL: Settings = { rounds: 10, warmup: 1500, duration: 1000, maxConnections: Infinity };
 const QUICK: Settings = { rounds: 1, warmup: 150, duration: 150, maxConnections: 2000 };
 
 /** Reads the command line. Throws a `TypeError` or `RangeError` for what it cannot be. */
