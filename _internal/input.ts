@@ -5,7 +5,7 @@ import { FrameTooLargeError } from "../errors.ts";
 const MAX_READ = 64 * 1024;
 /** From this size on, bytes are given away with their memory and not copied. */
 const HAND_OVER = 16 * 1024;
-/** Up to this size, bytes that are given away share memory, in pieces that grow from the second size to the third. */
+/** Up to this size, bytes that are given away share memory, in pieces of the second size to the third. */
 const SMALL = 1024;
 const MIN_SHARED = 512;
 const MAX_SHARED = 4096;
@@ -173,7 +173,7 @@ export class InputBuffer implements DecoderInput {
     const { start } = this;
     let at = this.#sharedLength;
     if (this.#shared.length - at < count) {
-      const size = Math.min(MAX_SHARED, this.#shared.length * 2);
+      const size = Math.min(MAX_SHARED, (this.end - start) * 4);
       this.#shared = new Uint8Array(Math.max(MIN_SHARED, size, count));
       at = 0;
     }

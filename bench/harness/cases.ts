@@ -99,6 +99,7 @@ const ECHO_64K: Case = {
   goals: [
     { contender: BORROWED, figure: "cost", against: C, atMost: 1.1 },
     { contender: BYTES, figure: "cost", against: C, atMost: 1.25 },
+    { contender: BORROWED, figure: "rate", against: NODE, atLeast: 1.5 },
     { contender: BYTES, figure: "rate", against: NODE, atLeast: 1.5 },
   ],
 };
