@@ -93,6 +93,8 @@ export {
   type MemoryAddr,
   MORE,
   type PeerCertificate,
+  prepare,
+  type PreparedMessage,
   type ProxyHeader,
   type ProxyTls,
   type ProxyTlv,

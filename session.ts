@@ -36,6 +36,7 @@ import { checkBytes, checkInteger } from "./_internal/checks.ts";
 import { Lifecycle } from "./_internal/lifecycle.ts";
 import type { Output } from "./_internal/output.ts";
 import type { Reader } from "./_internal/reader.ts";
+import type { PreparedMessage } from "./_internal/prepared_message.ts";
 import { Reading as SessionReading } from "./_internal/reading.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
 import { readableOf, writableOf } from "./_internal/web_streams.ts";
@@ -68,6 +69,7 @@ export {
   type FrameWriter,
   MORE,
 } from "./codecs/codec.ts";
+export type { PreparedMessage } from "./_internal/prepared_message.ts";
 export type { LinesOptions } from "./codecs/lines.ts";
 export type { EndReason, SessionEnd } from "./errors.ts";
 export type {
@@ -79,6 +81,7 @@ export type {
   SessionOptions,
   TextOptions,
 } from "./session_options.ts";
+export { prepare } from "./session_prepare.ts";
 export type { UpgradeTlsOptions } from "./session_tls.ts";
 export type {
   Address,
@@ -331,13 +334,13 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * Sends text or bytes. They are gathered and go out, in the order of the calls, when the handler comes to wait.
    *
-   * @param data Text, which is sent as UTF-8, or bytes. Those under 16 KiB are copied; larger ones must not change
-   * until the promise settles.
+   * @param data Text, which is sent as UTF-8, or bytes, or what {@linkcode prepare} has made for many sessions. Bytes
+   * under 16 KiB are copied; larger ones must not change until the promise settles.
    * @returns Resolves at once while less than `highWaterMark` is unsent, else when the peer has taken enough; for
    * large bytes when they are wholly written. It may be left alone: its rejection never counts as unhandled.
    * @throws {SessionEndedError} If the session has ended.
    */
-  send(data: string | Uint8Array): Promise<void> {
+  send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     return this.#output.send(data);
   }
 

@@ -83,6 +83,15 @@ export class Gather implements FrameWriter {
     this.#grew(data.length);
   }
 
+  /** Adds bytes that nobody ever changes. Few of them are copied where that saves a write. */
+  addShared(piece: Piece): void {
+    const { length } = piece.bytes;
+    if (length < LARGE && (length === 0 || !this.isEmpty)) return this.add(piece.bytes);
+    this.seal();
+    this.#pieces.push(piece);
+    this.accepted += length;
+  }
+
   addText(text: string): void {
     if (text.length >= LARGE) return this.#push(encoder.encode(text));
     let written = writeAscii(text, this.#reserve(text.length), this.#tailLength);

@@ -4,11 +4,13 @@ import { shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
+import { pieceOf, PreparedMessage } from "./prepared_message.ts";
 import { rejected, waiter } from "./promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
 const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
+const WANTED = "data to send must be a string, a Uint8Array or a PreparedMessage";
 
 /** What an output writes to. */
 interface Sink {
@@ -85,17 +87,14 @@ export class Output extends Gather {
     return this.accepted - this.bytesWritten;
   }
 
-  send(data: string | Uint8Array): Promise<void> {
+  send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
     const before = this.accepted;
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
-    else {
-      return rejected(
-        new TypeError(`data to send must be a string or a Uint8Array, got ${shown(data)}`),
-      );
-    }
+    else if (data instanceof PreparedMessage) this.addShared(pieceOf(data));
+    else return rejected(new TypeError(`${WANTED}, got ${shown(data)}`));
     return this.#settle(before);
   }
 

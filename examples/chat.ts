@@ -9,7 +9,7 @@
 //     anything else    say it to the room
 //     /quit            leave
 
-import { formatAddress, serve, type Server, type Session } from "@parley/tcp";
+import { formatAddress, prepare, serve, type Server, type Session } from "@parley/tcp";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 
@@ -25,8 +25,9 @@ export function chat(port: number): Server {
 
   /** Tells everybody in a room. Nobody is waited for: a slow reader meets the output limit of its own session. */
   function tell(room: string, line: string): void {
+    const message = prepare(`${line}\n`);
     for (const person of people.values()) {
-      if (person.room === room) person.session.send(`${line}\n`);
+      if (person.room === room) person.session.send(message);
     }
   }
 

@@ -135,7 +135,8 @@ export interface Connection {
   /**
    * Waits until some output was taken.
    *
-   * @param data What to write; must not change until the promise settles.
+   * @param data What to write; stays the same until the promise settles. Other connections may be writing it too, so
+   * it must not be changed here.
    * @returns How many of the bytes were taken, at least 1.
    */
   write(data: Uint8Array): Promise<number>;

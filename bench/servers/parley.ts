@@ -2,7 +2,7 @@
 //
 //     deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
 
-import { type Handler, serve } from "@parley/tcp";
+import { type Handler, prepare, serve } from "@parley/tcp";
 import { lengthPrefixed } from "@parley/tcp/codecs";
 
 const SERVICES: Record<string, Handler> = {
@@ -36,7 +36,8 @@ const SERVICES: Record<string, Handler> = {
   broadcast: async (session) => {
     await session.send("welcome!");
     for await (const chunk of session.bytes()) {
-      for (const receiver of server.sessions) receiver.send(chunk);
+      const message = prepare(chunk);
+      for (const receiver of server.sessions) receiver.send(message);
     }
   },
 };

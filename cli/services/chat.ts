@@ -1,4 +1,4 @@
-import type { Handler, Session } from "../../mod.ts";
+import { type Handler, prepare, type Session } from "../../mod.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 /** What would move the cursor in other people's terminals, or worse. */
@@ -9,8 +9,9 @@ export function chat(): Handler {
   const people = new Map<string, Session>();
 
   function tellOthers(name: string, line: string): void {
+    const message = prepare(`${line}\n`);
     for (const [other, session] of people) {
-      if (other !== name) session.send(`${line}\n`);
+      if (other !== name) session.send(message);
     }
   }
 
