@@ -5,7 +5,7 @@ import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
 import { pieceOf, PreparedMessage } from "./prepared_message.ts";
-import { rejected, waiter } from "./promises.ts";
+import { rejected, rejectQuietly } from "./promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
@@ -33,8 +33,9 @@ export interface Hooks {
   onBlocked(): void;
 }
 
-interface Waiter extends PromiseWithResolvers<void> {
+interface Waiter {
   target: number;
+  taken: PromiseWithResolvers<void>;
 }
 
 /**
@@ -136,7 +137,7 @@ export class Output extends Gather {
   detach(): Promise<void> {
     this.seal();
     this.#barrier = this.accepted;
-    this.#attached = waiter();
+    this.#attached = Promise.withResolvers();
     return this.flushed();
   }
 
@@ -187,11 +188,11 @@ export class Output extends Gather {
     this.clear();
     this.#current = NONE;
     this.#gathered = undefined;
-    for (const waiter of this.#waiters ?? []) waiter.reject(error);
-    this.#waiters = undefined;
-    this.#drained?.reject(error);
-    this.#drained = undefined;
-    this.#attached?.reject(error);
+    const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
+    for (const waiting of [...taken, this.#drained, this.#attached]) {
+      if (waiting !== undefined) rejectQuietly(waiting, error);
+    }
+    this.#waiters = this.#drained = undefined;
   }
 
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
@@ -220,7 +221,7 @@ export class Output extends Gather {
     }
     this.flush();
     if (this.#failed) return rejected(this.#closed);
-    return (this.#drained ??= waiter()).promise;
+    return (this.#drained ??= Promise.withResolvers()).promise;
   }
 
   /** Resolves once so many bytes have been written since the beginning. */
@@ -229,10 +230,10 @@ export class Output extends Gather {
     if (this.bytesWritten === target) return DONE;
     this.#waiters ??= [];
     const last = this.#waiters.at(-1);
-    if (last?.target === target) return last.promise;
-    const added = { target, ...waiter() };
+    if (last?.target === target) return last.taken.promise;
+    const added: Waiter = { target, taken: Promise.withResolvers() };
     this.#waiters.push(added);
-    return added.promise;
+    return added.taken.promise;
   }
 
   /** Writes what was to be written while a message was encoded, which might have been taken back. */
@@ -298,7 +299,7 @@ export class Output extends Gather {
     let done = 0;
     for (const waiter of waiters) {
       if (waiter.target > this.bytesWritten) break;
-      waiter.resolve();
+      waiter.taken.resolve();
       done++;
     }
     if (done < waiters.length) waiters.splice(0, done);

@@ -1,11 +1,10 @@
-/** A promise that may be left alone: its rejection never counts as unhandled. */
-export function waiter(): PromiseWithResolvers<void> {
-  const resolvers = Promise.withResolvers<void>();
-  resolvers.promise.catch(() => {});
-  return resolvers;
+/** Rejects a promise that may be left alone: that never counts as unhandled. */
+export function rejectQuietly({ promise, reject }: PromiseWithResolvers<void>, error: Error): void {
+  promise.catch(() => {});
+  reject(error);
 }
 
-/** The same for a promise that is rejected already. */
+/** A promise that is rejected already, and may be left alone too. */
 export function rejected(error: unknown): Promise<never> {
   const promise = Promise.reject(error);
   promise.catch(() => {});
