@@ -55,7 +55,7 @@ const encoder = new TextEncoder();
 
 function copied(data: unknown): Uint8Array {
   if (typeof data === "string") return encoder.encode(data);
-  if (data instanceof Uint8Array) return Uint8Array.from(data);
+  if (data instanceof Uint8Array) return new Uint8Array(data);
   throw new TypeError(`data to prepare must be a string or a Uint8Array, got ${shown(data)}`);
 }
 
