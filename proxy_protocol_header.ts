@@ -161,13 +161,3 @@ function widen(end: End, size: number): End {
   if (end.address.length === size) return end;
   return { ...end, address: Uint8Array.of(...new Array(10).fill(0), 0xff, 0xff, ...end.address) };
 }
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}

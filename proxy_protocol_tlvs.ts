@@ -1,7 +1,8 @@
 import { checkBytes, checkInteger, shown } from "./_internal/checks.ts";
+import { concat } from "./_internal/concat.ts";
 import { crc32c } from "./_internal/crc32c.ts";
 import { ProxyHeaderError } from "./errors.ts";
-import { concat, decodeText, type ProxyHeaderInit } from "./proxy_protocol_header.ts";
+import { decodeText, type ProxyHeaderInit } from "./proxy_protocol_header.ts";
 import type { ProxyHeader, ProxyTls } from "./transport/connection.ts";
 
 /** The longest host name that HAProxy takes. The specification has no limit, and the DNS a lower one. */

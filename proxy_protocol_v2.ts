@@ -1,8 +1,8 @@
+import { concat } from "./_internal/concat.ts";
 import { formatIp } from "./_internal/ip.ts";
 import { ProxyHeaderError } from "./errors.ts";
 import {
   ADDRESS_SIZES,
-  concat,
   type DecodedProxyHeader,
   decodePath,
   type Ends,

@@ -1,7 +1,8 @@
 /** `prepare()`, which `session.ts` publishes. */
 
-import { checkObject, shown } from "./_internal/checks.ts";
 import { BufferPool } from "./_internal/buffer_pool.ts";
+import { checkObject, shown } from "./_internal/checks.ts";
+import { concat } from "./_internal/concat.ts";
 import { Gather } from "./_internal/gather.ts";
 import { PreparedMessage } from "./_internal/prepared_message.ts";
 import type { Codec } from "./codecs/codec.ts";
@@ -66,11 +67,7 @@ function encoded<Message>(
   checkObject("codec", codec);
   const gather = new Gather(new BufferPool());
   gather.addFrame(codec, message);
-  const bytes = new Uint8Array(gather.accepted);
-  for (let at = 0; !gather.isEmpty;) {
-    const piece = gather.take().bytes;
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
+  const pieces: Uint8Array[] = [];
+  while (!gather.isEmpty) pieces.push(gather.take().bytes);
+  return concat(pieces);
 }

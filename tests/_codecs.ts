@@ -1,5 +1,6 @@
 // Runs a codec without a session: what a decoder makes of bytes that come in given pieces.
 
+import { concat } from "../_internal/concat.ts";
 import { InputBuffer } from "../_internal/input.ts";
 import { Output } from "../_internal/output.ts";
 import { BufferPool } from "../_internal/buffer_pool.ts";
@@ -8,7 +9,7 @@ import { Reader } from "../_internal/reader.ts";
 import { Reading } from "../_internal/reading.ts";
 import type { Codec } from "../codecs/codec.ts";
 
-export { InputBuffer };
+export { concat, InputBuffer };
 
 /** What came of decoding: the frames, and then the end of input or an error. */
 export interface Decoded<Frame> {
@@ -76,16 +77,6 @@ export async function encode<Out>(
   for (const message of messages) await output.sendFrame(codec, message);
   await output.flushed();
   return concat(parts);
-}
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Text or numbers as bytes, for tables of cases. */
