@@ -35,8 +35,8 @@ import { borrowedChunks, exactly, ownedChunks, textChunks } from "./_internal/ch
 import { checkBytes, checkInteger } from "./_internal/checks.ts";
 import { Lifecycle } from "./_internal/lifecycle.ts";
 import type { Output } from "./_internal/output.ts";
-import type { Reader } from "./_internal/reader.ts";
 import type { PreparedMessage } from "./_internal/prepared_message.ts";
+import type { Reader } from "./_internal/reader.ts";
 import { Reading as SessionReading } from "./_internal/reading.ts";
 import { SessionGroup } from "./_internal/session_group.ts";
 import { readableOf, writableOf } from "./_internal/web_streams.ts";

@@ -84,12 +84,10 @@ export class Gather implements FrameWriter {
   }
 
   /** Adds bytes that nobody ever changes. Few of them are copied where that saves a write. */
-  addShared(piece: Piece): void {
-    const { length } = piece.bytes;
-    if (length < LARGE && (length === 0 || !this.isEmpty)) return this.add(piece.bytes);
-    this.seal();
-    this.#pieces.push(piece);
-    this.accepted += length;
+  addShared(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (length < LARGE && (length === 0 || !this.isEmpty)) return this.add(bytes);
+    this.#push(bytes);
   }
 
   addText(text: string): void {

@@ -4,7 +4,7 @@ import { shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
-import { pieceOf, PreparedMessage } from "./prepared_message.ts";
+import { bytesOf, PreparedMessage } from "./prepared_message.ts";
 import { rejected, rejectQuietly } from "./promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
@@ -94,7 +94,7 @@ export class Output extends Gather {
     const before = this.accepted;
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
-    else if (data instanceof PreparedMessage) this.addShared(pieceOf(data));
+    else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));
     else return rejected(new TypeError(`${WANTED}, got ${shown(data)}`));
     return this.#settle(before);
   }

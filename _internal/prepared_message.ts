@@ -1,14 +1,12 @@
-import type { Piece } from "./gather.ts";
-
 /** The bytes of a prepared message, for outputs alone: who had them could change what others send. */
-export let pieceOf: (message: PreparedMessage) => Piece;
+export let bytesOf: (message: PreparedMessage) => Uint8Array;
 
 /** What {@linkcode prepare} returns: a message that any number of sessions can be sent. */
 export class PreparedMessage {
-  readonly #piece: Piece;
+  readonly #bytes: Uint8Array;
 
   static {
-    pieceOf = (message) => message.#piece;
+    bytesOf = (message) => message.#bytes;
   }
 
   /**
@@ -17,11 +15,11 @@ export class PreparedMessage {
    * @param bytes What is sent. Nobody else may have them.
    */
   constructor(bytes: Uint8Array) {
-    this.#piece = { bytes, gathered: undefined };
+    this.#bytes = bytes;
   }
 
   /** How many bytes are sent. */
   get byteLength(): number {
-    return this.#piece.bytes.length;
+    return this.#bytes.length;
   }
 }

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { type Codec, MORE } from "../codecs/codec.ts";
 import { OutputLimitError, SessionEndedError } from "../errors.ts";
-import { Session } from "../session.ts";
+import { prepare, Session } from "../session.ts";
 import { memoryPair } from "../transport/memory.ts";
 import { isPending, type Opened, testEach, testEachReset, until } from "./_transports.ts";
 
@@ -86,7 +86,7 @@ testEach(
 );
 
 testEach(
-  "Session.send() keeps the order of calls, large and small, text and bytes",
+  "Session.send() keeps the order of calls, large and small, text, bytes and prepared",
   async (open) => {
     await using opened = await open({ maxBufferedOutput: 64 * MIB });
     const { session, peer } = opened;
@@ -94,7 +94,8 @@ testEach(
     for (let i = 0; i < 60; i++) {
       const text = `<${i}:${"ä".repeat((i * 7919) % 40_000)}>`;
       sent.push(text);
-      session.send(i % 2 === 0 ? text : new TextEncoder().encode(text));
+      session.send([text, new TextEncoder().encode(text), prepare(text)][i % 3]!);
+      if (i % 20 === 0) session.flush();
     }
     session.close();
     assert(await peer.textToEnd() === sent.join(""));
