@@ -4,8 +4,12 @@ import { type Registry, startRegistry } from "./_registry.ts";
 import { makeTempDir } from "./_temp_dir.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const SHIPPED =
-  /^(README\.md|CHANGELOG\.md|LICENSE|deno\.json|((_internal|cli(\/services)?|codecs|transport)\/)?\w+\.ts)$/;
+const SHIPPED = [
+  /^(LICENSE|deno\.json|[A-Z]+\.md|((_internal|cli(\/services)?|codecs|transport)\/)?\w+\.ts)$/,
+  /^(docs\/\w+\.md|bench\/README\.md|bench\/charts\/[\w-]+\.svg)$/,
+];
+/** What stays in the repository: its tests would bring dependencies. */
+const NOT_SHIPPED = ["examples"];
 // Nothing here takes long; a program that hangs is killed, and its test fails.
 const DEADLINE = 60_000;
 const PROGRAM_ENTRIES = ["./server", "./client"];
@@ -133,7 +137,20 @@ Deno.test("the package can be published, then run and imported from an empty dir
   await t.step("what is shipped holds the library and nothing else", () => {
     const shipped = [...registry.files(name, version).keys()];
     assertArrayIncludes(shipped, ["LICENSE", "README.md", "CHANGELOG.md", "mod.ts", "server.ts"]);
-    assertEquals(shipped.filter((path) => !SHIPPED.test(path)), []);
+    assertEquals(shipped.filter((path) => !SHIPPED.some((known) => known.test(path))), []);
+  });
+
+  await t.step("what the README and SECURITY.md lead to is shipped", () => {
+    const files = registry.files(name, version);
+    for (const file of ["README.md", "SECURITY.md"]) {
+      const text = new TextDecoder().decode(files.get(file));
+      const links = [...text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
+      assertArrayIncludes(links, ["docs/security.md"]);
+      const missing = links.filter((path) =>
+        !files.has(path.endsWith("/") ? `${path}README.md` : path)
+      );
+      assertEquals(missing.filter((path) => !NOT_SHIPPED.includes(path)), []);
+    }
   });
 
   for (const entry of Object.keys(exports)) {
