@@ -9,80 +9,170 @@
 //     anything else    say it to the room
 //     /quit            leave
 
-import { formatAddress, prepare, serve, type Server, type Session } from "@parley/tcp";
+import {
+  formatAddress,
+  FrameTooLargeError,
+  prepare,
+  serve,
+  type ServeOptions,
+  type Server,
+  type Session,
+} from "@parley/tcp";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
+/** How many people a message names: of a crowd, the rest is only counted. */
+const MAX_NAMES = 20;
+
+/**
+ * People who hear each other. Nobody is waited for: a slow reader meets the output limit of its own session.
+ *
+ * Whoever comes or goes within one turn of the event loop stands in one message. With one for each, a thousand people
+ * who leave together would be a million messages.
+ */
+class Room {
+  readonly name: string;
+  readonly people = new Map<string, Session>();
+  readonly #joined = new Set<string>();
+  readonly #left = new Set<string>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  enter(name: string, session: Session): void {
+    this.people.set(name, session);
+    this.#joined.add(name);
+    this.#announceSoon();
+  }
+
+  leave(name: string): void {
+    const isDraining = this.people.get(name)!.draining.aborted;
+    this.people.delete(name);
+    if (this.people.size === 0) this.#forget();
+    else if (!this.#joined.delete(name) && !isDraining) { // then everybody leaves
+      this.#left.add(name);
+      this.#announceSoon();
+    }
+  }
+
+  say(line: string): void {
+    if (this.#timer !== undefined) this.#announce(); // who speaks has been introduced
+    this.#tell(`${line}\n`);
+  }
+
+  #announceSoon(): void {
+    this.#timer ??= setTimeout(() => this.#announce());
+  }
+
+  #announce(): void {
+    const { name } = this;
+    const left = this.#left.size > 1 ? "leave" : "leaves";
+    const joined = this.#joined.size > 1 ? `join ${name}` : `joins ${name}`;
+    let news = "";
+    if (this.#left.size > 0) news += `* ${listed(this.#left)} ${left}\n`;
+    if (this.#joined.size > 0) news += `* ${listed(this.#joined)} ${joined}\n`;
+    if (news !== "") this.#tell(news);
+    this.#forget();
+  }
+
+  #forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#joined.clear();
+    this.#left.clear();
+  }
+
+  #tell(text: string): void {
+    const message = prepare(text);
+    for (const session of this.people.values()) session.send(message);
+  }
+}
 
 interface Person {
   name: string;
-  room: string;
+  room: Room;
   session: Session;
 }
 
-/** Serves the chat on `port`. Whoever does not read is cut off at 64 KiB of unread talk, and holds nobody up. */
-export function chat(port: number): Server {
-  const people = new Map<string, Person>();
+/** Serves the chat. Whoever does not read is cut off at 64 KiB of unread talk. */
+export function chat(options: ServeOptions): Server {
+  const names = new Set<string>();
+  const rooms = new Map<string, Room>();
 
-  /** Tells everybody in a room. Nobody is waited for: a slow reader meets the output limit of its own session. */
-  function tell(room: string, line: string): void {
-    const message = prepare(`${line}\n`);
-    for (const person of people.values()) {
-      if (person.room === room) person.session.send(message);
-    }
+  function enter(roomName: string, name: string, session: Session): Room {
+    const room = rooms.get(roomName) ?? new Room(roomName);
+    rooms.set(roomName, room);
+    room.enter(name, session);
+    return room;
+  }
+
+  function leave({ name, room }: Person): void {
+    room.leave(name);
+    if (room.people.size === 0) rooms.delete(room.name);
   }
 
   async function admit(session: Session): Promise<Person | undefined> {
     await session.send("What is your name?\n");
     for await (const name of session.lines({ maxLength: 100 })) {
       if (!NAME.test(name)) await session.send("A name has 1 to 20 letters or digits. Another?\n");
-      else if (people.has(name)) await session.send(`${name} is here already. Another?\n`);
+      else if (names.has(name)) await session.send(`${name} is here already. Another?\n`);
       else {
-        const person = { name, room: "hall", session };
-        people.set(name, person);
-        return person;
+        names.add(name);
+        return { name, room: enter("hall", name, session), session };
       }
     }
-  }
-
-  function move(person: Person, room: string): void {
-    const left = person.room;
-    person.room = room;
-    tell(left, `* ${person.name} leaves`);
-    tell(room, `* ${person.name} joins ${room}`);
   }
 
   async function converse(person: Person): Promise<void> {
     const { session, name } = person;
     for await (const line of session.lines({ maxLength: 1000 })) {
+      const { room } = person;
       const [, command, argument = ""] = /^\/(\w+) ?(.*)$/.exec(line) ?? [];
-      if (command === undefined) tell(person.room, `${name}: ${line}`);
+      if (command === undefined) room.say(`${name}: ${line}`);
       else if (command === "quit") return;
-      else if (command === "join" && NAME.test(argument)) move(person, argument);
-      else if (command === "who") {
-        const here = [...people.values()].filter(({ room }) => room === person.room);
-        await session.send(`${person.room}: ${here.map((other) => other.name).join(", ")}\n`);
+      else if (command === "join" && NAME.test(argument)) {
+        leave(person);
+        person.room = enter(argument, name, session);
+      } else if (command === "who") {
+        await session.send(`${room.name}: ${listed(room.people)}\n`);
       } else await session.send("I know /join ROOM, /who and /quit.\n");
     }
   }
 
+  async function visit(session: Session): Promise<void> {
+    const person = await admit(session);
+    if (person === undefined) return;
+    try {
+      await converse(person);
+    } finally {
+      leave(person);
+      names.delete(person.name);
+    }
+  }
+
   return serve(
-    { port, highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },
+    { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024, ...options },
     async (session) => {
-      const person = await admit(session);
-      if (person === undefined) return;
       try {
-        tell(person.room, `* ${person.name} joins ${person.room}`);
-        await converse(person);
-      } finally {
-        people.delete(person.name);
-        tell(person.room, `* ${person.name} leaves`);
+        await visit(session);
+      } catch (error) {
+        if (error instanceof FrameTooLargeError) {
+          session.send(`A line has at most ${error.limit} bytes. Good-bye!\n`);
+        }
+        throw error;
       }
     },
   );
 }
 
+function listed(names: { size: number; keys(): Iterable<string> }): string {
+  const named = Iterator.from(names.keys()).take(MAX_NAMES).toArray().join(", ");
+  return names.size > MAX_NAMES ? `${named} and ${names.size - MAX_NAMES} more` : named;
+}
+
 if (import.meta.main) {
-  const server = chat(Number(Deno.args[0] ?? 1235));
+  const server = chat({ port: Number(Deno.args[0] ?? 1235) });
   console.log(`chatting on ${formatAddress(server.addr)}`);
   await server.finished;
 }

@@ -66,7 +66,7 @@ Deno.test({
   name: "chat() keeps names apart, moves people between rooms and says who is there",
   ignore,
 }, async () => {
-  await using server = chat(0);
+  await using server = chat({ port: 0 });
   const port = portOf(server);
   const rose = await enter(port, "rose");
   const other = await connect({ port });
@@ -94,7 +94,7 @@ Deno.test({
 Deno.test(
   { name: "chat() cuts off a slow reader, and holds nobody up for it", ignore },
   async () => {
-    await using server = chat(0);
+    await using server = chat({ port: 0 });
     const port = portOf(server);
     const slow = await enter(port, "slow");
     const [sleeper] = server.sessions;

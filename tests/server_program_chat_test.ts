@@ -125,6 +125,7 @@ Deno.test({ name: "server.ts --service chat ends who sends an endless line", ign
   await think.hear("* with you: rose");
   await think.say("x".repeat(1000));
   await think.say("x".repeat(1001));
+  await think.hear("A line has at most 1000 bytes. Good-bye!");
   await think.hearEnd();
   await rose.hear("* think joins", `think: ${"x".repeat(1000)}`, "* think leaves");
   await think[Symbol.asyncDispose]();
