@@ -54,11 +54,13 @@ export interface DecodeProxyHeaderOptions {
  * fields once the header is whole. Where the specification leaves a choice:
  *
  * - All that comes with `LOCAL` is skipped, its checksum included.
- * - A header whose address family is unspecified has no addresses, but may have fields. One with a family and no
- *   transport, or the other way round, is refused: nothing says where its fields begin.
+ * - A header whose address family or transport is unspecified has no addresses. What else it has are fields, if it
+ *   consists of them; anything else is skipped.
  * - Addresses of datagrams are taken, with the transport `udp` or `unixpacket`.
- * - An IPv6 address in version 1 may end in an IPv4 one, as proxies write it.
- * - A field that has a name here must not come twice. One that has none is kept, and `PP2_TYPE_NOOP` is dropped.
+ * - An IPv6 address in version 1 may end in an IPv4 one, and in the place of an address of one family may stand one of
+ *   the other, as proxies write it.
+ * - Of `PP2_TYPE_ALPN`, `_AUTHORITY`, `_UNIQUE_ID` and `_NETNS`, the last counts. No other field that has a name here
+ *   may come twice. One that has none is kept, and `PP2_TYPE_NOOP` is dropped.
  *
  * @param bytes All that has come so far, from the first byte of the connection on.
  * @param options How long a header may be.

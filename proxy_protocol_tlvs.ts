@@ -18,7 +18,7 @@ const UNIQUE_ID = 0x05;
 const SSL = 0x20;
 const NETNS = 0x30;
 
-/** The types that are at most once in a header, since what they say has one place in it. */
+/** The types that have a place of their own in a header. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [ALPN, "PP2_TYPE_ALPN"],
   [AUTHORITY, "PP2_TYPE_AUTHORITY"],
@@ -27,6 +27,12 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [SSL, "PP2_TYPE_SSL"],
   [NETNS, "PP2_TYPE_NETNS"],
 ]);
+
+/**
+ * Those of them that may come again, and the last counts, as in HAProxy and Envoy. Not so what says who a client is,
+ * where nothing may be in doubt, nor the checksum, which is made of a header with zeros in its one place.
+ */
+const LAST_COUNTS: ReadonlySet<number> = new Set([ALPN, AUTHORITY, UNIQUE_ID, NETNS]);
 
 const SSL_CN = 0x22;
 const SSL_CLIENT_CERT = 0x28;
@@ -68,6 +74,13 @@ export function decodeTlvs(header: Uint8Array, start: number): Fields {
   return fields;
 }
 
+/** Whether fields and nothing else stand from `start` on: their lengths lead to the end. */
+export function areTlvs(header: Uint8Array, start: number): boolean {
+  let at = start;
+  while (header.length - at >= 3) at += 3 + (header[at + 1]! << 8 | header[at + 2]!);
+  return at === header.length;
+}
+
 function decodeTlv(header: Uint8Array, tlv: Tlv, fields: Fields): void {
   switch (tlv.type) {
     case ALPN:
@@ -97,7 +110,7 @@ function decodeTlv(header: Uint8Array, tlv: Tlv, fields: Fields): void {
   }
 }
 
-/** Splits what stands between two places. A type that `names` has comes once: which would count if it came twice? */
+/** Splits what stands between two places. */
 function split(
   header: Uint8Array,
   start: number,
@@ -109,7 +122,7 @@ function split(
   for (let at = start; at < end; at = tlvs.at(-1)!.end) {
     const tlv = tlvAt(header, at, end, names);
     if (seen.has(tlv.type)) throw new ProxyHeaderError(`${tlv.name} must not come twice`, at);
-    if (names.has(tlv.type)) seen.add(tlv.type);
+    if (names.has(tlv.type) && !LAST_COUNTS.has(tlv.type)) seen.add(tlv.type);
     tlvs.push(tlv);
   }
   return tlvs;

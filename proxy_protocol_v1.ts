@@ -1,11 +1,9 @@
 import { formatIp, parseIp } from "./_internal/ip.ts";
 import { ProxyHeaderError } from "./errors.ts";
 import {
-  ADDRESS_SIZES,
   type DecodedProxyHeader,
   type Ends,
   INET,
-  INET6,
   type ProxyHeaderInit,
   toEnds,
   UNIX,
@@ -15,12 +13,18 @@ import type { ProxyHeader } from "./transport/connection.ts";
 /** The longest line, its end included (§2.1). */
 const MAX_LINE = 107;
 
-/** How a line may begin, the family of its addresses, and what cannot stand among them. */
-const STARTS: readonly (readonly [start: string, family: number | undefined, stop: RegExp])[] = [
-  ["PROXY TCP4 ", INET, /[^\d. ]/],
-  ["PROXY TCP6 ", INET6, /[^\da-f:. ]/i],
-  ["PROXY UNKNOWN ", undefined, /[\r\n]/],
-  ["PROXY UNKNOWN\r", undefined, /[\r\n]/],
+/** What cannot stand among addresses, and what not where there are none. */
+const NO_ADDRESS = /[^\da-f:. ]/i;
+const NO_TEXT = /[\r\n]/;
+/**
+ * How a line may begin, and what cannot stand behind it. The family is that of the source alone where nginx has taken
+ * that from another header and shows its own end beside it: `PROXY TCP6 2001:db8::1 127.0.0.1 51512 18401`.
+ */
+const STARTS: readonly (readonly [start: string, stop: RegExp])[] = [
+  ["PROXY TCP4 ", NO_ADDRESS],
+  ["PROXY TCP6 ", NO_ADDRESS],
+  ["PROXY UNKNOWN ", NO_TEXT],
+  ["PROXY UNKNOWN\r", NO_TEXT],
 ];
 const PORT = /^(0|[1-9]\d{0,4})$/;
 
@@ -29,11 +33,11 @@ export function decodeV1(bytes: Uint8Array): DecodedProxyHeader | undefined {
   const line = toLatin1(bytes.subarray(0, MAX_LINE));
   const found = STARTS.find(([start]) => line.startsWith(start));
   if (found === undefined) return checkStart(line);
-  const [start, family, stop] = found;
+  const [start, stop] = found;
   const end = findEnd(line, start.trimEnd().length, stop);
   if (end === undefined) return;
   const header: ProxyHeader = { version: 1, command: "PROXY", tlvs: [] };
-  const ends = family && decodeEnds(line.slice(0, end), start.length, family);
+  const ends = stop === NO_ADDRESS && decodeEnds(line.slice(0, end), start.length);
   return { header: { ...header, ...ends }, length: end + 2 };
 }
 
@@ -78,7 +82,6 @@ function unexpected(line: string, at: number): ProxyHeaderError {
 function decodeEnds(
   line: string,
   from: number,
-  family: number,
 ): Pick<ProxyHeader, "source" | "destination"> {
   const fields = line.slice(from).split(" ");
   if (fields.length !== 4) {
@@ -89,7 +92,7 @@ function decodeEnds(
   const ports: number[] = [];
   let at = from;
   for (const field of fields) {
-    if (hostnames.length < 2) hostnames.push(formatIp(decodeIp(field, family, at)));
+    if (hostnames.length < 2) hostnames.push(formatIp(decodeIp(field, at)));
     else ports.push(decodePort(field, at));
     at += field.length + 1;
   }
@@ -99,11 +102,10 @@ function decodeEnds(
   };
 }
 
-function decodeIp(text: string, family: number, at: number): Uint8Array {
+function decodeIp(text: string, at: number): Uint8Array {
   const bytes = parseIp(text);
-  if (bytes !== undefined && bytes.length === ADDRESS_SIZES[family]) return bytes;
-  const name = family === INET ? "IPv4" : "IPv6";
-  throw new ProxyHeaderError(`an ${name} address must stand here, got ${JSON.stringify(text)}`, at);
+  if (bytes !== undefined) return bytes;
+  throw new ProxyHeaderError(`an IP address must stand here, got ${JSON.stringify(text)}`, at);
 }
 
 function decodePort(text: string, at: number): number {

@@ -10,7 +10,7 @@ import {
   toEnds,
   UNIX,
 } from "./proxy_protocol_header.ts";
-import { CRC_PLACEHOLDER, decodeTlvs, encodeTlvs, seal } from "./proxy_protocol_tlvs.ts";
+import { areTlvs, CRC_PLACEHOLDER, decodeTlvs, encodeTlvs, seal } from "./proxy_protocol_tlvs.ts";
 import type { ProxyHeader } from "./transport/connection.ts";
 
 /** CR LF CR LF NUL CR LF "QUIT" LF (§2.2). */
@@ -24,10 +24,8 @@ const PROXY = 1;
 const STREAM = 1;
 const DGRAM = 2;
 
-/** What version 2 says of the addresses: `family` 0 is unspecified. */
+/** What version 2 says of the addresses, where it says anything. */
 type Kind = Pick<Ends, "family" | "isDatagram">;
-
-const UNSPECIFIED: Kind = { family: 0, isDatagram: false };
 
 /** Decodes version 2 (§2.2), or returns `undefined` while more has to come. */
 export function decodeV2(bytes: Uint8Array, maxLength: number): DecodedProxyHeader | undefined {
@@ -40,15 +38,20 @@ export function decodeV2(bytes: Uint8Array, maxLength: number): DecodedProxyHead
   const command = decodeCommand(bytes[12]!);
   if (bytes.length <= 13) return;
   // What LOCAL carries is to be ignored, the family included.
-  const kind = command === "LOCAL" ? UNSPECIFIED : decodeKind(bytes[13]!);
+  const kind = command === "LOCAL" ? undefined : decodeKind(bytes[13]!);
   if (bytes.length <= 14) return;
   const length = decodeLength(bytes, kind, maxLength);
   if (bytes.length < length) return;
   const header: ProxyHeader = { version: 2, command, tlvs: [] };
   if (command === "LOCAL") return { header, length };
   const whole = bytes.subarray(0, length);
-  const ends = kind.family === 0 ? {} : decodeEnds(whole, kind);
-  return { header: { ...header, ...ends, ...decodeTlvs(whole, FIXED + sizeOf(kind)) }, length };
+  if (kind !== undefined) {
+    const ends = decodeEnds(whole, kind);
+    return { header: { ...header, ...ends, ...decodeTlvs(whole, FIXED + sizeOf(kind)) }, length };
+  }
+  // Addresses of a family that nobody knows may stand here, which are to be skipped, or fields.
+  const fields = areTlvs(whole, FIXED) ? decodeTlvs(whole, FIXED) : {};
+  return { header: { ...header, ...fields }, length };
 }
 
 function hex(byte: number): string {
@@ -65,29 +68,25 @@ function decodeCommand(byte: number): ProxyHeader["command"] {
   throw new ProxyHeaderError(`the command must be 0 (LOCAL) or 1 (PROXY), got ${command}`, 12);
 }
 
-/**
- * Of what is unspecified by half, a receiver may take the rest or not. Such a header is refused: nothing says how long
- * its addresses are, and so where its other fields begin.
- */
-function decodeKind(byte: number): Kind {
-  if (byte === 0) return UNSPECIFIED;
+/** The kind of the addresses, or `undefined` where family or transport are unspecified: then there are none. */
+function decodeKind(byte: number): Kind | undefined {
   const [family, transport] = [byte >> 4, byte & 0x0f];
-  if (family === 0 || family > UNIX) {
-    throw new ProxyHeaderError(`the address family must be 1, 2 or 3, got ${family}`, 13);
+  if (family > UNIX) {
+    throw new ProxyHeaderError(`the address family must be from 0 to 3, got ${family}`, 13);
   }
-  if (transport === 0 || transport > DGRAM) {
-    throw new ProxyHeaderError(`the transport must be 1 or 2, got ${transport}`, 13);
+  if (transport > DGRAM) {
+    throw new ProxyHeaderError(`the transport must be 0, 1 or 2, got ${transport}`, 13);
   }
-  return { family, isDatagram: transport === DGRAM };
+  return family === 0 || transport === 0 ? undefined : { family, isDatagram: transport === DGRAM };
 }
 
 /** The length of the whole, of which the lower byte may not be there yet. */
-function decodeLength(bytes: Uint8Array, kind: Kind, maxLength: number): number {
+function decodeLength(bytes: Uint8Array, kind: Kind | undefined, maxLength: number): number {
   const length = FIXED + (bytes[14]! << 8 | (bytes[15] ?? 0));
   if (length > maxLength) {
     throw new ProxyHeaderError(`a header of ${length} bytes passes the limit of ${maxLength}`, 14);
   }
-  const needed = FIXED + sizeOf(kind);
+  const needed = FIXED + (kind === undefined ? 0 : sizeOf(kind));
   if (bytes.length >= FIXED && length < needed) {
     const problem = `a header with such addresses has ${needed} bytes or more, got ${length}`;
     throw new ProxyHeaderError(problem, 14);
@@ -97,7 +96,7 @@ function decodeLength(bytes: Uint8Array, kind: Kind, maxLength: number): number 
 
 /** The size of the addresses, with their ports where they have some. */
 function sizeOf({ family }: Kind): number {
-  return 2 * ADDRESS_SIZES[family]! + (family === 0 || family === UNIX ? 0 : 4);
+  return 2 * ADDRESS_SIZES[family]! + (family === UNIX ? 0 : 4);
 }
 
 function decodeEnds(

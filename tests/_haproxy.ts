@@ -3,21 +3,11 @@
 import { assertEquals } from "@std/assert";
 import { decodeProxyHeader, type ProxyHeader } from "../proxy_protocol.ts";
 import { concat } from "./_codecs.ts";
-import { canNet, canRead, canRun, canWrite } from "./_permissions.ts";
-import { Program } from "./_programs.ts";
+import { canNet, canRead, canWrite } from "./_permissions.ts";
+import { isInstalled, Program } from "./_programs.ts";
 import { makeTempDir } from "./_temp_dir.ts";
 
-async function isInstalled(): Promise<boolean> {
-  if (!await canRun("haproxy")) return false;
-  try {
-    return (await new Deno.Command("haproxy", { args: ["-v"] }).output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-export const hasHaproxy: boolean = canNet && canRead && canWrite && await isInstalled();
+export const hasHaproxy: boolean = canNet && canRead && canWrite && await isInstalled("haproxy");
 
 /** Signed by itself, of the name `rosé` and for `greet.example`, until 2120. It protects nothing. */
 const CERTIFICATE = `

@@ -242,15 +242,31 @@ for (const [name, bytes, offset, message] of BAD) {
   });
 }
 
-Deno.test("decodeProxyHeader() refuses what it knows if it comes twice", none, () => {
-  for (const type of [0x01, 0x02, 0x05, 0x30]) {
-    const bytes = withTlvs(tlv(type, ""), tlv(4, ""), tlv(type, ""));
-    assertRefuses(bytes, bytes.length, 34, "must not come twice");
+Deno.test("decodeProxyHeader() takes the last of a field that comes again", none, () => {
+  const [one, two] = [latin1("one"), latin1("two")];
+  const fields: [type: number, field: Partial<ProxyHeader>][] = [
+    [0x01, { alpn: two }],
+    [0x02, { authority: "two" }],
+    [0x05, { uniqueId: two }],
+    [0x30, { netns: "two" }],
+  ];
+  for (const [type, field] of fields) {
+    assertDecodes(withTlvs(tlv(type, one), tlv(4, ""), tlv(type, two)), { ...TCP4, ...field });
   }
-  const tls = tlv(0x20, new Uint8Array(5));
-  assertRefuses(withTlvs(tls, tls), 44, 36, "PP2_TYPE_SSL must not come twice");
-  assertRefuses(withTlvs(CHECKSUM, CHECKSUM), 42, 35, "PP2_TYPE_CRC32C must not come twice");
+  // The first has to be one, too.
+  const bytes = withTlvs(tlv(0x02, hex("ff")), tlv(0x02, two));
+  assertRefuses(bytes, bytes.length, 31, "PP2_TYPE_AUTHORITY must be UTF-8");
 });
+
+Deno.test(
+  "decodeProxyHeader() refuses two checksums, and two that say who a client is",
+  none,
+  () => {
+    const tls = tlv(0x20, new Uint8Array(5));
+    assertRefuses(withTlvs(tls, tls), 44, 36, "PP2_TYPE_SSL must not come twice");
+    assertRefuses(withTlvs(CHECKSUM, CHECKSUM), 42, 35, "PP2_TYPE_CRC32C must not come twice");
+  },
+);
 
 Deno.test("decodeProxyHeader() refuses a checksum wherever a bit is wrong", none, () => {
   const bytes = v2(0x21, 0x11, [IPV4, tlv(0xe0, "rose"), CHECKSUM], 35);

@@ -37,6 +37,19 @@ const GOOD: [name: string, line: string, ends: Ends | undefined][] = [
     "PROXY TCP6 ::ffff:192.0.2.7 2001:db8::1 51324 443\r\n",
     ["::ffff:192.0.2.7", 51324, "2001:db8::1", 443],
   ],
+  // So does nginx in a chain write a client whose family is not that of its own end.
+  [
+    "TCP6 with IPv4 behind",
+    "PROXY TCP6 2001:db8::1 127.0.0.1 51512 18401\r\n",
+    ["2001:db8::1", 51512, "127.0.0.1", 18401],
+  ],
+  [
+    "TCP4 with IPv6 behind",
+    "PROXY TCP4 192.0.2.1 ::1 51512 18402\r\n",
+    ["192.0.2.1", 51512, "::1", 18402],
+  ],
+  ["TCP4 with IPv6 alone", `PROXY TCP4 ${FFFF} ::a 1 2\r\n`, [FFFF, 1, "::a", 2]],
+  ["TCP6 with IPv4 alone", "PROXY TCP6 1.2.3.4 0.0.0.0 1 2\r\n", ["1.2.3.4", 1, "0.0.0.0", 2]],
   ["the shortest UNKNOWN", "PROXY UNKNOWN\r\n", undefined],
   ["the longest UNKNOWN", `PROXY UNKNOWN ${FFFF} ${FFFF} 65535 65535\r\n`, undefined],
   ["UNKNOWN and a space", "PROXY UNKNOWN \r\n", undefined],
@@ -55,14 +68,13 @@ for (const [name, line, ends] of GOOD) {
 }
 
 Deno.test("decodeProxyHeader() has no use for maxLength in version 1", none, () => {
-  const [, line] = GOOD[8]!;
+  const [, line] = GOOD.find(([name]) => name === "the longest UNKNOWN")!;
   assertDecodes(latin1(line), { version: 1, command: "PROXY", tlvs: [] }, { maxLength: 16 });
 });
 
 const START = 'must begin with "PROXY TCP4", "PROXY TCP6" or "PROXY UNKNOWN"';
 const FIELDS = "two addresses and two ports";
-const FOUR = "an IPv4 address must stand here, got ";
-const SIX = "an IPv6 address must stand here, got ";
+const ADDRESS = "an IP address must stand here, got ";
 const PORT = "a port must be a number from 0 to 65535, got ";
 
 /** With how many bytes the error must be known, where it is, and what it says. */
@@ -84,8 +96,7 @@ const BAD: [name: string, line: string, known: number, offset: number, message: 
   ["LF alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", 31, 30, '"\\n" must not stand here'],
   ["CR alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx", 32, 31, '"x" must not stand here'],
   ["CR twice", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n", 32, 31, '"\\r" must not stand here'],
-  ["a letter in TCP4", "PROXY TCP4 a.2.3.4 1.2.3.4 1 2\r\n", 12, 11, '"a" must not stand here'],
-  ["a colon in TCP4", "PROXY TCP4 ::1 1.2.3.4 1 2\r\n", 12, 11, '":" must not stand here'],
+  ["a letter in TCP4", "PROXY TCP4 g.2.3.4 1.2.3.4 1 2\r\n", 12, 11, '"g" must not stand here'],
   ["a letter in TCP6", "PROXY TCP6 ::g :: 1 2\r\n", 14, 13, '"g" must not stand here'],
   ["a byte over 127", "PROXY TCP6 ::\xff :: 1 2\r\n", 14, 13, '"\xff" must not stand here'],
   ["a NUL", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n", 19, 18, '"\\u0000" must not stand here'],
@@ -94,14 +105,14 @@ const BAD: [name: string, line: string, known: number, offset: number, message: 
   ["a port too few", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", 30, 11, `${FIELDS}, got 3 fields`],
   ["a port too many", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", 34, 11, `${FIELDS}, got 5 fields`],
   ["a space at the end", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", 33, 11, FIELDS],
-  ["a space at the beginning", "PROXY TCP4  1.2.3.4 1.2.3.4 1\r\n", 31, 11, `${FOUR}""`],
-  ["two spaces in between", "PROXY TCP4 1.2.3.4  1.2.3.4 1\r\n", 31, 19, `${FOUR}""`],
-  ["a leading zero", "PROXY TCP4 1.2.3.4 1.2.3.04 1 2\r\n", 33, 19, `${FOUR}"1.2.3.04"`],
-  ["an octet over 255", "PROXY TCP4 256.2.3.4 1.2.3.4 1 2\r\n", 34, 11, `${FOUR}"256.2.3.4"`],
-  ["three octets", "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", 30, 11, `${FOUR}"1.2.3"`],
-  ["IPv4 in TCP6", "PROXY TCP6 :: 1.2.3.4 1 2\r\n", 27, 14, `${SIX}"1.2.3.4"`],
-  ["too many groups", "PROXY TCP6 :: 1:2:3:4:5:6:7:8:9 1 2\r\n", 37, 14, SIX],
-  ["two gaps", "PROXY TCP6 1::2::3 :: 1 2\r\n", 27, 11, `${SIX}"1::2::3"`],
+  ["a space at the beginning", "PROXY TCP4  1.2.3.4 1.2.3.4 1\r\n", 31, 11, `${ADDRESS}""`],
+  ["two spaces in between", "PROXY TCP4 1.2.3.4  1.2.3.4 1\r\n", 31, 19, `${ADDRESS}""`],
+  ["a leading zero", "PROXY TCP4 1.2.3.4 1.2.3.04 1 2\r\n", 33, 19, `${ADDRESS}"1.2.3.04"`],
+  ["an octet over 255", "PROXY TCP4 256.2.3.4 1.2.3.4 1 2\r\n", 34, 11, `${ADDRESS}"256.2.3.4"`],
+  ["a name of letters", "PROXY TCP4 dead.beef 1.2.3.4 1 2\r\n", 34, 11, `${ADDRESS}"dead.beef"`],
+  ["three octets", "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", 30, 11, `${ADDRESS}"1.2.3"`],
+  ["too many groups", "PROXY TCP6 :: 1:2:3:4:5:6:7:8:9 1 2\r\n", 37, 14, ADDRESS],
+  ["two gaps", "PROXY TCP6 1::2::3 :: 1 2\r\n", 27, 11, `${ADDRESS}"1::2::3"`],
   ["a first port too high", "PROXY TCP6 :: :: 65536 2\r\n", 26, 17, `${PORT}"65536"`],
   ["a second port too high", "PROXY TCP6 :: :: 1 99999\r\n", 26, 19, `${PORT}"99999"`],
   ["a port with a zero", "PROXY TCP6 :: :: 01 2\r\n", 23, 17, `${PORT}"01"`],
