@@ -80,7 +80,7 @@ export class Admission {
       checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
       this.#perAddress = new Permits(maxSessionsPerAddress);
     }
-    const { ipv6PrefixLength = 128 } = options;
+    const { ipv6PrefixLength = 64 } = options;
     this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
     this.#noDelay = options.noDelay ?? true;
     this.#keepAlive = options.keepAlive ?? false;

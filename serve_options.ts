@@ -83,19 +83,20 @@ export interface ServeOptions extends SessionOptions {
   overload?: "wait" | "refuse";
   /**
    * The most connections at a time from one IP address, counted from the accept until the descriptor is free: 1 to
-   * 2^30. What is over it is accepted and closed, also where `overload` lets others wait. It is off by default, since
-   * many clients share an address behind a proxy or a carrier's translation; with it off, one address can take all of
-   * `maxSessions`. What has no IP address, such as a Unix socket, is not counted, and nor is a trusted proxy: its
-   * clients are, once its header has named them.
+   * 2^30. Of IPv6, a whole network counts as one, see `ipv6PrefixLength`. What is over it is accepted and closed, also
+   * where `overload` lets others wait. It is off by default, since many clients share an address behind a proxy or a
+   * carrier's translation; with it off, one address can take all of `maxSessions`. What has no IP address, such as a
+   * Unix socket, is not counted, and nor is a trusted proxy: its clients are, once its header has named them.
    *
    * @default {Infinity}
    */
   maxSessionsPerAddress?: number;
   /**
    * How many leading bits of an IPv6 address count as one address in `maxSessionsPerAddress`: 1 to 128. A host can
-   * mostly take any address of its network, which is a /64 (RFC 4291 §2.5.4): 64 counts all of them as one.
+   * mostly take any address of its network, which is a /64 (RFC 4291 §2.5.4), as often as it likes; with 128 each of
+   * them counts by itself. Providers give a site up to a /48 (RFC 6177). Link-local addresses are all of one /64.
    *
-   * @default {128}
+   * @default {64}
    */
   ipv6PrefixLength?: number;
   /**

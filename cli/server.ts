@@ -34,6 +34,7 @@ Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
   --max-sessions N     most clients at a time; more wait (default 10000)
   --max-sessions-per-address N
                        most from one address; more are refused (default: all)
+  --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
 
 Times, such as 500ms, 30s, 10m, 1h or none
   --idle-timeout TIME      silence that ends a session (default 10m)

@@ -10,7 +10,7 @@ export const OPTIONS: readonly string[] = [
   ...["service", "delay"],
   ...["hostname", "port", "unix", "mode"],
   ...["tls-cert", "tls-key"],
-  ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address"],
+  ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["idle-timeout", "shutdown-timeout"],
   ...["log-level", "log-format"],
 ];
@@ -76,6 +76,10 @@ function certificateOf({ options }: Arguments): CertificateFiles | undefined {
 
 /** Who may come in, how many, and for how long. */
 function limitsOf(args: Arguments): ServeOptions {
+  const { "ipv6-prefix": prefix, "max-sessions-per-address": perAddress } = args.options;
+  if (prefix !== undefined && perAddress === undefined) {
+    throw new UsageError("--ipv6-prefix is of no use without --max-sessions-per-address");
+  }
   return given({
     allow: listOption(args, "allow"),
     deny: listOption(args, "deny"),
@@ -86,6 +90,7 @@ function limitsOf(args: Arguments): ServeOptions {
       [1, 2 ** 30],
       undefined,
     ),
+    ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
     shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),
   });

@@ -166,7 +166,7 @@ Deno.test("Admission counts by address", bounded, () => {
     IN,
     IN,
   ]);
-  assertEquals(come("10.0.0.1", "::1", "::1%lo"), [FULL, IN, FULL]);
+  assertEquals(come("10.0.0.1", "::2", "::1%lo"), [FULL, IN, FULL]);
   tested.release(admitted[0]![1]);
   assertEquals(come("::1", "10.0.0.1", "10.0.0.1"), [FULL, IN, FULL]);
   assertEquals([tested.count, tested.refusals], [5, {
@@ -179,20 +179,28 @@ Deno.test("Admission counts by address", bounded, () => {
   }]);
 });
 
-Deno.test("Admission counts networks of IPv6 where ipv6PrefixLength says so", bounded, () => {
-  const peers = ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1", "10.0.0.1", "10.0.0.2"];
-  const cases: [ipv6PrefixLength: number, outcome: (string | undefined)[]][] = [
-    [128, [IN, IN, IN, IN, IN]],
-    [112, [IN, FULL, IN, IN, IN]],
-    [64, [IN, FULL, IN, IN, IN]],
-    [63, [IN, FULL, FULL, IN, IN]],
-    [1, [IN, FULL, FULL, IN, IN]],
-  ];
-  for (const [ipv6PrefixLength, outcome] of cases) {
-    const { come } = admission({ maxSessionsPerAddress: 1, ipv6PrefixLength });
-    assertEquals(come(...peers), outcome, `${ipv6PrefixLength}`);
-  }
-});
+Deno.test(
+  "Admission counts networks of IPv6 of 64 bits, or as ipv6PrefixLength says",
+  bounded,
+  () => {
+    const peers = ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1", "10.0.0.1", "10.0.0.2"];
+    const cases: [ipv6PrefixLength: number | undefined, outcome: (string | undefined)[]][] = [
+      [undefined, [IN, FULL, IN, IN, IN]],
+      [128, [IN, IN, IN, IN, IN]],
+      [112, [IN, FULL, IN, IN, IN]],
+      [64, [IN, FULL, IN, IN, IN]],
+      [63, [IN, FULL, FULL, IN, IN]],
+      [1, [IN, FULL, FULL, IN, IN]],
+    ];
+    for (const [ipv6PrefixLength, outcome] of cases) {
+      const { come } = admission({
+        maxSessionsPerAddress: 1,
+        ...(ipv6PrefixLength !== undefined && { ipv6PrefixLength }),
+      });
+      assertEquals(come(...peers), outcome, `${ipv6PrefixLength}`);
+    }
+  },
+);
 
 Deno.test("Admission counts nobody whom it refuses", bounded, () => {
   const { tested, admitted, come } = admission({

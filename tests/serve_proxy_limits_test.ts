@@ -1,6 +1,7 @@
 // Limits and lists of a server behind proxies.
 
 import { assertEquals } from "@std/assert";
+import { connect } from "../connect.ts";
 import { Session } from "../session.ts";
 import {
   ask,
@@ -35,6 +36,29 @@ Deno.test("serve() judges clients by the address that their proxy gives", overNe
   await using again = await proxied.dial("192.0.2.7");
   assertEquals(await ask(again, "rose"), "rose!");
   await both[1]!.close();
+});
+
+Deno.test("serve() counts a network of IPv6 behind a proxy as one", overNet, async () => {
+  const destination: Deno.NetAddr = { transport: "tcp", hostname: "2001:db8::1", port: 6 };
+  for (const ipv6PrefixLength of [64, 128]) {
+    const options = ipv6PrefixLength === 64 ? {} : { ipv6PrefixLength };
+    await using proxied = serveProxied({ maxSessionsPerAddress: 1, ...options });
+    const dial = (hostname: string): Promise<Session> => {
+      const source: Deno.NetAddr = { transport: "tcp", hostname, port: 5 };
+      return connect({ port: proxied.port, proxyHeader: { version: 2, source, destination } });
+    };
+    await using first = await dial("2001:db8:0:7::1");
+    await using other = await dial("2001:db8:0:8::1");
+    for (const client of [first, other]) assertEquals(await ask(client, "rose"), "rose!");
+    if (ipv6PrefixLength === 64) await seeRefused(proxied, dial("2001:db8:0:7:ffff::2"));
+    else {
+      await using neighbour = await dial("2001:db8:0:7:ffff::2");
+      assertEquals(await ask(neighbour, "jo"), "jo!");
+    }
+    const { maxSessionsPerAddress } = proxied.server.stats().refusals;
+    const expected = ipv6PrefixLength === 64 ? 1 : 0;
+    assertEquals([maxSessionsPerAddress, proxied.refusals.length], [expected, expected]);
+  }
 });
 
 Deno.test("serve() does not count a proxy for its clients", overNet, async () => {

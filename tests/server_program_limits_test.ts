@@ -72,6 +72,22 @@ Deno.test({
   await second.hear("hello, rose!");
 });
 
+Deno.test({ name: "server.ts counts networks of IPv6 by --ipv6-prefix", ignore }, async () => {
+  for (const [args, comesIn] of [[[], false], [["--ipv6-prefix", "128"], true]] as const) {
+    await using server = await GreetingServer.start(
+      ...["--proxy-protocol", "--trusted", "127.0.0.1", "--max-sessions-per-address", "1"],
+      ...args,
+    );
+    using first = await Client.connect(server.port);
+    await first.say("PROXY TCP6 2001:db8::1 2001:db8::2 5555 80\r\n");
+    await first.hear("welcome!");
+    using neighbour = await Client.connect(server.port);
+    await neighbour.say("PROXY TCP6 2001:db8::3 2001:db8::2 5555 80\r\n");
+    if (comesIn) await neighbour.hear("welcome!");
+    else await neighbour.hearEnd();
+  }
+});
+
 const HEADER = "PROXY TCP4 192.0.2.7 192.0.2.1 5555 80\r\n";
 
 Deno.test(

@@ -83,6 +83,11 @@ const MISUSES: [args: string[], message: string][] = [
     ["--max-sessions-per-address", "1073741825"],
     `--max-sessions-per-address ${COUNT} "1073741825"`,
   ],
+  [
+    ["--max-sessions-per-address=1", "--ipv6-prefix=129"],
+    '--ipv6-prefix must be a whole number from 1 to 128, got "129"',
+  ],
+  [["--ipv6-prefix=48"], "--ipv6-prefix is of no use without --max-sessions-per-address"],
   ...["30", "0s", "1.5s", "-1s", "30 s", "597h", "10d", "s", "Infinity"].map((
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
