@@ -3,7 +3,12 @@ import { Alarm } from "./_internal/alarm.ts";
 import { BLAME } from "./_internal/blame.ts";
 import { checkDuration } from "./_internal/checks.ts";
 import { LinkedList } from "./_internal/linked_list.ts";
-import { RequestLimitError, RequestTimeoutError, SessionEndedError } from "./errors.ts";
+import {
+  MalformedFrameError,
+  RequestLimitError,
+  RequestTimeoutError,
+  SessionEndedError,
+} from "./errors.ts";
 import { Call, type Matcher, matcherOf } from "./requests_matching.ts";
 import {
   type RequestOptions,
@@ -21,8 +26,8 @@ export type { RequestId, RequestOptions, Requests, RequestsOptions } from "./req
  *
  * Replies belong to requests by their order, as in Redis, SMTP or memcached, or by an id, if the options say where
  * it stands. A request that is aborted or comes to its timeout fails by itself; its late reply is dropped and never
- * taken for that of another. In order, a reply that nothing asked for ends the requests, since what follows would be
- * given to the wrong ones. With ids, one that belongs to nothing is dropped, or handed to `onUnmatched`.
+ * taken for that of another. In order, a reply that nothing asked for ends the requests with a `MalformedFrameError`,
+ * since what follows would be given to the wrong ones. With ids, one that belongs to nothing is dropped, or handed to `onUnmatched`.
  *
  * Frames are read from the next turn of the event loop on, for as long as the requests are not closed: meanwhile
  * nothing else may read the session.
@@ -223,10 +228,9 @@ class FrameRequests<In, Out> implements Requests<In, Out> {
   }
 
   #onFrame(frame: In): void {
-    const { isReply, onUnmatched } = this.#settings;
-    const call = isReply(frame) ? this.#matcher.match(frame) : undefined;
+    const call = this.#match(frame);
     if (call === undefined) {
-      const handled = onUnmatched(frame);
+      const handled = this.#settings.onUnmatched(frame);
       if (handled instanceof Promise) handled.catch((error) => this.#finish(error));
       return;
     }
@@ -237,12 +241,24 @@ class FrameRequests<In, Out> implements Requests<In, Out> {
     this.#sendNext();
   }
 
+  /** The call that a frame replies to. A frame that cannot be is the peer's fault, as one that cannot be decoded is. */
+  #match(frame: In): Call<In, Out> | undefined {
+    try {
+      return this.#settings.isReply(frame) ? this.#matcher.match(frame) : undefined;
+    } catch (error) {
+      throw error instanceof MalformedFrameError ? this.#blame(error) : error;
+    }
+  }
+
   /** What requests are told of a peer that has finished its side. */
-  #unanswered(): SessionEndedError {
+  #unanswered(): Error {
     const cause = this.#waiting === 0
       ? undefined
       : new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
-    const error = new SessionEndedError("peer", { cause });
+    return this.#blame(new SessionEndedError("peer", { cause }));
+  }
+
+  #blame(error: Error): Error {
     (this.#frames as { [BLAME]?(error: Error): void })[BLAME]?.(error);
     return error;
   }

@@ -2,6 +2,7 @@
 
 import { shown } from "./_internal/checks.ts";
 import { type Link, LinkedList } from "./_internal/linked_list.ts";
+import { MalformedFrameError } from "./errors.ts";
 import type { RequestId, RequestsSettings } from "./requests_options.ts";
 
 /** One request, from the call until its reply has come or has been given up for good. */
@@ -111,7 +112,8 @@ class InOrder<In, Out> implements Matcher<In, Out> {
   match(): Call<In, Out> {
     const call = this.#calls.shift();
     if (call !== undefined) return call;
-    throw new Error("a reply came that no request asked for: replies and requests are out of step");
+    const problem = "a reply that no request asked for: replies and requests are out of step";
+    throw new MalformedFrameError(problem, 0);
   }
 
   [Symbol.iterator](): Iterator<Call<In, Out>> {

@@ -16,7 +16,8 @@ export interface RequestsOptions<In, Out = In> {
    */
   requestId?: (message: Out) => RequestId;
   /**
-   * Reads the id of the request that a frame replies to. If it throws, the requests end with what it threw.
+   * Reads the id of the request that a frame replies to. If it throws, the requests end with what it threw; a
+   * `MalformedFrameError` says that the frame is at fault.
    *
    * @param frame The frame.
    * @returns The id; `undefined` for a frame that is no reply.
@@ -24,7 +25,8 @@ export interface RequestsOptions<In, Out = In> {
   replyId?: (frame: In) => RequestId | undefined;
   /**
    * Whether a frame is the reply to a request, where the peer also sends what nobody asked for. By default every
-   * frame is. If it throws, the requests end with what it threw.
+   * frame is. If it throws, the requests end with what it threw; a `MalformedFrameError` says that the frame is at
+   * fault.
    *
    * @param frame The frame.
    * @returns Whether it is.
@@ -93,8 +95,8 @@ export interface Requests<In, Out = In> extends AsyncDisposable {
    * @throws {RequestTimeoutError} If no reply comes in time.
    * @throws {RequestLimitError} If too many requests wait already.
    * @throws {SessionEndedError} If the session ends before, or the peer finishes its side.
-   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is bad. As with every other
-   * end, all requests are then given the same error.
+   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is bad, or has a reply that
+   * nothing asked for. As with every other end, all requests are then given the same error.
    * @throws {TypeError} If the id is of no use or belongs to a request that has no reply yet, or after `close()`.
    * @throws Whatever the codec throws for a message that it cannot encode: only that request fails.
    */

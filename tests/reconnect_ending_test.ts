@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { lengthPrefixed } from "../codecs/mod.ts";
+import { jsonLines, lengthPrefixed } from "../codecs/mod.ts";
 import {
   ConnectionRefusedError,
+  MalformedFrameError,
   type SessionEnd,
   SessionEndedError,
   TruncatedFrameError,
@@ -395,6 +396,28 @@ const FAULTS: Record<string, [server: Handler, handler: (session: Session) => Pr
   "a request that has no reply": [
     (session) => session.readLine(),
     (session) => requests(session.lines()).request("rose"),
+  ],
+  "a reply that nothing asked for": [
+    async (session) => {
+      for await (const line of session.lines()) await session.send(`${line}\nmore\n`);
+    },
+    async (session) => {
+      const rpc = requests(session.lines());
+      await rpc.request("rose");
+      await rpc.closed;
+      await rpc.request("think");
+    },
+  ],
+  "a frame that is no reply, as replyId says": [
+    (session) => session.send("null\n"),
+    (session) =>
+      requests(session.frames(jsonLines<{ id: number } | null>()), {
+        requestId: (request) => request!.id,
+        replyId: (reply) => {
+          if (reply === null) throw new MalformedFrameError("not an object", 0);
+          return reply.id;
+        },
+      }).request({ id: 1 }),
   ],
   "a line that is too long": [
     (session) => session.send("too long\n"),

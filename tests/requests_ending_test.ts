@@ -328,10 +328,13 @@ Deno.test("a value that nothing can be read of ends the requests", bounded, asyn
   await Promise.all([client.close(), peer.close()]);
 });
 
-Deno.test(
-  "a handler is not at fault for requests that its peer leaves without a reply",
-  bounded,
-  async () => {
+for (
+  const [what, reason, misbehave] of [
+    ["leaves without a reply", "peer", (peer) => peer.closeWrite()],
+    ["answers twice", "error", (peer) => peer.send("rose\nrose\n")],
+  ] as [string, string, (peer: Session) => Promise<void>][]
+) {
+  Deno.test(`a handler is not at fault for requests that its peer ${what}`, bounded, async () => {
     const listener = memoryListener();
     const ended = Promise.withResolvers<string>();
     const faults: unknown[] = [];
@@ -340,14 +343,18 @@ Deno.test(
       onSessionEnd: (_: Session, { reason }: { reason: string }) => ended.resolve(reason),
     };
     await using _server = serve({ listener, observer }, async (session) => {
-      await requests(session.lines()).request("who are you?");
+      const rpc = requests(session.lines());
+      await rpc.request("who are you?");
+      await rpc.closed;
+      await rpc.request("and now?");
     });
     await using peer = new Session(listener.connect());
     assertEquals(await peer.readLine(), "who are you?");
+    await misbehave(peer);
     await peer.closeWrite();
-    assertEquals([await ended.promise, faults], ["peer", []]);
-  },
-);
+    assertEquals([await ended.promise, faults], [reason, []]);
+  });
+}
 
 Deno.test("requests in flight go on while the server drains", bounded, async () => {
   const listener = memoryListener();

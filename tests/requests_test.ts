@@ -9,7 +9,7 @@ import {
 import { jsonLines } from "../codecs/json_lines.ts";
 import { lengthPrefixed } from "../codecs/length_prefixed.ts";
 import { connect } from "../connect.ts";
-import { RequestLimitError, RequestTimeoutError } from "../errors.ts";
+import { MalformedFrameError, RequestLimitError, RequestTimeoutError } from "../errors.ts";
 import { requests, type RequestsOptions } from "../requests.ts";
 import { serve } from "../serve.ts";
 import { sessionPair } from "../testing.ts";
@@ -99,7 +99,7 @@ Deno.test("in order, a reply that nothing asked for ends the requests", bounded,
   await answer("1", "1"); // a server that answers twice
   assertEquals(await reply, "1");
   const cause = await rpc.closed;
-  assertInstanceOf(cause, Error);
+  assertInstanceOf(cause, MalformedFrameError);
   assertEquals(/out of step/.test(cause.message), true);
   assertStrictEquals(await rpc.request("b").catch((error) => error), cause);
   assertEquals(client.signal.aborted, false);
