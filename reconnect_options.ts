@@ -86,7 +86,7 @@ export interface ReconnectOptions extends Partial<ConnectOptions> {
    */
   shouldRetry?(error: unknown, attempt: number): boolean | Promise<boolean>;
   /**
-   * Where the randomness of the waits comes from: gives a number of at least 0 and under 1.
+   * Where the randomness of the waits comes from: gives a number from 0 to 1. For anything else, the client fails.
    *
    * @default {Math.random}
    */
@@ -193,7 +193,7 @@ export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSet
       ? Infinity
       : checkInteger("maxAttempts", maxAttempts, 1, 2 ** 30),
     shouldRetry,
-    random,
+    random: () => checkChance(random()),
     signal,
     observer,
     onError,
@@ -216,6 +216,15 @@ function delaysOf(options: ReconnectOptions): { minDelay: number; maxDelay: numb
 function checkDelay(name: string, value: number): number {
   if (checkDuration(name, value) < Infinity) return value;
   throw new RangeError(`${name} must be less than 2^31 ms, got ${value}`);
+}
+
+/** What `random()` has returned. With a wait of `NaN` milliseconds the client would dial without a pause. */
+function checkChance(value: unknown): number {
+  if (typeof value !== "number") {
+    throw new TypeError(`random() must return a number, got ${shown(value)}`);
+  }
+  if (value >= 0 && value <= 1) return value;
+  throw new RangeError(`random() must return a number from 0 to 1, got ${value}`);
 }
 
 function checkFunction(name: string, value: unknown): void {

@@ -184,6 +184,7 @@ Deno.test("reconnect() waits longer and longer, by chance", overNet, async () =>
     [0.999, [4, 8, 16, 20, 20, Infinity]],
     [0.5, [2, 4, 8, 10, 10, Infinity]],
     [0, [0, 0, 0, 0, 0, Infinity]],
+    [1, [4, 8, 16, 20, 20, Infinity]],
   ];
   for (const [chance, expected] of cases) {
     const { waits, events, ...observer } = diary();
@@ -204,6 +205,36 @@ Deno.test("reconnect() waits longer and longer, by chance", overNet, async () =>
     ]);
     assertEquals(events, attempts);
     await assertDone(client);
+  }
+});
+
+Deno.test("reconnect() fails where random gives no chance", bounded, async () => {
+  const cases: [chance: unknown, says: string][] = [
+    [NaN, "random() must return a number from 0 to 1, got NaN"],
+    [-0.5, "random() must return a number from 0 to 1, got -0.5"],
+    [1.5, "random() must return a number from 0 to 1, got 1.5"],
+    [Infinity, "random() must return a number from 0 to 1, got Infinity"],
+    [undefined, "random() must return a number, got undefined"],
+    ["0.5", "random() must return a number, got a string"],
+    [Promise.resolve(0.5), "random() must return a number, got an object of class Promise"],
+    [1n, "random() must return a number, got a bigint"],
+  ];
+  for (const [chance, says] of cases) {
+    for (const isSession of [false, true]) {
+      await using dialled = inMemory((session) => session.send("bye"), () => {
+        if (!isSession) throw new Deno.errors.ConnectionRefused();
+      });
+      const { events: _, waits, ...observer } = diary();
+      const client = reconnect({ port: 9, random: () => chance as number, observer });
+      const kind = typeof chance === "number" ? RangeError : TypeError;
+      await assertRejects(
+        () => client.run(async (session) => void await readAll(session)),
+        kind,
+        says,
+      );
+      assertEquals([dialled.dials, waits], [1, [Infinity]]);
+      await assertDone(client);
+    }
   }
 });
 
