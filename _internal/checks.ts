@@ -50,6 +50,13 @@ export function checkOneOf(name: string, value: unknown, allowed: readonly strin
   throw new RangeError(`${name} must be ${wanted}, got ${got}`);
 }
 
+/** What to say of a connection that tells of more or fewer bytes than can be, if it does. */
+export function miscount(method: string, count: unknown, most: number): Error | undefined {
+  if (Number.isInteger(count) && (count as number) >= 0 && (count as number) <= most) return;
+  const got = typeof count === "number" ? count : shown(count);
+  return new RangeError(`${method}() of a connection must give 0 to ${most} bytes, got ${got}`);
+}
+
 /** How a value of the wrong type is named in a message: never at length. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || typeof value === "boolean") return String(value);

@@ -1,6 +1,6 @@
 import type { Codec } from "../codecs/codec.ts";
 import { OutputLimitError } from "../errors.ts";
-import { shown } from "./checks.ts";
+import { miscount, shown } from "./checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Gather, LARGE } from "./gather.ts";
@@ -266,6 +266,8 @@ export class Output extends Gather {
 
   readonly #onWritten = (count: number): void => {
     this.writing = false;
+    const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
+    if (fault !== undefined) return this.#onWriteError(fault);
     this.bytesWritten += count;
     if (this.#failed) return this.#hooks.onIdle();
     if (count < this.#current.length) {

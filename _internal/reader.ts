@@ -1,5 +1,6 @@
 import { type Decoder, MORE } from "../codecs/codec.ts";
 import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
+import { miscount } from "./checks.ts";
 import { InputBuffer } from "./input.ts";
 import type { Hooks } from "./output.ts";
 
@@ -269,6 +270,8 @@ export class Reader {
 
   readonly #onRead = (count: number | null): void => {
     const room = this.#room!;
+    const fault = count === null ? undefined : miscount("read", count, room.length);
+    if (fault !== undefined) return this.#onReadError(fault);
     this.#room = undefined;
     this.reading = false;
     if (this.#heir !== undefined) return this.#bequeath(room.subarray(0, count ?? 0));

@@ -300,6 +300,42 @@ Deno.test("A connection that throws or gives up in unusual ways ends the session
   await session.closed;
 });
 
+Deno.test("a connection that miscounts its bytes ends the session", async () => {
+  const counts = [NaN, -1, 1.5, 4097, Infinity, undefined, "3"] as number[];
+  for (const [index, count] of counts.entries()) {
+    const got = typeof count === "number" ? count : ["undefined", "a string"][index - 5];
+    const ways: [Partial<Connection>, (session: Session) => Promise<unknown>, string][] = [
+      [
+        { read: () => Promise.resolve(count) },
+        (session) => session.bytes().next(),
+        "read() of a connection must give 0 to 4096 bytes",
+      ],
+      [
+        { write: () => Promise.resolve(count) },
+        (session) => (session.send("abc"), session.flush()),
+        "write() of a connection must give 0 to 3 bytes",
+      ],
+    ];
+    for (const [way, use, says] of ways) {
+      const [near] = memoryPair();
+      const session = new Session({
+        remoteAddr: near.remoteAddr,
+        localAddr: near.localAddr,
+        read: (buffer) => near.read(buffer),
+        write: (data) => near.write(data),
+        closeWrite: () => near.closeWrite(),
+        close: () => near.close(),
+        ...way,
+      }, { chunkSize: 4096 });
+      const error = await assertRejects(() => use(session), SessionEndedError);
+      assertInstanceOf(error.cause, RangeError);
+      assertEquals([error.reason, error.cause.message], ["error", `${says}, got ${got}`]);
+      await session.closed;
+      assertEquals([session.bytesRead, session.bytesWritten], [0, 0]);
+    }
+  }
+});
+
 Deno.test(
   "Session options out of range are refused by name and value",
   { permissions: "none" },
