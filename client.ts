@@ -19,9 +19,9 @@
  * @module
  */
 
-export { connect, type ConnectOptions } from "./connect.ts";
+export { connect, type ConnectOptions } from "./connect/connect.ts";
 
 if (import.meta.main) {
-  const { main } = await import("./cli/client.ts");
+  const { main } = await import("./cli/client/main.ts");
   await main();
 }

@@ -26,7 +26,7 @@
  * @module
  */
 
-export { connect, type ConnectOptions } from "./connect.ts";
+export { connect, type ConnectOptions } from "./connect/connect.ts";
 export {
   CertificateError,
   ConnectError,
@@ -56,8 +56,8 @@ export {
   type RefusalReason,
   type ServerObserver,
   type ServerState,
-} from "./observer.ts";
-export type { ProxyHeaderInit } from "./proxy_protocol.ts";
+} from "./serve/observer.ts";
+export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {
   type Handler,
   serve,
@@ -65,21 +65,21 @@ export {
   type Server,
   type ServerStats,
   type ServerTlsOptions,
-} from "./serve.ts";
+} from "./serve/serve.ts";
 export {
   type RequestId,
   type RequestOptions,
   type Requests,
   requests,
   type RequestsOptions,
-} from "./requests.ts";
+} from "./requests/requests.ts";
 export {
   reconnect,
   type ReconnectAddress,
   type ReconnectingClient,
   type ReconnectObserver,
   type ReconnectOptions,
-} from "./reconnect.ts";
+} from "./connect/reconnect.ts";
 export {
   type Address,
   type BytesOptions,
@@ -115,4 +115,4 @@ export type {
   TlsOptions,
   TlsServerOptions,
   TlsVersion,
-} from "./transport/tls_options.ts";
+} from "./transport/tls/options.ts";

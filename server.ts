@@ -17,7 +17,13 @@
  * @module
  */
 
-export { type Handler, serve, type ServeOptions, type Server, type ServerStats } from "./serve.ts";
+export {
+  type Handler,
+  serve,
+  type ServeOptions,
+  type Server,
+  type ServerStats,
+} from "./serve/serve.ts";
 export type {
   LogFields,
   Logger,
@@ -25,9 +31,9 @@ export type {
   RefusalReason,
   ServerObserver,
   ServerState,
-} from "./observer.ts";
+} from "./serve/observer.ts";
 
 if (import.meta.main) {
-  const { main } = await import("./cli/server.ts");
+  const { main } = await import("./cli/server/main.ts");
   await main();
 }

@@ -30,17 +30,18 @@
  * @module
  */
 
-import { BLAME } from "./_internal/blame.ts";
-import { borrowedChunks, exactly, ownedChunks, textChunks } from "./_internal/chunks.ts";
+import { BLAME } from "./session/blame.ts";
+import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
 import { checkBytes, checkInteger } from "./_internal/checks.ts";
-import { Lifecycle } from "./_internal/lifecycle.ts";
-import type { Output } from "./_internal/output.ts";
-import type { PreparedMessage } from "./_internal/prepared_message.ts";
-import type { Reader } from "./_internal/reader.ts";
-import { Reading as SessionReading } from "./_internal/reading.ts";
-import { SessionGroup } from "./_internal/session_group.ts";
-import { readableOf, writableOf } from "./_internal/web_streams.ts";
+import { Lifecycle } from "./session/lifecycle.ts";
+import type { Output } from "./session/output.ts";
+import type { PreparedMessage } from "./session/prepared_message.ts";
+import type { Reader } from "./session/reader.ts";
+import { Reading as SessionReading } from "./session/reading.ts";
+import { SessionGroup } from "./session/group.ts";
+import { readableOf, writableOf } from "./session/web_streams.ts";
 import type { Codec } from "./codecs/codec.ts";
+import { Exactly } from "./codecs/exactly.ts";
 import { lines, type LinesOptions } from "./codecs/lines.ts";
 import { FrameTooLargeError, type SessionEnd, TruncatedFrameError } from "./errors.ts";
 import {
@@ -52,8 +53,8 @@ import {
   resolveSessionOptions,
   type SessionOptions,
   type TextOptions,
-} from "./session_options.ts";
-import { hostOf, tlsDialler, type UpgradeTlsOptions } from "./session_tls.ts";
+} from "./session/options.ts";
+import { hostOf, tlsDialler, type UpgradeTlsOptions } from "./session/upgrade_tls.ts";
 import {
   type Address,
   type Connection,
@@ -69,7 +70,7 @@ export {
   type FrameWriter,
   MORE,
 } from "./codecs/codec.ts";
-export type { PreparedMessage } from "./_internal/prepared_message.ts";
+export type { PreparedMessage } from "./session/prepared_message.ts";
 export type { LinesOptions } from "./codecs/lines.ts";
 export type { EndReason, SessionEnd } from "./errors.ts";
 export type {
@@ -80,9 +81,9 @@ export type {
   ReadOptions,
   SessionOptions,
   TextOptions,
-} from "./session_options.ts";
-export { prepare } from "./session_prepare.ts";
-export type { UpgradeTlsOptions } from "./session_tls.ts";
+} from "./session/options.ts";
+export { prepare } from "./session/prepare.ts";
+export type { UpgradeTlsOptions } from "./session/upgrade_tls.ts";
 export type {
   Address,
   Connection,
@@ -289,7 +290,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
       throw this.#reader.refuse(new FrameTooLargeError(maxLength, count));
     }
     if (count === 0) return new Uint8Array(0);
-    const bytes = await new SessionReading(this.#reader, exactly(count)).read(options);
+    const bytes = await new SessionReading(this.#reader, new Exactly(count)).read(options);
     if (bytes === undefined) throw this.#reader.fault = new TruncatedFrameError(0, count);
     return bytes;
   }

@@ -5,7 +5,7 @@
  */
 
 import { Session } from "../session.ts";
-import { SessionGroup } from "../_internal/session_group.ts";
+import { SessionGroup } from "../session/group.ts";
 import { inPieces } from "./_pieces.ts";
 
 const silent = { ...inPieces(new Uint8Array(0), 1), read: () => new Promise<null>(() => {}) };

@@ -8,7 +8,7 @@
  */
 
 import { Session } from "../session.ts";
-import { SessionGroup } from "../_internal/session_group.ts";
+import { SessionGroup } from "../session/group.ts";
 
 type Serve = (connection: Deno.TcpConn) => Promise<unknown>;
 

@@ -1,6 +1,6 @@
 import { checkBytes, checkInteger } from "../_internal/checks.ts";
-import { exactly } from "../_internal/chunks.ts";
 import type { Codec } from "./codec.ts";
+import { Exactly } from "./exactly.ts";
 
 /**
  * Frames of a fixed length.
@@ -26,7 +26,7 @@ import type { Codec } from "./codec.ts";
 export function fixed(length: number): Codec<Uint8Array> {
   checkInteger("length", length, 1, 2 ** 30);
   return {
-    decoder: () => exactly(length),
+    decoder: () => new Exactly(length),
     encode: (frame, out) => {
       const got = checkBytes("a frame", frame).length;
       if (got !== length) throw new RangeError(`a frame must have ${length} bytes, got ${got}`);

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { formatIp } from "../_internal/ip.ts";
-import type { ProxyHeader } from "../proxy_protocol.ts";
+import type { ProxyHeader } from "../proxy_protocol/mod.ts";
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength });
 const ascii = fc.string({ unit: "binary-ascii", maxLength: 40 });

@@ -1,8 +1,8 @@
 // A server in a process of its own, as the test that attacks it sees it.
 
 import { assertEquals } from "@std/assert";
-import { connect, type ConnectOptions } from "../connect.ts";
-import type { ServeOptions } from "../serve.ts";
+import { connect, type ConnectOptions } from "../connect/connect.ts";
+import type { ServeOptions } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import { canNet, canRun } from "./_permissions.ts";
 import { Program } from "./_programs.ts";

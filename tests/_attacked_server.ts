@@ -3,7 +3,7 @@
 // ends with it.
 
 import { delimited, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
-import { type Handler, serve, type ServeOptions } from "../serve.ts";
+import { type Handler, serve, type ServeOptions } from "../serve/serve.ts";
 import type { Codec } from "../session.ts";
 
 const { handler, ...options }: ServeOptions & { handler: string } = JSON.parse(Deno.args[0]!);

@@ -1,12 +1,12 @@
 // Runs a codec without a session: what a decoder makes of bytes that come in given pieces.
 
 import { concat } from "../_internal/concat.ts";
-import { InputBuffer } from "../_internal/input.ts";
-import { Output } from "../_internal/output.ts";
-import { BufferPool } from "../_internal/buffer_pool.ts";
-import { FlushQueue } from "../_internal/flush_queue.ts";
-import { Reader } from "../_internal/reader.ts";
-import { Reading } from "../_internal/reading.ts";
+import { InputBuffer } from "../session/input.ts";
+import { Output } from "../session/output.ts";
+import { BufferPool } from "../session/buffer_pool.ts";
+import { FlushQueue } from "../session/flush_queue.ts";
+import { Reader } from "../session/reader.ts";
+import { Reading } from "../session/reading.ts";
 import type { Codec } from "../codecs/codec.ts";
 
 export { concat, InputBuffer };

@@ -1,7 +1,7 @@
 // A server for a process with few descriptors: says on standard output what it is told, one JSON value a line, and
 // ends with standard input.
 
-import { serve } from "../serve.ts";
+import { serve } from "../serve/serve.ts";
 
 function say(...words: unknown[]): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(words)}\n`));

@@ -1,7 +1,7 @@
 // A real HAProxy, which takes PROXY headers over Unix sockets and passes on some of its own.
 
 import { assertEquals } from "@std/assert";
-import { decodeProxyHeader, type ProxyHeader } from "../proxy_protocol.ts";
+import { decodeProxyHeader, type ProxyHeader } from "../proxy_protocol/mod.ts";
 import { concat } from "./_codecs.ts";
 import { canNet, canRead, canWrite } from "./_permissions.ts";
 import { isInstalled, Program } from "./_programs.ts";

@@ -1,9 +1,9 @@
 // Servers on loopback behind proxies.
 
 import { assertEquals } from "@std/assert";
-import { connect, type ConnectOptions } from "../connect.ts";
-import type { Refusal } from "../observer.ts";
-import { type Handler, serve, type ServeOptions, type Server } from "../serve.ts";
+import { connect, type ConnectOptions } from "../connect/connect.ts";
+import type { Refusal } from "../serve/observer.ts";
+import { type Handler, serve, type ServeOptions, type Server } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import { formatAddress } from "../transport/mod.ts";
 import { echo, portOf, readAll, until } from "./_serving.ts";

@@ -1,7 +1,7 @@
 // Headers of the PROXY protocol by hand, and what must hold for each of them.
 
 import { assert, assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
-import { crc32c } from "../_internal/crc32c.ts";
+import { crc32c } from "../proxy_protocol/crc32c.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import {
   type DecodedProxyHeader,
@@ -9,7 +9,7 @@ import {
   type DecodeProxyHeaderOptions,
   encodeProxyHeader,
   type ProxyHeader,
-} from "../proxy_protocol.ts";
+} from "../proxy_protocol/mod.ts";
 import { concat } from "./_codecs.ts";
 
 /** Text, or bytes in hexadecimal with spaces wherever they help. */

@@ -3,8 +3,8 @@
 import { assertEquals } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import type { ReconnectingClient, ReconnectObserver } from "../reconnect.ts";
-import { type Handler, serve, type Server } from "../serve.ts";
+import type { ReconnectingClient, ReconnectObserver } from "../connect/reconnect.ts";
+import { type Handler, serve, type Server } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import type { Connection } from "../transport/connection.ts";
 import { memoryListener } from "../transport/memory.ts";

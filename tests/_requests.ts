@@ -1,9 +1,9 @@
 // What the tests of requests() share: a client's frames, and a peer that answers by hand.
 
 import { lines } from "../codecs/lines.ts";
-import { type Requests, requests, type RequestsOptions } from "../requests.ts";
+import { type Requests, requests, type RequestsOptions } from "../requests/requests.ts";
 import type { Frames, Session } from "../session.ts";
-import { sessionPair, type SessionPairOptions } from "../testing.ts";
+import { sessionPair, type SessionPairOptions } from "../testing/mod.ts";
 
 /** Requests over lines, and the session at the other end. */
 export interface Asking extends AsyncDisposable {

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { setImmediate } from "node:timers/promises";
-import type { ServerObserver } from "../observer.ts";
-import { serve, type ServeOptions } from "../serve.ts";
+import type { ServerObserver } from "../serve/observer.ts";
+import { serve, type ServeOptions } from "../serve/serve.ts";
 import { Session } from "../session.ts";
 import {
   type Address,

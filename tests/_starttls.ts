@@ -1,7 +1,7 @@
 // A service whose sessions begin TLS when the client says STARTTLS, over TCP and within the process.
 
-import type { Refusal } from "../observer.ts";
-import { type Handler, serve, type ServeOptions, type Server } from "../serve.ts";
+import type { Refusal } from "../serve/observer.ts";
+import { type Handler, serve, type ServeOptions, type Server } from "../serve/serve.ts";
 import {
   Session,
   type SessionEnd,

@@ -2,10 +2,10 @@
 
 import type { Connection, ProxyHeader } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
-import { dialTls } from "../transport/tls_client.ts";
-import type { TlsClientOptions, TlsServerOptions } from "../transport/tls_options.ts";
-import { TlsRecords } from "../transport/tls_records.ts";
-import { TlsAcceptor } from "../transport/tls_server.ts";
+import { dialTls } from "../transport/tls/client.ts";
+import type { TlsClientOptions, TlsServerOptions } from "../transport/tls/options.ts";
+import { TlsRecords } from "../transport/tls/records.ts";
+import { TlsAcceptor } from "../transport/tls/server.ts";
 import { cannotTls, type Certificates, makeCertificates } from "./_certificates.ts";
 import { ConnectionOver } from "./_serving.ts";
 

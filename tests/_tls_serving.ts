@@ -1,16 +1,16 @@
 // Servers under TLS on loopback, and their clients.
 
 import { assertInstanceOf } from "@std/assert";
-import { connect, type ConnectOptions } from "../connect.ts";
+import { connect, type ConnectOptions } from "../connect/connect.ts";
 import { TlsHandshakeError } from "../errors.ts";
-import type { Refusal } from "../observer.ts";
+import type { Refusal } from "../serve/observer.ts";
 import {
   type Handler,
   serve,
   type ServeOptions,
   type Server,
   type ServerTlsOptions,
-} from "../serve.ts";
+} from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import { cannotTls, type Certificate, makeCertificate, makeCertificates } from "./_certificates.ts";
 import { echo, overNet, overNetCounting, portOf, until } from "./_serving.ts";

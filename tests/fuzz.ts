@@ -10,11 +10,11 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { randomFrom } from "../_internal/disturb.ts";
+import { randomFrom } from "../testing/disturb.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { delimited, fixed, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
-import { encodeProxyHeader } from "../proxy_protocol.ts";
+import { encodeProxyHeader } from "../proxy_protocol/mod.ts";
 import { anyHeader } from "./_any_header.ts";
 import { concat, decode, encode } from "./_codecs.ts";
 import { assertDecided } from "./_proxy_headers.ts";

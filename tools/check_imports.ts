@@ -20,25 +20,28 @@ export interface Violation {
 
 const PROGRAM = /^(server|client)\.ts$/;
 
-// From left to right: a file imports from its own row and the rows before it.
-const LAYERS: readonly (readonly [name: string, members: RegExp])[] = [
-  ["contracts", /^(errors|codecs\/codec|transport\/connection)\.ts$/],
-  ["_internal", /^_internal\//],
-  ["codecs", /^(codecs\/|proxy_protocol(_\w+)?\.ts$)/],
-  ["transport", /^transport\//],
-  ["session", /^session(_\w+)?\.ts$/],
-  ["observer", /^observer(_\w+)?\.ts$/],
-  ["serve, connect", /^(serve|connect)(_\w+)?\.ts$/],
-  ["reconnect, requests", /^(reconnect|requests)(_\w+)?\.ts$/],
-  ["testing", /^testing(_\w+)?\.ts$/],
-  ["mod", /^mod\.ts$/],
-  ["cli", /^cli\//],
-  ["server, client", PROGRAM],
-  ["examples, bench, tools", /^(examples|bench|tools)\//],
-  ["tests", /^tests\//],
+/**
+ * The rooms, each a folder or a file at the top. A file imports from its own room and from the rows before it, and
+ * rooms that share a row stand apart.
+ */
+const ROWS: readonly (readonly string[])[] = [
+  ["errors.ts"],
+  ["_internal"],
+  ["codecs", "proxy_protocol"],
+  ["transport"],
+  ["session"],
+  ["session.ts"],
+  ["serve", "connect"],
+  ["requests"],
+  ["testing"],
+  ["mod.ts"],
+  ["cli"],
+  ["server.ts", "client.ts"],
+  ["examples", "bench", "tools"],
+  ["tests"],
 ];
 const IN_CHECKOUT_ONLY = /^(bench|examples|tests|tools)\//;
-const PROGRAM_DEPENDENCY = /^@(std\/cli|logtape\/logtape)(\/|$)/;
+const PROGRAM_DEPENDENCY = /^@(std\/(cli|log)|logtape\/logtape)(\/|$)/;
 const SOCKET_MODULE = /^node:(dgram|http|http2|https|net|tls)$/;
 const ONLY_TRANSPORT = "only transport/ opens sockets";
 
@@ -59,7 +62,7 @@ const BANS: readonly Ban[] = [
     code: /(?<![.\w])console\s*\.\s*\w+|\bDeno\s*\.\s*(stdout|stderr)\b/g,
     rule: "only cli/ and examples/ print",
     // The errors of a server that has nobody to tell are printed by an observer of their own.
-    allowed: /^(observer\.ts$|(cli|examples|bench|tests|tools)\/)/,
+    allowed: /^(serve\/observer\.ts$|(cli|examples|bench|tests|tools)\/)/,
   },
   {
     code: /\b(Deno|process)\s*\.\s*(exit|exitCode)\b/g,
@@ -88,21 +91,28 @@ export function checkImports(
 ): Violation[] {
   const entries = new Set(Object.values(exports).map((path) => path.replace(/^\.\//, "")));
   const violations: Violation[] = [];
+  const graph: Graph = new Map();
   for (const [path, source] of files) {
     const { code, imports } = scan(source);
+    const inside: Edge[] = [];
+    graph.set(path, inside);
     const found = (line: number, what: string, rule: string): void => {
       violations.push({ path, line, what, rule });
     };
-    if (layerOf(path) === -1) found(1, "belongs to no layer", "every file has a place in LAYERS");
-    // Only cli/ may import a dependency, so what stands left of it cannot reach one.
-    if (entries.has(path) && layerOf(path) >= layerOf("cli/") && !PROGRAM.test(path)) {
+    if (rowOf(path) === -1) found(1, "belongs to no room", "every file has a place in ROWS");
+    // Only cli/ may import a dependency, so what stands before it cannot reach one.
+    if (entries.has(path) && rowOf(path) >= rowOf("cli") && !PROGRAM.test(path)) {
       found(1, "is exported", "entries other than server and client reach no dependency");
     }
     for (const { line, specifier } of imports) {
-      const rule = specifier?.startsWith(".")
-        ? brokenInside(path, new URL(specifier, `file:///${path}`).pathname.slice(1), entries)
-        : brokenOutside(path, specifier);
-      if (rule) found(line, `imports ${specifier ?? "something computed"}`, rule);
+      const what = `imports ${specifier ?? "something computed"}`;
+      let rule = brokenOutside(path, specifier);
+      if (specifier?.startsWith(".")) {
+        const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
+        inside.push({ target, line, what });
+        rule = brokenInside(path, target, entries);
+      }
+      if (rule) found(line, what, rule);
     }
     for (const ban of BANS.filter(({ allowed }) => !allowed.test(path))) {
       for (const { 0: use, index } of code.matchAll(ban.code)) {
@@ -110,18 +120,48 @@ export function checkImports(
       }
     }
   }
+  return [...violations, ...circles(graph)];
+}
+
+/** One import of another file of the package. */
+interface Edge {
+  readonly target: string;
+  readonly line: number;
+  readonly what: string;
+}
+
+type Graph = Map<string, readonly Edge[]>;
+
+/** The imports that close a circle. */
+function circles(graph: Graph): Violation[] {
+  const violations: Violation[] = [];
+  const done = new Set<string>();
+  const trail: string[] = [];
+  function visit(path: string): void {
+    trail.push(path);
+    for (const { target, line, what } of graph.get(path) ?? []) {
+      const start = trail.indexOf(target);
+      if (start !== -1) {
+        const rule = `a circle: ${[...trail.slice(start), target].join(", ")}`;
+        violations.push({ path, line, what, rule });
+      } else if (!done.has(target)) visit(target);
+    }
+    trail.pop();
+    done.add(path);
+  }
+  for (const path of graph.keys()) if (!done.has(path)) visit(path);
   return violations;
 }
 
 /** The rule that an import of another file of the package breaks, if any. */
 function brokenInside(path: string, target: string, entries: Entries): string | undefined {
   if (target === "deno.json") return; // It names the version.
-  const [from, to] = [layerOf(path), layerOf(target)];
-  if (to === -1) return "an import leads to a file that belongs to a layer";
-  if (to > from) return `${LAYERS[from]?.[0]} stands left of ${LAYERS[to]?.[0]}`;
-  const together = familyOf(path) === familyOf(target);
-  if (to === from && to !== 0 && !together) return `${path} and ${target} stand side by side`;
-  if (/^(cli|examples)\//.test(path) && !together && !entries.has(target)) {
+  const [from, to] = [rowOf(path), rowOf(target)];
+  const [room, other] = [roomOf(path), roomOf(target)];
+  if (to === -1) return "an import leads to a file that belongs to a room";
+  if (to > from) return `${room} stands before ${other}`;
+  if (to === from && room !== other) return `${room} and ${other} stand apart`;
+  if (/^(cli|examples)$/.test(room) && room !== other && !entries.has(target)) {
     return "examples and the command line use public names only";
   }
 }
@@ -135,16 +175,16 @@ function brokenOutside(path: string, specifier: string | undefined): string | un
   }
   if (specifier.startsWith("node:")) return;
   if (path.startsWith("cli/") && PROGRAM_DEPENDENCY.test(specifier)) return;
-  return "only cli/ has dependencies, and those are @std/cli and @logtape/logtape";
+  return "only cli/ has dependencies, and those are @std/cli and @std/log";
 }
 
-function layerOf(path: string): number {
-  return LAYERS.findIndex(([, members]) => members.test(path));
+/** The folder that a file lives in, or the file itself at the top. */
+function roomOf(path: string): string {
+  return path.split("/", 1)[0]!;
 }
 
-/** The folder that a file lives in, or what its name starts with: `session` for `session_options.ts`. */
-function familyOf(path: string): string {
-  return path.split(/[/._]/, 1)[0] || "_internal";
+function rowOf(path: string): number {
+  return ROWS.findIndex((rooms) => rooms.includes(roomOf(path)));
 }
 
 function lineAt(code: string, index: number): number {

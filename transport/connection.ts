@@ -7,16 +7,16 @@
  * @module
  */
 
-/** The address of one end of an in-memory connection. */
-export interface MemoryAddr {
-  /** Always `memory`. */
-  transport: "memory";
-  /** A name for people. */
-  name: string;
-}
+import type { Address } from "../_internal/address.ts";
+import type { ProxyHeader } from "../proxy_protocol/header.ts";
 
-/** The address of one end of a connection. */
-export type Address = Deno.Addr | MemoryAddr;
+export {
+  type Address,
+  formatAddress,
+  type MemoryAddr,
+  normalizeAddress,
+} from "../_internal/address.ts";
+export type { ProxyHeader, ProxyTls, ProxyTlv } from "../proxy_protocol/header.ts";
 
 /** What TLS has agreed on, and who the peer has shown to be. */
 export interface TlsInfo {
@@ -50,69 +50,6 @@ export interface PeerCertificate {
   fingerprint256: string;
   /** The whole, in DER. */
   raw: Uint8Array;
-}
-
-/** What a PROXY protocol header said: who is behind the proxy. */
-export interface ProxyHeader {
-  /** The version of the protocol that it came in. */
-  version: 1 | 2;
-  /** `LOCAL` if the proxy speaks for itself, for example to check the server's health. */
-  command: "PROXY" | "LOCAL";
-  /**
-   * Who has connected to the proxy; not there for `LOCAL` and where the proxy does not know (`UNKNOWN`). Its transport
-   * is `udp` or `unixpacket` for a client that talks to the proxy in datagrams, as QUIC does.
-   */
-  source?: Deno.NetAddr | Deno.UnixAddr;
-  /** Where the proxy was reached; there whenever `source` is. */
-  destination?: Deno.NetAddr | Deno.UnixAddr;
-  /** What version 2 said that has no field here, in its order (type-length-value, PROXY protocol §2.2). */
-  tlvs: ProxyTlv[];
-  /** The application protocol that was agreed on with the client (`PP2_TYPE_ALPN`). */
-  alpn?: Uint8Array;
-  /** The host name that the client asked for (`PP2_TYPE_AUTHORITY`), mostly by SNI: at most 255 bytes of UTF-8. */
-  authority?: string;
-  /** The proxy's name of the connection (`PP2_TYPE_UNIQUE_ID`): at most 128 bytes. */
-  uniqueId?: Uint8Array;
-  /** The name of the network namespace (`PP2_TYPE_NETNS`), in ASCII. */
-  netns?: string;
-  /** What the proxy knows of the client's TLS (`PP2_TYPE_SSL`). */
-  tls?: ProxyTls;
-}
-
-/** One further field of a PROXY header. */
-export interface ProxyTlv {
-  /** Its type: 0 to 255. */
-  type: number;
-  /** Its value, uninterpreted. */
-  value: Uint8Array;
-}
-
-/** What a proxy knows of its client's TLS (PROXY protocol §2.2.6). What is text is ASCII, but for the common name. */
-export interface ProxyTls {
-  /** Whether the client has connected over TLS. */
-  secure: boolean;
-  /** Whether it has shown a certificate on this connection. */
-  certificateOnConnection: boolean;
-  /** Whether it has shown one in this TLS session. */
-  certificateInSession: boolean;
-  /** Whether it has shown a certificate, here or in this TLS session, that the proxy has found valid. */
-  verified: boolean;
-  /** The version, such as `TLSv1.3`. */
-  version?: string;
-  /** The common name of the client's certificate. */
-  commonName?: string;
-  /** The cipher. */
-  cipher?: string;
-  /** The signature algorithm of the proxy's certificate. */
-  signatureAlgorithm?: string;
-  /** The key algorithm of the proxy's certificate. */
-  keyAlgorithm?: string;
-  /** The group of the key exchange, such as `X25519`. */
-  group?: string;
-  /** The scheme of the proxy's signature in the handshake, such as `rsa_pss_rsae_sha256`. */
-  signatureScheme?: string;
-  /** The client's certificate, in DER. */
-  certificate?: Uint8Array;
 }
 
 /** An ordered stream of bytes both ways. At most one read and one write wait at a time. */
@@ -175,64 +112,4 @@ export interface Listener {
   ref?(): void;
   /** Lets the process end although an accept waits. */
   unref?(): void;
-}
-
-/**
- * An address as people write it.
- *
- * @param addr The address.
- * @returns For example `127.0.0.1:1234`, `[::1]:1234`, `/run/greet.sock`, or `@greet` for the abstract name `"\0greet"`.
- *
- * @example
- * ```ts
- * import { formatAddress } from "@parley/tcp/transport";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(formatAddress({ transport: "tcp", hostname: "::1", port: 80 }), "[::1]:80");
- * ```
- */
-export function formatAddress(addr: Address): string {
-  switch (addr.transport) {
-    case "tcp":
-    case "udp": {
-      return addr.hostname.includes(":")
-        ? `[${addr.hostname}]:${addr.port}`
-        : `${addr.hostname}:${addr.port}`;
-    }
-    case "unix":
-    case "unixpacket":
-      // An abstract name is shown as `ss` and `netstat` do. A peer may name its own socket as it likes.
-      return addr.path?.replace(/^\0/, "@").replace(/\p{Cc}/gu, "?") || "unix socket";
-    case "memory":
-      return addr.name;
-    default:
-      return `vsock ${addr.cid}:${addr.port}`;
-  }
-}
-
-/**
- * An address as it is shown: IPv4 that came in over an IPv6 socket (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) as IPv4,
- * and a Unix socket without a name, as most clients have, with the path `""`.
- *
- * @param addr The address.
- * @returns The same address, or its other form.
- *
- * @example
- * ```ts
- * import { normalizeAddress } from "@parley/tcp/transport";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(
- *   normalizeAddress({ transport: "tcp", hostname: "::ffff:192.0.2.1", port: 80 }),
- *   { transport: "tcp", hostname: "192.0.2.1", port: 80 },
- * );
- * ```
- */
-export function normalizeAddress(addr: Address): Address {
-  // Deno has `null` there, whatever its types say.
-  if (addr.transport === "unix" && addr.path === null) return { transport: "unix", path: "" };
-  if (
-    addr.transport !== "tcp" || !addr.hostname.startsWith("::ffff:") || !addr.hostname.includes(".")
-  ) return addr;
-  return { transport: "tcp", hostname: addr.hostname.slice("::ffff:".length), port: addr.port };
 }

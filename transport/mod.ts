@@ -34,4 +34,4 @@ export type {
   TlsOptions,
   TlsServerOptions,
   TlsVersion,
-} from "./tls_options.ts";
+} from "./tls/options.ts";

@@ -1,8 +1,12 @@
 import { checkObject } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
-import { PrefixedConnection } from "../_internal/prefixed.ts";
+import { PrefixedConnection } from "./prefixed.ts";
 import { ProxyHeaderError } from "../errors.ts";
-import { decodeProxyHeader, encodeProxyHeader, type ProxyHeaderInit } from "../proxy_protocol.ts";
+import {
+  decodeProxyHeader,
+  encodeProxyHeader,
+  type ProxyHeaderInit,
+} from "../proxy_protocol/mod.ts";
 import type { Address, Connection, ProxyHeader } from "./connection.ts";
 
 /** The first read of a header is this long: longer than almost all of them, and what follows is kept. */

@@ -1,4 +1,4 @@
-import { randomFrom } from "../../_internal/disturb.ts";
+import { randomFrom } from "../../testing/disturb.ts";
 
 /** A median, and the interval that it lies in with 95 % confidence. */
 export interface Estimate {

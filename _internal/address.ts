@@ -1,0 +1,70 @@
+/** The address of one end of an in-memory connection. */
+export interface MemoryAddr {
+  /** Always `memory`. */
+  transport: "memory";
+  /** A name for people. */
+  name: string;
+}
+
+/** The address of one end of a connection. */
+export type Address = Deno.Addr | MemoryAddr;
+
+/**
+ * An address as people write it.
+ *
+ * @param addr The address.
+ * @returns For example `127.0.0.1:1234`, `[::1]:1234`, `/run/greet.sock`, or `@greet` for the abstract name `"\0greet"`.
+ *
+ * @example
+ * ```ts
+ * import { formatAddress } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(formatAddress({ transport: "tcp", hostname: "::1", port: 80 }), "[::1]:80");
+ * ```
+ */
+export function formatAddress(addr: Address): string {
+  switch (addr.transport) {
+    case "tcp":
+    case "udp": {
+      return addr.hostname.includes(":")
+        ? `[${addr.hostname}]:${addr.port}`
+        : `${addr.hostname}:${addr.port}`;
+    }
+    case "unix":
+    case "unixpacket":
+      // An abstract name is shown as `ss` and `netstat` do. A peer may name its own socket as it likes.
+      return addr.path?.replace(/^\0/, "@").replace(/\p{Cc}/gu, "?") || "unix socket";
+    case "memory":
+      return addr.name;
+    default:
+      return `vsock ${addr.cid}:${addr.port}`;
+  }
+}
+
+/**
+ * An address as it is shown: IPv4 that came in over an IPv6 socket (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) as IPv4,
+ * and a Unix socket without a name, as most clients have, with the path `""`.
+ *
+ * @param addr The address.
+ * @returns The same address, or its other form.
+ *
+ * @example
+ * ```ts
+ * import { normalizeAddress } from "@parley/tcp/transport";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(
+ *   normalizeAddress({ transport: "tcp", hostname: "::ffff:192.0.2.1", port: 80 }),
+ *   { transport: "tcp", hostname: "192.0.2.1", port: 80 },
+ * );
+ * ```
+ */
+export function normalizeAddress(addr: Address): Address {
+  // Deno has `null` there, whatever its types say.
+  if (addr.transport === "unix" && addr.path === null) return { transport: "unix", path: "" };
+  if (
+    addr.transport !== "tcp" || !addr.hostname.startsWith("::ffff:") || !addr.hostname.includes(".")
+  ) return addr;
+  return { transport: "tcp", hostname: addr.hostname.slice("::ffff:".length), port: addr.port };
+}

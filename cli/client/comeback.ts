@@ -1,0 +1,61 @@
+import {
+  CertificateError,
+  type ConnectOptions,
+  describeEnd,
+  type EndReason,
+  formatAddress,
+  reconnect,
+  type ReconnectingClient,
+} from "../../mod.ts";
+import { describe, dialProblem, say } from "./dial.ts";
+import type { Plan } from "./options.ts";
+import { ProgramError } from "../program.ts";
+
+/** A client that comes back until `isDone`, and says on standard error when it has to and when it has. */
+export function comingBack(
+  options: ConnectOptions,
+  plan: Plan,
+  isDone: () => boolean = () => false,
+): ReconnectingClient {
+  const { verbose } = plan;
+  let start = 0;
+  let isBack = true;
+  return reconnect({
+    ...options,
+    shouldRetry: (error) => !isDone() && isWorthRetrying(error),
+    observer: {
+      onDial(address, attempt): void {
+        start = performance.now();
+        if (verbose) say(`dialling ${address}, attempt ${attempt}`);
+      },
+      onDialError(error, _attempt, retryIn): void {
+        if (retryIn === Infinity || !verbose && !isBack) return;
+        isBack = false;
+        say(`${dialProblem(error)}: trying again`);
+      },
+      onSessionStart(session): void {
+        if (verbose) describe(session, performance.now() - start);
+        else if (!isBack) say(`connected to ${formatAddress(session.remoteAddr)}`);
+        isBack = true;
+      },
+      onSessionEnd(session, { reason, cause }, retryIn): void {
+        if (retryIn === Infinity) return;
+        isBack = false;
+        say(`lost ${formatAddress(session.remoteAddr)}: ${whyOf(reason, cause)}: trying again`);
+      },
+    },
+  });
+}
+
+function whyOf(reason: EndReason, cause: unknown): string {
+  if (cause instanceof ProgramError) return cause.message;
+  return reason === "peer" && cause === undefined
+    ? "closed by the peer"
+    : describeEnd(reason, cause);
+}
+
+/** No repetition makes it right that an option is wrong, a permission or a certificate missing. */
+function isWorthRetrying(error: unknown): boolean {
+  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
+  return !hopeless.some((kind) => error instanceof kind);
+}

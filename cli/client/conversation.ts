@@ -1,0 +1,89 @@
+import { formatAddress, type Reading, type Session, SessionEndedError } from "../../mod.ts";
+import { withoutLineEnd } from "../server/services/greeting.ts";
+import { ProgramError } from "../program.ts";
+
+/** The service reads at most so many bytes at a time, and so does this client. */
+export const MAX_MESSAGE = 1024;
+
+/** The connection is of no use any more; another may be. */
+export class LostError extends ProgramError {}
+
+/** What is said to the greeting service, and what it replies. */
+export class Conversation {
+  readonly #session: Session;
+  readonly #replies: Reading<string>;
+  readonly #timeout: number;
+  /** One reading always waits, so that it shows at once if the server leaves. */
+  #next: Promise<IteratorResult<string, undefined>>;
+
+  constructor(session: Session, timeout: number) {
+    this.#session = session;
+    this.#replies = session.text();
+    this.#timeout = timeout;
+    this.#next = this.#listen();
+  }
+
+  /** Sends a name and gives the reply. */
+  async say(name: string): Promise<string> {
+    await this.#session.send(name).catch(() => {}); // a server that is gone shows in what is read
+    return await this.reply(`hello, ${name}!`);
+  }
+
+  /** One reply. TCP may split it, so while it is the beginning of what is expected, the rest is waited for. */
+  async reply(expected: string): Promise<string> {
+    const onTimeout = () => {
+      const problem = `no reply within ${this.#timeout} ms: try a longer --timeout`;
+      this.#session.abort(new LostError(problem));
+    };
+    const timer = this.#timeout < Infinity ? setTimeout(onTimeout, this.#timeout) : undefined;
+    try {
+      let reply = "";
+      do {
+        reply += await this.#heard();
+        this.#next = this.#listen();
+      } while (reply.length < expected.length && expected.startsWith(reply));
+      return withoutLineEnd(reply); // other servers may send one
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Rejects when the server leaves while it has nothing to reply to. Never resolves. */
+  async loss(): Promise<never> {
+    await this.#heard();
+    return await new Promise<never>(() => {}); // it spoke unasked: that counts as the next reply
+  }
+
+  /** Says that this was all. The session is left to be closed. */
+  async sayExit(): Promise<void> {
+    await this.#session.send("exit").catch(() => {}); // the server may have left first
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  #listen(): Promise<IteratorResult<string, undefined>> {
+    const next = this.#replies.next();
+    next.catch(() => {}); // whoever waits for it next is told
+    return next;
+  }
+
+  async #heard(): Promise<string> {
+    let problem = "the server closed the connection";
+    try {
+      const { value, done } = await this.#next;
+      if (!done) return value;
+    } catch (error) {
+      const { cause, message } = error as Error;
+      if (cause instanceof ProgramError) throw cause;
+      if (error instanceof SessionEndedError && error.reason === "idle") {
+        const { idleTimeout } = this.#session;
+        throw new LostError(`no byte came or went for ${idleTimeout} ms: try a longer --idle`);
+      }
+      problem = `the connection was lost: ${cause instanceof Error ? cause.message : message}`;
+    }
+    const address = formatAddress(this.#session.remoteAddr);
+    throw new LostError(`${problem}: see whether the server at ${address} still runs`);
+  }
+}

@@ -1,0 +1,164 @@
+/** The conversation with the greeting service, from the welcome to the exit. */
+
+import { FrameTooLargeError, type ReconnectingClient, Session } from "../../mod.ts";
+import { dial, dialError, dialOptions } from "./dial.ts";
+import type { Plan } from "./options.ts";
+import { comingBack } from "./comeback.ts";
+import { Conversation, LostError, MAX_MESSAGE } from "./conversation.ts";
+import { withoutLineEnd } from "../server/services/greeting.ts";
+import { printLine, ProgramError, UsageError, writeAll } from "../program.ts";
+
+/** Says each name after the reply to the last, and prints the replies. Without names, takes them from standard input. */
+export async function greet(plan: Plan, args: readonly string[]): Promise<number> {
+  const names = args.map(withoutLineEnd);
+  for (const name of names) {
+    const problem = problemOf(name);
+    if (problem !== undefined) throw new UsageError(problem);
+  }
+
+  const caller = new Caller(plan);
+  try {
+    printLine(await caller.arrive());
+    let code = 0;
+    for await (const name of names.length > 0 ? names : typedNames(caller)) {
+      if (name === "exit") break;
+      const problem = problemOf(name);
+      if (problem === undefined) printLine(await caller.say(name));
+      else {
+        console.error(`error: ${problem}`);
+        if (!Deno.stdin.isTerminal()) code = 1; // a person has seen it and can try again
+      }
+    }
+    return code;
+  } finally {
+    await caller.end();
+  }
+}
+
+/** Has one conversation after the other where the plan says that it comes back, and else only one. */
+class Caller {
+  readonly #plan: Plan;
+  readonly #dial: () => Promise<Session>;
+  readonly #client: ReconnectingClient | undefined;
+  #conversation: Conversation | undefined;
+  #arriving: Promise<string> | undefined;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    const options = dialOptions(plan, { chunkSize: MAX_MESSAGE });
+    const client = this.#client = plan.reconnect ? comingBack(options, plan) : undefined;
+    this.#dial = async () =>
+      client === undefined ? await dial(options, plan) : await sessionOf(client);
+  }
+
+  /** Dials, and gives the welcome. Who asks while it is under way gets the same. */
+  arrive(): Promise<string> {
+    return this.#arriving ??= this.#arrive().finally(() => this.#arriving = undefined);
+  }
+
+  /** Says a name, until it has its reply. */
+  async say(name: string): Promise<string> {
+    for (;;) {
+      await this.#arriving;
+      try {
+        return await this.#conversation!.say(name);
+      } catch (error) {
+        this.#unlessLost(error);
+        await this.arrive();
+      }
+    }
+  }
+
+  /** Rejects when the server leaves for good while it has nothing to reply to. Never resolves. */
+  async loss(): Promise<never> {
+    for (;;) {
+      await this.#arriving;
+      const conversation = this.#conversation!;
+      try {
+        return await conversation.loss();
+      } catch (error) {
+        this.#unlessLost(error);
+        if (conversation === this.#conversation) await this.arrive();
+      }
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#arriving === undefined) await this.#conversation?.sayExit();
+    else this.#arriving.catch(() => {}); // nobody waits for it any more
+    await (this.#client ?? this.#conversation)?.close();
+  }
+
+  async #arrive(): Promise<string> {
+    for (;;) {
+      try {
+        this.#conversation = new Conversation(await this.#session(), this.#plan.timeout);
+        return await this.#conversation.reply("welcome!");
+      } catch (error) {
+        this.#unlessLost(error);
+      }
+    }
+  }
+
+  async #session(): Promise<Session> {
+    try {
+      return await this.#dial();
+    } catch (error) {
+      throw dialError(error, this.#plan);
+    }
+  }
+
+  #unlessLost(error: unknown): void {
+    if (this.#client === undefined || !(error instanceof LostError)) throw error;
+  }
+}
+
+/** The next session of a client that comes back. */
+async function sessionOf(client: ReconnectingClient): Promise<Session> {
+  const { value } = await client.next();
+  if (value === undefined) throw new ProgramError("the client was closed");
+  return value;
+}
+
+/** The lines of standard input. */
+async function* typedNames(caller: Caller): AsyncIterable<string> {
+  const prompt = (text: string) => {
+    if (Deno.stdin.isTerminal()) writeAll(Deno.stderr, text);
+  };
+  const lines = standardInput().lines();
+  try {
+    for (;;) {
+      prompt("name: ");
+      const name = await Promise.race([lines.read(), caller.loss()]);
+      if (name === undefined) break;
+      if (name !== "") yield name;
+    }
+    prompt("\n");
+  } catch (error) {
+    prompt("\n");
+    if (!(error instanceof FrameTooLargeError)) throw error;
+    throw new ProgramError(`a line of over ${error.limit} bytes is too long for a name`);
+  }
+}
+
+/** What is wrong with a name, if anything is. */
+function problemOf(name: string): string | undefined {
+  if (name === "") return "a name must not be empty";
+  const length = new TextEncoder().encode(name).length;
+  const limit = MAX_MESSAGE - "hello, !".length;
+  if (length <= limit) return undefined;
+  return `a name must have at most ${limit} bytes, so that its reply fits in ${MAX_MESSAGE}, got ${length}`;
+}
+
+/** Standard input read as a session, for its lines with a cap. */
+function standardInput(): Session {
+  const nowhere = { transport: "memory", name: "standard input" } as const;
+  return new Session({
+    remoteAddr: nowhere,
+    localAddr: nowhere,
+    read: (buffer) => Deno.stdin.read(buffer),
+    write: () => Promise.reject(new TypeError("standard input cannot be written")),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  }, { idleTimeout: Infinity, frameTimeout: Infinity });
+}

@@ -1,0 +1,108 @@
+/** What `--raw` does: standard input to the server, and what the server sends to standard output. */
+
+import { formatAddress, type Session, SessionEndedError } from "../../mod.ts";
+import { dial, dialError, dialOptions, say } from "./dial.ts";
+import type { Plan, RawPlan } from "./options.ts";
+import { comingBack } from "./comeback.ts";
+import { HexDump } from "./hex_dump.ts";
+import { ProgramError, writeError } from "../program.ts";
+import { relay, type RelayOptions } from "./relay.ts";
+import { RelayInput } from "./relay_input.ts";
+import { RelayOutput, type Sink } from "./relay_output.ts";
+
+/** Relays until both sides have finished, or comes back until the input has. Returns the exit code. */
+export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<number> {
+  // How long a peer may stay without taking bytes is up to --idle alone.
+  const dialling = dialOptions(plan, { writeTimeout: Infinity, chunkSize: 64 * 1024 });
+  const watcher = openOutput(plan, raw);
+  const options: RelayOptions = {
+    input: raw.sends ? new RelayInput(Deno.stdin, raw) : undefined,
+    output: raw.receives ? watcher : undefined,
+    watcher,
+    shutsDown: raw.shutsDown,
+    leavesWithPeer: plan.reconnect || Deno.stdin.isTerminal(),
+  };
+  if (!plan.reconnect) await relayOnce(await dial(dialling, plan), options, plan);
+  else await relayAgainAndAgain(plan, dialling, options);
+  return 0;
+}
+
+async function relayOnce(session: Session, options: RelayOptions, plan: Plan): Promise<void> {
+  try {
+    await relay(session, options);
+    tellEnd(session, plan);
+    await session.close();
+  } catch (error) {
+    session.abort();
+    throw lossOf(error, session, plan);
+  }
+}
+
+async function relayAgainAndAgain(
+  plan: Plan,
+  dialling: ReturnType<typeof dialOptions>,
+  options: RelayOptions,
+): Promise<void> {
+  const { input } = options;
+  const client = comingBack(dialling, plan, () => input?.isDone ?? false);
+  try {
+    await client.run(async (session) => {
+      try {
+        await relay(session, options);
+      } catch (error) {
+        if (error instanceof SessionEndedError && !input?.isDone) throw error; // it comes back
+        throw lossOf(error, session, plan);
+      }
+      if (!input?.isDone) return;
+      tellEnd(session, plan);
+      client.close();
+    });
+  } catch (error) {
+    throw dialError(error, plan);
+  }
+}
+
+/** A person has to know why nothing happens any more. */
+function tellEnd(session: Session, { verbose, raw }: Plan): void {
+  const { remoteAddr, bytesRead, bytesWritten } = session;
+  const address = formatAddress(remoteAddr);
+  if ((verbose || Deno.stdin.isTerminal()) && raw?.receives) {
+    say(`${address} closed the connection`);
+  }
+  if (verbose) say(`sent ${bytesWritten} bytes, received ${bytesRead}`);
+}
+
+/** A lost connection in one line. */
+function lossOf(error: unknown, { remoteAddr }: Session, { idle }: Plan): unknown {
+  if (!(error instanceof SessionEndedError)) return error;
+  if (error.reason === "idle") {
+    return new ProgramError(`no byte came or went for ${idle} ms: try a longer --idle`);
+  }
+  const { cause, message } = error;
+  const why = cause instanceof Error ? cause.message : message;
+  return new ProgramError(`the connection to ${formatAddress(remoteAddr)} was lost: ${why}`);
+}
+
+function openOutput(plan: Plan, { hex, output: path, receives }: RawPlan): RelayOutput {
+  const isColoured = Deno.stdout.isTerminal() && !Deno.noColor;
+  const stdout = {
+    name: "standard output",
+    write: (bytes: Uint8Array) => Deno.stdout.write(bytes),
+  };
+  const file = path === undefined ? undefined : openFile(path, plan);
+  return new RelayOutput({
+    bytes: receives ? file ?? (hex ? undefined : stdout) : undefined,
+    dump: hex ? { sink: stdout, format: new HexDump(isColoured) } : undefined,
+  });
+}
+
+function openFile(path: string, plan: Plan): Sink {
+  const name = `--output ${path}`;
+  try {
+    const file = Deno.openSync(path, { write: true, create: true, truncate: true });
+    return { name, write: (bytes) => file.write(bytes) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw dialError(error, plan);
+    throw writeError(error, name);
+  }
+}

@@ -1,0 +1,79 @@
+import { type Session, SessionEndedError } from "../../mod.ts";
+import type { RelayInput } from "./relay_input.ts";
+import type { RelayOutput } from "./relay_output.ts";
+
+/** The two ends of a relay, and when it is over. */
+export interface RelayOptions {
+  /** What is sent, if anything is. */
+  input?: RelayInput | undefined;
+  /** Takes what comes. Without it, that is dropped, and the relay is over once all input is sent. */
+  output?: RelayOutput | undefined;
+  /** Is told what is about to be sent. */
+  watcher: RelayOutput;
+  /** Whether the end of input is told to the peer. */
+  shutsDown: boolean;
+  /** Whether the relay is over when the peer has finished, though there may be more input. */
+  leavesWithPeer: boolean;
+}
+
+/**
+ * Relays byte for byte, both ways at once. Either way waits for whoever takes the bytes, so that what is held is at
+ * most two chunks of 64 KiB a way.
+ *
+ * @returns Resolves when it is over. The session is left open.
+ * @throws {SessionEndedError} If the connection is lost.
+ */
+export async function relay(session: Session, options: RelayOptions): Promise<void> {
+  const { input, output, leavesWithPeer } = options;
+  let isOver = false;
+  const receiving = receive(session, output);
+  receiving.catch(() => {}); // it may end after the relay
+  try {
+    if (input === undefined) return await receiving;
+    const sending = send(session, input, options, () => isOver).catch(async (error) => {
+      // What a lost peer has said last is still to be heard, such as why it does not want more.
+      if (error instanceof SessionEndedError) await receiving;
+      throw error;
+    });
+    if (output === undefined) await Promise.race([sending, failureOf(receiving)]);
+    else if (leavesWithPeer) await Promise.race([receiving, sending.then(() => receiving)]);
+    else await Promise.all([receiving, sending]);
+  } finally {
+    isOver = true;
+  }
+}
+
+async function receive(session: Session, output: RelayOutput | undefined): Promise<void> {
+  for await (const chunk of session.bytes({ borrow: true })) await output?.received(chunk);
+}
+
+async function send(
+  session: Session,
+  input: RelayInput,
+  { watcher, shutsDown }: RelayOptions,
+  isOver: () => boolean,
+): Promise<void> {
+  for (;;) {
+    const chunk = await input.next();
+    if (isOver()) return; // it is for the next connection
+    if (chunk === undefined) break;
+    await watcher.sending(chunk);
+    const before = session.bytesWritten;
+    try {
+      session.send(chunk);
+      await session.flush();
+      input.consume(chunk.length);
+    } catch (error) {
+      await session.closed; // until then, the connection may take some
+      input.consume(session.bytesWritten - before);
+      throw error;
+    }
+  }
+  if (shutsDown) await session.closeWrite();
+}
+
+/** Rejects as the promise does, and otherwise never settles. */
+async function failureOf(promise: Promise<void>): Promise<never> {
+  await promise;
+  return await new Promise<never>(() => {});
+}

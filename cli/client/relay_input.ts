@@ -1,0 +1,85 @@
+import { ProgramError } from "../program.ts";
+
+/** So much is read at a time. */
+const CHUNK = 64 * 1024;
+const CR = 13;
+const LF = 10;
+
+/** What an input reads from, such as `Deno.stdin`. */
+interface Source {
+  read(buffer: Uint8Array): Promise<number | null>;
+}
+
+/**
+ * The input of a relay. What is not sent stays at its head, for the next connection; while that is sent, one further
+ * chunk is read, and no more.
+ */
+export class RelayInput {
+  readonly #source: Source;
+  readonly #crlf: boolean;
+  #spare = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
+  #head: Promise<Uint8Array | undefined> | undefined;
+  #unsent: Uint8Array | undefined;
+  #ahead: Promise<Uint8Array | undefined> | undefined;
+  #endsInCr = false;
+  #isDone = false;
+
+  constructor(source: Source, options: { crlf: boolean }) {
+    this.#source = source;
+    this.#crlf = options.crlf;
+  }
+
+  /** Whether the input has ended and all of it is sent. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** The bytes to be sent next, `undefined` at the end. Asking again gives the same until some are sent. */
+  next(): Promise<Uint8Array | undefined> {
+    return this.#head ??= this.#advance();
+  }
+
+  /** So many of the bytes that `next()` gave are sent. */
+  consume(count: number): void {
+    if (this.#unsent === undefined) return;
+    const rest = this.#unsent.subarray(count);
+    this.#unsent = rest.length > 0 ? rest : undefined;
+    this.#head = rest.length > 0 ? Promise.resolve(rest) : undefined;
+  }
+
+  async #advance(): Promise<Uint8Array | undefined> {
+    const chunk = this.#unsent = await (this.#ahead ?? this.#read());
+    this.#isDone = chunk === undefined;
+    if (chunk !== undefined) {
+      this.#ahead = this.#read();
+      this.#ahead.catch(() => {}); // who asks for it is told
+    }
+    return chunk;
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    const [buffer, other] = this.#spare as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
+    this.#spare = [other, buffer];
+    try {
+      const count = await this.#source.read(buffer);
+      if (count === null) return undefined;
+      const bytes = buffer.subarray(0, count);
+      return this.#crlf ? this.#withCrlf(bytes) : bytes;
+    } catch (error) {
+      throw new ProgramError(`cannot read standard input: ${(error as Error).message}`);
+    }
+  }
+
+  /** Puts a CR before each LF that has none, the last byte of the chunk before being looked at too. */
+  #withCrlf(bytes: Uint8Array): Uint8Array {
+    const result = new Uint8Array(bytes.length * 2);
+    let length = 0;
+    let before = this.#endsInCr ? CR : 0;
+    for (const byte of bytes) {
+      if (byte === LF && before !== CR) result[length++] = CR;
+      result[length++] = before = byte;
+    }
+    this.#endsInCr = before === CR;
+    return result.subarray(0, length);
+  }
+}

@@ -1,0 +1,57 @@
+import type { Direction, HexDump } from "./hex_dump.ts";
+import { writeError } from "../program.ts";
+
+/** What an output writes to. */
+export interface Sink {
+  /** As errors call it, such as `standard output`. */
+  readonly name: string;
+  write(bytes: Uint8Array): Promise<number>;
+}
+
+/** Where a relay writes to. */
+interface Sinks {
+  /** Takes what comes. */
+  bytes?: Sink | undefined;
+  /** Takes a dump of both directions. */
+  dump?: { sink: Sink; format: HexDump } | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** The output of a relay. Waits for each write, which is its back-pressure. */
+export class RelayOutput {
+  readonly #sinks: Sinks;
+  /** The last line of the dump: what goes both ways at once must not mix within a line. */
+  #dumped: Promise<void> = Promise.resolve();
+
+  constructor(sinks: Sinks) {
+    this.#sinks = sinks;
+  }
+
+  /** Takes what has come. */
+  async received(chunk: Uint8Array): Promise<void> {
+    const { bytes, dump } = this.#sinks;
+    if (dump !== undefined) await this.#dump("received", chunk);
+    if (bytes !== undefined) await writeTo(bytes, chunk);
+  }
+
+  /** Is told what is about to be sent. */
+  async sending(chunk: Uint8Array): Promise<void> {
+    if (this.#sinks.dump !== undefined) await this.#dump("sent", chunk);
+  }
+
+  #dump(direction: Direction, chunk: Uint8Array): Promise<void> {
+    const { sink, format } = this.#sinks.dump!;
+    return this.#dumped = this.#dumped.then(async () => {
+      await writeTo(sink, encoder.encode(format.lines(direction, chunk)));
+    });
+  }
+}
+
+async function writeTo(sink: Sink, bytes: Uint8Array): Promise<void> {
+  try {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await sink.write(rest));
+  } catch (error) {
+    throw writeError(error, sink.name);
+  }
+}

@@ -1,0 +1,70 @@
+/** What keeps the server from starting, in one line that says what to do about it. */
+
+import { formatAddress } from "../../mod.ts";
+import { permissionError, ProgramError, UsageError } from "../program.ts";
+import type { Place, Plan } from "./options.ts";
+import { certificateProblem } from "./tls.ts";
+
+/** The library's name of an option that it alone looks at, and that of the command line. */
+const NAMES: Record<string, string> = {
+  allow: "--allow",
+  deny: "--deny",
+  trusted: "--trusted",
+  path: "--unix",
+};
+
+/** What to throw instead of what starting a server has thrown. */
+export function startError(error: unknown, plan: Plan): unknown {
+  if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
+  if (error instanceof ProgramError) return error;
+  const misuse = misuseOf(error);
+  if (misuse !== undefined) return misuse;
+  const problem = plan.certificate && certificateProblem(error, plan.certificate);
+  if (problem !== undefined) return new ProgramError(problem);
+  return new ProgramError(
+    "path" in plan.place ? unixProblem(error, plan.place.path) : tcpProblem(error, plan.place),
+  );
+}
+
+/** The files that the options need. */
+function filesOf({ place, certificate }: Plan): { read: string[]; written: string[] } {
+  const written = "path" in place ? [place.path] : [];
+  const read = certificate ? [certificate.cert, certificate.key, ...written] : written;
+  return { read, written };
+}
+
+function misuseOf(error: unknown): UsageError | undefined {
+  if (!(error instanceof TypeError || error instanceof RangeError)) return;
+  const [, name, problem] = /^(\w+)(?:\[\d+\])? (must [^]*)$/.exec(error.message) ?? [];
+  const option = NAMES[name ?? ""];
+  return option === undefined ? undefined : new UsageError(`${option} ${problem}`);
+}
+
+function tcpProblem(error: unknown, place: Extract<Place, { port: number }>): string {
+  const where = formatAddress({ transport: "tcp", ...place });
+  return `cannot listen on ${where}: ${tcpReason(error)}`;
+}
+
+function tcpReason(error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return "the port is in use: stop the other program, or choose another with --port";
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return "the system does not allow it: choose a port over 1023 with --port";
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable) {
+    return "the address is not one of this machine: choose another with --hostname";
+  }
+  return `${messageOf(error)}: choose another with --hostname`;
+}
+
+function unixProblem(error: unknown, path: string): string {
+  const where = `cannot listen on ${formatAddress({ transport: "unix", path })}: `;
+  const message = messageOf(error);
+  const reason = message.startsWith(where) ? message.slice(where.length) : message;
+  return `${where}${reason}: choose another with --unix`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

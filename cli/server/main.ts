@@ -1,0 +1,105 @@
+import { type Logger, serve, type Server } from "../../mod.ts";
+import { LOG_LEVELS, openLog } from "./logging.ts";
+import { type Arguments, choiceOption, runProgram } from "../program.ts";
+import { startError } from "./errors.ts";
+import { FLAGS, OPTIONS, type Plan, readPlan } from "./options.ts";
+import { readCertificate, reloadCertificate } from "./tls.ts";
+import { serviceOf } from "./services.ts";
+
+const HELP = `The greeting service: says welcome!, then hello, NAME! to each name until exit.
+Or, with --service, another one.
+
+Usage: deno run --allow-net server.ts [options]
+
+Service
+  --service NAME       greeting, echo, discard or chat (default greeting)
+  --delay MS           of greeting: milliseconds before a reply (default 0)
+
+Address
+  --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
+  --port PORT          port to listen on, 0 for a free one (default 1234)
+  --unix PATH          Unix socket to listen on instead; it needs --allow-read
+                       and --allow-write of PATH as well
+  --mode MODE          permissions of its file, such as 660 (default: the umask)
+
+TLS, which needs --allow-read of both files
+  --tls-cert FILE      certificate in PEM, then those that lead to its root
+  --tls-key FILE       its private key; SIGHUP makes it read both files again
+
+Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
+  --allow LIST         who may come in (default: everybody)
+  --deny LIST          who may not, even if allowed
+  --proxy-protocol     each connection begins with a PROXY header, v1 or v2
+  --trusted LIST       the proxies; others are refused
+  --max-sessions N     most clients at a time; more wait (default 10000)
+  --max-sessions-per-address N
+                       most from one address; more are refused (default: all)
+  --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
+
+Times, such as 500ms, 30s, 10m, 1h or none
+  --idle-timeout TIME      silence that ends a session (default 10m)
+  --shutdown-timeout TIME  longest wait for sessions at the end (default 15s)
+
+Log, on standard error
+  --log-level LEVEL    debug, info, warning or error (default info)
+  --log-format FORMAT  text or json (default text)
+
+  --help               print this
+  --version            print the version
+
+Examples
+  deno run --allow-net server.ts --service chat --hostname 0.0.0.0 --port 4000
+  deno run --allow-net --allow-read server.ts --tls-cert c.pem --tls-key k.pem
+  deno run -NRW server.ts --unix /tmp/greet.sock --mode 660
+
+SIGINT (Ctrl-C) and SIGTERM stop it: replies that are due are still sent, for
+at most 15 s or --shutdown-timeout. A second one ends it at once.`;
+
+const IS_WINDOWS = Deno.build.os === "windows";
+const STOP_SIGNALS: readonly Deno.Signal[] = IS_WINDOWS
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGTERM"];
+
+/** The program: serves until it is told to stop. */
+export function main(): Promise<void> {
+  return runProgram({ help: HELP, options: OPTIONS, flags: FLAGS, takesNames: false, run });
+}
+
+async function run(args: Arguments): Promise<number> {
+  const plan = readPlan(args);
+  const level = choiceOption(args, "log-level", LOG_LEVELS, "info");
+  const logger = openLog(level, choiceOption(args, "log-format", ["text", "json"], "text"));
+  const { certificate } = plan;
+
+  let signals = 0;
+  const onStop = () => {
+    if (++signals === 1) server.shutdown();
+    else server.abort(new Error("the program was told to stop twice"));
+  };
+  // Before it listens: whoever starts the program may stop it as soon as it says that it does.
+  for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, onStop);
+  if (certificate !== undefined && !IS_WINDOWS) { // there it means that the console is closed
+    Deno.addSignalListener("SIGHUP", () => reloadCertificate(server, certificate, logger));
+  }
+  const server = start(plan, logger);
+  try {
+    await server.listening;
+  } catch (error) {
+    if (signals === 0) throw startError(error, plan);
+  }
+  await server.finished;
+  return signals > 1 ? 1 : 0;
+}
+
+function start(plan: Plan, logger: Logger): Server {
+  const { handler, options } = serviceOf(plan.service, plan.delay);
+  try {
+    const tls = plan.certificate && readCertificate(plan.certificate);
+    return serve(
+      { ...options, ...plan.place, ...plan.limits, ...(tls && { tls }), logger },
+      handler,
+    );
+  } catch (error) {
+    throw startError(error, plan);
+  }
+}

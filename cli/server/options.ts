@@ -1,0 +1,131 @@
+/** What the server's command line asks for. */
+
+import type { ServeOptions } from "../../mod.ts";
+import { durationOption, listOption, modeOption } from "../options.ts";
+import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
+import { type ServiceName, SERVICES } from "./services.ts";
+
+/** The options that take a value. */
+export const OPTIONS: readonly string[] = [
+  ...["service", "delay"],
+  ...["hostname", "port", "unix", "mode"],
+  ...["tls-cert", "tls-key"],
+  ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
+  ...["idle-timeout", "shutdown-timeout"],
+  ...["log-level", "log-format"],
+];
+
+/** The options that take none. */
+export const FLAGS: readonly string[] = ["proxy-protocol"];
+
+/** The files that a certificate and its key are in. */
+export interface CertificateFiles {
+  cert: string;
+  key: string;
+}
+
+/** Where to listen: one of the two. */
+export type Place = { hostname: string; port: number } | { path: string; mode?: number };
+
+/** What is to be served, where and to whom. */
+export interface Plan {
+  service: ServiceName;
+  delay: number;
+  place: Place;
+  certificate: CertificateFiles | undefined;
+  limits: ServeOptions;
+}
+
+/** Reads the options, but for those of the log. Throws a `UsageError`. */
+export function readPlan(args: Arguments): Plan {
+  const service = choiceOption(args, "service", SERVICES, "greeting");
+  const delay = integerOption(args, "delay", [0, 2 ** 31 - 1], 0);
+  if (service !== "greeting" && args.options["delay"] !== undefined) {
+    throw new UsageError(`--delay is for --service greeting, got --service ${service}`);
+  }
+  return {
+    service,
+    delay,
+    place: placeOf(args),
+    certificate: certificateOf(args),
+    limits: { ...limitsOf(args), ...proxyOf(args) },
+  };
+}
+
+function placeOf(args: Arguments): Place {
+  const { hostname = "127.0.0.1", unix: path } = args.options;
+  const port = integerOption(args, "port", [0, 65535], 1234);
+  const mode = modeOption(args, "mode");
+  if (path === undefined) {
+    if (mode !== undefined) throw new UsageError("--mode is for a Unix socket, and needs --unix");
+    return { hostname, port };
+  }
+  for (const name of ["hostname", "port"]) {
+    if (args.options[name] === undefined) continue;
+    throw new UsageError(`--unix and --${name} exclude each other: one socket has one address`);
+  }
+  return { path, ...(mode !== undefined && { mode }) };
+}
+
+function certificateOf({ options }: Arguments): CertificateFiles | undefined {
+  const { "tls-cert": cert, "tls-key": key } = options;
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  if (cert !== undefined) throw new UsageError("--tls-cert needs --tls-key, its private key");
+  if (key !== undefined) throw new UsageError("--tls-key needs --tls-cert, its certificate");
+}
+
+/** Who may come in, how many, and for how long. */
+function limitsOf(args: Arguments): ServeOptions {
+  const { "ipv6-prefix": prefix, "max-sessions-per-address": perAddress } = args.options;
+  if (prefix !== undefined && perAddress === undefined) {
+    throw new UsageError("--ipv6-prefix is of no use without --max-sessions-per-address");
+  }
+  return given({
+    allow: listOption(args, "allow"),
+    deny: listOption(args, "deny"),
+    maxSessions: integerOption(args, "max-sessions", [1, 2 ** 30], 10_000),
+    maxSessionsPerAddress: integerOption(
+      args,
+      "max-sessions-per-address",
+      [1, 2 ** 30],
+      undefined,
+    ),
+    ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
+    idleTimeout: durationOption(args, "idle-timeout", undefined),
+    shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),
+  });
+}
+
+/** What is known of clients beyond the socket, and what is of no use because nothing is. */
+function proxyOf(args: Arguments): ServeOptions {
+  const isBehindProxy = args.flags.has("proxy-protocol");
+  const isUnix = args.options["unix"] !== undefined;
+  const trusted = listOption(args, "trusted");
+  if (trusted !== undefined && (!isBehindProxy || isUnix)) {
+    throw new UsageError(
+      isUnix
+        ? "--trusted is of no use with --unix: whoever may connect there is trusted"
+        : "--trusted is of no use without --proxy-protocol",
+    );
+  }
+  if (isBehindProxy && !isUnix && trusted === undefined) {
+    throw new UsageError(
+      "--proxy-protocol needs --trusted, the addresses of the proxies, or 0.0.0.0/0,::/0 for everybody",
+    );
+  }
+  for (const name of ["allow", "deny", "max-sessions-per-address"]) {
+    if (!isUnix || isBehindProxy || args.options[name] === undefined) continue;
+    throw new UsageError(
+      `--${name} is of no use with --unix: clients have an address there only by --proxy-protocol`,
+    );
+  }
+  return isBehindProxy ? given({ proxyProtocol: "required", trusted }) : {};
+}
+
+/** Options without those that are `undefined`: these are left to the library. */
+function given(
+  options: { [Name in keyof ServeOptions]: ServeOptions[Name] | undefined },
+): ServeOptions {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as ServeOptions;
+}

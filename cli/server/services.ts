@@ -1,0 +1,35 @@
+import type { Handler, SessionOptions } from "../../mod.ts";
+import { chat } from "./services/chat.ts";
+import { discard } from "./services/discard.ts";
+import { echo } from "./services/echo.ts";
+import { greeting } from "./services/greeting.ts";
+
+/** What `--service` takes. */
+export const SERVICES = ["greeting", "echo", "discard", "chat"] as const;
+
+/** The name of a service. */
+export type ServiceName = (typeof SERVICES)[number];
+
+/** What a server does. */
+export interface Service {
+  handler: Handler;
+  /** What its sessions need to be other than usual. */
+  options?: SessionOptions;
+}
+
+/** The service of a name. `delay` is that of {@linkcode greeting}. */
+export function serviceOf(name: ServiceName, delay: number): Service {
+  switch (name) {
+    case "greeting":
+      return { handler: greeting(delay) };
+    case "echo":
+      return { handler: echo };
+    case "discard":
+      return { handler: discard };
+    case "chat": // whoever does not read is cut off at 64 KiB of unread talk
+      return {
+        handler: chat(),
+        options: { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },
+      };
+  }
+}

@@ -1,0 +1,121 @@
+import { FrameTooLargeError, type Handler, prepare, type Session } from "../../../mod.ts";
+
+const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
+/** What would move the cursor in other people's terminals, or worse. */
+const CONTROL = /[^\P{Cc}\t]/gu;
+/** How many people a message names. It goes to everybody: the rest of a crowd is only counted. */
+const MAX_NAMES = 20;
+
+/** One room, where people say lines to each other under a name. Nobody waits for who does not read. */
+export function chat(): Handler {
+  const room = new Room();
+  return async (session) => {
+    try {
+      await visit(room, session);
+    } catch (error) {
+      if (error instanceof FrameTooLargeError) {
+        session.send(`A line has at most ${error.limit} bytes. Good-bye!\n`);
+      }
+      throw error;
+    }
+  };
+}
+
+async function visit(room: Room, session: Session): Promise<void> {
+  const name = await admit(room, session);
+  if (name === undefined) return;
+  try {
+    for await (const line of session.lines({ maxLength: 1000 })) {
+      room.say(name, line.replace(CONTROL, "?"));
+    }
+  } finally {
+    room.leave(name);
+  }
+}
+
+/** Takes a person in, under the first name that will do. */
+async function admit(room: Room, session: Session): Promise<string | undefined> {
+  await session.send("What is your name?\n");
+  for await (const name of session.lines({ maxLength: 100 })) {
+    if (!NAME.test(name)) {
+      await session.send("A name has 1 to 20 letters, digits, - or _. Another?\n");
+    } else if (room.enter(name, session)) return name;
+    else await session.send(`${name} is here already. Another?\n`);
+  }
+}
+
+/**
+ * The people, who are told of each other. Whoever comes or goes within one turn of the event loop stands in one
+ * message: with one for each, a thousand people who leave together would be a million messages.
+ */
+class Room {
+  readonly #people = new Map<string, Session>();
+  /** Of whom nobody has been told yet. */
+  readonly #arrived = new Set<string>();
+  #left: string[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Whether the name was free. */
+  enter(name: string, session: Session): boolean {
+    if (this.#people.has(name)) return false;
+    this.#people.set(name, session);
+    this.#arrived.add(name);
+    this.#tellSoon();
+    return true;
+  }
+
+  leave(name: string): void {
+    const isDraining = this.#people.get(name)!.draining.aborted;
+    this.#people.delete(name);
+    if (this.#people.size === 0) this.#rest();
+    else if (!this.#arrived.delete(name) && !isDraining) { // then everybody leaves
+      this.#left.push(name);
+      this.#tellSoon();
+    }
+  }
+
+  say(name: string, line: string): void {
+    if (this.#timer !== undefined) this.#tell();
+    const message = prepare(`${name}: ${line}\n`);
+    for (const [other, session] of this.#people) {
+      if (other !== name) session.send(message);
+    }
+  }
+
+  #tellSoon(): void {
+    this.#timer ??= setTimeout(() => this.#tell());
+  }
+
+  /** Tells those who were here already who has come and gone, and those who have come who is here. */
+  #tell(): void {
+    const news = prepare(sentence(this.#left, "leave") + sentence([...this.#arrived], "join"));
+    for (const [name, session] of this.#people) {
+      if (this.#arrived.has(name)) session.send(this.#welcome(name));
+      else if (news.byteLength > 0) session.send(news); // who has come may have left again
+    }
+    this.#rest();
+  }
+
+  #rest(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#arrived.clear();
+    this.#left = [];
+  }
+
+  #welcome(name: string): string {
+    const others = this.#people.keys().filter((other) => other !== name);
+    return `* with you: ${listed(others, this.#people.size - 1) || "nobody"}\n`;
+  }
+}
+
+function sentence(names: readonly string[], verb: "join" | "leave"): string {
+  if (names.length === 0) return "";
+  return `* ${listed(names, names.length)} ${names.length > 1 ? verb : `${verb}s`}\n`;
+}
+
+/** The first of so many names. */
+function listed(names: Iterable<string>, count: number): string {
+  const named = Iterator.from(names).take(MAX_NAMES).toArray().join(", ");
+  return count > MAX_NAMES ? `${named} and ${count - MAX_NAMES} more` : named;
+}

@@ -1,0 +1,33 @@
+import type { Handler } from "../../../mod.ts";
+
+/** The service of the tutorial. `delay` is how long each reply is pretended to take, in milliseconds. */
+export function greeting(delay: number): Handler {
+  return async (session) => {
+    await session.send("welcome!");
+    for await (const message of session) {
+      const name = withoutLineEnd(message);
+      if (name === "exit") break;
+      if (delay > 0) await sleep(delay, session.signal);
+      await session.send(`hello, ${name}!`);
+    }
+  };
+}
+
+/** `nc` and `telnet` send a line end with each name: one is not part of it. */
+export function withoutLineEnd(message: string): string {
+  return message.replace(/\r?\n$/, "");
+}
+
+/** Resolves after so long, or as soon as the session has ended: the next `send()` then tells. */
+function sleep(duration: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, duration);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end);
+  });
+}

@@ -1,0 +1,196 @@
+import { checkDuration, checkObject } from "../_internal/checks.ts";
+import { SessionGroup } from "../session/group.ts";
+import { withinLimit } from "../_internal/time_limit.ts";
+import {
+  ConnectError,
+  ConnectionRefusedError,
+  ConnectTimeoutError,
+  TlsHandshakeError,
+  UnknownHostError,
+  UnreachableError,
+} from "../errors.ts";
+import type { ProxyHeaderInit } from "../proxy_protocol/mod.ts";
+import { Session } from "../session.ts";
+import { resolveSessionOptions, type SessionOptions } from "../session/options.ts";
+import { hostOf } from "../session/upgrade_tls.ts";
+import { type Address, type Connection, formatAddress } from "../transport/connection.ts";
+import { checkProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
+import { dialTcp, tcpAddress } from "../transport/tcp.ts";
+import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
+import type { TlsClientOptions } from "../transport/tls/options.ts";
+import { dialUnix, unixPath } from "../transport/unix.ts";
+
+/** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
+export interface ConnectOptions extends SessionOptions {
+  /**
+   * A host name or an IP address. Of a name with several addresses, all are tried (RFC 8305). A link-local address
+   * needs its zone, such as `fe80::1%eth0`.
+   *
+   * @default {"127.0.0.1"}
+   */
+  hostname?: string;
+  /** The port: 1 to 65535. Needed unless a `path` is given. */
+  port?: number;
+  /**
+   * The Unix socket to connect to, instead of `hostname` and `port`: the path of a file, or, on Linux, `"\0name"` for
+   * an abstract name. Deno asks for the same permissions as for listening on it.
+   */
+  path?: string;
+  /** TLS: whom to trust, and who this side is; `{}` for the usual. Without it, the session is not encrypted. */
+  tls?: TlsClientOptions;
+  /**
+   * A PROXY protocol header to send first, before TLS: on whose behalf this side connects. Addresses that it leaves
+   * out are those of the connection.
+   */
+  proxyHeader?: ProxyHeaderInit;
+  /** Gives up when it aborts: `connect()` rejects with its reason. Of no effect once there is a session. */
+  signal?: AbortSignal;
+  /**
+   * How long to wait for the session, from name look-up to TLS handshake, in milliseconds; `Infinity` for as long as
+   * the system does. A Unix socket whose backlog is full is waited for as well.
+   *
+   * @default {10000}
+   */
+  connectTimeout?: number;
+  /**
+   * Whether output leaves at once, with Nagle's algorithm off.
+   *
+   * @default {true}
+   */
+  noDelay?: boolean;
+  /**
+   * Whether the system probes a silent peer, at its own pace.
+   *
+   * @default {false}
+   */
+  keepAlive?: boolean;
+}
+
+/**
+ * Connects to a server.
+ *
+ * @param options Where to, how long to wait, and how the session behaves.
+ * @returns The session.
+ * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {ConnectionRefusedError} If nobody listens there.
+ * @throws {UnknownHostError} If the host name has no address.
+ * @throws {UnreachableError} If there is no way to the address.
+ * @throws {CertificateError} If TLS does not accept the server's certificate, or the server asks for one.
+ * @throws {TlsHandshakeError} If TLS cannot be agreed on for another reason.
+ * @throws {ConnectTimeoutError} If it takes longer than `connectTimeout`, or than the system waits.
+ * @throws {ConnectError} For any other reason that the system gives, as its `cause`.
+ *
+ * @example
+ * ```ts
+ * import { connect, serve } from "@parley/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
+ * const { port } = server.addr as Deno.NetAddr;
+ *
+ * await using session = await connect({ port, connectTimeout: 2_000 });
+ * for await (const text of session) assertEquals(text, "welcome!");
+ * ```
+ */
+export function connect(options: ConnectOptions): Promise<Session> {
+  return connectWithin(new SessionGroup(), options);
+}
+
+/** What `connect()` does, for a session that belongs to a group. */
+export async function connectWithin(
+  group: SessionGroup<Session>,
+  options: ConnectOptions,
+): Promise<Session> {
+  const { signal } = options;
+  const { target, address, connectTimeout } = resolveConnectOptions(options);
+  signal?.throwIfAborted();
+  const onTimeout = (): Error => {
+    const problem = `no connection within ${connectTimeout} ms (connectTimeout)`;
+    const cause = new DOMException(problem, "TimeoutError");
+    return new ConnectTimeoutError(address, problem, { cause });
+  };
+  try {
+    const run = (giveUp: AbortSignal): Promise<Connection> => open(target, options, giveUp);
+    const connection = await withinLimit(run, { timeout: connectTimeout, signal, onTimeout });
+    group.serverName = hostOf(target);
+    return new Session(connection, options, group);
+  } catch (error) {
+    throw signal?.aborted ? error : named(error, address);
+  }
+}
+
+/** Where to dial, how errors name it, and how long that may take. */
+interface ConnectSettings {
+  target: Address;
+  address: string;
+  connectTimeout: number;
+}
+
+/** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for a bad one. */
+export function resolveConnectOptions(options: ConnectOptions): ConnectSettings {
+  const path = unixPath(options);
+  const target: Address = path === undefined
+    ? { transport: "tcp", ...tcpAddress(options, 1) }
+    : { transport: "unix", path };
+  const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
+  resolveSessionOptions(options);
+  if (options.tls !== undefined) {
+    checkObject("tls", options.tls);
+    checkTlsClientOptions(tlsOf(target, options.tls));
+  }
+  if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader, target);
+  return { target, address: formatAddress(target), connectTimeout };
+}
+
+/** Dials, then sends what comes first, then begins TLS. */
+async function open(
+  target: Address,
+  options: ConnectOptions,
+  giveUp: AbortSignal,
+): Promise<Connection> {
+  const { noDelay = true, keepAlive = false, proxyHeader, tls } = options;
+  const connection = await dial(target, giveUp);
+  try {
+    if (noDelay) connection.setNoDelay?.(true);
+    if (keepAlive) connection.setKeepAlive?.(true);
+  } catch { /* reset already: the session will see it */ }
+  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, giveUp);
+  return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), giveUp);
+}
+
+function dial(target: Address, giveUp: AbortSignal): Promise<Connection> {
+  return target.transport === "unix"
+    ? dialUnix(target, giveUp)
+    : dialTcp(target as Deno.NetAddr, giveUp);
+}
+
+/** The certificate has to be for the host that is dialled, unless another is named. */
+function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
+  const serverName = hostOf(target);
+  return { ...(serverName !== undefined && { serverName }), ...tls };
+}
+
+/** The error that a user can catch by name, for what the system says. */
+function named(error: unknown, address: string): unknown {
+  if (error instanceof ConnectError || error instanceof TlsHandshakeError) return error;
+  if (error instanceof Deno.errors.NotCapable) return error; // nothing was dialled
+  const options = { cause: error };
+  const { code, message } = error as { code?: string; message?: string };
+  if (error instanceof Deno.errors.ConnectionRefused) {
+    return new ConnectionRefusedError(address, "nobody listens there", options);
+  }
+  if (error instanceof Deno.errors.NotFound) {
+    return new ConnectError(address, "there is no such file", options);
+  }
+  // A name that cannot be looked up has neither a class nor a code of its own.
+  if (error instanceof URIError || message?.includes("failed to lookup address")) {
+    return new UnknownHostError(address, "the host name has no address", options);
+  }
+  if (error instanceof Deno.errors.TimedOut || code === "ETIMEDOUT") {
+    return new ConnectTimeoutError(address, "no answer", options);
+  }
+  if (code === "ENETUNREACH" || code === "EHOSTUNREACH") {
+    return new UnreachableError(address, "there is no way to it", options);
+  }
+  return new ConnectError(address, message ?? String(error), options);
+}

@@ -1,0 +1,152 @@
+/** The options of `requests()` and the type of what it returns; `requests.ts` publishes them. */
+
+import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
+
+/** What tells one request from another. The number 1, the string "1" and the bigint 1n are three ids. */
+export type RequestId = string | number | bigint;
+
+/** How replies find their requests, and what bounds the requests. */
+export interface RequestsOptions<In, Out = In> {
+  /**
+   * Reads the id of a request, which must differ from those of all requests that have no reply yet. It goes with
+   * `replyId`. Without the two, replies come in the order of the requests.
+   *
+   * @param message The request.
+   * @returns Its id.
+   */
+  requestId?: (message: Out) => RequestId;
+  /**
+   * Reads the id of the request that a frame replies to. If it throws, the requests end with what it threw; a
+   * `MalformedFrameError` says that the frame is at fault.
+   *
+   * @param frame The frame.
+   * @returns The id; `undefined` for a frame that is no reply.
+   */
+  replyId?: (frame: In) => RequestId | undefined;
+  /**
+   * Whether a frame is the reply to a request, where the peer also sends what nobody asked for. By default every
+   * frame is. If it throws, the requests end with what it threw; a `MalformedFrameError` says that the frame is at
+   * fault.
+   *
+   * @param frame The frame.
+   * @returns Whether it is.
+   */
+  isReply?: (frame: In) => boolean;
+  /**
+   * Is given the frames that reply to no request: those that are no replies and, with ids, those with an id that no
+   * request has. By default they are dropped. It is not waited for, so it may make requests of its own. If it throws
+   * or rejects, the requests end with that.
+   *
+   * @param frame The frame.
+   */
+  onUnmatched?: (frame: In) => void | Promise<void>;
+  /**
+   * How long a request that says nothing else waits for its reply, in milliseconds; `Infinity` for no limit.
+   *
+   * @default {30000}
+   */
+  timeout?: number;
+  /**
+   * How many requests may be sent and have no reply yet: 1 to 2^20. Further ones wait for their turn. Of requests
+   * that were given up, those in order go on counting until their replies have come, and of those with ids the last
+   * so many are remembered.
+   *
+   * @default {1024}
+   */
+  maxInFlight?: number;
+  /**
+   * How many requests may wait for their turn beyond `maxInFlight`: 0 to 2^30. Past that, `request()` rejects with a
+   * `RequestLimitError`.
+   *
+   * @default {65536}
+   */
+  maxQueued?: number;
+}
+
+/** Options of one request. */
+export interface RequestOptions {
+  /** Gives the request up: it rejects with the signal's reason, and a reply that still comes is dropped. */
+  signal?: AbortSignal;
+  /**
+   * How long to wait for the reply, the wait for its turn included, in milliseconds; `Infinity` for no limit. It is
+   * never early, and 5 ms late at most where the event loop is free. Default: as the option of `requests()` says.
+   */
+  timeout?: number;
+}
+
+/** Requests and their replies, several at a time. `requests()` makes it. */
+export interface Requests<In, Out = In> extends AsyncDisposable {
+  /** How many requests were sent and have no reply yet; in order, those that were given up are among them. */
+  readonly inFlight: number;
+  /** How many requests wait for their turn to be sent. */
+  readonly queued: number;
+  /**
+   * Resolves once no request can be made and the frames are no longer read: with what has ended it, such as a
+   * `SessionEndedError`, or with `undefined` after `close()`. Never rejects.
+   */
+  readonly closed: Promise<unknown>;
+  /**
+   * Sends a request and waits for its reply.
+   *
+   * @param message The request. It is sent when its turn has come: once there is a place among `maxInFlight` and the
+   * peer keeps up with what it is sent. It must not change until the promise settles.
+   * @param options `signal` and `timeout`.
+   * @returns The reply. It may be left alone: its rejection never counts as unhandled.
+   * @throws {RequestTimeoutError} If no reply comes in time.
+   * @throws {RequestLimitError} If too many requests wait already.
+   * @throws {SessionEndedError} If the session ends before, or the peer finishes its side.
+   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is bad, or has a reply that
+   * nothing asked for. As with every other end, all requests are then given the same error.
+   * @throws {TypeError} If the id is of no use or belongs to a request that has no reply yet, or after `close()`.
+   * @throws Whatever the codec throws for a message that it cannot encode: only that request fails.
+   */
+  request(message: Out, options?: RequestOptions): Promise<In>;
+  /**
+   * Takes no more requests, and waits for the replies to those that it has. The session stays open. If it is called
+   * before anything but the last reply is waited for, the next reading begins after that reply; only late replies
+   * to requests that were given up may still come in between.
+   *
+   * @returns Resolves when the frames are no longer read.
+   */
+  close(): Promise<void>;
+  /**
+   * Gives up all requests at once. The session stays open.
+   *
+   * @param reason What they are rejected with. Default: a `DOMException` with the name `AbortError`.
+   */
+  abort(reason?: unknown): void;
+}
+
+/** The options with nothing left to default. */
+export interface RequestsSettings<In, Out> {
+  /** Present where requests have ids. */
+  ids: { ofRequest: (message: Out) => RequestId; ofReply: (frame: In) => unknown } | undefined;
+  isReply: (frame: In) => boolean;
+  onUnmatched: (frame: In) => void | Promise<void>;
+  timeout: number;
+  maxInFlight: number;
+  maxQueued: number;
+}
+
+/** Checks the options and fills in what they leave out. */
+export function resolveRequestsOptions<In, Out>(
+  options: RequestsOptions<In, Out>,
+): RequestsSettings<In, Out> {
+  const { requestId, replyId, isReply = () => true, onUnmatched = () => {} } = options;
+  for (const [name, value] of Object.entries({ requestId, replyId, isReply, onUnmatched })) {
+    if (value === undefined || typeof value === "function") continue;
+    throw new TypeError(`${name} must be a function, got ${shown(value)}`);
+  }
+  if ((requestId === undefined) !== (replyId === undefined)) {
+    const [given, missing] = requestId ? ["requestId", "replyId"] : ["replyId", "requestId"];
+    throw new TypeError(`${given} goes with ${missing}, which is not given`);
+  }
+  return {
+    ids: requestId && replyId && { ofRequest: requestId, ofReply: replyId },
+    isReply,
+    onUnmatched,
+    timeout: checkDuration("timeout", options.timeout ?? 30_000),
+    maxInFlight: checkInteger("maxInFlight", options.maxInFlight ?? 1024, 1, 2 ** 20),
+    maxQueued: checkInteger("maxQueued", options.maxQueued ?? 65_536, 0, 2 ** 30),
+  };
+}

@@ -1,0 +1,202 @@
+/** Who may come in: what happens to a connection between the accept and its session. */
+
+import { blockOf, CidrList, ipOf } from "./cidr.ts";
+import { checkInteger } from "../_internal/checks.ts";
+import { closeQuietly } from "../_internal/close_quietly.ts";
+import { Permits } from "./permits.ts";
+import type { Refusal, RefusalReason } from "./observer.ts";
+import type { ServeOptions } from "./options.ts";
+import { type Connection, normalizeAddress } from "../transport/connection.ts";
+
+/** Something that a connection has to pass before it becomes a session. */
+export interface Stage {
+  /** Why a connection is refused that does not pass. */
+  readonly reason: RefusalReason;
+  /**
+   * Takes a connection through. If the address of the peer is another one afterwards, that is judged as well.
+   *
+   * @param connection The connection, which is closed meanwhile if the server stops; then this has to settle soon.
+   * @returns The connection to go on with, over the same descriptor.
+   */
+  run(connection: Connection): Promise<Connection>;
+  /** Whether a connection stands for others, so that its own address is not judged. */
+  isProxy?(connection: Connection): boolean;
+}
+
+/** Room for one connection, held from the accept until its descriptor is free. */
+export interface Permit {
+  /** What it counts as in `maxSessionsPerAddress`. */
+  block: string | undefined;
+}
+
+/** What an admission asks and tells its server. */
+export interface AdmissionHooks {
+  /** A connection may become a session now, and its permit is the server's to release. */
+  onAdmission(connection: Connection, permit: Permit): void;
+  /** A connection was refused and is closed. */
+  onRefusal(refusal: Refusal): void;
+  /** There is room again for one that was on its way in. */
+  onRelease(): void;
+  /** Whether connections are to wait at the end of their way in. */
+  isSuspended(): boolean;
+  /** Resolves when that may have changed. */
+  nextChange(): Promise<void>;
+}
+
+/**
+ * Judges connections that were accepted, counts them, and takes them through the stages.
+ *
+ * Where there are no stages, a connection is let in within the call: it costs no promise.
+ */
+export class Admission {
+  /** How many connections were refused, by reason. */
+  readonly refusals: Record<RefusalReason, number> = {
+    maxSessions: 0,
+    maxSessionsPerAddress: 0,
+    denied: 0,
+    untrusted: 0,
+    "proxy-header": 0,
+    handshake: 0,
+  };
+  readonly #hooks: AdmissionHooks;
+  readonly #stages: readonly Stage[];
+  readonly #maxSessions: number;
+  readonly #allow: CidrList | undefined;
+  readonly #deny: CidrList | undefined;
+  readonly #perAddress: Permits | undefined;
+  readonly #ipv6PrefixLength: number;
+  readonly #noDelay: boolean;
+  readonly #keepAlive: boolean;
+  readonly #entrants: Set<{ connection: Connection }> = new Set();
+  #count = 0;
+  #isClosed = false;
+
+  constructor(options: ServeOptions, hooks: AdmissionHooks, stages: readonly Stage[] = []) {
+    const { allow, deny, maxSessionsPerAddress = Infinity } = options;
+    this.#maxSessions = checkInteger("maxSessions", options.maxSessions ?? 10_000, 1, 2 ** 30);
+    this.#allow = allow === undefined ? undefined : new CidrList("allow", allow);
+    this.#deny = deny === undefined ? undefined : new CidrList("deny", deny);
+    if (maxSessionsPerAddress !== Infinity) {
+      checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
+      this.#perAddress = new Permits(maxSessionsPerAddress);
+    }
+    const { ipv6PrefixLength = 64 } = options;
+    this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
+    this.#noDelay = options.noDelay ?? true;
+    this.#keepAlive = options.keepAlive ?? false;
+    this.#hooks = hooks;
+    this.#stages = stages;
+  }
+
+  /** How many connections hold a permit: sessions, and those on their way in. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Whether there is no room for another connection. */
+  get isFull(): boolean {
+    return this.#count >= this.#maxSessions;
+  }
+
+  /** Decides on a connection that was just accepted. One that is refused is closed before anything else. */
+  admit(connection: Connection): void {
+    const permit: Permit = { block: undefined };
+    const reason = this.#judge(connection, permit) ??
+      (this.isFull ? "maxSessions" : undefined);
+    if (reason !== undefined) {
+      this.#vacate(permit);
+      return this.#refuse(connection, reason);
+    }
+    this.#count++;
+    this.#setOptions(connection);
+    if (this.#stages.length === 0) this.#hooks.onAdmission(connection, permit);
+    else this.#bringIn(connection, permit);
+  }
+
+  /** Gives back a permit, once; of one without a block, it need not be known which. */
+  release(permit: Permit | undefined): void {
+    this.#count--;
+    if (permit !== undefined) this.#vacate(permit);
+  }
+
+  /** Closes the connections that are still on their way in. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { connection } of this.#entrants) closeQuietly(connection);
+  }
+
+  async #bringIn(connection: Connection, permit: Permit): Promise<void> {
+    const entrant = { connection };
+    this.#entrants.add(entrant);
+    let reason: RefusalReason | undefined;
+    let cause: unknown;
+    for (const stage of this.#stages) {
+      try {
+        entrant.connection = await stage.run(entrant.connection);
+        reason = this.#judge(entrant.connection, permit);
+      } catch (error) {
+        reason = stage.reason;
+        cause = error;
+      }
+      if (reason !== undefined || this.#isClosed) break;
+    }
+    while (reason === undefined && this.#hooks.isSuspended()) await this.#hooks.nextChange();
+    this.#entrants.delete(entrant);
+    if (reason === undefined && !this.#isClosed) {
+      return this.#hooks.onAdmission(entrant.connection, permit);
+    }
+    this.release(permit);
+    // That a connection does not pass because this side has closed it is no refusal.
+    if (this.#isClosed) closeQuietly(entrant.connection);
+    else this.#refuse(entrant.connection, reason!, cause);
+    this.#hooks.onRelease();
+  }
+
+  /**
+   * Why an address may not come in, if it may not. If it may, the permit counts as its block. Of a proxy that has not
+   * said whom it speaks for, only `deny` is asked: its clients are many, and need not come from where it stands.
+   */
+  #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
+    if (this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined) {
+      return;
+    }
+    const { remoteAddr } = connection;
+    const ip = ipOf(remoteAddr);
+    if (this.#stages.some((stage) => stage.isProxy?.(connection))) {
+      return ip !== undefined && this.#deny?.includesIp(ip) ? "denied" : undefined;
+    }
+    if (ip === undefined) {
+      // A Unix socket has its own permissions. What should be an IP address and is none is in no list.
+      return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
+    }
+    if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
+    if (this.#perAddress === undefined) return;
+    const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
+    if (permit.block === block) return;
+    if (!this.#perAddress.take(block)) return "maxSessionsPerAddress";
+    this.#vacate(permit);
+    permit.block = block;
+  }
+
+  #vacate(permit: Permit): void {
+    if (permit.block !== undefined) this.#perAddress!.release(permit.block);
+    permit.block = undefined;
+  }
+
+  #refuse(connection: Connection, reason: RefusalReason, cause?: unknown): void {
+    this.refusals[reason]++;
+    closeQuietly(connection);
+    this.#hooks.onRefusal({
+      remoteAddr: normalizeAddress(connection.remoteAddr),
+      reason,
+      ...(cause !== undefined && { cause }),
+    });
+  }
+
+  #setOptions(connection: Connection): void {
+    try {
+      if (this.#noDelay) connection.setNoDelay?.(true);
+      if (this.#keepAlive) connection.setKeepAlive?.(true);
+    } catch { /* reset already: the session will see it */ }
+  }
+}

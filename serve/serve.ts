@@ -1,0 +1,301 @@
+import { checkDuration, checkOneOf, shown } from "../_internal/checks.ts";
+import { SessionGroup } from "../session/group.ts";
+import type { ServerState } from "./observer.ts";
+import { acceptAll } from "./acceptor.ts";
+import { Admission, type Permit, type Stage } from "./admission.ts";
+import { Observers } from "./observers.ts";
+import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
+import { stagesOf, tlsUpgrade } from "./stages.ts";
+import { Session } from "../session.ts";
+import { resolveSessionOptions } from "../session/options.ts";
+import {
+  type Address,
+  type Connection,
+  type Listener,
+  normalizeAddress,
+} from "../transport/connection.ts";
+import { listenTcp } from "../transport/tcp.ts";
+import type { TlsServerOptions } from "../transport/tls/options.ts";
+import { TlsAcceptor } from "../transport/tls/server.ts";
+import { listenUnix, unixPath } from "../transport/unix.ts";
+
+export type { Handler, ServeOptions, Server, ServerStats, ServerTlsOptions } from "./options.ts";
+
+/**
+ * Serves: listens, and calls a handler for each connection.
+ *
+ * @param options Where to listen, limits and deadlines.
+ * @param handler What happens in each session.
+ * @returns The server, which listens already.
+ * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {Deno.errors.AddrInUse} If the port is taken, and whatever else listening throws; of a Unix socket whose
+ * file is there already, {@linkcode Server.listening} tells.
+ *
+ * @example
+ * ```ts
+ * import { connect, serve } from "@parley/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   for await (const line of session.lines()) await session.send(`${line.toUpperCase()}\n`);
+ * });
+ *
+ * const { port } = server.addr as Deno.NetAddr;
+ * await using client = await connect({ port });
+ * await client.send("rose\n");
+ * assertEquals(await client.readLine(), "ROSE");
+ * ```
+ */
+export function serve(options: ServeOptions, handler: Handler): Server {
+  return new TcpServer(options, handler);
+}
+
+/** The server behind {@linkcode serve}. Its stages are a parameter so that tests can give it some of their own. */
+export class TcpServer implements Server {
+  readonly addr: Address;
+  readonly #listening = Promise.withResolvers<Address>();
+  readonly #options: ServeOptions;
+  readonly #handler: Handler;
+  readonly #observers: Observers;
+  readonly #admission: Admission;
+  /** Those of sessions that count by their address. */
+  readonly #permits: Map<Session, Permit> = new Map();
+  readonly #tls: TlsAcceptor | undefined;
+  readonly #waits: boolean;
+  readonly #shutdownTimeout: number;
+  readonly #listener: Listener;
+  readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
+    this.#stats.bytesRead += session.bytesRead;
+    this.#stats.bytesWritten += session.bytesWritten;
+    this.#admission.release(this.#permits.get(session));
+    this.#permits.delete(session);
+    this.#observers.tell("onSessionEnd", session, end);
+    this.#changed();
+  });
+  readonly #finished = Promise.withResolvers<void>();
+  readonly #stats = {
+    accepted: 0,
+    acceptErrors: 0,
+    handlerErrors: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
+  };
+  /** How connections wait for `resume()`. */
+  readonly #waiting = {
+    isSuspended: (): boolean => this.#state === "suspended",
+    nextChange: (): Promise<void> => (this.#change ??= Promise.withResolvers()).promise,
+  };
+  #state: ServerState = "starting";
+  /** Whether observers were told of any state. */
+  #isTold = false;
+  #isListening = false;
+  #isAccepting = true;
+  #change: PromiseWithResolvers<void> | undefined;
+  #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ServeOptions, handler: Handler, stages?: readonly Stage[]) {
+    if (typeof handler !== "function") {
+      throw new TypeError(`handler must be a function, got ${shown(handler)}`);
+    }
+    const { overload = "wait" } = options;
+    checkOneOf("overload", overload, ["wait", "refuse"]);
+    const { signal } = options;
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new TypeError(`signal must be an AbortSignal, got ${shown(signal)}`);
+    }
+    this.#group.settings = resolveSessionOptions(options);
+    this.#waits = overload === "wait";
+    this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
+    this.#group.acceptTls = tlsUpgrade(options, this.#tls);
+    this.#admission = new Admission(options, {
+      ...this.#waiting,
+      onAdmission: (connection, permit) => this.#begin(connection, permit),
+      onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
+      onRelease: () => this.#changed(),
+    }, stages ?? stagesOf(options, this.#tls));
+    this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
+    this.#options = { ...options }; // what is changed afterwards is not looked at
+    this.#handler = handler;
+    this.#observers = new Observers(options);
+    const [listener, ready] = listen(options);
+    this.#listener = listener;
+    this.addr = normalizeAddress(listener.addr);
+    if (ready === undefined) this.#start();
+    else ready.then(() => this.#start(), (error) => this.#fail(error));
+    signal?.addEventListener("abort", this.#onAbort);
+    if (signal?.aborted) this.shutdown();
+  }
+
+  get listening(): Promise<Address> {
+    return this.#listening.promise;
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  get sessions(): ReadonlySet<Session> {
+    return new Set(this.#group.members.keys());
+  }
+
+  stats(): ServerStats {
+    const refusals = { ...this.#admission.refusals };
+    const refused = Object.values(refusals).reduce((all, count) => all + count, 0);
+    const stats = { active: this.#group.members.size, refused, refusals, ...this.#stats };
+    for (const session of this.#group.members.keys()) {
+      stats.bytesRead += session.bytesRead;
+      stats.bytesWritten += session.bytesWritten;
+    }
+    return stats;
+  }
+
+  reloadTls(tls: TlsServerOptions): void {
+    if (this.#tls === undefined) throw new TypeError("the server was started without tls");
+    this.#tls.reload(tls);
+  }
+
+  suspend(): void {
+    if (!this.#isStopping && this.#state !== "suspended") this.#setState("suspended");
+  }
+
+  resume(): void {
+    if (this.#state !== "suspended") return;
+    if (this.#isListening) this.#setState("listening");
+    else this.#state = "starting";
+  }
+
+  shutdown(): Promise<void> {
+    if (this.#stop()) {
+      this.#group.drain();
+      if (this.#shutdownTimeout < Infinity) {
+        this.#shutdownTimer = setTimeout(
+          () => this.#group.terminate("drain", undefined),
+          this.#shutdownTimeout,
+        );
+      }
+      this.#changed();
+    }
+    return this.finished;
+  }
+
+  abort(reason?: unknown): void {
+    this.#stop();
+    this.#group.terminate("local", reason);
+    this.#changed();
+  }
+
+  ref(): void {
+    this.#listener.ref?.();
+  }
+
+  unref(): void {
+    this.#listener.unref?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  readonly #onAbort = (): void => void this.shutdown();
+
+  #start(): void {
+    this.#isListening = true;
+    this.#listening.resolve(this.addr);
+    if (this.#state === "starting") this.#setState("listening");
+    this.#accept();
+  }
+
+  /** There is nothing to listen on after all. */
+  #fail(error: unknown): void {
+    if (this.#isStopping) this.#listening.promise.catch(() => {}); // whoever has stopped it need not be told
+    this.#listening.reject(error);
+    this.#isAccepting = false;
+    if (!this.#isTold) this.#state = "draining"; // it never listened, and nobody thinks that it does
+    this.#stop();
+    this.#changed();
+  }
+
+  async #accept(): Promise<void> {
+    await acceptAll(this.#listener, {
+      ...this.#waiting,
+      isStopping: () => this.#isStopping,
+      isWaiting: () => this.#state === "suspended" || (this.#waits && this.#admission.isFull),
+      onConnection: (connection) => this.#admission.admit(connection),
+      onError: (error, retryIn) => {
+        this.#stats.acceptErrors++;
+        this.#observers.tell("onAcceptError", error, retryIn);
+        if (retryIn === Infinity) this.shutdown();
+      },
+    });
+    this.#isAccepting = false;
+    this.#changed();
+  }
+
+  get #isStopping(): boolean {
+    return this.#state === "draining" || this.#state === "closed";
+  }
+
+  #begin(connection: Connection, permit: Permit): void {
+    this.#stats.accepted++;
+    const session = new Session(connection, this.#options, this.#group);
+    if (permit.block !== undefined) this.#permits.set(session, permit);
+    this.#run(session);
+  }
+
+  async #run(session: Session): Promise<void> {
+    const life = this.#group.members.get(session)!;
+    this.#observers.tell("onSessionStart", session);
+    try {
+      await this.#handler(session);
+      life.close();
+    } catch (error) {
+      if (!life.threw(error)) {
+        this.#stats.handlerErrors++;
+        this.#observers.tell("onHandlerError", error, session);
+      }
+      life.fail(error);
+    }
+  }
+
+  /** Stops accepting; whether it had not stopped before. */
+  #stop(): boolean {
+    if (this.#isStopping) return false;
+    this.#setState("draining");
+    this.#admission.close();
+    try {
+      this.#listener.close();
+    } catch { /* somebody else has closed it already */ }
+    return true;
+  }
+
+  #setState(state: ServerState): void {
+    this.#state = state;
+    this.#isTold = true;
+    this.#observers.tell("onStateChange", state, this.addr);
+    this.#changed();
+  }
+
+  /** Something that the accept loop or the end of the server waits for may be so now. */
+  #changed(): void {
+    this.#change?.resolve();
+    this.#change = undefined;
+    if (this.#isAccepting || this.#state === "closed" || this.#admission.count > 0) return;
+    clearTimeout(this.#shutdownTimer);
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#state = "closed";
+    if (this.#isTold) this.#observers.tell("onStateChange", "closed", this.addr);
+    this.#finished.resolve();
+  }
+}
+
+/** Listens. Where that takes time, there is a promise as well. */
+function listen(options: ServeOptions): [Listener, ready?: Promise<void> | undefined] {
+  const path = unixPath(options);
+  if (path === undefined) return [options.listener ?? listenTcp(options)];
+  const listener = listenUnix({ path, mode: options.mode });
+  return [listener, listener.ready];
+}

@@ -1,0 +1,73 @@
+/** What a server's connections pass through, by its options, before they become sessions. */
+
+import { CidrList } from "./cidr.ts";
+import { checkBoolean, checkDuration, checkOneOf } from "../_internal/checks.ts";
+import type { Stage } from "./admission.ts";
+import type { ServeOptions } from "./options.ts";
+import type { Connection } from "../transport/connection.ts";
+import { readProxyHeader } from "../transport/proxied.ts";
+import type { TlsAcceptor } from "../transport/tls/server.ts";
+
+/** The stages of a server, in their order: a proxy's header comes before TLS. */
+export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
+  const timeout = handshakeTimeoutOf(options);
+  const stages = proxyStages(options);
+  if (tls !== undefined && !checkBoolean("tls.starttls", options.tls!.starttls ?? false)) {
+    stages.push({ reason: "handshake", run: (connection) => tls.accept(connection, timeout) });
+  }
+  return stages;
+}
+
+/** What `session.upgradeTls()` asks a server for. */
+export function tlsUpgrade(
+  options: ServeOptions,
+  tls: TlsAcceptor | undefined,
+): () => (connection: Connection) => Promise<Connection> {
+  const timeout = handshakeTimeoutOf(options);
+  return () => {
+    if (tls === undefined) throw new TypeError("upgradeTls() needs the server's option tls");
+    return (connection) => tls.accept(connection, timeout);
+  };
+}
+
+function handshakeTimeoutOf({ handshakeTimeout = 5_000 }: ServeOptions): number {
+  return checkDuration("handshakeTimeout", handshakeTimeout);
+}
+
+function proxyStages(options: ServeOptions): Stage[] {
+  const { proxyProtocol = "off", untrusted = "refuse" } = options;
+  checkOneOf("proxyProtocol", proxyProtocol, ["off", "required"]);
+  checkOneOf("untrusted", untrusted, ["refuse", "direct"]);
+  const timeout = checkDuration("proxyHeaderTimeout", options.proxyHeaderTimeout ?? 5_000);
+  const blocks = trustedBlocks(options, proxyProtocol === "required");
+  if (proxyProtocol === "off") return [];
+  const isTrusted = ({ remoteAddr }: Connection): boolean =>
+    !("hostname" in remoteAddr) || (blocks?.includes(remoteAddr) ?? false);
+  const takeHeader: Stage = {
+    reason: "proxy-header",
+    isProxy: (connection) => connection.proxy?.source === undefined && isTrusted(connection),
+    run: async (connection) =>
+      isTrusted(connection) ? await readProxyHeader(connection, timeout) : connection,
+  };
+  if (untrusted === "direct") return [takeHeader];
+  const askTrust: Stage = {
+    reason: "untrusted",
+    run: (connection) =>
+      isTrusted(connection) ? Promise.resolve(connection) : Promise.reject(undefined),
+  };
+  return [askTrust, takeHeader];
+}
+
+/** Whoever may send a header may claim any address: so the peers that may are named, where they have a name. */
+function trustedBlocks(options: ServeOptions, isRequired: boolean): CidrList | undefined {
+  const { trusted, path, listener } = options;
+  if (trusted !== undefined) {
+    if (!isRequired) throw new TypeError('trusted is of no use without proxyProtocol: "required"');
+    return new CidrList("trusted", trusted);
+  }
+  if (isRequired && path === undefined && listener === undefined) {
+    throw new TypeError(
+      'proxyProtocol: "required" needs trusted, the addresses of the proxies (["0.0.0.0/0", "::/0"] for everybody)',
+    );
+  }
+}

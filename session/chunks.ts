@@ -1,0 +1,67 @@
+import { type Decoder, type DecoderInput, MORE } from "../codecs/codec.ts";
+import { decodeUtf8, incompleteTail } from "../_internal/utf8.ts";
+
+/** A way of reading that keeps nothing between two calls: one decoder serves all readings. */
+abstract class Chunks<Chunk> implements Decoder<Chunk> {
+  readonly maxBuffered: number = Infinity;
+
+  abstract decode(input: DecoderInput): Chunk | typeof MORE;
+
+  decoder(): Decoder<Chunk> {
+    return this;
+  }
+}
+
+/** Text as it comes: what is unread, up to `size` bytes, without the beginning of a character that is cut off. */
+export function textChunks(size: number, fatal: boolean): Chunks<string> {
+  return new TextChunks(size, fatal);
+}
+
+class TextChunks extends Chunks<string> {
+  readonly #size: number;
+  readonly #fatal: boolean;
+
+  constructor(size: number, fatal: boolean) {
+    super();
+    this.#size = size;
+    this.#fatal = fatal;
+  }
+
+  decode(input: DecoderInput): string | typeof MORE {
+    const { buffer, start, end } = input;
+    let stop = Math.min(end, start + this.#size);
+    let whole = stop - start - incompleteTail(buffer, start, stop);
+    // A chunk holds at least one character, however small the size.
+    while (whole === 0 && stop < end) {
+      stop++;
+      whole = stop - start - incompleteTail(buffer, start, stop);
+    }
+    return whole === 0 ? MORE : this.#text(input, whole);
+  }
+
+  finish(input: DecoderInput): string {
+    return this.#text(input, input.end - input.start);
+  }
+
+  #text(input: DecoderInput, count: number): string {
+    const text = decodeUtf8(input.buffer, input.start, input.start + count, this.#fatal);
+    input.consume(count);
+    return text;
+  }
+}
+
+/** All unread bytes, given away. */
+export const ownedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Array> {
+  decode(input: DecoderInput): Uint8Array {
+    return input.take(input.end - input.start);
+  }
+}();
+
+/** All unread bytes, lent until the next read. */
+export const borrowedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Array> {
+  decode(input: DecoderInput): Uint8Array {
+    const { buffer, start, end } = input;
+    input.consume(end - start);
+    return buffer.subarray(start, end);
+  }
+}();

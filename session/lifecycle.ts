@@ -1,0 +1,287 @@
+import {
+  type EndReason,
+  FrameTooLargeError,
+  OutputLimitError,
+  type SessionEnd,
+  SessionEndedError,
+  TlsHandshakeError,
+  TruncatedFrameError,
+} from "../errors.ts";
+import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
+import { closeQuietly } from "../_internal/close_quietly.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import { Deadlines, type Timeouts } from "./deadlines.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+import { type Hooks, Output } from "./output.ts";
+import { PrefixedConnection } from "../transport/prefixed.ts";
+import { Reader } from "./reader.ts";
+import { unlessAborted } from "../_internal/time_limit.ts";
+
+/** The checked options of one session, with nothing left to default. */
+export interface Settings extends Timeouts {
+  fatal: boolean;
+  chunkSize: number;
+  highWaterMark: number;
+  maxBufferedOutput: number;
+  closeTimeout: number;
+}
+
+/** What the sessions of a group share, as one of them sees it. */
+interface Shared {
+  readonly queue: FlushQueue;
+  readonly pool: BufferPool;
+  /** What draining throws, once it has begun. */
+  readonly drained: SessionEndedError | undefined;
+  /** The time by which deadlines are measured. */
+  now(): number;
+  /** The session has ended. */
+  leave(session: object, end: SessionEnd): void;
+}
+
+/**
+ * How a session ends: gracefully, at once, by a deadline or by its peer, and what its users are told of it.
+ *
+ * It passes through three points, each of them once: the end *begins* (readings, sends and the signal learn why),
+ * the connection is *shut*, and all is *gone* (the descriptor is free, since no read or write holds it).
+ */
+export class Lifecycle implements Hooks {
+  readonly reader: Reader;
+  readonly output: Output;
+  readonly deadlines: Deadlines;
+  connection: Connection;
+  readonly began: number = performance.now();
+  readonly #group: Shared;
+  readonly #session: object;
+  readonly #closeTimeout: number;
+  #end: SessionEnd | undefined;
+  #failure: SessionEndedError | undefined;
+  #abortion: AbortController | undefined;
+  #closed: PromiseWithResolvers<SessionEnd> | undefined;
+  #halfClosed: Promise<void> | undefined;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #isUpgrading = false;
+  #isShut = false;
+  #isGone = false;
+
+  constructor(
+    session: object,
+    connection: Connection,
+    settings: Settings,
+    group: Shared,
+  ) {
+    this.#session = session;
+    this.connection = connection;
+    this.#group = group;
+    this.#closeTimeout = settings.closeTimeout;
+    this.deadlines = new Deadlines(settings, group.now());
+    this.output = new Output(connection, group.queue, group.pool, settings, this);
+    this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abortion === undefined) {
+      this.#abortion = new AbortController();
+      if (this.#failure !== undefined) this.#abortion.abort(this.#failure);
+    }
+    return this.#abortion.signal;
+  }
+
+  get closed(): Promise<SessionEnd> {
+    if (this.#closed === undefined) {
+      this.#closed = Promise.withResolvers();
+      if (this.#isGone) this.#closed.resolve(this.#end!);
+    }
+    return this.#closed.promise;
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#halfClosed ??= this.output.end();
+  }
+
+  /**
+   * Goes on over what `begin` makes of the connection. What is sent meanwhile follows on that; what has come before
+   * would be taken for something that came on it, so there must be nothing of that kind. If `signal` aborts before
+   * `begin` is called, that is the end of the session; from then on it is up to `begin`.
+   */
+  async upgrade(
+    begin: (connection: Connection) => Promise<Connection>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { reader, output } = this;
+    reader.checkFree();
+    this.#refuseUnread();
+    const prefix = reader.detach();
+    this.#isUpgrading = true;
+    try {
+      await unlessAborted(output.detach(), signal);
+      this.#goOn(await begin(new PrefixedConnection(this.connection, prefix)));
+    } catch (error) {
+      if (error instanceof Error) reader.refuse(error);
+      this.terminate("error", error);
+      throw this.#end?.cause === error ? error : this.#failure!;
+    } finally {
+      this.#isUpgrading = false;
+      if (this.#isShut) this.#leave();
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Whoever has put bytes before the beginning of TLS would have them taken for its peer's (CVE-2011-0411). */
+  #refuseUnread(): void {
+    const { unread } = this.reader.input;
+    if (unread === 0) return;
+    const error = new TlsHandshakeError(
+      formatAddress(normalizeAddress(this.connection.remoteAddr)),
+      "protocol",
+      `${unread} bytes that came unencrypted are unread (an attacker may have put them there, CVE-2011-0411)`,
+    );
+    this.terminate("error", this.reader.refuse(error));
+    throw error;
+  }
+
+  /** What is left to do, be it no more than to say goodbye, goes over another connection from now on. */
+  #goOn(connection: Connection): void {
+    if (this.#isShut) return closeQuietly(connection);
+    this.connection = connection;
+    this.reader.attach(connection);
+    this.output.attach(connection);
+  }
+
+  /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
+  close(): void {
+    const { fault, ended } = this.reader;
+    const betweenFrames = fault instanceof TruncatedFrameError && fault.received === 0;
+    if (fault instanceof SessionEndedError) this.#finish(fault.reason, undefined);
+    else if (fault !== undefined && !betweenFrames) this.#finish(reasonOf(fault), fault);
+    else this.#finish(ended ? "peer" : "local", undefined);
+  }
+
+  /** Whether the session itself threw this: then it is no fault of the handler that let it through. */
+  threw(error: unknown): boolean {
+    if (error === undefined) return false;
+    return [this.#failure, this.reader.fault, this.#group.drained].includes(error as Error);
+  }
+
+  /** Ends gracefully because the handler threw. */
+  fail(error: unknown): void {
+    if (error !== undefined && error === this.#group.drained) this.#finish("drain", undefined);
+    else if (this.threw(error)) this.close();
+    else this.#finish("error", error);
+  }
+
+  /** Ends at once. */
+  terminate(reason: EndReason, cause: unknown, keepInput = false): void {
+    if (this.#isShut) return;
+    if (this.#end === undefined) this.#begin(reason, cause, keepInput);
+    else this.#lose(reason, cause);
+    this.#shut();
+  }
+
+  /** Looks at the deadlines; returns the shortest duration that the next sweep has to serve. */
+  sweep(now: number): number {
+    if (this.#end !== undefined) return Infinity;
+    const { input, waiting, frames, bytesRead } = this.reader;
+    const { bytesWritten, writing } = this.output;
+    const reason = this.deadlines.check(now, {
+      bytesRead,
+      bytesWritten,
+      writing,
+      frames,
+      unread: input.unread > 0,
+      waiting: waiting !== undefined,
+    });
+    if (reason !== undefined) this.terminate(reason, undefined);
+    this.reader.watch();
+    this.reader.input.shrink();
+    return this.deadlines.shortest(now);
+  }
+
+  onFailure(error: unknown): void {
+    const reason = reasonOf(error);
+    this.terminate(reason, error, reason === "peer");
+  }
+
+  onIdle(): void {
+    if (this.#isShut) this.#leave();
+    else this.reader.resume();
+  }
+
+  onBlocked(): void {
+    this.reader.resume();
+  }
+
+  #begin(reason: EndReason, cause: unknown, keepInput: boolean): SessionEndedError {
+    this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
+    const failure = this.#failure = new SessionEndedError(reason, { cause });
+    this.reader.fail(failure, keepInput);
+    this.#abortion?.abort(failure);
+    return failure;
+  }
+
+  #finish(reason: EndReason, cause: unknown): void {
+    if (this.#end !== undefined) return;
+    const failure = this.#begin(reason, cause, false);
+    if (this.#isShut) return; // a listener of the signal has aborted it
+    this.output.close(failure);
+    // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
+    const isTold = this.connection.tls === undefined;
+    if (isTold && this.reader.ended && this.output.buffered === 0) return this.#shut();
+    this.#linger();
+  }
+
+  /**
+   * To close a socket that has unread input makes the kernel reset it, and the reset destroys what the peer has
+   * not read yet. So input is dropped, even while output is flushed (a peer that floods reads nothing before it is
+   * done), until the peer has seen our end and finished its own.
+   */
+  #linger(): void {
+    let left = 2;
+    const done = () => {
+      if (--left === 0) this.#shut();
+    };
+    // What failed has told `#onFailure()` if output was lost by it.
+    if (this.#closeTimeout < Infinity) {
+      const onTimeout = () => this.terminate("write-stalled", undefined);
+      this.#closeTimer = setTimeout(onTimeout, this.#closeTimeout);
+    }
+    this.closeWrite().then(done, () => this.#shut());
+    this.reader.drop(done);
+  }
+
+  /** Output that was accepted before `close()` will not arrive: that is then the end's reason. */
+  #lose(reason: EndReason, cause: unknown): void {
+    const end = this.#end!;
+    const harmless = end.cause === undefined && ["local", "peer", "drain"].includes(end.reason);
+    if (!harmless || this.output.buffered === 0) return;
+    end.reason = reason;
+    if (cause !== undefined) end.cause = cause;
+  }
+
+  #shut(): void {
+    if (this.#isShut) return;
+    this.#isShut = true;
+    clearTimeout(this.#closeTimer);
+    this.output.fail(this.#failure!);
+    closeQuietly(this.connection);
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#isGone || this.#isUpgrading || this.reader.reading || this.output.writing) return;
+    this.#isGone = true;
+    const end = this.#end!;
+    end.duration = performance.now() - this.began;
+    this.#group.leave(this.#session, end);
+    this.#closed?.resolve(end);
+  }
+}
+
+/** What an error says about the reason of an end. */
+function reasonOf(error: unknown): EndReason {
+  if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
+  const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =
+    Deno.errors;
+  const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof];
+  return gone.some((kind) => error instanceof kind) ? "peer" : "error";
+}

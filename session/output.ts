@@ -1,0 +1,310 @@
+import type { Codec } from "../codecs/codec.ts";
+import { OutputLimitError } from "../errors.ts";
+import { miscount, shown } from "../_internal/checks.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+import { Gather, LARGE } from "./gather.ts";
+import { bytesOf, PreparedMessage } from "./prepared_message.ts";
+import { rejected, rejectQuietly } from "../_internal/promises.ts";
+
+const NONE: Uint8Array = new Uint8Array(0);
+const DONE: Promise<void> = Promise.resolve();
+const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
+const WANTED = "data to send must be a string, a Uint8Array or a PreparedMessage";
+
+/** What an output writes to. */
+interface Sink {
+  write(data: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+}
+
+interface OutputLimits {
+  highWaterMark: number;
+  maxBufferedOutput: number;
+}
+
+/** Whom an output tells what happens to it. */
+export interface Hooks {
+  /** Something failed; answers by calling `fail()`. */
+  onFailure(error: unknown): void;
+  /** Nothing is under way any more. */
+  onIdle(): void;
+  /** The peer does not take at once what is written. */
+  onBlocked(): void;
+}
+
+interface Waiter {
+  target: number;
+  taken: PromiseWithResolvers<void>;
+}
+
+/**
+ * The output half of a session: writes what is gathered, piece by piece, and tells senders when to go on.
+ *
+ * At most one write is under way. What is sent meanwhile is gathered and follows as one piece.
+ */
+export class Output extends Gather {
+  /** Bytes that the connection has taken. */
+  bytesWritten = 0;
+  /** Whether the flush queue holds this output already. */
+  queued = false;
+  /** Whether a write is under way. */
+  writing = false;
+  #sink: Sink;
+  readonly #queue: FlushQueue;
+  readonly #pool: BufferPool;
+  readonly #highWaterMark: number;
+  readonly #limit: number;
+  readonly #hooks: Hooks;
+  /** What is being written, and the buffer that it was gathered in. */
+  #current = NONE;
+  #gathered: Uint8Array | undefined;
+  /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
+  #exemptFrom = 0;
+  #exemptTo = 0;
+  #waiters: Waiter[] | undefined;
+  #drained: PromiseWithResolvers<void> | undefined;
+  #closed: Error | undefined;
+  #failed = false;
+  /** While a codec encodes a message: what was accepted before it, and whether something was to be written meanwhile. */
+  #encodingFrom: number | undefined;
+  #isHeldBack = false;
+  /** While detached: how much, of all that was ever accepted, may still be written, and what waits for `attach()`. */
+  #barrier = Infinity;
+  #attached: PromiseWithResolvers<void> | undefined;
+
+  constructor(sink: Sink, queue: FlushQueue, pool: BufferPool, limits: OutputLimits, hooks: Hooks) {
+    super(pool);
+    this.#pool = pool;
+    this.#sink = sink;
+    this.#queue = queue;
+    this.#highWaterMark = limits.highWaterMark;
+    this.#limit = limits.maxBufferedOutput;
+    this.#hooks = hooks;
+  }
+
+  /** Bytes that were accepted and not yet taken by the connection. */
+  get buffered(): number {
+    return this.accepted - this.bytesWritten;
+  }
+
+  send(data: string | Uint8Array | PreparedMessage): Promise<void> {
+    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
+    if (this.#closed !== undefined) return rejected(this.#closed);
+    const before = this.accepted;
+    if (typeof data === "string") this.addText(data);
+    else if (data instanceof Uint8Array) this.add(data);
+    else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));
+    else return rejected(new TypeError(`${WANTED}, got ${shown(data)}`));
+    return this.#settle(before);
+  }
+
+  /** Sends what a codec makes of a message, all of it or, if it throws, nothing. */
+  sendFrame<Message>(
+    codec: Pick<Codec<unknown, Message>, "encode">,
+    message: Message,
+  ): Promise<void> {
+    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
+    if (this.#closed !== undefined) return rejected(this.#closed);
+    const before = this.accepted;
+    this.#encodingFrom = before;
+    try {
+      this.addFrame(codec, message);
+    } catch (error) {
+      if (this.#failed) this.clear();
+      return rejected(error);
+    } finally {
+      this.#encodingFrom = undefined;
+      if (this.#isHeldBack) this.#catchUp();
+    }
+    return this.#settle(before);
+  }
+
+  protected override checkOpen(): void {
+    if (this.#closed !== undefined) throw this.#closed;
+  }
+
+  /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
+  flush(): void {
+    if (!this.writing && !this.#failed) this.#writeNext();
+  }
+
+  /**
+   * Writes what was sent so far, and nothing more until `attach()`: what is sent meanwhile is gathered.
+   *
+   * @returns Resolves once the connection has taken all that was sent so far.
+   */
+  detach(): Promise<void> {
+    this.seal();
+    this.#barrier = this.accepted;
+    this.#attached = Promise.withResolvers();
+    return this.flushed();
+  }
+
+  attach(sink: Sink): void {
+    this.#barrier = Infinity;
+    this.#sink = sink;
+    this.#attached?.resolve();
+    this.#attached = undefined;
+    this.flush();
+  }
+
+  onTurnEnd(): void {
+    if (this.writing) this.#hooks.onBlocked();
+    else this.flush();
+  }
+
+  /** Resolves once all that was accepted so far is taken by the connection. */
+  flushed(): Promise<void> {
+    if (this.buffered > 0) this.flush();
+    return this.#wait(this.#encodingFrom ?? this.accepted);
+  }
+
+  /** Accepts nothing more; what was accepted before is still written. Later sends reject with `error`. */
+  close(error: Error): void {
+    this.#closed = error;
+  }
+
+  /** Flushes, then half-closes the connection. Like a send, it may be left alone. */
+  end(): Promise<void> {
+    this.#closed ??= new TypeError("cannot send after closeWrite()");
+    const ended = this.#end();
+    ended.catch(() => {});
+    return ended;
+  }
+
+  async #end(): Promise<void> {
+    await this.flushed();
+    while (this.#attached !== undefined) await this.#attached.promise;
+    if (this.#failed) throw this.#closed;
+    await this.#sink.closeWrite();
+  }
+
+  /** Gives up: nothing more is written, and everyone who waits is rejected. */
+  fail(error: Error): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#closed = error;
+    this.clear();
+    this.#current = NONE;
+    this.#gathered = undefined;
+    const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
+    for (const waiting of [...taken, this.#drained, this.#attached]) {
+      if (waiting !== undefined) rejectQuietly(waiting, error);
+    }
+    this.#waiters = this.#drained = undefined;
+  }
+
+  /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
+  #settle(before: number): Promise<void> {
+    const referenced = this.referenced;
+    if (!referenced && this.accepted - this.bytesWritten < this.#highWaterMark) {
+      if (!this.queued && !this.writing) this.#queue.add(this);
+      return DONE;
+    }
+    this.referenced = false;
+    const large = this.accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
+    if (large && this.buffered > this.#limit) { // a smaller one must not take its place
+      this.#exemptFrom = before;
+      this.#exemptTo = this.accepted;
+    }
+    const exempt = this.#exemptTo - Math.max(this.#exemptFrom, this.bytesWritten);
+    const waiting = this.buffered - Math.max(0, exempt);
+    if (waiting > this.#limit) {
+      const error = new OutputLimitError(this.#limit, waiting);
+      this.#hooks.onFailure(error);
+      return rejected(this.#closed ?? error);
+    }
+    if (referenced) {
+      this.flush();
+      return this.#wait(this.accepted);
+    }
+    this.flush();
+    if (this.#failed) return rejected(this.#closed);
+    return (this.#drained ??= Promise.withResolvers()).promise;
+  }
+
+  /** Resolves once so many bytes have been written since the beginning. */
+  #wait(target: number): Promise<void> {
+    if (this.#failed) return rejected(this.#closed);
+    if (this.bytesWritten === target) return DONE;
+    this.#waiters ??= [];
+    const last = this.#waiters.at(-1);
+    if (last?.target === target) return last.taken.promise;
+    const added: Waiter = { target, taken: Promise.withResolvers() };
+    this.#waiters.push(added);
+    return added.taken.promise;
+  }
+
+  /** Writes what was to be written while a message was encoded, which might have been taken back. */
+  #catchUp(): void {
+    this.#isHeldBack = false;
+    this.flush();
+  }
+
+  /** Writes the next piece, unless there is none or it has to wait. */
+  #writeNext(): void {
+    if (this.#encodingFrom !== undefined) {
+      this.#isHeldBack = true;
+      return;
+    }
+    if (this.isEmpty || this.bytesWritten >= this.#barrier) return;
+    const { bytes, gathered } = this.take();
+    this.#current = bytes;
+    this.#gathered = gathered;
+    this.#write();
+  }
+
+  #write(): void {
+    this.writing = true;
+    try {
+      this.#sink.write(this.#current).then(this.#onWritten, this.#onWriteError);
+    } catch (error) {
+      this.#onWriteError(error);
+    }
+  }
+
+  readonly #onWritten = (count: number): void => {
+    this.writing = false;
+    const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
+    if (fault !== undefined) return this.#onWriteError(fault);
+    this.bytesWritten += count;
+    if (this.#failed) return this.#hooks.onIdle();
+    if (count < this.#current.length) {
+      if (count <= 0) {
+        return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
+      }
+      this.#current = this.#current.subarray(count);
+      this.#write();
+    } else {
+      this.#current = NONE;
+      if (this.#gathered !== undefined) this.#pool.give(this.#gathered);
+      this.#gathered = undefined;
+      this.#writeNext();
+    }
+    if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
+      this.#drained.resolve();
+      this.#drained = undefined;
+    }
+    if (this.#waiters !== undefined) this.#wake(this.#waiters);
+    if (!this.writing) this.#hooks.onIdle();
+  };
+
+  readonly #onWriteError = (error: unknown): void => {
+    this.writing = false;
+    if (!this.#failed) this.#hooks.onFailure(error);
+    this.#hooks.onIdle();
+  };
+
+  /** Targets rise in the order of the calls. */
+  #wake(waiters: Waiter[]): void {
+    let done = 0;
+    for (const waiter of waiters) {
+      if (waiter.target > this.bytesWritten) break;
+      waiter.taken.resolve();
+      done++;
+    }
+    if (done < waiters.length) waiters.splice(0, done);
+    else this.#waiters = undefined;
+  }
+}

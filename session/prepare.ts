@@ -1,0 +1,73 @@
+/** `prepare()`, which `session.ts` publishes. */
+
+import { BufferPool } from "./buffer_pool.ts";
+import { checkObject, shown } from "../_internal/checks.ts";
+import { concat } from "../_internal/concat.ts";
+import { Gather } from "./gather.ts";
+import { PreparedMessage } from "./prepared_message.ts";
+import type { Codec } from "../codecs/codec.ts";
+
+/**
+ * Encodes a message once for many sessions, which {@linkcode Session.send} takes: a broadcast. Sessions that have
+ * nothing else to write share its memory, however slowly their peers take it.
+ *
+ * @param data Text, which is sent as UTF-8, or bytes, which are copied.
+ * @returns The message.
+ *
+ * @example
+ * ```ts
+ * import { connect, prepare, serve } from "@parley/tcp";
+ * import { lines } from "@parley/tcp/codecs";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   for await (const line of session.lines()) {
+ *     const message = prepare(`${session.id}: ${line}`, lines());
+ *     for (const receiver of server.sessions) receiver.send(message);
+ *   }
+ * });
+ *
+ * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await session.send("hello\n");
+ * assertEquals(await session.readLine(), "1: hello");
+ * ```
+ */
+export function prepare(data: string | Uint8Array): PreparedMessage;
+/**
+ * The same for a frame.
+ *
+ * @param message The frame.
+ * @param codec Encodes it.
+ * @returns The message.
+ * @throws What the codec throws of a frame that cannot be encoded.
+ */
+export function prepare<Message>(
+  message: Message,
+  codec: Pick<Codec<unknown, Message>, "encode">,
+): PreparedMessage;
+export function prepare(
+  message: unknown,
+  codec?: Pick<Codec<unknown, unknown>, "encode">,
+): PreparedMessage {
+  return new PreparedMessage(codec === undefined ? copied(message) : encoded(message, codec));
+}
+
+const encoder = new TextEncoder();
+
+function copied(data: unknown): Uint8Array {
+  if (typeof data === "string") return encoder.encode(data);
+  if (data instanceof Uint8Array) return new Uint8Array(data);
+  throw new TypeError(`data to prepare must be a string or a Uint8Array, got ${shown(data)}`);
+}
+
+function encoded<Message>(
+  message: Message,
+  codec: Pick<Codec<unknown, Message>, "encode">,
+): Uint8Array {
+  checkObject("codec", codec);
+  const gather = new Gather(new BufferPool());
+  gather.addFrame(codec, message);
+  const pieces: Uint8Array[] = [];
+  while (!gather.isEmpty) pieces.push(gather.take().bytes);
+  return concat(pieces);
+}

@@ -1,0 +1,314 @@
+/**
+ * For tests of your own protocol: sessions within the process, a handler against a scripted peer, and networks that
+ * misbehave in ways that a seed brings back. Nothing here opens a socket or needs a permission.
+ *
+ * @example The greeting service, over a network that cuts its input anywhere
+ * ```ts
+ * import type { Session } from "@parley/tcp";
+ * import { converse } from "@parley/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function greet(session: Session) {
+ *   for await (const name of session.lines()) await session.send(`hello, ${name}!\n`);
+ * }
+ *
+ * for (let seed = 1; seed <= 20; seed++) {
+ *   const { end, error } = await converse(greet, async (peer) => {
+ *     await peer.send("rose\nthink\n");
+ *     await peer.expect("hello, rose!\nhello, think!\n");
+ *     await peer.closeWrite();
+ *     await peer.expectEnd();
+ *   }, { network: { seed, chop: 5 } });
+ *   assertEquals([end.reason, error], ["peer", undefined]);
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import { checkBytes, checkDuration, checkInteger } from "../_internal/checks.ts";
+import { disturb, type Disturbance } from "./disturb.ts";
+import { type SessionEnd, TruncatedFrameError } from "../errors.ts";
+import { type Handler, serve } from "../serve/serve.ts";
+import { Session, type SessionOptions } from "../session.ts";
+import type { Connection } from "../transport/connection.ts";
+import { memoryListener, memoryPair, type MemoryPairOptions } from "../transport/memory.ts";
+
+export type { SessionEnd } from "../errors.ts";
+export type { Handler } from "../serve/serve.ts";
+export type { Session, SessionOptions } from "../session.ts";
+export type { Connection } from "../transport/connection.ts";
+export type { MemoryPairOptions } from "../transport/memory.ts";
+
+/** How a network misbehaves, seen from the side that is tested. All is off unless it is set. */
+export interface NetworkOptions {
+  /**
+   * Where the randomness starts: the same seed cuts and delays in the same way. An integer from 0 to 2^32 - 1.
+   *
+   * @default {1}
+   */
+  seed?: number;
+  /** The most bytes that one read brings or one write takes; each time it is 1 to so many. 1 to 2^30. */
+  chop?: number;
+  /** The longest wait before a read or write, in milliseconds; each time it is up to so many. */
+  delay?: number;
+  /** After so many bytes of input nothing comes any more, as if the peer had vanished. 0 to 2^40. */
+  stallAfter?: number;
+  /** After so many bytes the input ends. 0 to 2^40. */
+  truncateAfter?: number;
+  /** After so many bytes of input the connection is reset. 0 to 2^40. */
+  resetAfter?: number;
+  /** After so many bytes of output no more is taken, as by a peer that does not read. 0 to 2^40. */
+  blockAfter?: number;
+}
+
+/**
+ * Puts a misbehaving network between a connection and whoever reads and writes it.
+ *
+ * @param connection The connection.
+ * @param options How it misbehaves.
+ * @returns The connection to use instead.
+ * @throws {TypeError | RangeError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { Session } from "@parley/tcp/session";
+ * import { hostileNetwork } from "@parley/tcp/testing";
+ * import { memoryPair } from "@parley/tcp/transport";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const [left, right] = memoryPair();
+ * const peer = new Session(right);
+ * const session = new Session(hostileNetwork(left, { resetAfter: 3 }));
+ * await peer.send("rose\n");
+ * await assertRejects(() => session.readLine(), Error, "peer (ConnectionReset");
+ * peer.abort();
+ * ```
+ */
+export function hostileNetwork(connection: Connection, options: NetworkOptions): Connection {
+  return disturb(connection, checkNetwork(options));
+}
+
+function checkNetwork(options: NetworkOptions): Disturbance {
+  const after = (name: keyof NetworkOptions) =>
+    options[name] === undefined ? Infinity : checkInteger(name, options[name], 0, 2 ** 40);
+  return {
+    seed: checkInteger("seed", options.seed ?? 1, 0, 2 ** 32 - 1),
+    chop: options.chop === undefined ? Infinity : checkInteger("chop", options.chop, 1, 2 ** 30),
+    delay: options.delay === undefined ? 0 : checkDuration("delay", options.delay),
+    stallAfter: after("stallAfter"),
+    truncateAfter: after("truncateAfter"),
+    resetAfter: after("resetAfter"),
+    blockAfter: after("blockAfter"),
+  };
+}
+
+/** Options of {@linkcode sessionPair}. */
+export interface SessionPairOptions extends MemoryPairOptions {
+  /** Options of the first session. */
+  left?: SessionOptions;
+  /** Options of the second session. */
+  right?: SessionOptions;
+  /** How the network misbehaves towards the first session. */
+  network?: NetworkOptions;
+}
+
+/**
+ * Two sessions that talk to each other within the process.
+ *
+ * @param options Options of either, and the network between them.
+ * @returns The two. To close them, close both: each waits for the other to finish.
+ * @throws {TypeError | RangeError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { sessionPair } from "@parley/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [left, right] = sessionPair({ network: { chop: 1 } });
+ * await right.send("rose\n");
+ * assertEquals(await left.readLine(), "rose");
+ * await Promise.all([left.close(), right.close()]);
+ * ```
+ */
+export function sessionPair(options: SessionPairOptions = {}): [Session, Session] {
+  const { left, right, network = {} } = options;
+  const [near, far] = memoryPair(options);
+  return [new Session(hostileNetwork(near, network), left), new Session(far, right)];
+}
+
+/** Options of {@linkcode converse}. */
+export interface ConverseOptions extends MemoryPairOptions {
+  /** Options of the handler's session. */
+  session?: SessionOptions;
+  /** How the network misbehaves towards the handler. */
+  network?: NetworkOptions;
+  /**
+   * How long the peer waits for what it expects, in milliseconds.
+   *
+   * @default {5000}
+   */
+  timeout?: number;
+}
+
+/** What came of a conversation. */
+export interface Conversation {
+  /** How the handler's session ended. */
+  end: SessionEnd;
+  /** What the handler threw of its own, if it did. */
+  error: unknown;
+}
+
+/**
+ * Runs a handler as a server does, against a peer that follows a script. It is over when the script has returned and
+ * the handler's session has ended; a script that returns leaves.
+ *
+ * @param handler The handler.
+ * @param script What the peer does.
+ * @param options The session, the network, the peer's patience.
+ * @returns How the session ended, and what the handler threw.
+ * @throws What the script throws, such as an expectation that is not met.
+ *
+ * @example
+ * ```ts
+ * import { converse } from "@parley/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { end } = await converse((session) => session.send("welcome!"), async (peer) => {
+ *   await peer.expect("welcome!");
+ *   await peer.expectEnd();
+ * });
+ * assertEquals(end.reason, "local");
+ * ```
+ */
+export async function converse(
+  handler: Handler,
+  script: (peer: ScriptedPeer) => Promise<void>,
+  options: ConverseOptions = {},
+): Promise<Conversation> {
+  const timeout = checkDuration("timeout", options.timeout ?? 5_000);
+  const network = checkNetwork(options.network ?? {});
+  const listener = memoryListener();
+  const connection = listener.connect(options); // before anything runs that a bad option would leave running
+  const over = Promise.withResolvers<SessionEnd>();
+  let error: unknown;
+  const server = serve({
+    ...options.session,
+    listener: {
+      addr: listener.addr,
+      accept: async () => disturb(await listener.accept(), network),
+      close: () => listener.close(),
+    },
+    observer: {
+      onHandlerError: (thrown) => error = thrown,
+      onSessionEnd: (_session, end) => over.resolve(end),
+    },
+  }, handler);
+  const session = new Session(connection);
+  const peer = new ScriptedPeer(session, timeout);
+  try {
+    await script(peer);
+    session.close();
+    return { end: await over.promise, error };
+  } finally {
+    session.abort();
+    server.abort();
+    await server.finished;
+    await session.closed;
+  }
+}
+
+/** The other end of a handler's session. {@linkcode converse} makes it. */
+export class ScriptedPeer {
+  /** The session of the peer, for all that the methods here do not do. */
+  readonly session: Session;
+  readonly #timeout: number;
+
+  /**
+   * Makes the peer.
+   *
+   * @param session Its session.
+   * @param timeout How long it waits for what it expects, in milliseconds.
+   */
+  constructor(session: Session, timeout: number) {
+    this.session = session;
+    this.#timeout = timeout;
+  }
+
+  /**
+   * Sends, at once.
+   *
+   * @param data Text or bytes.
+   * @returns Resolves once they are on their way.
+   */
+  async send(data: string | Uint8Array): Promise<void> {
+    await this.session.send(data);
+    await this.session.flush();
+  }
+
+  /**
+   * Reads as many bytes as are expected, and compares.
+   *
+   * @param expected Text or bytes.
+   * @throws {Error} If something else comes, the input ends, or not enough comes in time.
+   */
+  async expect(expected: string | Uint8Array): Promise<void> {
+    const wanted = typeof expected === "string"
+      ? new TextEncoder().encode(expected)
+      : checkBytes("what is expected", expected);
+    const got = await this.#inTime(show(wanted), async (signal) => {
+      try {
+        return await this.session.readExactly(wanted.length, { signal, maxLength: 2 ** 30 });
+      } catch (error) {
+        if (!(error instanceof TruncatedFrameError)) throw error;
+        return (await this.session.bytes().next()).value ?? new Uint8Array(0);
+      }
+    });
+    if (got.length < wanted.length || got.some((byte, i) => byte !== wanted[i])) {
+      throw new Error(`the peer expected ${show(wanted)}, got ${show(got)}`);
+    }
+  }
+
+  /**
+   * Reads to the end of input, which must come before anything else.
+   *
+   * @throws {Error} If something else comes, or nothing in time.
+   */
+  async expectEnd(): Promise<void> {
+    const { value, done } = await this.#inTime(
+      "the end of input",
+      (signal) => this.session.bytes({ signal }).next(),
+    );
+    if (!done) throw new Error(`the peer expected the end of input, got ${show(value)}`);
+  }
+
+  /**
+   * Half-closes.
+   *
+   * @returns Resolves once the handler can see it.
+   */
+  closeWrite(): Promise<void> {
+    return this.session.closeWrite();
+  }
+
+  /** Leaves at once, with no good-bye. */
+  abort(): void {
+    this.session.abort();
+  }
+
+  async #inTime<T>(what: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#timeout === Infinity) return await wait(new AbortController().signal);
+    const patience = new AbortController();
+    const late = new Error(`the peer expected ${what} within ${this.#timeout} ms`);
+    const timer = setTimeout(() => patience.abort(late), this.#timeout);
+    try {
+      return await wait(patience.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function show(bytes: Uint8Array): string {
+  return JSON.stringify(new TextDecoder().decode(bytes));
+}

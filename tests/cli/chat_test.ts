@@ -1,0 +1,116 @@
+// The two chats in a crowd.
+
+import { assertEquals } from "@std/assert";
+import { serviceOf } from "../../cli/server/services.ts";
+import { connect } from "../../connect/connect.ts";
+import { chat } from "../../examples/chat.ts";
+import { serve, type ServeOptions, type Server } from "../../serve/serve.ts";
+import { Session } from "../../session.ts";
+import { memoryListener } from "../../transport/memory.ts";
+import { bounded, overNet, portOf, until } from "../_serving.ts";
+
+const CHATS: Record<string, (options: ServeOptions) => Server> = {
+  "server.ts --service chat": (options) => {
+    const { handler, options: more } = serviceOf("chat", 0);
+    return serve({ ...more, ...options }, handler);
+  },
+  "examples/chat.ts": chat,
+};
+
+/** Somebody in the chat, and what they are told. */
+class Person {
+  readonly heard: string[] = [];
+  readonly session: Session;
+  readonly ended: Promise<void>;
+
+  constructor(session: Session) {
+    this.session = session;
+    this.ended = this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const line of this.session.lines()) this.heard.push(line);
+    } catch { /* they have left */ }
+  }
+}
+
+/** The first of these people: each is named by its number. */
+function first20(numbers: number[]): string {
+  return numbers.slice(0, 20).map((number) => `p${number}`).join(", ");
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index);
+}
+
+for (const [name, open] of Object.entries(CHATS)) {
+  Deno.test(`${name} tells of a crowd in one message`, bounded, async () => {
+    const listener = memoryListener();
+    const server = open({ listener });
+    const people = range(0, 100).map(() => new Person(new Session(listener.connect())));
+    const heardBy = (some: Person[], count: number) =>
+      until(() => some.every(({ heard }) => heard.length >= count));
+    await heardBy(people, 1);
+    people.forEach(({ session }, number) => void session.send(`p${number}\n`));
+    await heardBy(people, 2);
+    for (const [number, { heard }] of people.entries()) {
+      const others = range(0, 100).filter((other) => other !== number);
+      assertEquals(heard, [
+        "What is your name?",
+        open === chat
+          ? `* ${first20(range(0, 100))} and 80 more join hall`
+          : `* with you: ${first20(others)} and 79 more`,
+      ]);
+    }
+
+    const left = people.splice(0, 70);
+    for (const { session } of left) session.abort();
+    await heardBy(people, 3);
+    const speaker = people.at(-1)!;
+    await speaker.session.send("anybody?\n");
+    if (open !== chat) people.pop();
+    await heardBy(people, 4);
+    for (const { heard } of people) {
+      assertEquals(heard.slice(2), [
+        `* ${first20(range(0, 70))} and 50 more leave`,
+        "p99: anybody?",
+      ]);
+    }
+    for (const { session } of [...people, speaker]) session.abort();
+    await server.shutdown();
+    await Promise.all([...left, ...people, speaker].map(({ ended }) => ended));
+  });
+
+  Deno.test(`${name} says no farewells while the server drains`, overNet, async () => {
+    const server = open({ port: 0 });
+    const people: Person[] = [];
+    for (const number of range(0, 50)) {
+      const person = new Person(await connect({ port: portOf(server) }));
+      await person.session.send(`p${number}\n`);
+      await until(() => person.heard.length === 2);
+      const isTold = ({ heard }: Person) => heard.at(-1)!.startsWith(`* p${number} joins`);
+      await until(() => people.every(isTold));
+      people.push(person);
+    }
+    const before = people.map(({ heard }) => [...heard]);
+    const down = server.shutdown();
+    await Promise.all(people.map(({ ended }) => ended));
+    assertEquals(people.map(({ heard }) => heard), before);
+    await Promise.all(people.map(({ session }) => session.close()));
+    await down;
+  });
+
+  Deno.test(`${name} tells whose line is too long`, overNet, async () => {
+    await using server = open({ port: 0 });
+    for (const [limit, named] of [[100, ""], [1000, "rose\n"]] as const) {
+      await using session = await connect({ port: portOf(server) });
+      const lines = session.lines();
+      await session.send(`${named}${"x".repeat(limit + 1)}\nmore\n`);
+      let line: string | undefined;
+      let last: string | undefined;
+      while ((line = await lines.read()) !== undefined) last = line;
+      assertEquals(last, `A line has at most ${limit} bytes. Good-bye!`);
+    }
+  });
+}

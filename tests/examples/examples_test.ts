@@ -1,0 +1,238 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { chat } from "../../examples/chat.ts";
+import { RpcClient, RpcError, serveRpc } from "../../examples/json_rpc.ts";
+import { proxy } from "../../examples/proxy.ts";
+import { lengthPrefixed } from "../../codecs/mod.ts";
+import { connect, serve, type Server, type Session, SessionEndedError } from "../../mod.ts";
+import { canNet, canRun } from "../_permissions.ts";
+import { until } from "../_transports.ts";
+
+const ignore = !canNet;
+const portOf = (server: Server): number => (server.addr as Deno.NetAddr).port;
+
+/** An example that runs as its first lines say, on a free port. */
+interface Running extends AsyncDisposable {
+  port: number;
+}
+
+async function start(example: string, ...args: string[]): Promise<Running> {
+  const child = new Deno.Command("deno", {
+    args: ["run", "--allow-net", `examples/${example}`, ...args],
+    cwd: new URL("../..", import.meta.url),
+    stdout: "piped",
+    stderr: "inherit",
+    stdin: "null",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let printed = "";
+  while (!printed.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`${example} ended: ${printed}`);
+    printed += value;
+  }
+  return {
+    port: Number(/:(\d+)/.exec(printed)?.[1]),
+    async [Symbol.asyncDispose](): Promise<void> {
+      child.kill();
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
+
+const cannotStart = !canNet || !await canRun("deno");
+
+Deno.test(
+  { name: "examples/chat.ts runs and introduces people", ignore: cannotStart },
+  async () => {
+    await using chatting = await start("chat.ts", "0");
+    await using rose = await enter(chatting.port, "rose");
+    await using think = await enter(chatting.port, "think");
+    assertEquals(await rose.readLine(), "* think joins hall");
+    await rose.send("good morning\n");
+    for (const person of [rose, think]) assertEquals(await person.readLine(), "rose: good morning");
+  },
+);
+
+async function enter(port: number, name: string): Promise<Session> {
+  const session = await connect({ port });
+  assertEquals(await session.readLine(), "What is your name?");
+  await session.send(`${name}\n`);
+  assertEquals(await session.readLine(), `* ${name} joins hall`);
+  return session;
+}
+
+Deno.test({
+  name: "chat() keeps names apart, moves people between rooms and says who is there",
+  ignore,
+}, async () => {
+  await using server = chat({ port: 0 });
+  const port = portOf(server);
+  const rose = await enter(port, "rose");
+  const other = await connect({ port });
+  await other.readLine();
+  await other.send("rose\n");
+  assertEquals(await other.readLine(), "rose is here already. Another?");
+  await other.send("no name!\n");
+  assertMatch((await other.readLine())!, /^A name has/);
+  await other.send("think\n");
+  assertEquals(await other.readLine(), "* think joins hall");
+  assertEquals(await rose.readLine(), "* think joins hall");
+  await other.send("/join garden\n");
+  assertEquals(await other.readLine(), "* think joins garden");
+  assertEquals(await rose.readLine(), "* think leaves");
+  await rose.send("anybody?\n/who\n/dance\n");
+  assertEquals(await rose.readLine(), "rose: anybody?");
+  assertEquals(await rose.readLine(), "hall: rose");
+  assertEquals(await rose.readLine(), "I know /join ROOM, /who and /quit.");
+  await other.send("/who\n/quit\n");
+  assertEquals(await other.readLine(), "garden: think");
+  assertEquals(await other.readLine(), undefined);
+  await Promise.all([other.close(), rose.close()]);
+});
+
+Deno.test(
+  { name: "chat() cuts off a slow reader, and holds nobody up for it", ignore },
+  async () => {
+    await using server = chat({ port: 0 });
+    const port = portOf(server);
+    const slow = await enter(port, "slow");
+    const [sleeper] = server.sessions;
+    const rose = await enter(port, "rose");
+    const said = "x".repeat(900);
+    let heard = 0;
+    const talk = (async () => {
+      while (!sleeper!.signal.aborted) { // until the system's own buffers and 64 KiB are full
+        await rose.send(`${said}\n`);
+        assertEquals(await rose.readLine(), `rose: ${said}`);
+        heard++;
+      }
+    })();
+    await talk;
+    assertEquals((await sleeper!.closed).reason, "limit");
+    assert(heard > 60, `${heard} lines were heard`);
+    assertEquals(await rose.readLine(), "* slow leaves");
+    slow.abort();
+    await Promise.all([slow.closed, rose.close()]);
+  },
+);
+
+Deno.test({ name: "examples/json_rpc.ts runs and calls itself", ignore: cannotStart }, async () => {
+  const { stdout, success } = await new Deno.Command("deno", {
+    args: ["run", "--allow-net", "examples/json_rpc.ts"],
+    cwd: new URL("../..", import.meta.url),
+    stderr: "inherit",
+  }).output();
+  assertEquals(new TextDecoder().decode(stdout), "5\nhello, rose!\n-32601: Method not found\n");
+  assert(success);
+});
+
+const methods = {
+  add: ([a, b]: [number, number]) => a + b,
+  fail: () => {
+    throw new Error("secret");
+  },
+  never: () => new Promise<never>(() => {}),
+  refuse: () => {
+    throw new RpcError(7, "no");
+  },
+  nothing: () => {},
+};
+
+Deno.test({ name: "RpcClient calls side by side, and tells errors", ignore }, async () => {
+  await using server = serveRpc({ port: 0 }, methods);
+  const client = new RpcClient<typeof methods>(await connect({ port: portOf(server) }));
+  const sums = await Promise.all(Array.from({ length: 500 }, (_, i) => client.call("add", [i, 1])));
+  assertEquals(sums, Array.from({ length: 500 }, (_, i) => i + 1));
+  assertEquals(await client.call("nothing", undefined), null as unknown as void);
+  await client.notify("add", [1, 2]);
+  const errors: [keyof typeof methods, number, string][] = [
+    ["fail", -32603, "Internal error"],
+    ["refuse", 7, "no"],
+    ["toString" as "fail", -32601, "Method not found"],
+  ];
+  for (const [method, code, message] of errors) {
+    const error = await assertRejects(() => client.call(method, undefined as never), RpcError);
+    assertEquals([error.code, error.message], [code, message]);
+  }
+  const lost = client.call("never", undefined);
+  server.abort();
+  assertEquals((await assertRejects(() => lost, SessionEndedError)).reason, "peer");
+  await client[Symbol.asyncDispose]();
+});
+
+Deno.test({ name: "serveRpc() answers as JSON-RPC 2.0 says", ignore }, async () => {
+  await using server = serveRpc({ port: 0 }, methods);
+  await using session = await connect({ port: portOf(server) });
+  const frames = session.frames(lengthPrefixed());
+  const bad = { code: -32600, message: "Invalid Request" };
+  const cases: [request: string, reply: unknown][] = [
+    ['{"jsonrpc":"2.0","method":"add","params":[1,2],"id":"a"}', {
+      jsonrpc: "2.0",
+      id: "a",
+      result: 3,
+    }],
+    ["{bad", { jsonrpc: "2.0", id: null, error: { code: -32700, message: "Parse error" } }],
+    ["[]", { jsonrpc: "2.0", id: null, error: bad }],
+    ["null", { jsonrpc: "2.0", id: null, error: bad }],
+    ['{"method":"add","id":4}', { jsonrpc: "2.0", id: 4, error: bad }],
+    ['{"jsonrpc":"2.0","method":"add","params":"x","id":5}', { jsonrpc: "2.0", id: 5, error: bad }],
+    [
+      '[{"jsonrpc":"2.0","method":"add","params":[1,2]},{"jsonrpc":"2.0","method":"add","params":[3,4],"id":1},7]',
+      [{ jsonrpc: "2.0", id: 1, result: 7 }, { jsonrpc: "2.0", id: null, error: bad }],
+    ],
+  ];
+  for (const [request, reply] of cases) {
+    await frames.send(new TextEncoder().encode(request));
+    assertEquals(JSON.parse(new TextDecoder().decode(await frames.read())), reply);
+  }
+});
+
+Deno.test({ name: "examples/proxy.ts runs and relays", ignore: cannotStart }, async () => {
+  await using server = serve({ port: 0 }, async (session) => {
+    for await (const line of session.lines()) await session.send(`hello, ${line}!\n`);
+    await session.send("good-bye\n");
+  });
+  await using relaying = await start("proxy.ts", "0", `127.0.0.1:${portOf(server)}`);
+  await using session = await connect({ port: relaying.port });
+  await session.send("rose\n");
+  assertEquals(await session.readLine(), "hello, rose!");
+  await session.closeWrite(); // the half-close goes through, and the answer to it comes back
+  assertEquals(await session.readLine(), "good-bye");
+  assertEquals(await session.readLine(), undefined);
+});
+
+Deno.test({ name: "proxy() passes back-pressure through", ignore }, async () => {
+  const target = Promise.withResolvers<Session>();
+  await using server = serve({ port: 0 }, async (session) => {
+    target.resolve(session);
+    await session.closed; // reads nothing
+  });
+  await using relaying = proxy(0, { hostname: "127.0.0.1", port: portOf(server) });
+  const client = await connect({ port: portOf(relaying) });
+  const sending = client.send(new Uint8Array(64 * 1024 * 1024));
+  let before = -1;
+  while (client.bytesWritten > before) {
+    before = client.bytesWritten;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert(before < 64 * 1024 * 1024, "all of it was taken");
+  const [relayed] = relaying.sessions;
+  assert(relayed!.bytesBuffered <= 1024 * 1024);
+  // Whoever is lost on one side is lost on the other, too.
+  (await target.promise).abort();
+  const error = await assertRejects(() => sending, SessionEndedError);
+  assertEquals(error.reason, "peer");
+  await client.closed;
+  await until(() => relaying.stats().active === 0);
+});
+
+Deno.test({ name: "proxy() ends clients whose target cannot be reached", ignore }, async () => {
+  const gone = serve({ port: 0 }, () => {});
+  const port = portOf(gone);
+  await gone.shutdown();
+  await using relaying = proxy(0, { hostname: "127.0.0.1", port });
+  await using client = await connect({ port: portOf(relaying) });
+  assertEquals(await client.readLine(), undefined);
+  assertEquals(relaying.stats().handlerErrors, 1);
+});

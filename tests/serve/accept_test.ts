@@ -1,0 +1,353 @@
+import { assert, assertEquals, assertGreater, assertLess, equal } from "@std/assert";
+import { connect } from "../../connect/connect.ts";
+import { serve } from "../../serve/serve.ts";
+import { Session } from "../../session.ts";
+import {
+  type Address,
+  type Connection,
+  type Listener,
+  memoryListener,
+  memoryPair,
+} from "../../transport/mod.ts";
+import { canNet, canRun } from "../_permissions.ts";
+import {
+  ask,
+  assertNoDescriptorLeft,
+  bounded,
+  echo,
+  overNet,
+  overNetCounting,
+  portOf,
+  recorder,
+  settle,
+  until,
+} from "../_serving.ts";
+
+const canStorm = !overNetCounting.ignore && await canRun("python3");
+const canExhaust = canNet && Deno.build.os !== "windows" && await canRun("bash");
+
+/** A listener whose accepts come to what the test says. */
+class ScriptedListener implements Listener {
+  readonly addr: Address = { transport: "memory", name: "scripted" };
+  /** How often it was asked. */
+  accepts = 0;
+  #accept: PromiseWithResolvers<Connection> = Promise.withResolvers();
+
+  accept(): Promise<Connection> {
+    this.accepts++;
+    this.#accept = Promise.withResolvers();
+    return this.#accept.promise;
+  }
+
+  give(connection: Connection): void {
+    this.#accept.resolve(connection);
+  }
+
+  fail(error: unknown): void {
+    this.#accept.reject(error);
+  }
+
+  close(): void {
+    this.fail(new Deno.errors.BadResource("closed"));
+  }
+}
+
+/** Timers that fire when the test says so. */
+class FakeTimers implements Disposable {
+  readonly #real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+  readonly #waiting = new Map<number, [callback: () => void, delay: number]>();
+  #nextId = 1;
+
+  constructor() {
+    const set = (callback: () => void, delay: number): number => {
+      this.#waiting.set(this.#nextId, [callback, delay]);
+      return this.#nextId++;
+    };
+    const clear = (id: number): void => void this.#waiting.delete(id);
+    Object.assign(globalThis, { setTimeout: set, clearTimeout: clear });
+  }
+
+  /** What is waited for, in milliseconds. */
+  get delays(): number[] {
+    return [...this.#waiting.values()].map(([, delay]) => delay);
+  }
+
+  fire(): void {
+    const due = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const [callback] of due) callback();
+  }
+
+  [Symbol.dispose](): void {
+    Object.assign(globalThis, this.#real);
+  }
+}
+
+Deno.test("serve() waits longer each time that accepting fails", bounded, async () => {
+  using timers = new FakeTimers();
+  const listener = new ScriptedListener();
+  const seen = recorder();
+  const server = serve({ listener, observer: seen }, echo);
+  let accepts = 1;
+  const delays = [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000];
+  for (const delay of delays) {
+    assertEquals(listener.accepts, accepts);
+    listener.fail(new Error("no descriptors"));
+    await settle();
+    assertEquals([listener.accepts, timers.delays], [accepts, [delay]]);
+    timers.fire();
+    await settle();
+    accepts++;
+  }
+  assertEquals(server.stats().acceptErrors, delays.length);
+  assertEquals(
+    seen.events.slice(1),
+    delays.map((delay) => `accept Error: no descriptors ${delay}`),
+  );
+  await server.shutdown();
+});
+
+Deno.test("serve() stops waiting to accept when it shuts down", bounded, async () => {
+  using timers = new FakeTimers();
+  const listener = new ScriptedListener();
+  const server = serve({ listener, shutdownTimeout: Infinity, onError: () => {} }, echo);
+  listener.fail(new Error("no descriptors"));
+  await settle();
+  assertEquals(timers.delays, [5]);
+  await server.shutdown();
+  assertEquals([server.state, listener.accepts, timers.delays], ["closed", 1, []]);
+});
+
+Deno.test("serve() forgets earlier failures once it has accepted", bounded, async () => {
+  const listener = new ScriptedListener();
+  const seen = recorder();
+  const server = serve({ listener, observer: seen }, () => {});
+  for (let i = 1; i <= 2; i++) {
+    listener.fail(new Error("no descriptors"));
+    await until(() => listener.accepts === i + 1);
+  }
+  const [client, connection] = memoryPair();
+  listener.give(connection);
+  await until(() => listener.accepts === 4);
+  listener.fail(new Error("again"));
+  await until(() => listener.accepts === 5);
+  client.close();
+  await server.shutdown();
+  assertEquals(seen.events.filter((event) => event.startsWith("accept")), [
+    "accept Error: no descriptors 5",
+    "accept Error: no descriptors 10",
+    "accept Error: again 5",
+  ]);
+});
+
+Deno.test("serve() says nothing of clients that were gone before the accept", bounded, async () => {
+  using timers = new FakeTimers();
+  const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
+  const listener = new ScriptedListener();
+  const seen = recorder();
+  const server = serve({ listener, observer: seen }, echo);
+  let accepts = 1;
+  for (const Kind of [NotConnected, ConnectionReset, ConnectionAborted, NotConnected]) {
+    listener.fail(new Kind("gone"));
+    await settle();
+    assertEquals([listener.accepts, timers.delays], [++accepts, []]);
+  }
+  await server.shutdown();
+  assertEquals(server.stats().acceptErrors, 0);
+  assertEquals(seen.events, ["listening", "draining", "closed"]);
+});
+
+const STORM = `
+import socket, struct, sys
+for _ in range(200):
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.connect(("127.0.0.1", int(sys.argv[1])))
+    client.close()
+`;
+
+/** 200 clients that connect and reset at once. */
+async function storm(port: number): Promise<void> {
+  const { success, stderr } = await new Deno.Command("python3", {
+    args: ["-c", STORM, `${port}`],
+    stdin: "null",
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
+/** Asks again and again until `over`, at least once, and returns how often. */
+async function keepAsking(client: Session, over: Promise<unknown>): Promise<number> {
+  let isOver = false;
+  over.then(() => isOver = true);
+  let answers = 0;
+  do {
+    assertEquals(await ask(client, `question ${answers}`), `question ${answers}!`);
+    answers++;
+  } while (!isOver);
+  return answers;
+}
+
+Deno.test("serve() goes on after clients that connect and reset", {
+  ...overNetCounting,
+  ignore: !canStorm,
+}, async () => {
+  await assertNoDescriptorLeft(async () => {
+    const told: unknown[] = [];
+    const server = serve({ port: 0, onError: (error) => void told.push(error) }, echo);
+    const port = portOf(server);
+    const clients = await Promise.all(Array.from({ length: 10 }, () => connect({ port })));
+    const over = storm(port);
+    await Promise.all(clients.map((client) => keepAsking(client, over)));
+    await over;
+    const late = await connect({ port });
+    assertEquals(await ask(late, "rose"), "rose!");
+    await Promise.all([...clients, late].map((client) => client.close()));
+    await until(() => server.sessions.size === 0);
+    assertEquals(told, []);
+    await server.shutdown();
+  });
+});
+
+Deno.test(
+  "serve() goes on after clients that leave what they were sent",
+  overNetCounting,
+  async () => {
+    await assertNoDescriptorLeft(async () => {
+      const seen = recorder();
+      const server = serve({ port: 0, observer: seen }, async (session) => {
+        await session.send("welcome!\n");
+        await echo(session);
+      });
+      const port = portOf(server);
+      const good = await connect({ port });
+      assertEquals(await good.readLine(), "welcome!");
+      const rude = Array.from({ length: 200 }, async () => {
+        const client = await Deno.connect({ port });
+        await until(() => server.stats().accepted > 200); // all of them are in
+        client.close(); // over unread input: a reset
+      });
+      await keepAsking(good, Promise.all(rude));
+      await Promise.all(rude);
+      await until(() => server.sessions.size === 1);
+      assertEquals(await ask(good, "rose"), "rose!");
+      await good.close();
+      await server.shutdown();
+      const count = (pattern: RegExp): number =>
+        seen.events.filter((event) => pattern.test(event)).length;
+      assertEquals([count(/^end/), count(/^(accept|handler)/)], [201, 0]);
+    });
+  },
+);
+
+Deno.test(
+  "serve() serves a thousand clients at once, each with what is its own",
+  overNet,
+  async () => {
+    const CLIENTS = 1000;
+    const seen = recorder();
+    const server = serve({ port: 0, observer: seen }, async (session) => {
+      await session.send("welcome!");
+      for await (const name of session) {
+        if (name === "exit") break;
+        await session.send(`hello, ${name}!`);
+      }
+    });
+    const meet = async (client: Session, text: string): Promise<void> => {
+      const bytes = await client.readExactly(new TextEncoder().encode(text).length);
+      assertEquals(new TextDecoder().decode(bytes), text);
+    };
+    await Promise.all(Array.from({ length: CLIENTS }, async (_, i) => {
+      await using client = await connect({ port: portOf(server), connectTimeout: Infinity });
+      await meet(client, "welcome!");
+      await until(() => server.stats().accepted === CLIENTS); // they are all there at one time
+      for (const name of ["rose", "jo", "ann", "zoë", "李"]) {
+        await client.send(`${name} ${i}`);
+        await meet(client, `hello, ${name} ${i}!`);
+      }
+      await client.send("exit");
+      assertEquals(await client.readLine(), undefined);
+    }));
+    await until(() => server.sessions.size === 0);
+    await server.shutdown();
+    const { accepted, refused, acceptErrors, handlerErrors } = server.stats();
+    assertEquals([accepted, refused, acceptErrors, handlerErrors], [CLIENTS, 0, 0, 0]);
+    assertEquals(seen.events.filter((event) => event.endsWith("local")).length, CLIENTS);
+  },
+);
+
+Deno.test("serve() outlives a lack of descriptors", {
+  ...bounded,
+  ignore: !canExhaust,
+}, async () => {
+  const LIMIT = 64;
+  const CLIENTS = 100;
+  const module = new URL("../_exhausted_server.ts", import.meta.url).pathname;
+  await using server = new Deno.Command("bash", {
+    args: ["-c", `ulimit -n ${LIMIT}; exec deno run --allow-net "$0"`, module],
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const events: unknown[][] = [];
+  const watching = (async () => {
+    let text = "";
+    for await (const chunk of server.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (text + chunk).split("\n");
+      text = lines.pop()!;
+      for (const line of lines) events.push(JSON.parse(line));
+    }
+  })();
+  const count = (kind: string): number => events.filter(([event]) => event === kind).length;
+  const failures = (): unknown[] => events.filter(([event]) => event === "accept");
+  await until(() => events.length > 0);
+  const port = events[0]![1] as number;
+
+  // The system makes the connections that the server cannot accept yet.
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connect({ port })));
+  const waits = [5, 10, 20, 40, 80, 160].map((retryIn) => ["accept", "EMFILE", retryIn]);
+  await until(() => equal(failures().slice(-waits.length), waits));
+  const served = count("start");
+  assertGreater(served, 0);
+  assertLess(served, LIMIT);
+  for (const client of clients) client.abort();
+  await until(() => count("end") >= served);
+  await using late = await connect({ port, connectTimeout: Infinity });
+  assertEquals(await ask(late, "rose"), "rose!");
+
+  await server.stdin.close();
+  await watching;
+  assertEquals((await server.status).code, 0);
+  assertEquals(events.at(-1)!.slice(0, 2), ["finished", 0]);
+  assertLess(count("accept"), 100);
+});
+
+Deno.test("serve() lets others have their turn while a listener tells of nothing but resets", async () => {
+  let accepts = 0;
+  let closed = false;
+  const server = serve({
+    listener: {
+      addr: { transport: "memory", name: "resets" },
+      accept: () => {
+        accepts++;
+        return Promise.reject(
+          closed ? new Deno.errors.BadResource() : new Deno.errors.ConnectionReset(),
+        );
+      },
+      close: () => closed = true,
+    },
+  }, () => {});
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await server.shutdown();
+  assert(accepts > 1000, `${accepts} accepts`);
+  assertEquals(server.stats().acceptErrors, 0);
+});
+
+Deno.test("serve() does not look at options that are changed afterwards", async () => {
+  const listener = memoryListener();
+  const options = { listener, chunkSize: 10 };
+  await using server = serve(options, (session) => session.send("welcome!"));
+  options.chunkSize = -1;
+  await using client = new Session(listener.connect());
+  assertEquals((await client.text().next()).value, "welcome!");
+  assertEquals(server.stats().accepted, 1);
+});

@@ -1,0 +1,200 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { configureSync, getLogger, type LogRecord, resetSync } from "@logtape/logtape";
+import type { Logger } from "../../serve/observer.ts";
+import { serve } from "../../serve/serve.ts";
+import { Session } from "../../session.ts";
+import { memoryListener } from "../../transport/mod.ts";
+import { canNet, canRun } from "../_permissions.ts";
+import { bounded, echo, readAll, recorder, runModule, serveThrough } from "../_serving.ts";
+
+const canRunDeno = canNet && await canRun("deno");
+
+const FAILING = `
+  import { serve } from "library/serve/serve.ts";
+  import { connect } from "library/connect/connect.ts";
+  const server = serve({ port: 0, OPTIONS }, () => {
+    throw new Error("no such command");
+  });
+  const client = await connect({ port: server.addr.port });
+  for await (const _ of client);
+  await client.close();
+  await server.shutdown();
+`;
+
+Deno.test("serve() prints errors where nobody else is told", {
+  ...bounded,
+  ignore: !canRunDeno,
+}, async () => {
+  for (const options of ["", "observer: { onSessionEnd() {} }"]) {
+    const { code, stdout, stderr } = await runModule(FAILING.replace("OPTIONS", options));
+    assertEquals([code, stdout], [0, ""], stderr);
+    assertMatch(stderr, /^Error: no such command\n\s+at /);
+  }
+});
+
+Deno.test("serve() prints nothing where somebody is told", {
+  ...bounded,
+  ignore: !canRunDeno,
+}, async () => {
+  for (const options of ["onError() {}", "observer: { onHandlerError() {} }"]) {
+    const outcome = await runModule(FAILING.replace("OPTIONS", options));
+    assertEquals(outcome, { code: 0, stdout: "", stderr: "" });
+  }
+});
+
+Deno.test("serve() prints that it cannot accept where nobody else is told", {
+  ...bounded,
+  ignore: !canRunDeno,
+}, async () => {
+  const { code, stdout, stderr } = await runModule(`
+    import { serve } from "library/serve/serve.ts";
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const server = serve({ listener }, () => {});
+    listener.close();
+    await server.finished;
+  `);
+  assertEquals([code, stdout], [0, ""], stderr);
+  assertStringIncludes(stderr, "BadResource");
+});
+
+/** The levels and messages that a logger is given. */
+function collect(): [Logger, string[]] {
+  const lines: string[] = [];
+  const log = (level: string) => (message: string): void => void lines.push(`${level} ${message}`);
+  return [
+    { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
+    lines,
+  ];
+}
+
+Deno.test("serve() logs to a logger beside its observer and onError", bounded, async () => {
+  const [logger, lines] = collect();
+  const seen = recorder();
+  const told: unknown[] = [];
+  await serveThrough({ logger, observer: seen, onError: (error) => void told.push(error) });
+  assertEquals([seen.events.length, told.length], [8, 2]);
+  const short = lines.map((line) => line.split("\n")[0]!.replace(/after \d+ ms/, "after N ms"));
+  assertEquals(short.sort(), [
+    "error the handler of session 1 from memory a threw: Error: no such command",
+    "info closed (memory)",
+    "info draining (memory)",
+    "info listening on memory",
+    "info session 1 from memory a ended: error (Error: no such command), after N ms, 5 bytes in, 6 bytes out",
+    "info session 1 from memory a started",
+    "warn cannot accept (again in 5 ms): Error: out of luck",
+    "warn connection from memory a refused: maxSessions reached",
+  ]);
+});
+
+Deno.test("serve() takes a LogTape logger as it is", bounded, async () => {
+  const records: LogRecord[] = [];
+  configureSync({
+    sinks: { memory: (record) => void records.push(record) },
+    loggers: [
+      { category: "parley-test", sinks: ["memory"], lowestLevel: "debug" },
+      { category: ["logtape", "meta"], sinks: [] },
+    ],
+  });
+  try {
+    const listener = memoryListener();
+    const server = serve({ listener, logger: getLogger("parley-test") }, () => {
+      throw new Error("{id} of {address}");
+    });
+    const client = new Session(listener.connect());
+    assertEquals(await readAll(client), "");
+    await client.close();
+    await server.shutdown();
+  } finally {
+    resetSync();
+  }
+  assertEquals(
+    records.map(({ level }) => level),
+    [
+      "info",
+      "info",
+      "error",
+      "info",
+      "info",
+      "info",
+    ].toSorted(() => 0),
+  );
+  const thrown = records.find(({ level }) => level === "error")!;
+  const text = thrown.message.join("");
+  assertStringIncludes(
+    text,
+    "the handler of session 1 from memory a threw: Error: (id) of (address)",
+  );
+  assertEquals([thrown.properties["id"], thrown.properties["address"]], [1, "memory a"]);
+  assertEquals((thrown.properties["error"] as Error).message, "{id} of {address}");
+});
+
+/** Typed as a logger of the kind that returns what it is given, and that also takes a function. */
+class ReturningLogger {
+  readonly lines: string[] = [];
+
+  debug<T>(msg: () => T, ...args: unknown[]): T | undefined;
+  debug<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
+  debug<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
+    return this.#log("debug", msg, args);
+  }
+
+  info<T>(msg: () => T, ...args: unknown[]): T | undefined;
+  info<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
+  info<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
+    return this.#log("info", msg, args);
+  }
+
+  warn<T>(msg: () => T, ...args: unknown[]): T | undefined;
+  warn<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
+  warn<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
+    return this.#log("warn", msg, args);
+  }
+
+  error<T>(msg: () => T, ...args: unknown[]): T | undefined;
+  error<T>(msg: T extends () => unknown ? never : T, ...args: unknown[]): T;
+  error<T>(msg: T | (() => T), ...args: unknown[]): T | undefined {
+    return this.#log("error", msg, args);
+  }
+
+  #log<T>(level: string, msg: T | (() => T), args: unknown[]): T {
+    const value = msg instanceof Function ? msg() : msg;
+    this.lines.push(`${level} ${value} ${Object.keys(args[0] as object)}`);
+    return value;
+  }
+}
+
+Deno.test("serve() takes a logger of @std/log's shape as it is", bounded, async () => {
+  const logger = new ReturningLogger();
+  const server = serve({ listener: memoryListener(), logger }, echo);
+  await server.shutdown();
+  assertEquals(logger.lines, [
+    "info listening on memory state,address",
+    "info draining (memory) state,address",
+    "info closed (memory) state,address",
+  ]);
+});
+
+Deno.test("serve() takes console as it is", { ...bounded, ignore: !canRunDeno }, async () => {
+  const { code, stdout, stderr } = await runModule(`
+    import { serve } from "library/serve/serve.ts";
+    import { Session } from "library/session.ts";
+    import { memoryListener } from "library/transport/mod.ts";
+    const listener = memoryListener();
+    const server = serve({ listener, logger: console }, () => {
+      throw "50%d of %c{id}"; // a format for console, a template for LogTape
+    });
+    const client = new Session(listener.connect());
+    for await (const _ of client);
+    await client.close();
+    await server.shutdown();
+  `);
+  assertEquals(code, 0);
+  assertEquals(
+    stderr,
+    "the handler of session 1 from memory a threw: 50% d of % c(id) " +
+      '{ id: 1, address: "memory a", error: "50%d of %c{id}" }\n',
+  );
+  const lines = stdout.split("\n");
+  assertEquals(lines[0], 'listening on memory { state: "listening", address: "memory" }');
+  assertEquals(lines[1], 'session 1 from memory a started { id: 1, address: "memory a" }');
+});

@@ -1,0 +1,221 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { connect, type ConnectOptions } from "../../connect/connect.ts";
+import { ProxyHeaderError } from "../../errors.ts";
+import { encodeProxyHeader } from "../../proxy_protocol/mod.ts";
+import { type Handler, serve, type ServeOptions } from "../../serve/serve.ts";
+import { Session } from "../../session.ts";
+import { formatAddress, memoryListener } from "../../transport/mod.ts";
+import { ask, bounded, canIpv6, echo, overNet, readAll, until } from "../_serving.ts";
+import { Peer } from "../_transports.ts";
+import { concat } from "../_codecs.ts";
+import { seeRefused, serveProxied, told } from "../_proxied.ts";
+import { latin1 } from "../_proxy_headers.ts";
+
+const ENDS = {
+  source: { transport: "tcp", hostname: "192.0.2.7", port: 51324 },
+  destination: { transport: "tcp", hostname: "198.51.100.1", port: 443 },
+} as const;
+const HEADERS: Record<string, Uint8Array> = {
+  "version 1": latin1("PROXY TCP4 192.0.2.7 198.51.100.1 51324 443\r\n"),
+  "version 2": encodeProxyHeader({ version: 2, ...ENDS, authority: "rose.test" }),
+};
+
+Deno.test("serve() takes the addresses of its sessions from PROXY headers", overNet, async () => {
+  const seen: unknown[] = [];
+  await using proxied = serveProxied({}, async (session) => {
+    seen.push(session.remoteAddr, session.localAddr, session.proxy!.version);
+    await echo(session);
+  });
+  for (const [name, header] of Object.entries(HEADERS)) {
+    // Glued to what follows, and byte by byte.
+    for (const pieces of [[concat([header, latin1("rose\n")])], [...header, ..."rose\n"]]) {
+      const conn = await Deno.connect({ port: proxied.port });
+      conn.setNoDelay(true);
+      const peer = new Peer(conn);
+      for (const piece of pieces) {
+        await peer.send(typeof piece === "number" ? Uint8Array.of(piece) : piece);
+      }
+      assertEquals(await peer.text(6), "rose!\n", name);
+      assertEquals(seen.splice(0), [ENDS.source, ENDS.destination, name === "version 1" ? 1 : 2]);
+      peer.close();
+    }
+  }
+  assertEquals(proxied.refusals, []);
+});
+
+Deno.test("serve() keeps the addresses where a header gives none", overNet, async () => {
+  const seen: string[] = [];
+  await using proxied = serveProxied({}, async (session) => {
+    const { command, version } = session.proxy!;
+    seen.push(`${formatAddress(session.remoteAddr)} ${command} ${version}`);
+    await session.send("welcome!\n");
+  });
+  const headers = [
+    latin1("PROXY UNKNOWN\r\n"),
+    encodeProxyHeader({ version: 2, command: "LOCAL" }),
+  ];
+  for (const header of headers) {
+    const peer = new Peer(await Deno.connect({ port: proxied.port }));
+    await peer.send(header);
+    assertEquals(await peer.textToEnd(), "welcome!\n");
+    seen.push(formatAddress(peer.connection.localAddr));
+    peer.close();
+  }
+  assertEquals([seen[0], seen[2]], [`${seen[1]} PROXY 1`, `${seen[3]} LOCAL 2`]);
+});
+
+Deno.test("serve() refuses what is no PROXY header, and tells where", overNet, async () => {
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const logger = { debug: log, info: log, warn: log, error: log };
+  await using proxied = serveProxied({ logger });
+  const cases: [bytes: string, offset: number][] = [
+    ["GET / HTTP/1.1\r\n\r\n", 0],
+    ["PROXY TCP4 192.0.2.7 198.51.100.1 51324 65536\r\n", 40],
+    ["PROXY " + "x".repeat(200), 6],
+    ["\r\n\r\n\0\r\nQUIT\n\x31\x11\0\0", 12],
+  ];
+  for (const [bytes, offset] of cases) {
+    const before = proxied.refusals.length;
+    const peer = new Peer(await Deno.connect({ port: proxied.port }));
+    const port = (peer.connection.localAddr as Deno.NetAddr).port;
+    await peer.send(latin1(bytes));
+    await peer.countToEnd().catch(() => {}); // unread input makes it a reset
+    peer.close();
+    await until(() => proxied.refusals.length > before);
+    const { remoteAddr, reason, cause } = proxied.refusals.at(-1)!;
+    assertEquals([formatAddress(remoteAddr), reason], [`127.0.0.1:${port}`, "proxy-header"]);
+    assertInstanceOf(cause, ProxyHeaderError);
+    assertEquals(cause.offset, offset, `${JSON.stringify(bytes)}: ${cause.message}`);
+    assertEquals(
+      lines.at(-1),
+      `connection from 127.0.0.1:${port} refused: no valid PROXY header (ProxyHeaderError: ` +
+        `${cause.message})`,
+    );
+  }
+  const { accepted, refused, refusals } = proxied.server.stats();
+  assertEquals([accepted, refused, refusals["proxy-header"]], [0, cases.length, cases.length]);
+  await using client = await proxied.dial("192.0.2.7");
+  assertEquals(await ask(client, "rose"), "rose!");
+});
+
+Deno.test("serve() refuses a header that ends too early or takes too long", overNet, async () => {
+  await using proxied = serveProxied({ proxyHeaderTimeout: 40 });
+  const early = new Peer(await Deno.connect({ port: proxied.port }));
+  await early.send("PROXY TCP4 192");
+  await early.closeWrite();
+  assertEquals(await early.countToEnd(), 0);
+  early.close();
+  const problem = "bad PROXY header: the input ended within it (at byte 14)";
+  assertEquals(told(proxied.refusals), `127.0.0.1 proxy-header ${problem}`);
+
+  const late = new Peer(await Deno.connect({ port: proxied.port }));
+  await late.send("PROXY");
+  assertEquals(await late.countToEnd(), 0);
+  late.close();
+  assertEquals(
+    told(proxied.refusals),
+    "127.0.0.1 proxy-header bad PROXY header: it has not come within 40 ms (proxyHeaderTimeout) (at byte 5)",
+  );
+});
+
+Deno.test("serve() takes no header of who is not trusted", overNet, async () => {
+  const options = { trusted: ["192.0.2.0/24"] };
+  await using refusing = serveProxied(options);
+  assertEquals(await seeRefused(refusing, refusing.dial("203.0.113.1")), "127.0.0.1 untrusted");
+  assertEquals(refusing.server.stats().refusals.untrusted, 1);
+
+  const seen: unknown[] = [];
+  await using direct = serveProxied({ ...options, untrusted: "direct" }, async (session) => {
+    seen.push((session.remoteAddr as Deno.NetAddr).hostname, session.proxy);
+    await echo(session);
+  });
+  await using liar = await connect({ port: direct.port });
+  assertEquals(
+    await ask(liar, "PROXY TCP4 203.0.113.1 203.0.113.1 1 1"),
+    "PROXY TCP4 203.0.113.1 203.0.113.1 1 1!",
+  );
+  assertEquals(seen, ["127.0.0.1", undefined]);
+});
+
+Deno.test("serve() trusts proxies that have no IP address", bounded, async () => {
+  const listener = memoryListener();
+  await using _server = serve(
+    { listener, proxyProtocol: "required" },
+    (session) => session.send(formatAddress(session.remoteAddr)),
+  );
+  const connection = listener.connect();
+  await new Peer(connection).send(HEADERS["version 1"]!);
+  const client = new Session(connection);
+  assertEquals(await readAll(client), "192.0.2.7:51324");
+  await client.close();
+});
+
+Deno.test("serve() knows a proxy on IPv6, and one that comes over IPv6 with IPv4", {
+  ...overNet,
+  ignore: !canIpv6,
+}, async () => {
+  const handler: Handler = (session) => session.send(formatAddress(session.remoteAddr));
+  await using proxied = serveProxied({ hostname: "::", trusted: ["::1", "127.0.0.1"] }, handler);
+  for (const hostname of ["::1", "127.0.0.1"]) {
+    await using client = await proxied.dial("2001:db8::7", {
+      port: proxied.port,
+      hostname,
+      proxyHeader: {
+        version: 1,
+        source: { transport: "tcp", hostname: "2001:db8::7", port: 5 },
+        destination: { transport: "tcp", hostname: "2001:db8::1", port: 6 },
+      },
+    });
+    assertEquals(await readAll(client), "[2001:db8::7]:5", hostname);
+  }
+});
+
+const BAD: [options: object, kind: typeof TypeError | typeof RangeError, says: string][] = [
+  [{ proxyProtocol: "on" }, RangeError, 'proxyProtocol must be "off" or "required", got "on"'],
+  [
+    { proxyProtocol: "required" },
+    TypeError,
+    'proxyProtocol: "required" needs trusted, the addresses of the proxies (["0.0.0.0/0", "::/0"] for everybody)',
+  ],
+  [
+    { trusted: ["10.0.0.1"] },
+    TypeError,
+    'trusted is of no use without proxyProtocol: "required"',
+  ],
+  [
+    { proxyProtocol: "required", trusted: ["10.0.0.1/8"] },
+    RangeError,
+    "trusted[0] must have no bit set past its prefix",
+  ],
+  [
+    { proxyProtocol: "required", trusted: "10.0.0.1" },
+    TypeError,
+    "trusted must be an array of CIDR blocks, got a string",
+  ],
+  [{ untrusted: "allow" }, RangeError, 'untrusted must be "refuse" or "direct", got "allow"'],
+  [
+    { proxyHeaderTimeout: -1 },
+    RangeError,
+    "proxyHeaderTimeout must be more than 0 ms (Infinity for none), got -1",
+  ],
+];
+
+Deno.test("serve() refuses bad options for PROXY headers", { permissions: "none" }, () => {
+  for (const [options, kind, says] of BAD) {
+    assertThrows(() => serve({ port: 0, ...options } as ServeOptions, echo), kind, says);
+  }
+});
+
+Deno.test(
+  "connect() refuses a bad PROXY header before it dials",
+  { permissions: "none" },
+  async () => {
+    const source = { transport: "tcp", hostname: "192.0.2.7", port: 70000 };
+    const error = await assertRejects(
+      () => connect({ port: 9, proxyHeader: { version: 1, source } } as ConnectOptions),
+      RangeError,
+    );
+    assert(error.message.includes("70000"), error.message);
+  },
+);

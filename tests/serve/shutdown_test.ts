@@ -1,0 +1,370 @@
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { connect } from "../../connect/connect.ts";
+import { ConnectionRefusedError, type SessionEnd, SessionEndedError } from "../../errors.ts";
+import { type Handler, serve, type Server } from "../../serve/serve.ts";
+import { Session } from "../../session.ts";
+import { type Connection, memoryListener } from "../../transport/mod.ts";
+import {
+  ask,
+  bounded,
+  countedSignal,
+  echo,
+  overNet,
+  portOf,
+  readAll,
+  settle,
+  until,
+} from "../_serving.ts";
+
+const utf8 = new TextEncoder();
+
+/** A server, one client's end of a connection to it, and what the handler of the session at the other end throws. */
+interface Pair {
+  server: Server;
+  client: Connection;
+  session: Session;
+  /** How the handler ended: with `undefined`, unless it threw. */
+  handled: Promise<unknown>;
+  told: unknown[];
+}
+
+async function pair(handler: Handler): Promise<Pair> {
+  const listener = memoryListener();
+  const told: unknown[] = [];
+  const begun = Promise.withResolvers<Session>();
+  const handled = Promise.withResolvers<unknown>();
+  const server = serve({ listener, onError: (error) => void told.push(error) }, async (session) => {
+    begun.resolve(session);
+    try {
+      await handler(session);
+      handled.resolve(undefined);
+    } catch (error) {
+      handled.resolve(error);
+      throw error;
+    }
+  });
+  const client = listener.connect();
+  return { server, client, session: await begun.promise, handled: handled.promise, told };
+}
+
+/** Waits until the server has read so many bytes. */
+async function arrived(session: Session, bytes: number): Promise<void> {
+  await until(() => session.bytesRead === bytes);
+  await settle();
+}
+
+const LOOPS: Record<string, (session: Session) => AsyncIterable<string>> = {
+  "the session": (session) => session,
+  "text()": (session) => session.text(),
+  "lines()": (session) => session.lines(),
+};
+
+for (const [name, loop] of Object.entries(LOOPS)) {
+  Deno.test(`Server.shutdown() ends a loop over ${name} that waits`, bounded, async () => {
+    const { server, client, session, handled, told } = await pair(async (session) => {
+      for await (const text of loop(session)) await session.send(`${text}!\n`);
+    });
+    await using peer = new Session(client);
+    assertEquals(await ask(peer, "rose"), name === "lines()" ? "rose!" : "rose");
+    await settle();
+    const finished = server.shutdown();
+    assertEquals(server.state, "draining");
+    const error = await handled;
+    assert(error instanceof SessionEndedError);
+    assertEquals(error.reason, "drain");
+    await readAll(peer); // ends, and not by a reset
+    await peer.close();
+    assertEquals((await session.closed).reason, "drain");
+    await finished;
+    assertEquals([server.state, told], ["closed", []]);
+  });
+
+  Deno.test(`Server.shutdown() ends a loop over ${name} that begins later`, bounded, async () => {
+    const work = Promise.withResolvers<void>();
+    const { server, client, session, handled } = await pair(async (session) => {
+      await work.promise;
+      for await (const _ of loop(session));
+    });
+    server.shutdown();
+    work.resolve();
+    assertEquals((await handled as SessionEndedError).reason, "drain");
+    client.close();
+    assertEquals((await session.closed).reason, "drain");
+    await server.finished;
+  });
+}
+
+Deno.test("Server.shutdown() lets a half-received line come to its end", bounded, async () => {
+  const { server, client, session } = await pair(echo);
+  await using peer = new Session(client);
+  await peer.send("ro");
+  await arrived(session, 2);
+  server.shutdown();
+  await settle();
+  await peer.send("se\n");
+  assertEquals(await readAll(peer), "rose!\n");
+  await peer.close();
+  assertEquals((await session.closed).reason, "drain");
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() lets a half-received character come to its end", bounded, async () => {
+  const { server, client, session } = await pair(async (session) => {
+    for await (const text of session) await session.send(`${text}!`);
+  });
+  await using peer = new Session(client);
+  const [first, ...rest] = utf8.encode("é");
+  await peer.send(new Uint8Array([first!]));
+  await arrived(session, 1);
+  server.shutdown();
+  await settle();
+  await peer.send(new Uint8Array(rest));
+  assertEquals(await readAll(peer), "é!");
+  await peer.close();
+  assertEquals((await session.closed).reason, "drain");
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() lets all lines be answered that have arrived", bounded, async () => {
+  const work = Promise.withResolvers<void>();
+  const { server, client, session } = await pair(async (session) => {
+    for await (const line of session.lines()) {
+      await work.promise;
+      await session.send(`${line}!\n`);
+    }
+  });
+  await using peer = new Session(client);
+  await peer.send("one\ntwo\nthree\n");
+  await arrived(session, 14);
+  server.shutdown();
+  work.resolve();
+  assertEquals(await readAll(peer), "one!\ntwo!\nthree!\n");
+  await peer.close();
+  assertEquals((await session.closed).reason, "drain");
+  await server.finished;
+});
+
+Deno.test(
+  "Server.shutdown() lets readings of bytes and of single frames go on",
+  bounded,
+  async () => {
+    const { server, client, session, handled } = await pair(async (session) => {
+      assertEquals(await session.readExactly(4), utf8.encode("rose"));
+      assertEquals(await session.readLine(), "jo");
+      assertEquals(await session.lines().read(), "ann");
+      let upload = "";
+      for await (const bytes of session.bytes()) upload += new TextDecoder().decode(bytes);
+      await session.send(upload);
+    });
+    await using peer = new Session(client);
+    server.shutdown();
+    for (const part of ["rose", "jo\n", "ann\n", "up", "load"]) {
+      await settle();
+      await peer.send(part);
+    }
+    await peer.closeWrite();
+    assertEquals(await readAll(peer), "upload");
+    assertEquals(await handled, undefined);
+    assertEquals((await session.closed).reason, "peer");
+    await server.finished;
+  },
+);
+
+Deno.test("Server.shutdown() aborts what is left after shutdownTimeout", bounded, async () => {
+  const listener = memoryListener();
+  const told: unknown[] = [];
+  const thrown: unknown[] = [];
+  const options = {
+    listener,
+    shutdownTimeout: 40,
+    onError: (error: unknown) => void told.push(error),
+  };
+  const server = serve(options, async (session) => {
+    if (session.id === 1) await new Promise(() => {}); // never comes back
+    await session.readExactly(4).catch((error) => {
+      thrown.push(error);
+      throw error;
+    });
+  });
+  const clients = [listener.connect(), listener.connect()];
+  await until(() => server.sessions.size === 2);
+  const ends = [...server.sessions].map((session) => session.closed);
+  await server.shutdown();
+  const reasons = (await Promise.all(ends)).map(({ reason }) => reason);
+  assertEquals(reasons, ["drain", "drain"]);
+  assertEquals((thrown[0] as SessionEndedError).reason, "drain");
+  assertEquals([server.state, told], ["closed", []]);
+  for (const client of clients) client.close();
+});
+
+Deno.test("Session.draining aborts when its server shuts down", bounded, async () => {
+  const { server, client, session } = await pair((session) => session.readExactly(4));
+  const { draining } = session;
+  assertEquals(draining.aborted, false);
+  let calls = 0;
+  draining.addEventListener("abort", () => calls++);
+  server.shutdown();
+  assertEquals([draining.aborted, calls], [true, 1]);
+  assert(draining.reason instanceof SessionEndedError);
+  assertEquals(draining.reason.reason, "drain");
+  assertEquals(session.signal.aborted, false);
+  client.close();
+  await server.finished;
+});
+
+Deno.test("Session.draining is aborted where it is first asked for too late", bounded, async () => {
+  const { server, client, session } = await pair((session) => session.readExactly(4));
+  server.shutdown();
+  assert(session.draining.aborted);
+  assertEquals((session.draining.reason as SessionEndedError).reason, "drain");
+  client.close();
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() may be called again", bounded, async () => {
+  const server = serve({ listener: memoryListener() }, echo);
+  assertStrictEquals(server.shutdown(), server.finished);
+  assertStrictEquals(server.shutdown(), server.finished);
+  await server.finished;
+  await server.shutdown();
+  server.abort();
+  assertEquals(server.state, "closed");
+});
+
+Deno.test("Server.shutdown() loses none of the replies that were sent", overNet, async () => {
+  const CLIENTS = 100;
+  const REPLY = 300_000; // more than a socket takes: most of it is still to be written
+  const options = { port: 0, shutdownTimeout: Infinity, closeTimeout: Infinity };
+  const server = serve(options, async (session) => {
+    for await (const line of session.lines()) await session.send(line.padEnd(REPLY, "."));
+  });
+  const clients = await Promise.all(
+    Array.from({ length: CLIENTS }, () => connect({ port: portOf(server) })),
+  );
+  await Promise.all(clients.map((client, i) => client.send(`reply ${100 + i}\n`)));
+  await until(() => server.stats().bytesRead === CLIENTS * "reply 100\n".length);
+  const ends: SessionEnd[] = [];
+  for (const { closed } of server.sessions) closed.then((end) => ends.push(end));
+  server.shutdown();
+  const replies = await Promise.all(clients.map(readAll));
+  for (const [i, reply] of replies.entries()) {
+    assertEquals([reply.length, reply.slice(0, 10)], [REPLY, `reply ${100 + i}.`]);
+  }
+  await Promise.all(clients.map((client) => client.close()));
+  await server.finished;
+  assertEquals(new Set(ends.map(({ reason }) => reason)), new Set(["drain"]));
+  assertEquals(server.stats().bytesWritten, CLIENTS * REPLY);
+});
+
+Deno.test("Server.shutdown() refuses new clients while old ones are served", overNet, async () => {
+  const server = serve({ port: 0 }, async (session) => {
+    for await (const bytes of session.bytes()) await session.send(bytes);
+  });
+  await using client = await connect({ port: portOf(server) });
+  assertEquals(await ask(client, "before"), "before");
+  server.shutdown();
+  await settle(); // the socket goes once the accept that waited has let it go
+  await assertRejects(() => connect({ port: portOf(server) }), ConnectionRefusedError);
+  assertEquals(await ask(client, "after"), "after");
+  await client.close();
+  await server.finished;
+});
+
+Deno.test("Server.finished leaves the port free", overNet, async () => {
+  let server = serve({ port: 0 }, echo);
+  const port = portOf(server);
+  for (let i = 0; i < 20; i++) {
+    const client = await connect({ port });
+    assertEquals(await ask(client, "rose"), "rose!");
+    server.shutdown();
+    await client.close();
+    await server.finished;
+    server = serve({ port }, echo);
+  }
+  await server.shutdown();
+});
+
+Deno.test("Server.abort() ends all sessions at once", bounded, async () => {
+  const { server, client, session, handled, told } = await pair(echo);
+  const reason = new Error("enough");
+  server.abort(reason);
+  const end = await session.closed;
+  assertEquals(end.reason, "local");
+  assertStrictEquals(end.cause, reason);
+  assert(await handled instanceof SessionEndedError);
+  await server.finished;
+  assertEquals([server.state, told], ["closed", []]);
+  client.close();
+});
+
+Deno.test("Server.abort() does not wait for handlers that never return", bounded, async () => {
+  const { server, client, session } = await pair(() => new Promise(() => {}));
+  server.abort();
+  await server.finished;
+  const { reason, ...rest } = await session.closed;
+  assertEquals([reason, "cause" in rest], ["local", false]);
+  client.close();
+});
+
+Deno.test("Server.abort() cuts a drain short", bounded, async () => {
+  const { server, client, session } = await pair((session) => session.readExactly(4));
+  server.shutdown();
+  await settle();
+  assertEquals(server.state, "draining");
+  server.abort();
+  await server.finished;
+  assertEquals((await session.closed).reason, "local");
+  client.close();
+});
+
+Deno.test("serve() can be used with await using", bounded, async () => {
+  const listener = memoryListener();
+  const client = listener.connect();
+  let isHandled = false;
+  let kept: Server;
+  {
+    await using server = serve({ listener }, async (session) => {
+      const told = Promise.withResolvers<void>();
+      session.draining.addEventListener("abort", () => told.resolve());
+      await told.promise;
+      await settle();
+      isHandled = true;
+      client.close();
+    });
+    kept = server;
+    await until(() => server.sessions.size === 1);
+  }
+  assertEquals([isHandled, kept.state, kept.sessions.size], [true, "closed", 0]);
+});
+
+Deno.test("serve() shuts down when its signal aborts", bounded, async () => {
+  const listener = memoryListener();
+  const controller = new AbortController();
+  const count = countedSignal(controller.signal);
+  const server = serve({ listener, signal: controller.signal }, echo);
+  await using client = new Session(listener.connect());
+  assertEquals(await ask(client, "rose"), "rose!");
+  assertEquals(count.listeners, 1);
+  controller.abort();
+  assertEquals(server.state, "draining");
+  assertEquals(await readAll(client), "");
+  await client.close();
+  await server.finished;
+  assertEquals([server.state, count.listeners], ["closed", 0]);
+});
+
+Deno.test("serve() shuts down at once for a signal that is aborted", bounded, async () => {
+  const listener = memoryListener();
+  const signal = AbortSignal.abort();
+  const count = countedSignal(signal);
+  const server = serve({ listener, signal }, echo);
+  await server.finished;
+  assertEquals([server.state, server.stats().accepted, count.listeners], ["closed", 0, 0]);
+});
+
+Deno.test("Server.shutdown() takes its listener off the signal", bounded, async () => {
+  const { signal } = new AbortController();
+  const count = countedSignal(signal);
+  await serve({ listener: memoryListener(), signal }, echo).shutdown();
+  assertEquals(count.listeners, 0);
+});

@@ -1,0 +1,200 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Deadlines, type Progress } from "../../session/deadlines.ts";
+import { SessionGroup } from "../../session/group.ts";
+import { SessionEndedError } from "../../errors.ts";
+import { isPending, testEach } from "../_transports.ts";
+
+const QUIET: Progress = {
+  bytesRead: 0,
+  bytesWritten: 0,
+  writing: false,
+  frames: 0,
+  unread: false,
+  waiting: true,
+};
+
+function deadlines(timeouts: Partial<Record<string, number>>): Deadlines {
+  const none = {
+    idleTimeout: Infinity,
+    frameTimeout: Infinity,
+    writeTimeout: Infinity,
+    maxLifetime: Infinity,
+  };
+  return new Deadlines({ ...none, ...timeouts }, 1000);
+}
+
+Deno.test(
+  "Deadlines: idleTimeout counts from the last byte, either way",
+  { permissions: "none" },
+  () => {
+    const due = deadlines({ idleTimeout: 100 });
+    assertEquals(due.check(1050, QUIET), undefined);
+    assertEquals(due.check(1099, { ...QUIET, bytesRead: 1 }), undefined);
+    assertEquals(due.check(1198, { ...QUIET, bytesRead: 1 }), undefined);
+    assertEquals(due.check(1199, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), undefined);
+    assertEquals(due.check(1299, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), undefined);
+    assertEquals(due.check(1300, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), "idle");
+  },
+);
+
+Deno.test("Deadlines: writeTimeout counts only while a write makes no progress", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ writeTimeout: 100 });
+  assertEquals(due.check(1090, QUIET), undefined);
+  assertEquals(due.check(1200, { ...QUIET, writing: true }), undefined); // it may have begun just now
+  assertEquals(due.check(1299, { ...QUIET, writing: true, bytesWritten: 1 }), undefined);
+  assertEquals(due.check(1399, { ...QUIET, writing: true, bytesWritten: 1 }), undefined);
+  assertEquals(due.check(1400, { ...QUIET, writing: true, bytesWritten: 1 }), "write-stalled");
+});
+
+Deno.test("Deadlines: frameTimeout counts the waits for one frame, not its handler's work", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ frameTimeout: 100 });
+  const partial = { ...QUIET, unread: true };
+  assertEquals(due.check(1100, partial), undefined);
+  assertEquals(due.check(1160, { ...partial, bytesRead: 1 }), undefined); // a trickle is no way out
+  assertEquals(due.check(1170, { ...partial, waiting: false }), undefined);
+  assertEquals(due.check(9000, { ...partial, waiting: false }), undefined);
+  assertEquals(due.check(9010, partial), undefined);
+  assertEquals(due.check(9050, partial), undefined);
+  assertEquals(due.check(9051, partial), "frame-stalled");
+});
+
+Deno.test("Deadlines: frameTimeout begins anew with each frame", { permissions: "none" }, () => {
+  const due = deadlines({ frameTimeout: 100 });
+  for (let i = 0; i < 10; i++) {
+    assertEquals(due.check(1000 + i * 90, { ...QUIET, unread: true, frames: i }), undefined);
+  }
+});
+
+Deno.test("Deadlines: maxLifetime counts from the beginning, whatever happens", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ maxLifetime: 100 });
+  assertEquals(due.check(1100, { ...QUIET, bytesRead: 1 }), undefined);
+  assertEquals(due.check(1101, { ...QUIET, bytesRead: 2 }), "lifetime");
+});
+
+testEach("Session ends as idle, and its waiting reading says so", async (open) => {
+  await using opened = await open({ idleTimeout: 40 });
+  const { session, peer } = opened;
+  const error = await assertRejects(() => session.readLine(), SessionEndedError);
+  assertEquals(error.reason, "idle");
+  const end = await session.closed;
+  assertEquals(end.reason, "idle");
+  assert(end.duration >= 40, `after ${end.duration} ms`);
+  assertEquals(await peer.countToClose(), 0);
+});
+
+testEach("Session.idleTimeout can be set while it lasts", async (open) => {
+  await using opened = await open();
+  const { session } = opened;
+  assertEquals(session.idleTimeout, 600_000);
+  assertThrows(() => session.idleTimeout = 0, RangeError, "idleTimeout must be more than 0 ms");
+  session.idleTimeout = 30;
+  assertEquals((await session.closed).reason, "idle");
+});
+
+testEach("Session ends a peer that sends a byte of a line now and then", async (open) => {
+  await using opened = await open({ frameTimeout: 60 });
+  const { session, peer } = opened;
+  const line = session.readLine();
+  const trickle = (async () => {
+    for (;;) {
+      await peer.send("x");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  })();
+  trickle.catch(() => {}); // it ends with the session
+  const error = await assertRejects(() => line, SessionEndedError);
+  assertEquals(error.reason, "frame-stalled");
+  assertEquals((await session.closed).reason, "frame-stalled");
+  await trickle.catch(() => {});
+});
+
+testEach("Session does not count a slow handler as a stalled frame", async (open) => {
+  await using opened = await open({ frameTimeout: 40 });
+  const { session, peer } = opened;
+  await peer.send("one\ntw");
+  assertEquals(await session.readLine(), "one");
+  await new Promise((resolve) => setTimeout(resolve, 150)); // the handler works
+  const second = session.readLine();
+  await peer.send("o\n");
+  assertEquals(await second, "two");
+});
+
+testEach("Session ends a peer that takes no output", async (open) => {
+  await using opened = await open({ writeTimeout: 60 });
+  const { session } = opened;
+  const error = await assertRejects(
+    () => session.send(new Uint8Array(30_000_000)),
+    SessionEndedError,
+  );
+  assertEquals(error.reason, "write-stalled");
+  assertEquals((await session.closed).reason, "write-stalled");
+});
+
+testEach("Session ends at maxLifetime although it is busy", async (open) => {
+  await using opened = await open({ maxLifetime: 60 });
+  const { session, peer } = opened;
+  const loop = (async () => {
+    for await (const text of session) await session.send(text);
+  })();
+  const busy = (async () => {
+    for (;;) {
+      await peer.send("x");
+      await peer.bytes(1);
+    }
+  })();
+  busy.catch(() => {});
+  const error = await assertRejects(() => loop, SessionEndedError);
+  assertEquals(error.reason, "lifetime");
+  await busy.catch(() => {});
+  assert((await session.closed).duration >= 60);
+});
+
+testEach("Session with no timeouts at all just lives", async (open) => {
+  await using opened = await open({
+    idleTimeout: Infinity,
+    frameTimeout: Infinity,
+    writeTimeout: Infinity,
+    closeTimeout: Infinity,
+  });
+  const line = opened.session.readLine();
+  assert(await isPending(line));
+  await opened.peer.send("rose\n");
+  assertEquals(await line, "rose");
+});
+
+testEach("Session does not end as idle because the process was busy", async (open) => {
+  await using opened = await open({ idleTimeout: 200 });
+  const { session, peer } = opened;
+  const line = session.readLine();
+  await peer.send("ro");
+  await new Promise((resolve) => setTimeout(resolve, 30)); // at least one sweep has seen it
+  const started = performance.now();
+  while (performance.now() - started < 400); // nobody can be heard meanwhile
+  const rest = peer.send("se\n");
+  assertEquals(await line, "rose");
+  await rest;
+});
+
+Deno.test("SessionGroup.pace() loses no time that has gone by", { permissions: "none" }, () => {
+  const { now } = performance;
+  let time = 0;
+  performance.now = () => time;
+  try {
+    const group = new SessionGroup();
+    group.pace(8000); // every second
+    time = 900;
+    group.pace(80); // every 10 ms
+    assertEquals(group.now(), 900);
+    time = 10_000; // it was stopped, or so it seems
+    assertEquals(group.now(), 920);
+    group.leave({}, { reason: "local", duration: 0 });
+  } finally {
+    performance.now = now;
+  }
+});

@@ -1,0 +1,74 @@
+// PROXY headers that are taken from a connection, and sent over one, while something else ends that.
+
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { ProxyHeaderError } from "../../errors.ts";
+import { type Address, memoryPair } from "../../transport/mod.ts";
+import { checkProxyHeader, readProxyHeader, sendProxyHeader } from "../../transport/proxied.ts";
+import { settle } from "../_serving.ts";
+import { Peer } from "../_transports.ts";
+
+Deno.test("readProxyHeader() survives that somebody else has closed before its time is over", async () => {
+  const [left, right] = memoryPair();
+  const input = Promise.withResolvers<null>();
+  const header = readProxyHeader({
+    remoteAddr: left.remoteAddr,
+    localAddr: left.localAddr,
+    read: () => input.promise,
+    write: (data) => left.write(data),
+    closeWrite: () => left.closeWrite(),
+    close(): void { // as a `Deno.Conn` does, whose read rejects in a later turn
+      queueMicrotask(() => input.reject(new Deno.errors.Interrupted("closed")));
+      throw new Deno.errors.BadResource("closed");
+    },
+  }, 1);
+  await assertRejects(() => header, ProxyHeaderError, "it has not come within 1 ms");
+  left.close();
+  right.close();
+});
+
+Deno.test("sendProxyHeader() gives up when its signal aborts, and closes", async () => {
+  const [left, right] = memoryPair({ capacity: 4 });
+  const stop = new AbortController();
+  const sent = sendProxyHeader(left, { version: 1 }, stop.signal).catch((error) => error);
+  await settle();
+  stop.abort();
+  assertInstanceOf(await sent, Deno.errors.Interrupted);
+  assertEquals(await new Peer(right).countToEnd(), 4);
+  right.close();
+});
+
+Deno.test("sendProxyHeader() sends nothing once its signal has aborted", async () => {
+  const [left, right] = memoryPair();
+  const reason = new Error("enough");
+  const error = await assertRejects(() =>
+    sendProxyHeader(left, { version: 1 }, AbortSignal.abort(reason))
+  );
+  assertStrictEquals(error, reason);
+  assertEquals(await new Peer(right).countToEnd(), 0);
+  right.close();
+});
+
+Deno.test(
+  "connect() checks its PROXY header against what it dials",
+  { permissions: "none" },
+  () => {
+    const tcp: Address = { transport: "tcp", hostname: "example.test", port: 1 };
+    const unix: Address = { transport: "unix", path: "/run/greet.sock" };
+    const from: Address = { transport: "tcp", hostname: "2001:db8::1", port: 5 };
+    const problem = "source and destination must have the same transport";
+    for (const version of [1, 2] as const) {
+      checkProxyHeader({ version }, tcp);
+      checkProxyHeader({ version }, unix);
+      checkProxyHeader({ version, source: from }, tcp);
+      checkProxyHeader({ version, source: unix }, unix);
+      assertThrows(() => checkProxyHeader({ version, source: unix }, tcp), TypeError, problem);
+      assertThrows(() => checkProxyHeader({ version, source: from }, unix), TypeError, problem);
+    }
+  },
+);

@@ -1,0 +1,270 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { CertificateError, TlsHandshakeError } from "../../../errors.ts";
+import { memoryPair } from "../../../transport/memory.ts";
+import { checkTlsClientOptions, dialTls } from "../../../transport/tls/client.ts";
+import type { TlsClientOptions } from "../../../transport/tls/options.ts";
+import { type Certificate, makeCertificate } from "../../_certificates.ts";
+import { Program } from "../../_programs.ts";
+import {
+  certificates,
+  clientOptions,
+  connectionOf,
+  failureOf,
+  overTls,
+  serverOptions,
+  shake,
+  tlsPair,
+} from "../../_tls.ts";
+import { Peer, tcpPair } from "../../_transports.ts";
+
+const never = new AbortController().signal;
+
+/** Shakes hands with a server that has this certificate; what the client says against it, if anything. */
+async function verdict(
+  { cert, key }: { cert: string; key: string },
+  options: TlsClientOptions = {},
+): Promise<unknown> {
+  const { server, client } = await shake(memoryPair(), { cert, key }, clientOptions(options));
+  for (const side of [server, client]) if (side.status === "fulfilled") side.value.close();
+  return client.status === "rejected" ? client.reason : undefined;
+}
+
+/** A certificate for a server. */
+function certificateFor(altName: string, by: Certificate = certificates.ca): Promise<Certificate> {
+  const extensions = [`subjectAltName=${altName}`];
+  return makeCertificate({ subject: "/CN=localhost", extensions, by });
+}
+
+Deno.test("dialTls() wants a certificate for the host", overTls, async () => {
+  const certificate = await certificateFor(
+    "DNS:*.example.org,DNS:xn--bcher-kva.example,IP:192.0.2.1,IP:2001:db8::1",
+  );
+  for (
+    const serverName of [
+      "www.example.org",
+      "WWW.Example.ORG.",
+      "bücher.example",
+      "192.0.2.1",
+      "2001:0db8:0::1",
+    ]
+  ) assertEquals(await verdict(certificate, { serverName }), undefined);
+  for (
+    const serverName of [
+      "example.org",
+      "a.b.example.org",
+      "localhost", // the certificate's common name does not count (RFC 9525 §2)
+      "192.0.2.2",
+      "2001:db8::2",
+      "b.example",
+    ]
+  ) {
+    const error = await verdict(certificate, { serverName });
+    assertInstanceOf(error, CertificateError);
+    assertStringIncludes(error.message, `not for "${serverName}" but for DNS:*.example.org, `);
+    assertEquals([error.code, error.remoteAddr], ["certificate", "memory a"]);
+  }
+});
+
+Deno.test("dialTls() takes the address that was dialled for the host", overTls, async () => {
+  const shaken = await shake(await tcpPair(), serverOptions(), { ca: certificates.ca.cert });
+  const client = connectionOf(shaken.client);
+  assertEquals(client.tls!.serverName, undefined);
+  for (const connection of [client, connectionOf(shaken.server)]) connection.close();
+  const [near, far] = memoryPair();
+  await assertRejects(
+    () => dialTls(far, { ca: certificates.ca.cert }, never),
+    TypeError,
+    "serverName must be a host name or an IP address, got undefined",
+  );
+  assertEquals(await new Peer(near).countToEnd(), 0); // it is closed
+  near.close();
+});
+
+Deno.test("dialTls() does not take one name for two", overTls, async () => {
+  const certificate = await makeCertificate({
+    subject: "/CN=x",
+    extensions: ["subjectAltName=@names", "[names]", 'DNS.1="a.example, DNS:localhost"'],
+    by: certificates.ca,
+  });
+  assertInstanceOf(await verdict(certificate), CertificateError);
+});
+
+Deno.test("dialTls() refuses certificates that it cannot trust", overTls, async (t) => {
+  const { ca, rogueCa, client } = certificates;
+  const extensions = ["subjectAltName=DNS:localhost"];
+  const subject = "/CN=localhost";
+  const child = await makeCertificate({ subject, extensions, by: client });
+  const cases: [string, { cert: string; key: string }, string][] = [
+    ["of another authority", await certificateFor("DNS:localhost", rogueCa), "signed by nobody"],
+    ["signed by itself", await makeCertificate({ subject, extensions }), "signed by"],
+    ["expired", await makeCertificate({ subject, extensions, by: ca, days: -1 }), "has expired"],
+    ["signed by no authority", { ...child, cert: child.cert + client.cert }, "certificate"],
+    [
+      "without any name",
+      await makeCertificate({
+        subject,
+        extensions: ["keyUsage=digitalSignature"],
+        by: ca,
+      }),
+      'not for "localhost" but for no host at all',
+    ],
+    // Of such a one, Deno 2.9.6 does not even check that the server has its key.
+    ["of X.509 version 1", await makeCertificate({ subject, by: ca }), "of X.509 version 1"],
+  ];
+  for (const [name, certificate, problem] of cases) {
+    await t.step(name, async () => {
+      const error = await verdict(certificate);
+      assertInstanceOf(error, CertificateError);
+      assertStringIncludes(error.message, problem);
+    });
+  }
+});
+
+Deno.test("dialTls() trusts `ca` alone, and without it the roots of Deno", overTls, async () => {
+  const { ca, rogueCa, server } = certificates;
+  assertEquals(await verdict(server, { ca: [rogueCa.cert, ca.cert] }), undefined);
+  assertEquals(await verdict(server, { ca: rogueCa.cert + ca.cert }), undefined);
+  assertInstanceOf(await verdict(server, { ca: rogueCa.cert }), CertificateError);
+  const { cert, key } = server;
+  const shaken = await shake(memoryPair(), { cert, key }, { serverName: "localhost" });
+  assertInstanceOf(failureOf(shaken.client), CertificateError);
+});
+
+Deno.test("dialTls() ignores certificate errors only where it is told to", overTls, async () => {
+  const rogue = await certificateFor("DNS:elsewhere", certificates.rogueCa);
+  const { cert, key } = rogue;
+  const careless = { serverName: "localhost", unsafelyIgnoreCertificateErrors: true };
+  // Twice, since a session of the careless client must not be resumed by the other.
+  for (let round = 0; round < 2; round++) {
+    const [server, client] = await tlsPair({ cert, key }, careless);
+    assertEquals(client.tls!.peerCertificate, undefined);
+    const peer = new Peer(client);
+    await new Peer(server).send("with tickets");
+    assertEquals(await peer.text(12), "with tickets");
+    for (const connection of [server, client]) connection.close();
+    const strict = await shake(memoryPair(), { cert, key }, { serverName: "localhost" });
+    assertInstanceOf(failureOf(strict.client), CertificateError);
+  }
+});
+
+Deno.test("dialTls() withstands servers that show what is no certificate", overTls, async () => {
+  const { ca, server } = certificates;
+  const garbage = `-----BEGIN CERTIFICATE-----\n${btoa("0\x05hello")}\n-----END CERTIFICATE-----\n`;
+  // Deno's own server does not look at what it shows.
+  using listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    cert: server.cert + garbage,
+    key: server.key,
+  });
+  const raw = await Deno.connect({
+    hostname: "127.0.0.1",
+    port: (listener.addr as Deno.NetAddr).port,
+  });
+  const accepted = listener.accept();
+  const client = await dialTls(raw, clientOptions({ ca: ca.cert }), never);
+  assertEquals(client.tls!.peerCertificate!.subject, "CN=garden");
+  const conn = await accepted;
+  await conn.handshake();
+  for (const connection of [client, conn]) connection.close();
+});
+
+Deno.test("dialTls() tells a server that speaks no TLS", overTls, async () => {
+  const [near, far] = memoryPair();
+  const dialled = dialTls(far, clientOptions(), never);
+  await new Peer(near).send("220 mail.example ESMTP\r\n");
+  const error = await assertRejects(() => dialled, TlsHandshakeError, "does not speak TLS");
+  assertEquals(error.code, "not-tls");
+  near.close();
+});
+
+Deno.test("dialTls() tells a server that leaves", overTls, async () => {
+  const [near, far] = memoryPair();
+  const dialled = dialTls(far, clientOptions(), never);
+  await near.closeWrite();
+  const error = await assertRejects(() => dialled, TlsHandshakeError, "before the handshake");
+  assertEquals(error.code, "closed");
+  near.close();
+});
+
+Deno.test(
+  "dialTls() shows a certificate to openssl, and is told if it is not taken",
+  overTls,
+  async (t) => {
+    const { ca, server, client, rogueCa } = certificates;
+    const rogue = await makeCertificate({ subject: "/CN=rose", by: rogueCa });
+    for (const { cert, key } of [client, rogue]) {
+      const isTaken = cert === client.cert;
+      await t.step(isTaken ? "taken" : "not taken", async () => {
+        const files = ["-cert", server.certFile, "-key", server.keyFile, "-CAfile", ca.certFile];
+        const args = ["s_server", "-accept", "127.0.0.1:0", ...files, "-Verify", "1"];
+        await using program = new Program("openssl", [...args, "-verify_return_error"]);
+        const [, port] = await program.stdout.until(/ACCEPT 127\.0\.0\.1:(\d+)/);
+        const raw = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+        const connection = await dialTls(raw, clientOptions({ cert, key }), never);
+        const peer = new Peer(connection);
+        if (isTaken) {
+          await peer.send("hello, openssl\n");
+          await program.stdout.until(/hello, openssl/);
+        } else {await assertRejects(
+            () => peer.bytes(1),
+            CertificateError,
+            "refuses our certificate",
+          );}
+        connection.close();
+      });
+    }
+  },
+);
+
+Deno.test(
+  "dialTls() resumes no session that was begun with other certificates",
+  overTls,
+  async () => {
+    const { ca, client } = certificates;
+    const asks = serverOptions({ clientCertificate: "optional", ca: ca.cert });
+    const subjects: (string | undefined)[] = [];
+    for (const shown of [client, undefined, client]) {
+      const own = shown && { cert: shown.cert, key: shown.key };
+      const [server, dialled] = await tlsPair(asks, clientOptions(own));
+      await new Peer(server).send("tickets");
+      assertEquals(await new Peer(dialled).text(7), "tickets");
+      subjects.push(server.tls!.peerCertificate?.subject);
+      for (const connection of [server, dialled]) connection.close();
+    }
+    assertEquals(subjects, ["CN=rose,O=Garden", undefined, "CN=rose,O=Garden"]);
+  },
+);
+
+Deno.test("checkTlsClientOptions() throws what is wrong", overTls, () => {
+  const { server, client } = certificates;
+  const wrong: [TlsClientOptions, string][] = [
+    [{ serverName: "" }, 'serverName must be a host name or an IP address, got ""'],
+    [{ serverName: "a b" }, "serverName must be a host name"],
+    [{ serverName: 1 as never }, "got a number"],
+    [{ cert: client.cert }, "key must be a string, got undefined"],
+    [{ key: client.key }, "cert must be a string, got undefined"],
+    [{ cert: client.cert, key: server.key }, "key does not belong to cert"],
+    [{ ca: "none" }, "ca must be one or more certificates in PEM"],
+    [
+      { unsafelyIgnoreCertificateErrors: "false" as never },
+      "unsafelyIgnoreCertificateErrors must be true or false, got a string",
+    ],
+  ];
+  for (const [options, problem] of wrong) {
+    let error: unknown;
+    try {
+      checkTlsClientOptions(options);
+    } catch (thrown) {
+      error = thrown;
+    }
+    assertInstanceOf(error, TypeError);
+    assert(error.message.includes(problem), error.message);
+  }
+});

@@ -1,0 +1,207 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { checkOneOf, shown } from "../../_internal/checks.ts";
+import { canonicalName } from "./server_names.ts";
+import { type CertificateNames, readNames } from "./x509.ts";
+
+/** A version of TLS. Older ones than these must not be used any more (RFC 8996). */
+export type TlsVersion = "TLSv1.2" | "TLSv1.3";
+
+/** A certificate and its key. */
+export interface TlsCertificate {
+  /** The certificate in PEM, followed by those that lead from it to a root that clients have. */
+  cert: string;
+  /** Its private key in PEM, without a passphrase: RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519. */
+  key: string;
+}
+
+/** A certificate for certain server names. */
+export interface NamedCertificate extends TlsCertificate {
+  /**
+   * The names, such as `example.org` or `*.example.org`, where `*` stands for one label.
+   *
+   * @default {the DNS names that the certificate is for}
+   */
+  names?: string[];
+}
+
+/** What both sides of TLS may be told. */
+export interface TlsOptions {
+  /**
+   * The application protocols (ALPN, RFC 7301), the preferred one first. A peer that names protocols of which this
+   * side has none is refused; one that names none at all is not.
+   *
+   * @default {none}
+   */
+  alpn?: string[];
+  /**
+   * The lowest version that is agreed on.
+   *
+   * @default {"TLSv1.2"}
+   */
+  minVersion?: TlsVersion;
+  /**
+   * The highest version that is agreed on.
+   *
+   * @default {"TLSv1.3"}
+   */
+  maxVersion?: TlsVersion;
+}
+
+/**
+ * TLS of a server.
+ *
+ * Sessions are resumed: a client that comes back may leave out the certificates (RFC 8446 §2.2). It is then not shown
+ * a certificate that is newer than its session; its own counts only if this server has verified it before, with the
+ * same `ca`, and it is still valid.
+ */
+export interface TlsServerOptions extends TlsCertificate, TlsOptions {
+  /**
+   * Further certificates, chosen by the server name that a client asks for (SNI, RFC 6066 §3): exact names first,
+   * then those with a `*`. A client that asks for none is shown `cert`.
+   *
+   * @default {none}
+   */
+  certificates?: NamedCertificate[];
+  /**
+   * What happens to a client that asks for a name that no certificate is for: it is shown `cert`, or refused.
+   *
+   * @default {"default"}
+   */
+  unknownServerName?: "default" | "refuse";
+  /**
+   * Whether clients are asked for a certificate. One that is shown has to lead to `ca` and to be valid, or the client
+   * is refused; with `"required"` so is one that shows none. `session.tls.peerCertificate` is there where a client
+   * has shown one.
+   *
+   * @default {"none"}
+   */
+  clientCertificate?: "none" | "optional" | "required";
+  /** Who may have signed the clients' certificates, in PEM. Needed where clients are asked for one. */
+  ca?: string | string[];
+}
+
+/** TLS of a client. */
+export interface TlsClientOptions extends TlsOptions {
+  /**
+   * The host name or IP address that the server's certificate has to be for. A name is also what the server is asked
+   * for (SNI, RFC 6066 §3).
+   *
+   * @default {the host that is dialled}
+   */
+  serverName?: string;
+  /**
+   * Who may have signed the server's certificate, in PEM.
+   *
+   * @default {the certificate authorities that Deno trusts}
+   */
+  ca?: string | string[];
+  /** This side's own certificate in PEM, for a server that asks for one, followed by those that lead to its root. */
+  cert?: string;
+  /** The private key of `cert`. */
+  key?: string;
+  /**
+   * **Dangerous.** Takes any certificate at all, expired, for another host or made by an attacker: whoever sits in
+   * between can read and change everything. For experiments; to trust a certificate of one's own, name it in `ca`.
+   *
+   * @default {false}
+   */
+  unsafelyIgnoreCertificateErrors?: boolean;
+}
+
+/** A certificate whose PEM and key were looked at. */
+export interface CheckedCertificate extends TlsCertificate {
+  /** The names in it. */
+  readonly says: CertificateNames;
+}
+
+/** Checks what both sides have, and gives it the names that `node:tls` has for it. */
+export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }): {
+  ALPNProtocols?: string[];
+  ca?: string[];
+  minVersion: TlsVersion;
+  maxVersion: TlsVersion;
+} {
+  const { alpn, ca, minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = options;
+  checkOneOf("minVersion", minVersion, VERSIONS);
+  checkOneOf("maxVersion", maxVersion, VERSIONS);
+  if (minVersion > maxVersion) {
+    throw new RangeError(`minVersion (${minVersion}) must not be above maxVersion (${maxVersion})`);
+  }
+  return {
+    minVersion,
+    maxVersion,
+    ...(alpn !== undefined && alpn.length > 0 && { ALPNProtocols: checkAlpn(alpn) }),
+    ...(ca !== undefined && { ca: checkCa(ca) }),
+  };
+}
+
+/** Throws unless the certificate can be read and the key is its own. `where` goes before the names in messages. */
+export function checkCertificate({ cert, key }: TlsCertificate, where = ""): CheckedCertificate {
+  checkText(`${where}cert`, cert);
+  checkText(`${where}key`, key);
+  const [certificate] = certificatesIn(`${where}cert`, cert);
+  const problem = "a private key in PEM, without a passphrase";
+  const privateKey = parse(`${where}key`, problem, () => createPrivateKey(key));
+  if (!certificate!.checkPrivateKey(privateKey)) {
+    throw new TypeError(`${where}key does not belong to ${where}cert`);
+  }
+  return { cert, key, says: readNames(certificate!.raw) };
+}
+
+/** The host that a server's certificate has to be for, in canonical form. */
+export function checkServerName(serverName: unknown): string {
+  const name = typeof serverName === "string" ? canonicalName(serverName) : "";
+  if (name !== "") return name;
+  const got = typeof serverName === "string" ? JSON.stringify(serverName) : shown(serverName);
+  throw new TypeError(`serverName must be a host name or an IP address, got ${got}`);
+}
+
+const VERSIONS = ["TLSv1.2", "TLSv1.3"];
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+function checkAlpn(alpn: unknown): string[] {
+  if (!Array.isArray(alpn)) throw new TypeError(`alpn must be an array, got ${shown(alpn)}`);
+  for (const protocol of alpn) {
+    checkText("a protocol in alpn", protocol);
+    const { length } = new TextEncoder().encode(protocol);
+    if (length > 255) {
+      throw new RangeError(`a protocol in alpn must have 1 to 255 bytes, got ${length}`);
+    }
+  }
+  return [...alpn];
+}
+
+function checkCa(ca: unknown): string[] {
+  const all = Array.isArray(ca) ? ca : [ca];
+  if (all.length === 0) throw new TypeError("ca must not be empty");
+  return all.map((pem) => {
+    checkText("ca", pem);
+    certificatesIn("ca", pem);
+    return pem;
+  });
+}
+
+/** At least one. */
+function certificatesIn(name: string, pem: string): X509Certificate[] {
+  return parse(name, "one or more certificates in PEM", () => {
+    const found = pem.match(CERTIFICATE);
+    if (found === null) throw new Error("there is none");
+    return found.map((one) => new X509Certificate(one));
+  });
+}
+
+function checkText(name: string, value: unknown): asserts value is string {
+  if (typeof value !== "string") {
+    throw new TypeError(`${name} must be a string, got ${shown(value)}`);
+  }
+  if (value === "") throw new TypeError(`${name} must not be empty`);
+}
+
+/** What `read` returns. Its error is kept as a cause and out of the message. */
+function parse<Value>(name: string, wanted: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (cause) {
+    throw new TypeError(`${name} must be ${wanted}`, { cause });
+  }
+}
