@@ -1,3 +1,5 @@
+/** Helpers that know nothing of sessions, each in a file of its own. Here: addresses, and how people write them. */
+
 /** The address of one end of an in-memory connection. */
 export interface MemoryAddr {
   /** Always `memory`. */

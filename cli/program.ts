@@ -1,3 +1,5 @@
+/** What the two programs are made of. Here: what both need to read their arguments, to write, and to fail. */
+
 import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
 

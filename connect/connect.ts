@@ -1,3 +1,5 @@
+/** Clients: dialling once, and coming back. Here: `connect()`. */
+
 import { checkDuration, checkObject } from "../_internal/checks.ts";
 import { SessionGroup } from "../session/group.ts";
 import { withinLimit } from "../_internal/time_limit.ts";

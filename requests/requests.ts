@@ -1,3 +1,5 @@
+/** Requests and their replies over the frames of a session. Here: `requests()`. */
+
 import { nextTick } from "node:process";
 import { Alarm } from "../_internal/alarm.ts";
 import { BLAME } from "../session/blame.ts";

@@ -1,3 +1,5 @@
+/** Serving: accepting, limits, draining, and who is told. Here: `serve()` and its server. */
+
 import { checkDuration, checkOneOf, shown } from "../_internal/checks.ts";
 import { SessionGroup } from "../session/group.ts";
 import type { ServerState } from "./observer.ts";

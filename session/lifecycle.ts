@@ -1,3 +1,5 @@
+/** What a session is made of: reading, sending, deadlines. Here: how it begins and ends. */
+
 import {
   type EndReason,
   FrameTooLargeError,

@@ -1,3 +1,5 @@
+/** The client program. */
+
 import { FLAGS, OPTIONS, readPlan } from "./options.ts";
 import { greet } from "./greet.ts";
 import { type Arguments, runProgram } from "../program.ts";

@@ -1,3 +1,5 @@
+/** The server program. */
+
 import { type Logger, serve, type Server } from "../../mod.ts";
 import { LOG_LEVELS, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";

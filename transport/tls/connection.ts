@@ -1,3 +1,5 @@
+/** TLS over any connection, on `node:tls`: both sides, certificates, STARTTLS. Here: a connection under TLS. */
+
 import { setImmediate } from "node:timers";
 import type { TLSSocket } from "node:tls";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
