@@ -42,7 +42,8 @@ export interface ConnectOptions extends SessionOptions {
   tls?: TlsClientOptions;
   /**
    * A PROXY protocol header to send first, before TLS: on whose behalf this side connects. Addresses that it leaves
-   * out are those of the connection.
+   * out are those of the connection. A receiver may have a limit, such as `maxProxyHeader` of `serve()`, 4096 bytes:
+   * mind it where `tls.certificate` is told.
    */
   proxyHeader?: ProxyHeaderInit;
   /** Gives up when it aborts: `connect()` rejects with its reason. Of no effect once there is a session. */

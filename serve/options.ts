@@ -112,7 +112,9 @@ export interface ServeOptions extends SessionOptions {
   /**
    * Whether each connection begins with a PROXY protocol header (HAProxy's, version 1 or 2), which then gives the
    * addresses of the session; limits and lists judge them too. Whether there is one is never guessed (PROXY protocol
-   * §2). Headers come before TLS. `session.proxy` has all that a header says.
+   * §2). Headers come before TLS. `session.proxy` has all that a header says. A client that it shows on a Unix socket
+   * of the proxy's has no IP address, so that no list judges it and `maxSessionsPerAddress` does not count it: who may
+   * connect there is up to the proxy, and `session.remoteAddr.transport` tells it.
    *
    * @default {"off"}
    */
@@ -135,6 +137,15 @@ export interface ServeOptions extends SessionOptions {
    * @default {5000}
    */
   proxyHeaderTimeout?: number;
+  /**
+   * The most bytes that a PROXY header of version 2 may have: 16 to 65551, which is all that it can (PROXY protocol
+   * §2.2). The default is enough for addresses, names and one certificate of a client of ordinary size (one to two
+   * KiB); a chain, or one with a large key, needs more. A header that waits for its end holds up to twice as much
+   * memory. Version 1 has a limit of its own, 107 bytes.
+   *
+   * @default {4096}
+   */
+  maxProxyHeader?: number;
   /** TLS: certificates, and what is asked of clients. Without it, sessions are not encrypted. */
   tls?: ServerTlsOptions;
   /**

@@ -1,7 +1,7 @@
 /** What a server's connections pass through, by its options, before they become sessions. */
 
 import { CidrList } from "./cidr.ts";
-import { checkBoolean, checkDuration, checkOneOf } from "../_internal/checks.ts";
+import { checkBoolean, checkDuration, checkInteger, checkOneOf } from "../_internal/checks.ts";
 import type { Stage } from "./admission.ts";
 import type { ServeOptions } from "./options.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -39,6 +39,7 @@ function proxyStages(options: ServeOptions): Stage[] {
   checkOneOf("proxyProtocol", proxyProtocol, ["off", "required"]);
   checkOneOf("untrusted", untrusted, ["refuse", "direct"]);
   const timeout = checkDuration("proxyHeaderTimeout", options.proxyHeaderTimeout ?? 5_000);
+  const maxLength = checkInteger("maxProxyHeader", options.maxProxyHeader ?? 4096, 16, 65551);
   const blocks = trustedBlocks(options, proxyProtocol === "required");
   if (proxyProtocol === "off") return [];
   const isTrusted = ({ remoteAddr }: Connection): boolean =>
@@ -47,7 +48,9 @@ function proxyStages(options: ServeOptions): Stage[] {
     reason: "proxy-header",
     isProxy: (connection) => connection.proxy?.source === undefined && isTrusted(connection),
     run: async (connection) =>
-      isTrusted(connection) ? await readProxyHeader(connection, timeout) : connection,
+      isTrusted(connection)
+        ? await readProxyHeader(connection, { timeout, maxLength })
+        : connection,
   };
   if (untrusted === "direct") return [takeHeader];
   const askTrust: Stage = {

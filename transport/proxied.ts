@@ -12,17 +12,25 @@ import type { Address, Connection, ProxyHeader } from "./connection.ts";
 /** The first read of a header is this long: longer than almost all of them, and what follows is kept. */
 const FIRST_READ = 512;
 
+/** Options of {@linkcode readProxyHeader}. */
+interface ReadProxyHeaderOptions {
+  /** How long the header may take, in milliseconds. */
+  timeout: number;
+  /** The most bytes that one of version 2 may have. */
+  maxLength: number;
+}
+
 /**
  * Takes the PROXY header from the beginning of a connection.
  *
  * @param connection The connection, which is closed when the time is over; otherwise that is up to the caller.
- * @param timeout How long the header may take, in milliseconds.
+ * @param options How long it may take and be.
  * @returns The same connection with the addresses that the header gave, or with its own where it gave none.
  * @throws {ProxyHeaderError} If no header comes, or not in time.
  */
 export async function readProxyHeader(
   connection: Connection,
-  timeout: number,
+  { timeout, maxLength }: ReadProxyHeaderOptions,
 ): Promise<Connection> {
   let isLate = false;
   const onTimeout = (): void => {
@@ -37,7 +45,7 @@ export async function readProxyHeader(
       const count = await connection.read(bytes.subarray(length));
       if (count === null) throw new ProxyHeaderError("the input ended within it", length);
       length += count;
-      const decoded = decodeProxyHeader(bytes.subarray(0, length));
+      const decoded = decodeProxyHeader(bytes.subarray(0, length), { maxLength });
       if (decoded !== undefined) {
         return new ProxiedConnection(
           connection,

@@ -1,7 +1,11 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { connect, type ConnectOptions } from "../../connect/connect.ts";
 import { ProxyHeaderError } from "../../errors.ts";
-import { encodeProxyHeader } from "../../proxy_protocol/mod.ts";
+import {
+  encodeProxyHeader,
+  type ProxyHeaderInit,
+  type ProxyTls,
+} from "../../proxy_protocol/mod.ts";
 import { type Handler, serve, type ServeOptions } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { formatAddress, memoryListener } from "../../transport/mod.ts";
@@ -10,6 +14,7 @@ import { Peer } from "../_transports.ts";
 import { concat } from "../_codecs.ts";
 import { seeRefused, serveProxied, told } from "../_proxied.ts";
 import { latin1 } from "../_proxy_headers.ts";
+import { ca, localhost, overTls } from "../_tls_serving.ts";
 
 const ENDS = {
   source: { transport: "tcp", hostname: "192.0.2.7", port: 51324 },
@@ -119,6 +124,63 @@ Deno.test("serve() refuses a header that ends too early or takes too long", over
   );
 });
 
+Deno.test("serve() takes headers of maxProxyHeader bytes, before TLS or not", overTls, async () => {
+  const tls: ProxyTls = {
+    secure: true,
+    certificateOnConnection: true,
+    certificateInSession: true,
+    verified: true,
+    certificate: new Uint8Array(6000).fill(0x30),
+  };
+  const proxyHeader: ProxyHeaderInit = { version: 2, ...ENDS, tls };
+  const { length } = encodeProxyHeader(proxyHeader);
+  for (const isTls of [false, true]) {
+    const options: ServeOptions = isTls ? { tls: localhost } : {};
+    const client: ConnectOptions = { proxyHeader, ...(isTls && { tls: { ca } }) };
+    const seen: unknown[] = [];
+    const handler: Handler = async (session) => {
+      seen.push(session.proxy?.tls);
+      await echo(session);
+    };
+    for (const maxProxyHeader of [length, 65551]) {
+      await using proxied = serveProxied({ ...options, maxProxyHeader }, handler);
+      await using session = await connect({ hostname: "localhost", port: proxied.port, ...client });
+      assertEquals(await ask(session, "rose"), "rose!");
+      assertEquals(seen.splice(0), [tls]);
+    }
+    for (const [name, limit] of [["default", 4096], ["limit", length - 1]] as const) {
+      const maxProxyHeader = name === "limit" ? { maxProxyHeader: limit } : {};
+      await using proxied = serveProxied({ ...options, ...maxProxyHeader }, handler);
+      assertEquals(
+        await seeRefused(proxied, connect({ port: proxied.port, ...client })),
+        `127.0.0.1 proxy-header bad PROXY header: a header of ${length} bytes passes the limit of ${limit} (at byte 14)`,
+      );
+    }
+    assertEquals(seen, []);
+  }
+});
+
+Deno.test("serve() judges no client that a header shows on a Unix socket", overNet, async () => {
+  const options = { allow: ["192.0.2.0/24"], maxSessionsPerAddress: 1 };
+  await using proxied = serveProxied(options, async (session) => {
+    await session.send(formatAddress(session.remoteAddr));
+    await session.readLine();
+  });
+  const proxyHeader: ProxyHeaderInit = {
+    version: 2,
+    source: { transport: "unix", path: "/run/client.sock" },
+    destination: { transport: "unix", path: "/run/proxy.sock" },
+  };
+  const peers = await Promise.all([1, 2].map(async () => {
+    const peer = new Peer(await Deno.connect({ port: proxied.port }));
+    await peer.send(encodeProxyHeader(proxyHeader));
+    return peer;
+  }));
+  for (const peer of peers) assertEquals(await peer.text(16), "/run/client.sock");
+  assertEquals(await seeRefused(proxied, proxied.dial("203.0.113.1")), "203.0.113.1 denied");
+  for (const peer of peers) peer.close();
+});
+
 Deno.test("serve() takes no header of who is not trusted", overNet, async () => {
   const options = { trusted: ["192.0.2.0/24"] };
   await using refusing = serveProxied(options);
@@ -198,6 +260,16 @@ const BAD: [options: object, kind: typeof TypeError | typeof RangeError, says: s
     { proxyHeaderTimeout: -1 },
     RangeError,
     "proxyHeaderTimeout must be more than 0 ms (Infinity for none), got -1",
+  ],
+  [
+    { maxProxyHeader: 15 },
+    RangeError,
+    "maxProxyHeader must be an integer from 16 to 65551, got 15",
+  ],
+  [
+    { maxProxyHeader: 65552 },
+    RangeError,
+    "maxProxyHeader must be an integer from 16 to 65551, got 65552",
   ],
 ];
 

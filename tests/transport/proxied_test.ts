@@ -26,7 +26,7 @@ Deno.test("readProxyHeader() survives that somebody else has closed before its t
       queueMicrotask(() => input.reject(new Deno.errors.Interrupted("closed")));
       throw new Deno.errors.BadResource("closed");
     },
-  }, 1);
+  }, { timeout: 1, maxLength: 4096 });
   await assertRejects(() => header, ProxyHeaderError, "it has not come within 1 ms");
   left.close();
   right.close();
