@@ -30,10 +30,8 @@ export interface Timeouts {
  */
 export class Deadlines {
   #idleTimeout: number;
-  readonly #frameTimeout: number;
-  readonly #writeTimeout: number;
-  /** When the session has lasted too long; `undefined` for never. */
-  readonly #lifetimeEnd: number | undefined;
+  readonly #timeouts: Timeouts;
+  readonly #startedAt: number;
   #sweptAt: number;
   #bytes = 0;
   #bytesSince: number;
@@ -45,10 +43,8 @@ export class Deadlines {
 
   constructor(timeouts: Timeouts, now: number) {
     this.#idleTimeout = timeouts.idleTimeout;
-    this.#frameTimeout = timeouts.frameTimeout;
-    this.#writeTimeout = timeouts.writeTimeout;
-    this.#lifetimeEnd = timeouts.maxLifetime < Infinity ? now + timeouts.maxLifetime : undefined;
-    this.#sweptAt = this.#bytesSince = now;
+    this.#timeouts = timeouts;
+    this.#startedAt = this.#sweptAt = this.#bytesSince = now;
   }
 
   get idleTimeout(): number {
@@ -59,21 +55,20 @@ export class Deadlines {
     this.#idleTimeout = checkDuration("idleTimeout", value);
   }
 
-  /** The shortest of the durations: what the pace of the sweep follows. */
-  shortest(now: number): number {
-    return Math.min(
-      this.#idleTimeout,
-      this.#frameTimeout,
-      this.#writeTimeout,
-      this.#lifetimeEnd === undefined ? Infinity : Math.max(0, this.#lifetimeEnd - now),
-    );
+  /**
+   * The shortest of the durations: what the pace of the sweep follows. What is left of one is none of its business:
+   * among many sessions, one is always about to come to its end.
+   */
+  get shortest(): number {
+    const { frameTimeout, writeTimeout, maxLifetime } = this.#timeouts;
+    return Math.min(this.#idleTimeout, frameTimeout, writeTimeout, maxLifetime);
   }
 
   /** Why the session has to end now, if it has to. */
   check(now: number, progress: Progress): EndReason | undefined {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
-    if (this.#lifetimeEnd !== undefined && now > this.#lifetimeEnd) return "lifetime";
+    if (now - this.#startedAt > this.#timeouts.maxLifetime) return "lifetime";
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.#isIdle(now, progress)) return "idle";
@@ -93,7 +88,8 @@ export class Deadlines {
       this.#writingSince = now;
     }
     this.#written = bytesWritten;
-    return this.#writingSince !== undefined && now - this.#writingSince > this.#writeTimeout;
+    return this.#writingSince !== undefined &&
+      now - this.#writingSince > this.#timeouts.writeTimeout;
   }
 
   /** Counts only the time that a reading waits: a slow handler is not a slow peer. */
@@ -106,6 +102,6 @@ export class Deadlines {
     const partial = unread && waiting;
     if (partial && this.#wasPartial) this.#frameAge += elapsed;
     this.#wasPartial = partial;
-    return this.#frameAge > this.#frameTimeout;
+    return this.#frameAge > this.#timeouts.frameTimeout;
   }
 }

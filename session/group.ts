@@ -61,7 +61,7 @@ export class SessionGroup<Session> {
   /** Takes a session in and returns its number. */
   join(session: Session, life: Lifecycle): number {
     this.members.set(session, life);
-    this.pace(life.deadlines.shortest(this.now()));
+    this.pace(life.deadlines.shortest);
     return this.#nextId++;
   }
 

@@ -196,7 +196,7 @@ export class Lifecycle implements Hooks {
     if (reason !== undefined) this.terminate(reason, undefined);
     this.reader.watch();
     this.reader.input.shrink();
-    return this.deadlines.shortest(now);
+    return this.deadlines.shortest;
   }
 
   onFailure(error: unknown): void {

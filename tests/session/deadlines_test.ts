@@ -1,7 +1,10 @@
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { type SessionEnd, SessionEndedError } from "../../errors.ts";
+import { Session } from "../../session.ts";
 import { Deadlines, type Progress } from "../../session/deadlines.ts";
 import { SessionGroup } from "../../session/group.ts";
-import { SessionEndedError } from "../../errors.ts";
+import { memoryPair } from "../../transport/memory.ts";
 import { isPending, testEach } from "../_transports.ts";
 
 const QUIET: Progress = {
@@ -196,5 +199,39 @@ Deno.test("SessionGroup.pace() loses no time that has gone by", { permissions: "
     group.leave({}, { reason: "local", duration: 0 });
   } finally {
     performance.now = now;
+  }
+});
+
+Deno.test("The sweep keeps its pace however many sessions come to their end", async () => {
+  const { setTimeout } = globalThis;
+  const { now } = performance;
+  let time = 0;
+  let due: { at: number; run: () => void } | undefined;
+  performance.now = () => time;
+  globalThis.setTimeout = ((run: () => void, delay: number) => {
+    due = { at: time + delay, run };
+    return 0;
+  }) as unknown as typeof setTimeout;
+  try {
+    const group = new SessionGroup<Session>();
+    const ended: Promise<SessionEnd>[] = [];
+    let sweeps = 0;
+    for (let second = 0; second < 100; second++) { // someone comes each second, and stays for an hour
+      time = second * 1000;
+      const [near] = memoryPair();
+      const session = new Session(near, { maxLifetime: 3_600_000, idleTimeout: Infinity }, group);
+      ended.push(session.closed);
+    }
+    while (group.members.size > 0) {
+      time = due!.at;
+      due!.run();
+      sweeps++;
+      await new Promise((resolve) => setImmediate(resolve)); // what has ended leaves
+    }
+    assert((await Promise.all(ended)).every(({ reason }) => reason === "lifetime"));
+    assert(sweeps <= 3800, `${sweeps} sweeps in ${time / 1000} s`);
+  } finally {
+    performance.now = now;
+    globalThis.setTimeout = setTimeout;
   }
 });
