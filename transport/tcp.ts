@@ -31,7 +31,9 @@ export async function dialTcp(
 ): Promise<Connection> {
   signal.throwIfAborted();
   try {
-    return await Deno.connect({ ...address, signal: sparing(signal) });
+    const connection = await Deno.connect({ ...address, signal: sparing(signal) });
+    if (isToItself(connection)) await refuse(connection);
+    return connection;
   } catch (error) {
     throw signal.aborted ? signal.reason : explained(error, address.hostname);
   }
@@ -43,6 +45,30 @@ export async function dialTcp(
  */
 function sparing(signal: AbortSignal): AbortSignal {
   return Object.assign(AbortSignal.any([signal]), { throwIfAborted: () => {} });
+}
+
+/**
+ * Whoever dials a port of the own machine on which nobody listens may be given that very port to dial from, if it is
+ * an ephemeral one, and is then connected to itself (RFC 9293 §3.5, simultaneous open).
+ */
+function isToItself({ localAddr, remoteAddr }: Connection): boolean {
+  const [local, remote] = [localAddr as Deno.NetAddr, remoteAddr as Deno.NetAddr];
+  return local.transport === "tcp" && local.port === remote.port &&
+    local.hostname === remote.hostname;
+}
+
+/**
+ * Resets it, so that the port is free at once for whoever is to listen there: TIME-WAIT would hold it for a minute.
+ * Deno finishes its side before it closes, so there has to be more output than the window has room for (64 KiB): the
+ * FIN waits behind that, and the kernel resets what is closed with input unread.
+ */
+async function refuse(connection: Connection): Promise<never> {
+  try {
+    await connection.write(new Uint8Array(1024 * 1024));
+  } finally {
+    connection.close();
+  }
+  throw new Deno.errors.ConnectionRefused("the port was connected to itself");
 }
 
 /** A link-local address is one of each network that the machine is on: the system asks which (RFC 4007 §6). */

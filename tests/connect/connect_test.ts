@@ -117,6 +117,42 @@ Deno.test("connect() rejects where nobody listens", overNetCounting, async () =>
   });
 });
 
+Deno.test("connect() rejects where it would be connected to itself, and leaves the port free", {
+  ...bounded,
+  ignore: !await canUnshare(),
+}, async () => {
+  const setUp =
+    "ip link set lo up && cd /proc/sys/net/ipv4 && echo 40000 40000 > ip_local_port_range";
+  const { code, stdout, stderr } = await runModule(
+    `
+    import { connect } from "library/connect/connect.ts";
+    import { ConnectionRefusedError } from "library/errors.ts";
+    import { serve } from "library/serve/serve.ts";
+    for (const hostname of ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::ffff:127.0.0.1"]) {
+      const error = await connect({ hostname, port: 40000 }).catch((error) => error);
+      console.log(error instanceof ConnectionRefusedError, error.message, "|", error.cause?.message);
+      await serve({ hostname, port: 40000 }, () => {}).shutdown();
+    }
+  `,
+    {
+      through: [
+        "unshare",
+        "--net",
+        "--map-root-user",
+        "bash",
+        "-c",
+        `${setUp} && exec deno "$@"`,
+        "-",
+      ],
+    },
+  );
+  assertEquals([code, stderr], [0, ""]);
+  const refused = ["127.0.0.1", "[::1]", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].map((host) =>
+    `true cannot connect to ${host}:40000: nobody listens there | the port was connected to itself`
+  );
+  assertEquals(stdout.split("\n"), [...refused, ""]);
+});
+
 Deno.test("connect() rejects for a host that has no address", overNetCounting, async () => {
   await assertNoDescriptorLeft(async () => {
     const hostname = "nonexistent.invalid"; // RFC 6761 §6.4
