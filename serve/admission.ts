@@ -4,13 +4,14 @@ import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
 import { Permits } from "./permits.ts";
+import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 import { type Connection, normalizeAddress } from "../transport/connection.ts";
 
 /** Something that a connection has to pass before it becomes a session. */
 export interface Stage {
-  /** Why a connection is refused that does not pass. */
+  /** Why a connection is refused that does not pass, unless its peer has left before it had sent anything. */
   readonly reason: RefusalReason;
   /**
    * Takes a connection through. If the address of the peer is another one afterwards, that is judged as well.
@@ -57,6 +58,7 @@ export class Admission {
     untrusted: 0,
     "proxy-header": 0,
     handshake: 0,
+    left: 0,
   };
   readonly #hooks: AdmissionHooks;
   readonly #stages: readonly Stage[];
@@ -135,8 +137,8 @@ export class Admission {
         entrant.connection = await stage.run(entrant.connection);
         reason = this.#judge(entrant.connection, permit);
       } catch (error) {
-        reason = stage.reason;
-        cause = error;
+        const left = error instanceof Error && error.cause instanceof PeerLeft && error.cause;
+        [reason, cause] = left ? ["left", left.cause] : [stage.reason, error];
       }
       if (reason !== undefined || this.#isClosed) break;
     }

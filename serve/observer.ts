@@ -45,6 +45,7 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
  * | `untrusted` | the address is not that of a trusted proxy |
  * | `proxy-header` | there was no valid PROXY header in time |
  * | `handshake` | the TLS handshake failed, or took too long |
+ * | `left` | the peer left before it had sent anything of what comes before a session, as many health checks do |
  */
 export type RefusalReason =
   | "maxSessions"
@@ -52,7 +53,8 @@ export type RefusalReason =
   | "denied"
   | "untrusted"
   | "proxy-header"
-  | "handshake";
+  | "handshake"
+  | "left";
 
 /** A connection that was closed before it became a session. */
 export interface Refusal {
@@ -127,6 +129,7 @@ const REFUSALS: Record<RefusalReason, string> = {
   untrusted: "it is no trusted proxy",
   "proxy-header": "no valid PROXY header",
   handshake: "the TLS handshake failed",
+  left: "it left before it had sent anything",
 };
 
 /** Facts that go with a log message. */
@@ -166,10 +169,10 @@ export interface Logger {
 
 /**
  * An observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, handlers that throw as
- * `error`.
+ * `error`. That a peer left before it had sent anything (`left`) is logged as `debug`.
  *
- * Of refusals it logs 10 within 10 seconds at most. How many were left out is said by the next one that is logged, or
- * when the server has closed.
+ * Of refusals it logs 10 within 10 seconds at most, and as many of those that are logged as `debug`. How many were left
+ * out is said by the next one that is logged, or when the server has closed.
  *
  * @param logger Where to.
  * @returns The observer.
@@ -187,12 +190,13 @@ export interface Logger {
  * ```
  */
 export function logObserver(logger: Logger): ServerObserver {
-  const limit = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
+  const refusals = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
+  const leavers = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   return {
     onStateChange(state, addr): void {
       const address = formatAddress(addr);
       const text = state === "listening" ? `listening on ${address}` : `${state} (${address})`;
-      const omitted = state === "closed" ? limit.takeOmitted() : 0;
+      const omitted = state === "closed" ? refusals.takeOmitted() : 0;
       logger.info(plain(text) + more(omitted), {
         state,
         address,
@@ -222,11 +226,14 @@ export function logObserver(logger: Logger): ServerObserver {
       );
     },
     onRefusal({ remoteAddr, reason, cause }): void {
+      const isLeaver = reason === "left";
+      const limit = isLeaver ? leavers : refusals;
       if (!limit.take()) return;
       const address = formatAddress(remoteAddr);
       const omitted = limit.takeOmitted();
       const why = cause === undefined ? REFUSALS[reason] : `${REFUSALS[reason]} (${String(cause)})`;
-      logger.warn(plain(`connection from ${address} refused: ${why}`) + more(omitted), {
+      const level = isLeaver ? "debug" : "warn";
+      logger[level](plain(`connection from ${address} refused: ${why}`) + more(omitted), {
         address,
         reason,
         ...(cause !== undefined && { cause }),

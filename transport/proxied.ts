@@ -1,5 +1,6 @@
 import { checkObject } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
+import { PeerLeft } from "../_internal/peer_left.ts";
 import { PrefixedConnection } from "./prefixed.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import {
@@ -43,7 +44,7 @@ export async function readProxyHeader(
   try {
     for (;;) {
       const count = await connection.read(bytes.subarray(length));
-      if (count === null) throw new ProxyHeaderError("the input ended within it", length);
+      if (count === null) throw cutOff(length);
       length += count;
       const decoded = decodeProxyHeader(bytes.subarray(0, length), { maxLength });
       if (decoded !== undefined) {
@@ -60,12 +61,20 @@ export async function readProxyHeader(
       }
     }
   } catch (cause) {
-    if (!isLate) throw cause;
+    if (!isLate) throw cause instanceof ProxyHeaderError ? cause : cutOff(length, cause);
     const problem = `it has not come within ${timeout} ms (proxyHeaderTimeout)`;
     throw new ProxyHeaderError(problem, length, { cause });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The error for a connection that has ended after so many bytes, or was lost for a reason. */
+function cutOff(length: number, cause?: unknown): ProxyHeaderError {
+  const options = cause === undefined ? {} : { cause };
+  return length === 0
+    ? new ProxyHeaderError("nothing has come", 0, { cause: new PeerLeft(options) })
+    : new ProxyHeaderError("the input ended within it", length, options);
 }
 
 /** Throws what is wrong with a header that is to be sent over a connection to `target`. */

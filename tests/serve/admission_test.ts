@@ -176,6 +176,7 @@ Deno.test("Admission counts by address", bounded, () => {
     untrusted: 0,
     "proxy-header": 0,
     handshake: 0,
+    left: 0,
   }]);
 });
 

@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { connect, type ConnectOptions } from "../../connect/connect.ts";
 import { ProxyHeaderError } from "../../errors.ts";
 import {
@@ -6,6 +13,7 @@ import {
   type ProxyHeaderInit,
   type ProxyTls,
 } from "../../proxy_protocol/mod.ts";
+import type { Logger } from "../../serve/observer.ts";
 import { type Handler, serve, type ServeOptions } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { formatAddress, memoryListener } from "../../transport/mod.ts";
@@ -122,6 +130,33 @@ Deno.test("serve() refuses a header that ends too early or takes too long", over
     told(proxied.refusals),
     "127.0.0.1 proxy-header bad PROXY header: it has not come within 40 ms (proxyHeaderTimeout) (at byte 5)",
   );
+});
+
+Deno.test("serve() tells of a peer that leaves without a byte as no fault", overNet, async () => {
+  const lines: string[] = [];
+  const log = (level: string) => (line: string): void => {
+    if (line.includes("refused")) lines.push(`${level} ${line.replace(/:\d+/, "")}`);
+  };
+  const levels = ["debug", "info", "warn", "error"] as const;
+  const logger = Object.fromEntries(
+    levels.map((level) => [level, log(level)]),
+  ) as unknown as Logger;
+  await using proxied = serveProxied({ logger, proxyHeaderTimeout: 40 });
+  const { server } = proxied;
+  // A check ends its connection, or only its side of it; a proxy that says nothing is looked after.
+  for (const leave of [(peer: Peer) => peer.close(), (peer: Peer) => peer.closeWrite(), () => {}]) {
+    const before = server.stats().refused;
+    const peer = new Peer(await Deno.connect({ port: proxied.port }));
+    await leave(peer);
+    await until(() => server.stats().refused > before);
+    peer.close();
+  }
+  const left = "debug connection from 127.0.0.1 refused: it left before it had sent anything";
+  assertEquals(lines.slice(0, 2), [left, left]);
+  assertMatch(lines[2]!, /^warn connection from 127.0.0.1 refused: no valid PROXY header .*40 ms/);
+  const { refused, refusals } = server.stats();
+  assertEquals([refused, refusals.left, refusals["proxy-header"]], [3, 2, 1]);
+  assertEquals(proxied.refusals.map(({ reason }) => reason), ["left", "left", "proxy-header"]);
 });
 
 Deno.test("serve() takes headers of maxProxyHeader bytes, before TLS or not", overTls, async () => {

@@ -7,10 +7,11 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { PeerLeft } from "../../_internal/peer_left.ts";
 import { ProxyHeaderError } from "../../errors.ts";
 import { type Address, memoryPair } from "../../transport/mod.ts";
 import { checkProxyHeader, readProxyHeader, sendProxyHeader } from "../../transport/proxied.ts";
-import { settle } from "../_serving.ts";
+import { ConnectionOver, settle } from "../_serving.ts";
 import { Peer } from "../_transports.ts";
 
 Deno.test("readProxyHeader() survives that somebody else has closed before its time is over", async () => {
@@ -30,6 +31,33 @@ Deno.test("readProxyHeader() survives that somebody else has closed before its t
   await assertRejects(() => header, ProxyHeaderError, "it has not come within 1 ms");
   left.close();
   right.close();
+});
+
+Deno.test("readProxyHeader() says whether anything had come before the connection was lost", async () => {
+  const lost = new Deno.errors.ConnectionReset("gone");
+  for (const [start, end] of [["", null], ["", lost], ["PROXY", null], ["PROXY", lost]] as const) {
+    const [left, right] = memoryPair();
+    await new Peer(right).send(start);
+    class Lost extends ConnectionOver {
+      override async read(buffer: Uint8Array): Promise<number | null> {
+        if (start !== "" && buffer.length === 512) return await super.read(buffer);
+        if (end === null) return null;
+        throw end;
+      }
+    }
+    const options = { timeout: Infinity, maxLength: 4096 };
+    const error = await assertRejects(
+      () => readProxyHeader(new Lost(left), options),
+      ProxyHeaderError,
+    );
+    const problem = start === "" ? "nothing has come" : "the input ended within it";
+    assertEquals(error.message, `bad PROXY header: ${problem} (at byte ${start.length})`);
+    const { cause } = start === "" ? error.cause as Error : error;
+    assertEquals(error.cause instanceof PeerLeft, start === "");
+    assertStrictEquals(cause, end ?? undefined);
+    left.close();
+    right.close();
+  }
 });
 
 Deno.test("sendProxyHeader() gives up when its signal aborts, and closes", async () => {
