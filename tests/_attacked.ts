@@ -35,6 +35,7 @@ export interface Report {
   live: number;
   active: number;
   accepted: number;
+  refused: number;
   /** How many bytes came in all sessions. */
   bytesRead: number;
   /** How many sessions have ended, by reason and by the name of its cause. */

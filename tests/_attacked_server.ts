@@ -100,13 +100,14 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (word === "collect") gc!();
     if (word !== "report") continue;
     const { rss, external, heapUsed } = Deno.memoryUsage();
-    const { active, accepted, bytesRead } = server.stats();
+    const { active, accepted, refused, bytesRead } = server.stats();
     say("report", Number(number), {
       rss,
       external,
       live: heapUsed + external,
       active,
       accepted,
+      refused,
       bytesRead,
       ends,
       causes,

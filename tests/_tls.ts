@@ -4,7 +4,6 @@ import type { Connection, ProxyHeader } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
 import { dialTls } from "../transport/tls/client.ts";
 import type { TlsClientOptions, TlsServerOptions } from "../transport/tls/options.ts";
-import { TlsRecords } from "../transport/tls/records.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 import { cannotTls, type Certificates, makeCertificates } from "./_certificates.ts";
 import { ConnectionOver } from "./_serving.ts";
@@ -14,28 +13,6 @@ export const certificates: Certificates = await makeCertificates();
 
 /** The options of tests that need TLS and nothing else. */
 export const overTls: { ignore: boolean; timeout: number } = { ignore: cannotTls, timeout: 60_000 };
-
-/** Tests connections past the streams of `node:tls`, and through them, as where a version of Deno has no other way. */
-export function testBothWays(name: string, fn: () => Promise<void>): void {
-  const own = TlsRecords.below;
-  for (const isPast of [true, false]) {
-    Deno.test(`${name} (${isPast ? "past" : "through"} the streams)`, overTls, async () => {
-      let made = 0;
-      TlsRecords.below = (socket) => {
-        made++;
-        const records = own(socket);
-        if (records === undefined) throw new Error("this version of Deno has no such handle");
-        return isPast ? records : undefined;
-      };
-      try {
-        await fn();
-      } finally {
-        TlsRecords.below = own;
-      }
-      if (made === 0) throw new Error("no connection was made");
-    });
-  }
-}
 
 /** Nothing here takes long. */
 export const HANDSHAKE_TIMEOUT = 20_000;

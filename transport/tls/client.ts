@@ -1,18 +1,19 @@
 import { isIP } from "node:net";
-import tls, { type TLSSocket } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { checkBoolean } from "../../_internal/checks.ts";
 import { CertificateError } from "../../errors.ts";
-import { type Connection, normalizeAddress, type PeerCertificate } from "../connection.ts";
+import { type Connection, normalizeAddress } from "../connection.ts";
 import { isFor } from "./server_names.ts";
-import { explain } from "./errors.ts";
-import { Handshake } from "./handshake.ts";
-import { peerDer, readCertificate, tlsInfo } from "./info.ts";
+import { certificateProblem } from "./errors.ts";
+import { shakeHands, type Side } from "./handshake.ts";
+import { readCertificate, tlsInfo } from "./info.ts";
 import {
   checkCertificate,
   checkServerName,
   checkTlsOptions,
   type TlsClientOptions,
 } from "./options.ts";
+import { TlsRecords } from "./records.ts";
 import { readNames } from "./x509.ts";
 
 /** Throws what is wrong with the options of a client, of which `serverName` may be missing. */
@@ -41,18 +42,9 @@ export function dialTls(
   options: TlsClientOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const onAbort = () => handshake.cancel(signal.reason);
-  const handshake = new Handshake(connection, () => signal.removeEventListener("abort", onAbort));
-  signal.addEventListener("abort", onAbort);
-  if (signal.aborted) handshake.cancel(signal.reason);
-  else {
-    try {
-      begin(handshake, options, hostOf(connection, options));
-    } catch (error) {
-      handshake.cancel(error);
-    }
-  }
-  return handshake.result;
+  const begin = (remoteAddr: string): Side =>
+    clientSide(remoteAddr, options, hostOf(connection, options));
+  return shakeHands(connection, begin, signal);
 }
 
 function hostOf(connection: Connection, { serverName }: TlsClientOptions): string {
@@ -62,73 +54,55 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
   );
 }
 
-function begin(handshake: Handshake, options: TlsClientOptions, host: string): void {
+function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
   checkTlsClientOptions(options);
-  const { remoteAddr, duplex } = handshake;
   const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
-  const serverName = isIP(host) === 0 ? host : undefined;
-  const socket: TLSSocket = tls.connect({
-    ...checkTlsOptions(options),
-    ...(cert !== undefined && key !== undefined && { cert, key }),
-    ...(serverName !== undefined && { servername: serverName }),
-    socket: duplex,
-    rejectUnauthorized: !isUnsafe,
-    // Its own check takes a certificate for the one name "a, DNS:b" as one for two: see x509.ts.
-    checkServerIdentity: () => isUnsafe ? undefined : identityProblem(remoteAddr, socket, host),
-  });
-  hideChain(socket);
-  const onError = (error: Error) => handshake.fail(explain(remoteAddr, "client", error));
-  socket.on("error", onError);
-  socket.once("secureConnect", () => {
-    socket.off("error", onError);
-    const peer = socket.authorized ? peerOf(socket) : undefined;
-    handshake.succeed(socket, tlsInfo(socket, serverName, peer));
-  });
-  duplex.pull();
+  const { alpn, ...common } = checkTlsOptions(options);
+  const serverName = isIP(host) === 0 ? host : "";
+  const own = cert !== undefined && key !== undefined && { cert, key };
+  const { context } = createSecureContext({ ...common, ...own });
+  const asking = { requestCert: true, rejectUnauthorized: !isUnsafe };
+  const records = TlsRecords.client({ context: { ...context, ...asking }, alpn }, serverName);
+  return {
+    role: "client",
+    records,
+    agree: () => {
+      const [der] = records.peerCertificates;
+      const { verifyError } = records;
+      if (!isUnsafe) judge(remoteAddr, verifyError, der, host);
+      const peer = der !== undefined && verifyError === ""
+        ? readCertificate(remoteAddr, "server", der)
+        : undefined;
+      return tlsInfo(records, serverName, peer);
+    },
+  };
 }
 
-/**
- * Before it asks who the server is, Deno 2.9.6 reads the whole chain of certificates, and throws in the event loop
- * where the server has put something into it that is none.
- */
-function hideChain(socket: TLSSocket): void {
-  const { getPeerCertificate } = socket;
-  socket.getPeerCertificate = (() => {
-    try {
-      return getPeerCertificate.call(socket, false);
-    } catch {
-      return {};
-    }
-  }) as typeof getPeerCertificate;
-}
-
-/** Why the server's certificate, which leads to somebody who is trusted, is not accepted all the same. */
-function identityProblem(
+/** Throws why the server's certificate is not accepted, if it is not. */
+function judge(
   remoteAddr: string,
-  socket: TLSSocket,
+  verifyError: string,
+  der: Uint8Array<ArrayBuffer> | undefined,
   host: string,
-): CertificateError | undefined {
+): void {
   const problem = (text: string) =>
     new CertificateError(remoteAddr, `the server's certificate ${text}`);
+  if (verifyError !== "") throw problem(certificateProblem(verifyError));
+  if (der === undefined) throw problem("is missing");
+  let names;
   try {
-    const { version, altNames } = readNames(peerDer(socket)!);
-    // Deno 2.9.6 does not ask for a proof that the server has the key of such a certificate.
-    if (version !== 3) return problem(`is of X.509 version ${version}, and has to be of version 3`);
-    if (isFor(altNames, host)) return undefined;
-    const names = altNames.slice(0, MAX_NAMES).map(({ kind, value }) => `${kind}:${value}`);
-    if (altNames.length > MAX_NAMES) names.push("…");
-    return problem(
-      `is not for ${JSON.stringify(host)} but for ${names.join(", ") || "no host at all"}`,
-    );
+    names = readNames(der);
   } catch {
-    return problem("cannot be read");
+    throw problem("cannot be read");
   }
+  const { version, altNames } = names;
+  // Deno 2.9.6 does not ask for a proof that the server has the key of such a certificate.
+  if (version !== 3) throw problem(`is of X.509 version ${version}, and has to be of version 3`);
+  if (isFor(altNames, host)) return;
+  const all = altNames.slice(0, MAX_NAMES).map(({ kind, value }) => `${kind}:${value}`);
+  if (altNames.length > MAX_NAMES) all.push("…");
+  throw problem(`is not for ${JSON.stringify(host)} but for ${all.join(", ") || "no host at all"}`);
 }
 
 /** So many names of a certificate are told in a message. */
 const MAX_NAMES = 10;
-
-function peerOf(socket: TLSSocket): PeerCertificate | undefined {
-  const der = peerDer(socket);
-  return der === undefined ? undefined : readCertificate(der);
-}

@@ -1,99 +1,101 @@
-import type { TLSSocket } from "node:tls";
+import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { TlsHandshakeError } from "../../errors.ts";
 import { type Connection, formatAddress, normalizeAddress, type TlsInfo } from "../connection.ts";
 import { TlsConnection } from "./connection.ts";
-import { ConnectionDuplex, type DuplexOwner } from "./duplex.ts";
+import { explain } from "./errors.ts";
+import type { TlsContext, TlsRecords } from "./records.ts";
 
+/** Most of what a side says at once fits in. */
+const READ_SIZE = 2 * 1024;
 /** A plain fatal alert of the code `unrecognized_name` (RFC 8446 §6), as it is sent before there are keys. */
-export const UNRECOGNIZED_NAME: Uint8Array = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
+const UNRECOGNIZED_NAME = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
 
-/** A handshake under way. It ends once: with a connection, or with an error after the raw connection is closed. */
-export class Handshake implements DuplexOwner {
-  /** The address of the peer, as text. */
-  readonly remoteAddr: string;
-  /** What the TLS layer runs over. */
-  readonly duplex: ConnectionDuplex;
-  readonly #connection: Connection;
-  readonly #result: PromiseWithResolvers<Connection> = Promise.withResolvers();
-  readonly #onOver: () => void;
-  #error: unknown;
-  #isOver = false;
-  #isClosed = false;
+/** This side of a handshake. */
+export interface Side {
+  readonly role: "client" | "server";
+  readonly records: TlsRecords;
+  /** What a client is shown that asks for a server name, or for none (`""`); `undefined` if that is not served. */
+  readonly choose?: ((name: string) => TlsContext | undefined) | undefined;
+  /** Judges the peer once there is TLS, and tells what was agreed on. Throws if it is not to be let in. */
+  agree(): TlsInfo;
+}
 
-  /**
-   * @param connection What is to be put under TLS; it belongs to the handshake.
-   * @param onOver Called once, when nothing is left that could fail.
-   */
-  constructor(connection: Connection, onOver: () => void) {
-    this.remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
-    this.duplex = new ConnectionDuplex(connection, this);
-    this.#connection = connection;
-    this.#onOver = onOver;
+/**
+ * Shakes hands.
+ *
+ * @param connection The raw connection. It is closed, and its descriptor free, where there is no TLS.
+ * @param begin Makes this side, and may throw.
+ * @param giveUp Gives up when it aborts: rejects with its reason.
+ * @returns The connection under TLS.
+ * @throws {TlsHandshakeError} If there is none.
+ */
+export async function shakeHands(
+  connection: Connection,
+  begin: (remoteAddr: string) => Side,
+  giveUp: AbortSignal,
+): Promise<Connection> {
+  let isClosed = false;
+  const close = (): void => {
+    if (!isClosed) closeQuietly(connection);
+    isClosed = true;
+  };
+  giveUp.addEventListener("abort", close);
+  const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
+  let side: Side | undefined;
+  try {
+    giveUp.throwIfAborted();
+    side = begin(remoteAddr);
+    const tls = await exchange(connection, remoteAddr, side);
+    giveUp.throwIfAborted();
+    return new TlsConnection(connection, side.records, tls);
+  } catch (error) {
+    side?.records.destroy();
+    const { cause } = error as { cause?: unknown };
+    isClosed ||= WHEN_CLOSED.some((kind) => cause instanceof kind); // by somebody else
+    close();
+    throw giveUp.aborted ? giveUp.reason : error;
+  } finally {
+    giveUp.removeEventListener("abort", close);
   }
+}
 
-  /** The connection under TLS. */
-  get result(): Promise<Connection> {
-    return this.#result.promise;
-  }
+/** What a connection rejects with once this side has closed it. */
+const WHEN_CLOSED = [Deno.errors.Interrupted, Deno.errors.BadResource];
 
-  /** Hands the connection over to whoever asked for it. */
-  succeed(socket: TLSSocket, tls: TlsInfo): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#onOver();
-    this.#result.resolve(new TlsConnection(this.#connection, this.duplex, socket, tls));
-  }
+/** Goes on until there is TLS. What is to be said then is left to whoever takes over. */
+async function exchange(connection: Connection, remoteAddr: string, side: Side): Promise<TlsInfo> {
+  const { role, records } = side;
+  const failed = (code: "closed" | "server-name", problem: string, cause?: unknown): Error =>
+    new TlsHandshakeError(remoteAddr, code, problem, { cause });
+  const lost = (error: unknown): never => {
+    throw failed("closed", "the connection was lost before the handshake was done", error);
+  };
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; at < bytes.length;) {
+      at += await connection.write(bytes.subarray(at)).catch(lost);
+    }
+  };
 
-  /** Gives up, after what the TLS layer has to say about it (an alert) is written. */
-  fail(error: unknown, alert?: Uint8Array): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#error = error;
-    if (alert !== undefined) this.duplex.write(alert);
-    if (!this.duplex.isWriting) this.#close();
+  const buffer = new Uint8Array(READ_SIZE);
+  while (!records.isSecure) {
+    await write(records.drain());
+    if (records.fault !== undefined) throw explain(remoteAddr, role, records.fault);
+    const count = await connection.read(buffer).catch(lost);
+    if (count === null) {
+      throw failed("closed", "the peer closed the connection before the handshake was done");
+    }
+    records.receive(buffer.subarray(0, count));
+    if (!records.isHeld) continue;
+    const name = records.serverName;
+    const context = side.choose!(name);
+    if (context === undefined) {
+      await write(UNRECOGNIZED_NAME);
+      const problem = `the client asks for the server name ${
+        JSON.stringify(name)
+      }, which is not served`;
+      throw failed("server-name", problem);
+    }
+    records.accept(context);
   }
-
-  /** Gives up at once, with `error` unless there was one before. */
-  cancel(error: unknown): void {
-    if (!this.#isOver) this.#error = error;
-    else if (this.#error === undefined) return;
-    this.#isOver = true;
-    this.#close();
-  }
-
-  wantsInput(): boolean {
-    return !this.#isOver;
-  }
-
-  onEnd(): void {
-    this.cancel(this.#closed("the peer closed the connection before the handshake was done"));
-  }
-
-  onReadError(error: unknown): void {
-    this.cancel(this.#closed("the connection was lost before the handshake was done", error));
-  }
-
-  onFault(error: unknown): void {
-    const problem = "the peer sends what the TLS layer cannot make sense of";
-    this.cancel(new TlsHandshakeError(this.remoteAddr, "protocol", problem, { cause: error }));
-  }
-
-  onWriteError(error: unknown): void {
-    this.onReadError(error);
-  }
-
-  onWritten(): void {
-    if (this.#isOver) this.#close();
-  }
-
-  #closed(problem: string, cause?: unknown): TlsHandshakeError {
-    return new TlsHandshakeError(this.remoteAddr, "closed", problem, { cause });
-  }
-
-  #close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#onOver();
-    this.duplex.close(() => this.#result.reject(this.#error));
-  }
+  return side.agree();
 }

@@ -114,9 +114,9 @@ export interface CheckedCertificate extends TlsCertificate {
   readonly says: CertificateNames;
 }
 
-/** Checks what both sides have, and gives it the names that `node:tls` has for it. */
+/** Checks what both sides have. */
 export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }): {
-  ALPNProtocols?: string[];
+  alpn?: string[];
   ca?: string[];
   minVersion: TlsVersion;
   maxVersion: TlsVersion;
@@ -130,7 +130,7 @@ export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }
   return {
     minVersion,
     maxVersion,
-    ...(alpn !== undefined && alpn.length > 0 && { ALPNProtocols: checkAlpn(alpn) }),
+    ...(alpn !== undefined && alpn.length > 0 && { alpn: checkAlpn(alpn) }),
     ...(ca !== undefined && { ca: checkCa(ca) }),
   };
 }

@@ -1,11 +1,17 @@
-import type { TLSSocket } from "node:tls";
+import { withinLimit } from "../../_internal/time_limit.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
-import type { Connection, PeerCertificate } from "../connection.ts";
-import { certificateProblem, explain } from "./errors.ts";
-import { Handshake, UNRECOGNIZED_NAME } from "./handshake.ts";
-import { peerDer, readCertificate, tlsInfo } from "./info.ts";
+import {
+  type Connection,
+  formatAddress,
+  normalizeAddress,
+  type PeerCertificate,
+} from "../connection.ts";
+import { certificateProblem } from "./errors.ts";
+import { shakeHands, type Side } from "./handshake.ts";
+import { readCertificate, tlsInfo } from "./info.ts";
 import type { TlsServerOptions } from "./options.ts";
-import { receive, type ServerSettings, serverSettings, UnknownServerName } from "./settings.ts";
+import { TlsRecords } from "./records.ts";
+import { type ServerSettings, serverSettings } from "./settings.ts";
 
 /** So many certificates of clients are remembered as verified; then the oldest is forgotten. */
 const MAX_VERIFIED = 10_000;
@@ -36,38 +42,31 @@ export class TlsAcceptor {
    * @throws {TlsHandshakeError} If there is none.
    */
   accept(connection: Connection, timeout: number): Promise<Connection> {
-    const handshake = new Handshake(connection, () => clearTimeout(timer));
-    const { remoteAddr } = handshake;
-    const onTimeout = () => {
-      const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
-      handshake.cancel(new TlsHandshakeError(remoteAddr, "timeout", problem));
-    };
-    const timer = timeout < Infinity ? setTimeout(onTimeout, timeout) : undefined;
-    const { server, clientCertificate } = this.#settings;
+    const { context, choose, clientCertificate } = this.#settings;
     const verified = this.#verified;
-    receive(server, handshake.duplex, {
-      onSecure: (socket) => {
-        try {
+    const begin = (remoteAddr: string): Side => {
+      const records = TlsRecords.server(context, choose !== undefined);
+      return {
+        role: "server",
+        records,
+        choose,
+        agree: () => {
           const peer = clientCertificate === "none"
             ? undefined
-            : clientOf(remoteAddr, socket, verified, clientCertificate === "required");
-          handshake.succeed(socket, tlsInfo(socket, serverNameOf(socket), peer));
-        } catch (error) { // and not a word more to it: least of all a ticket to come back with
-          handshake.cancel(error);
-        }
-      },
-      onError: (error, socket) => {
-        if (error instanceof UnknownServerName) {
-          const failure = new TlsHandshakeError(remoteAddr, "server-name", error.message);
-          return handshake.fail(failure, UNRECOGNIZED_NAME);
-        }
-        const code = socket.authorizationError;
-        if (code) handshake.cancel(refused(remoteAddr, code));
-        else handshake.fail(explain(remoteAddr, "server", error));
+            : clientOf(remoteAddr, records, verified, clientCertificate === "required");
+          return tlsInfo(records, records.serverName, peer);
+        },
+      };
+    };
+    return withinLimit((giveUp) => shakeHands(connection, begin, giveUp), {
+      timeout,
+      signal: undefined,
+      onTimeout: () => {
+        const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
+        const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
+        return new TlsHandshakeError(remoteAddr, "timeout", problem);
       },
     });
-    handshake.duplex.pull();
-    return handshake.result;
   }
 }
 
@@ -80,20 +79,23 @@ export class TlsAcceptor {
  */
 function clientOf(
   remoteAddr: string,
-  socket: TLSSocket,
+  records: TlsRecords,
   verified: Set<string>,
   isRequired: boolean,
 ): PeerCertificate | undefined {
-  const der = peerDer(socket);
-  const code = socket.authorizationError as unknown;
-  if (der === undefined && code === NO_CERTIFICATE) {
+  const [der] = records.peerCertificates;
+  const { verifyError } = records;
+  if (verifyError !== "") {
+    const problem = `the client's certificate ${certificateProblem(verifyError)}`;
+    throw new CertificateError(remoteAddr, problem);
+  }
+  if (der === undefined) {
     if (!isRequired) return undefined;
     throw new CertificateError(remoteAddr, "the client has shown no certificate");
   }
-  if (der === undefined || !socket.authorized) throw refused(remoteAddr, code);
-  const certificate = readCertificate(der);
+  const certificate = readCertificate(remoteAddr, "client", der);
   const { fingerprint256, validTo } = certificate;
-  if (!socket.isSessionReused()) {
+  if (!records.isResumed) {
     verified.delete(fingerprint256); // so that it comes last
     if (verified.size >= MAX_VERIFIED) verified.delete(verified.values().next().value!);
     verified.add(fingerprint256);
@@ -102,17 +104,4 @@ function clientOf(
     throw new CertificateError(remoteAddr, problem);
   }
   return certificate;
-}
-
-/** What Deno 2.9.6 says where a certificate was asked for and none was shown. */
-const NO_CERTIFICATE = "UNABLE_TO_GET_ISSUER_CERT";
-
-function refused(remoteAddr: string, code: unknown): CertificateError {
-  const problem = `the client's certificate ${certificateProblem(String(code))}`;
-  return new CertificateError(remoteAddr, problem);
-}
-
-function serverNameOf(socket: TLSSocket & { servername?: unknown }): string | undefined {
-  const { servername } = socket;
-  return typeof servername === "string" && servername !== "" ? servername : undefined;
 }

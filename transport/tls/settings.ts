@@ -1,31 +1,34 @@
-import { Duplex } from "node:stream";
-import tls, { type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { checkObject, checkOneOf, shown } from "../../_internal/checks.ts";
 import { canonicalPattern, ServerNames } from "./server_names.ts";
 import {
   checkCertificate,
-  type CheckedCertificate,
   checkTlsOptions,
   type NamedCertificate,
   type TlsCertificate,
   type TlsServerOptions,
 } from "./options.ts";
+import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
 import type { CertificateNames } from "./x509.ts";
 
 /** What a server goes by until its certificates are reloaded. */
 export interface ServerSettings {
-  /** The TLS server, which never listens. */
-  readonly server: tls.Server;
+  /** What a client is shown. */
+  readonly context: TlsContext;
+  /** The same by server name (`""` if the client asks for none), where there is a choice; `undefined` to refuse. */
+  readonly choose: ((name: string) => TlsContext | undefined) | undefined;
   readonly clientCertificate: "none" | "optional" | "required";
   /** Who may have signed the clients' certificates, as a text to compare. */
   readonly authorities: string;
 }
 
-/** Thrown at a client that asks for a server name that is not served. */
-export class UnknownServerName extends Error {
-  constructor(name: string) {
-    super(`the client asks for the server name ${JSON.stringify(name)}, which is not served`);
-  }
+/** Makes a context with a certificate out of what all certificates of a server have in common. */
+type ContextMaker = (certificate: TlsCertificate, where: string) => NamedContext;
+
+/** A context, and the names in its certificate. */
+interface NamedContext {
+  readonly context: TlsContext;
+  readonly says: CertificateNames;
 }
 
 /** Checks the options of a server and makes what they ask for. */
@@ -33,60 +36,71 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
   checkObject("tls", options);
   const { clientCertificate = "none" } = options;
   checkOneOf("clientCertificate", clientCertificate, ["none", "optional", "required"]);
-  const { ALPNProtocols, ...context } = checkTlsOptions(options);
+  const { alpn, ...common } = checkTlsOptions(options);
   const asks = clientCertificate !== "none";
-  if (asks !== (context.ca !== undefined)) {
+  if (asks !== (common.ca !== undefined)) {
     throw new TypeError(
       asks
         ? `clientCertificate ${JSON.stringify(clientCertificate)} needs a ca`
         : `ca is for clients' certificates, but clientCertificate is "none"`,
     );
   }
-  const { cert, key, says } = usable(options, "");
-  const SNICallback = chooser(options, says, context);
-  const server = tls.createServer({
-    ...context,
-    cert,
-    key,
-    ...(ALPNProtocols !== undefined && { ALPNProtocols }),
+  requireLayer();
+  const make = maker(common, alpn, {
     requestCert: asks,
     rejectUnauthorized: clientCertificate === "required",
-    handshakeTimeout: -1, // without a number it would be 120 s, by a timer that outlives the connection
-    ...(SNICallback !== undefined && { SNICallback }),
   });
-  return { server, clientCertificate, authorities: JSON.stringify(context.ca ?? []) };
+  const main = make(options, "");
+  return {
+    context: main.context,
+    choose: chooser(options, main, make),
+    clientCertificate,
+    authorities: JSON.stringify(common.ca ?? []),
+  };
 }
 
-type SniCallback = (
-  name: string,
-  done: (error: Error | null, context?: SecureContext) => void,
-) => void;
+/** Throws unless the TLS layer can use the certificate: it says so only when a connection is to use it. */
+function maker(
+  common: SecureContextOptions,
+  alpn: string[] | undefined,
+  asking: object,
+): ContextMaker {
+  return (certificate, where) => {
+    const { cert, key, says } = checkCertificate(certificate, where);
+    try {
+      const { context } = createSecureContext({ ...common, cert, key });
+      const made = { context: { ...context, ...asking }, alpn };
+      TlsRecords.server(made, false).destroy();
+      return { context: made, says };
+    } catch (cause) {
+      throw new TypeError(`${where}key is of a kind or size that cannot be used for TLS`, {
+        cause,
+      });
+    }
+  };
+}
 
 /** What chooses a certificate by server name, where there is a choice. */
 function chooser(
   { certificates = [], unknownServerName = "default" }: TlsServerOptions,
-  says: CertificateNames,
-  context: SecureContextOptions,
-): SniCallback | undefined {
+  main: NamedContext,
+  make: ContextMaker,
+): ServerSettings["choose"] {
   checkOneOf("unknownServerName", unknownServerName, ["default", "refuse"]);
   if (!Array.isArray(certificates)) {
     throw new TypeError(`certificates must be an array, got ${shown(certificates)}`);
   }
-  const contexts = new ServerNames<SecureContext | undefined>();
+  const contexts = new ServerNames<TlsContext>();
   certificates.forEach((one: NamedCertificate, at) => {
     checkObject(`certificates[${at}]`, one);
     const where = `certificates[${at}].`;
-    const { cert, key, says } = usable(one, where);
-    const secureContext = tls.createSecureContext({ ...context, cert, key });
-    for (const name of namesOf(one.names, says, where)) contexts.add(name, secureContext);
+    const { context, says } = make(one, where);
+    for (const name of namesOf(one.names, says, where)) contexts.add(name, context);
   });
   const refuses = unknownServerName === "refuse";
   if (certificates.length === 0 && !refuses) return undefined;
-  for (const name of namesOf(undefined, says, "")) contexts.add(name, undefined);
-  return (name, done) => {
-    if (name !== "" && refuses && !contexts.has(name)) done(new UnknownServerName(name));
-    else done(null, contexts.get(name));
-  };
+  for (const name of namesOf(undefined, main.says, "")) contexts.add(name, main.context);
+  return (name) => contexts.get(name) ?? (refuses && name !== "" ? undefined : main.context);
 }
 
 /** The server names that a certificate is shown for. */
@@ -104,48 +118,4 @@ function namesOf(names: unknown, says: CertificateNames, where: string): string[
     const wanted = "a host name, of which the first label may be *";
     throw new TypeError(`${where}names[${at}] must be ${wanted}, got ${got}`);
   });
-}
-
-/** Throws unless the TLS layer can use the certificate: it says so only when the first connection comes. */
-function usable(certificate: TlsCertificate, where: string): CheckedCertificate {
-  const checked = checkCertificate(certificate, where);
-  const { cert, key } = checked;
-  let problem: unknown;
-  try {
-    const server = tls.createServer({ cert, key, handshakeTimeout: -1 });
-    const nobody = new Duplex({ read: () => {}, write: () => {} });
-    receive(server, nobody, { onSecure: () => {}, onError: (error) => problem ??= error });
-    nobody.destroy();
-  } catch (error) {
-    problem = error;
-  }
-  if (problem === undefined) return checked;
-  throw new TypeError(`${where}key is of a kind or size that cannot be used for TLS`, {
-    cause: problem,
-  });
-}
-
-/** Whom a server tells what became of a connection. */
-export interface Receiver {
-  /** TLS is agreed on. */
-  onSecure(socket: TLSSocket): void;
-  /** It is not. Told at most once. */
-  onError(error: Error, socket: TLSSocket): void;
-}
-
-/**
- * Gives a server a connection. `tls.Server` tells all who listen on it of every connection, with a socket from which
- * no way leads back to the stream it was made for; so each connection is given a view of the server of its own.
- */
-export function receive(server: tls.Server, stream: Duplex, receiver: Receiver): void {
-  const view: tls.Server = Object.create(server, {
-    emit: {
-      value(event: string, ...args: unknown[]): boolean {
-        if (event === "secureConnection") receiver.onSecure(args[0] as TLSSocket);
-        if (event === "tlsClientError") receiver.onError(args[0] as Error, args[1] as TLSSocket);
-        return true;
-      },
-    },
-  });
-  Reflect.apply(server.emit, view, ["connection", stream]);
 }

@@ -1,15 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Session } from "../../../session.ts";
 import { memoryPair } from "../../../transport/memory.ts";
-import {
-  closeBoth,
-  overTls,
-  serverOptions,
-  testBothWays,
-  tlsOver,
-  Watched,
-  watchedPair,
-} from "../../_tls.ts";
+import { closeBoth, overTls, serverOptions, tlsOver, Watched, watchedPair } from "../../_tls.ts";
 import { isPending, Peer } from "../../_transports.ts";
 
 const encoder = new TextEncoder();
@@ -40,22 +32,26 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   );
 }
 
-testBothWays("TlsConnection.closeWrite() comes after what is still being written", async () => {
-  const { raw, server, client } = await watchedPair();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  raw.held = promise;
-  const writing = server.write(encoder.encode("last words"));
-  const closing = server.closeWrite();
-  assert(await isPending(closing));
-  assertEquals(raw.events.length, 1);
-  resolve();
-  await Promise.all([writing, closing]);
-  assertEquals(raw.events.map((event) => event.split(" ")[0]), ["write", "write", "closeWrite"]);
-  assertEquals(await new Peer(client).textToEnd(), "last words");
-  closeBoth(server, client);
-});
+Deno.test(
+  "TlsConnection.closeWrite() comes after what is still being written",
+  overTls,
+  async () => {
+    const { raw, server, client } = await watchedPair();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    raw.held = promise;
+    const writing = server.write(encoder.encode("last words"));
+    const closing = server.closeWrite();
+    assert(await isPending(closing));
+    assertEquals(raw.events.length, 1);
+    resolve();
+    await Promise.all([writing, closing]);
+    assertEquals(raw.events.map((event) => event.split(" ")[0]), ["write", "write", "closeWrite"]);
+    assertEquals(await new Peer(client).textToEnd(), "last words");
+    closeBoth(server, client);
+  },
+);
 
-testBothWays("TlsConnection.read() tells a cut from an end, once", async () => {
+Deno.test("TlsConnection.read() tells a cut from an end, once", overTls, async () => {
   const { server, client, farRaw } = await watchedPair();
   await client.write(encoder.encode("half a mess"));
   await farRaw.closeWrite();
@@ -65,6 +61,78 @@ testBothWays("TlsConnection.read() tells a cut from an end, once", async () => {
   await assertRejects(() => server.read(buffer), Deno.errors.UnexpectedEof, "without close_notify");
   assertEquals(await server.read(buffer), null);
   closeBoth(server, client);
+});
+
+/** What can follow authentic bytes so closely that one raw read brings both. */
+const ENDS: Record<string, {
+  bytes?: Uint8Array[];
+  /** Has the peer give up, which then says so. */
+  givesUp?: boolean;
+  kind: new (...args: never[]) => Error;
+}> = {
+  "a record that nobody has made": {
+    bytes: [Uint8Array.of(23, 3, 3, 0, 32, ...new Uint8Array(32))],
+    kind: Deno.errors.InvalidData,
+  },
+  "a record that is too long": {
+    bytes: [Uint8Array.of(23, 3, 3, 255, 255, ...new Uint8Array(99))],
+    kind: Deno.errors.InvalidData,
+  },
+  "what is no record": {
+    bytes: [encoder.encode("GET / HTTP/1.1\r\n\r\n")],
+    kind: Deno.errors.InvalidData,
+  },
+  "a forged alert": { bytes: [Uint8Array.of(21, 3, 3, 0, 2, 2, 40)], kind: Error },
+  "an alert": { givesUp: true, kind: Deno.errors.ConnectionAborted },
+  "the beginning of a record, and the end": {
+    bytes: [Uint8Array.of(23, 3, 3, 0, 32, 1)],
+    kind: Deno.errors.UnexpectedEof,
+  },
+};
+
+for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+  for (const side of ["server", "client"] as const) {
+    for (const [name, { bytes = [], givesUp, kind }] of Object.entries(ENDS)) {
+      Deno.test(
+        `TlsConnection.read() of a ${side} gives what came before ${name} (${version})`,
+        overTls,
+        async () => {
+          const raws = memoryPair();
+          const pair = await tlsOver(raws, serverOptions({ maxVersion: version }));
+          const [at, other] = side === "server" ? [0, 1] as const : [1, 0] as const;
+          const [reader, peer] = [pair[at], pair[other]];
+          const buffer = new Uint8Array(1000);
+          await new Peer(reader).send("hello"); // so that the tickets of TLS 1.3 are read too
+          await new Peer(peer).text(5);
+          for (const word of ["last ", "words"]) await new Peer(peer).send(word);
+          if (givesUp) {
+            await raws[at].write(encoder.encode("what is no record"));
+            await assertRejects(() => peer.read(buffer), Deno.errors.InvalidData);
+          }
+          for (const end of bytes) await raws[other].write(end);
+          if (kind === Deno.errors.UnexpectedEof) await raws[other].closeWrite();
+          assertEquals(await new Peer(reader).text(10), "last words");
+          await assertRejects(() => reader.read(buffer), kind);
+          assertEquals(await reader.read(buffer), null);
+          closeBoth(...pair);
+        },
+      );
+    }
+  }
+}
+
+Deno.test("A Session over TLS hears what came just before its peer gave up", overTls, async () => {
+  const [near, far] = memoryPair();
+  const [server, client] = await tlsOver([near, far]);
+  const session = new Session(server);
+  await new Peer(client).send("552 too big\nhalf");
+  await near.write(encoder.encode("what is no record"));
+  await assertRejects(() => new Peer(client).text(1), Deno.errors.InvalidData);
+  assertEquals(await session.readLine(), "552 too big");
+  await assertRejects(() => session.readLine(), "alert");
+  const { reason, cause } = await session.closed;
+  assertEquals([reason, cause instanceof Deno.errors.ConnectionAborted], ["peer", true]);
+  client.close();
 });
 
 Deno.test("A Session over TLS that is cut ends by its peer, with a cause", overTls, async () => {

@@ -30,9 +30,12 @@ function certificateFor(subject: string, ...names: string[]): Promise<Certificat
 /** Whose certificate a client is shown, or what it says against it. */
 async function shownTo(serverName: string, acceptor: TlsAcceptor): Promise<string> {
   const { server, client } = await shake(memoryPair(), acceptor, clientOptions({ serverName }));
+  if (client.status === "rejected") {
+    failureOf(server); // the client has not finished
+    return String(client.reason);
+  }
   const accepted = connectionOf(server);
   accepted.close();
-  if (client.status === "rejected") return String(client.reason);
   client.value.close();
   assertEquals(accepted.tls!.serverName, /^[\d.]+$/.test(serverName) ? undefined : serverName);
   return client.value.tls!.peerCertificate!.subject;

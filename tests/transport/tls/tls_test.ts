@@ -10,7 +10,6 @@ import {
   overTls,
   serverOptions,
   shaking,
-  testBothWays,
   tlsOver,
   Watched,
   watchedPair,
@@ -82,21 +81,25 @@ Deno.test("TlsConnection reads nothing ahead of its reader", overTls, async () =
   await assertRejects(() => flood, Deno.errors.Interrupted);
 });
 
-testBothWays("TlsConnection.write() makes one record and one raw write of 16 KiB", async () => {
-  const { raw, server, client } = await watchedPair();
-  const overhead = 5 + 1 + 16; // header, type and tag (RFC 8446 §5.2)
-  for (
-    const [length, records] of [[1, 1], [64, 1], [16384, 1], [16385, 2], [49152, 3]] as const
-  ) {
-    raw.events.length = 0;
-    assertEquals(await server.write(new Uint8Array(length)), length);
-    assertEquals(raw.events, [`write ${length + records * overhead}`]);
-  }
-  assertEquals(await server.write(new Uint8Array(2 ** 24)), 49152); // more than that is left to the next one
-  closeBoth(server, client);
-});
+Deno.test(
+  "TlsConnection.write() makes one record and one raw write of 16 KiB",
+  overTls,
+  async () => {
+    const { raw, server, client } = await watchedPair();
+    const overhead = 5 + 1 + 16; // header, type and tag (RFC 8446 §5.2)
+    for (
+      const [length, records] of [[1, 1], [64, 1], [16384, 1], [16385, 2], [49152, 3]] as const
+    ) {
+      raw.events.length = 0;
+      assertEquals(await server.write(new Uint8Array(length)), length);
+      assertEquals(raw.events, [`write ${length + records * overhead}`]);
+    }
+    assertEquals(await server.write(new Uint8Array(2 ** 24)), 49152); // more than that is left to the next one
+    closeBoth(server, client);
+  },
+);
 
-testBothWays("TlsConnection.write() waits for the raw connection", async () => {
+Deno.test("TlsConnection.write() waits for the raw connection", overTls, async () => {
   const { raw, server, client } = await watchedPair();
   const { promise, resolve } = Promise.withResolvers<void>();
   raw.held = promise;
@@ -122,7 +125,7 @@ Deno.test("TlsConnection lets one read and one write wait at a time", overTls, a
   closeBoth(server, client);
 });
 
-testBothWays("TlsConnection carries megabytes over a network that chops", async () => {
+Deno.test("TlsConnection carries megabytes over a network that chops", overTls, async () => {
   const [near, far] = memoryPair();
   const how = { delay: 0, stallAfter: Infinity, truncateAfter: Infinity, resetAfter: Infinity };
   const chopped = [near, far].map((connection, seed) =>
@@ -145,7 +148,7 @@ testBothWays("TlsConnection carries megabytes over a network that chops", async 
   closeBoth(server, client);
 });
 
-testBothWays("TlsConnection has what came right behind the handshake", async () => {
+Deno.test("TlsConnection has what came right behind the handshake", overTls, async () => {
   const [near, far] = memoryPair();
   const finished = Promise.withResolvers<void>();
   let reads = 0;
