@@ -1,6 +1,7 @@
 import { formatAddress, type Reading, type Session, SessionEndedError } from "../../mod.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
 import { ProgramError } from "../program.ts";
+import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
 /** The service reads at most so many bytes at a time, and so does this client. */
 export const MAX_MESSAGE = 1024;
@@ -33,7 +34,7 @@ export class Conversation {
   async reply(expected: string): Promise<string> {
     const onTimeout = () => {
       const problem = `no reply within ${this.#timeout} ms: try a longer --timeout`;
-      this.#session.abort(new LostError(problem));
+      this.#session.abort(new LostError(problem + this.#tlsHint));
     };
     const timer = this.#timeout < Infinity ? setTimeout(onTimeout, this.#timeout) : undefined;
     try {
@@ -42,6 +43,7 @@ export class Conversation {
         reply += await this.#heard();
         this.#next = this.#listen();
       } while (reply.length < expected.length && expected.startsWith(reply));
+      if (isTlsAlert(reply)) throw new ProgramError(`${this.#server} speaks TLS: try --tls`);
       return withoutLineEnd(reply); // other servers may send one
     } finally {
       clearTimeout(timer);
@@ -61,6 +63,14 @@ export class Conversation {
 
   async close(): Promise<void> {
     await this.#session.close();
+  }
+
+  get #server(): string {
+    return `the server at ${formatAddress(this.#session.remoteAddr)}`;
+  }
+
+  get #tlsHint(): string {
+    return mayWantTls(this.#session) ? ", or try --tls" : "";
   }
 
   #listen(): Promise<IteratorResult<string, undefined>> {
@@ -83,7 +93,6 @@ export class Conversation {
       }
       problem = `the connection was lost: ${cause instanceof Error ? cause.message : message}`;
     }
-    const address = formatAddress(this.#session.remoteAddr);
-    throw new LostError(`${problem}: see whether the server at ${address} still runs`);
+    throw new LostError(`${problem}: see whether ${this.#server} still runs${this.#tlsHint}`);
   }
 }

@@ -1,11 +1,12 @@
 /** The conversation with the greeting service, from the welcome to the exit. */
 
-import { FrameTooLargeError, type ReconnectingClient, Session } from "../../mod.ts";
+import { FrameTooLargeError, type ReconnectingClient, type Session } from "../../mod.ts";
 import { dial, dialError, dialOptions } from "./dial.ts";
 import type { Plan } from "./options.ts";
 import { comingBack } from "./comeback.ts";
 import { Conversation, LostError, MAX_MESSAGE } from "./conversation.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
+import { standardInput } from "./standard_input.ts";
 import { printLine, ProgramError, UsageError, writeAll } from "../program.ts";
 
 /** Says each name after the reply to the last, and prints the replies. Without names, takes them from standard input. */
@@ -14,6 +15,11 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
   for (const name of names) {
     const problem = problemOf(name);
     if (problem !== undefined) throw new UsageError(problem);
+  }
+  const end = names.indexOf("exit");
+  if (end !== -1 && end < names.length - 1) {
+    const unsaid = JSON.stringify(names[end + 1]);
+    throw new UsageError(`exit ends the conversation: ${unsaid} cannot follow it`);
   }
 
   const caller = new Caller(plan);
@@ -136,8 +142,11 @@ async function* typedNames(caller: Caller): AsyncIterable<string> {
     prompt("\n");
   } catch (error) {
     prompt("\n");
-    if (!(error instanceof FrameTooLargeError)) throw error;
-    throw new ProgramError(`a line of over ${error.limit} bytes is too long for a name`);
+    if (error instanceof FrameTooLargeError) {
+      throw new ProgramError(`a line of over ${error.limit} bytes is too long for a name`);
+    }
+    const { cause } = error as Error; // of the end of standard input, as a session is told of it
+    throw cause instanceof ProgramError ? cause : error;
   }
 }
 
@@ -148,17 +157,4 @@ function problemOf(name: string): string | undefined {
   const limit = MAX_MESSAGE - "hello, !".length;
   if (length <= limit) return undefined;
   return `a name must have at most ${limit} bytes, so that its reply fits in ${MAX_MESSAGE}, got ${length}`;
-}
-
-/** Standard input read as a session, for its lines with a cap. */
-function standardInput(): Session {
-  const nowhere = { transport: "memory", name: "standard input" } as const;
-  return new Session({
-    remoteAddr: nowhere,
-    localAddr: nowhere,
-    read: (buffer) => Deno.stdin.read(buffer),
-    write: () => Promise.reject(new TypeError("standard input cannot be written")),
-    closeWrite: () => Promise.resolve(),
-    close: () => {},
-  }, { idleTimeout: Infinity, frameTimeout: Infinity });
 }

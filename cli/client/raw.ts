@@ -9,6 +9,7 @@ import { ProgramError, writeError } from "../program.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
 import { RelayOutput, type Sink } from "./relay_output.ts";
+import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
 /** Relays until both sides have finished, or comes back until the input has. Returns the exit code. */
 export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<number> {
@@ -30,7 +31,7 @@ export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<nu
 async function relayOnce(session: Session, options: RelayOptions, plan: Plan): Promise<void> {
   try {
     await relay(session, options);
-    tellEnd(session, plan);
+    tellEnd(session, options.watcher, plan);
     await session.close();
   } catch (error) {
     session.abort();
@@ -54,7 +55,7 @@ async function relayAgainAndAgain(
         throw lossOf(error, session, plan);
       }
       if (!input?.isDone) return;
-      tellEnd(session, plan);
+      tellEnd(session, options.watcher, plan);
       client.close();
     });
   } catch (error) {
@@ -63,11 +64,13 @@ async function relayAgainAndAgain(
 }
 
 /** A person has to know why nothing happens any more. */
-function tellEnd(session: Session, { verbose, raw }: Plan): void {
-  const { remoteAddr, bytesRead, bytesWritten } = session;
+function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }: Plan): void {
+  const { remoteAddr, bytesRead, bytesWritten, tls } = session;
   const address = formatAddress(remoteAddr);
+  if (tls === undefined && isTlsAlert(beginning)) say(`${address} speaks TLS: try --tls`);
   if ((verbose || Deno.stdin.isTerminal()) && raw?.receives) {
-    say(`${address} closed the connection`);
+    const hint = mayWantTls(session) ? " without a word: it may want --tls" : "";
+    say(`${address} closed the connection${hint}`);
   }
   if (verbose) say(`sent ${bytesWritten} bytes, received ${bytesRead}`);
 }

@@ -1,14 +1,9 @@
-import { ProgramError } from "../program.ts";
+import { readFrom, type Source } from "./standard_input.ts";
 
 /** So much is read at a time. */
 const CHUNK = 64 * 1024;
 const CR = 13;
 const LF = 10;
-
-/** What an input reads from, such as `Deno.stdin`. */
-interface Source {
-  read(buffer: Uint8Array): Promise<number | null>;
-}
 
 /**
  * The input of a relay. What is not sent stays at its head, for the next connection; while that is sent, one further
@@ -60,14 +55,10 @@ export class RelayInput {
   async #read(): Promise<Uint8Array | undefined> {
     const [buffer, other] = this.#spare as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
     this.#spare = [other, buffer];
-    try {
-      const count = await this.#source.read(buffer);
-      if (count === null) return undefined;
-      const bytes = buffer.subarray(0, count);
-      return this.#crlf ? this.#withCrlf(bytes) : bytes;
-    } catch (error) {
-      throw new ProgramError(`cannot read standard input: ${(error as Error).message}`);
-    }
+    const count = await readFrom(this.#source, buffer);
+    if (count === null) return undefined;
+    const bytes = buffer.subarray(0, count);
+    return this.#crlf ? this.#withCrlf(bytes) : bytes;
   }
 
   /** Puts a CR before each LF that has none, the last byte of the chunk before being looked at too. */

@@ -21,6 +21,7 @@ const encoder = new TextEncoder();
 /** The output of a relay. Waits for each write, which is its back-pressure. */
 export class RelayOutput {
   readonly #sinks: Sinks;
+  #beginning: string | undefined;
   /** The last line of the dump: what goes both ways at once must not mix within a line. */
   #dumped: Promise<void> = Promise.resolve();
 
@@ -28,8 +29,14 @@ export class RelayOutput {
     this.#sinks = sinks;
   }
 
+  /** The first bytes that have come, as characters. */
+  get beginning(): string {
+    return this.#beginning ?? "";
+  }
+
   /** Takes what has come. */
   async received(chunk: Uint8Array): Promise<void> {
+    this.#beginning ??= String.fromCharCode(...chunk.subarray(0, 8));
     const { bytes, dump } = this.#sinks;
     if (dump !== undefined) await this.#dump("received", chunk);
     if (bytes !== undefined) await writeTo(bytes, chunk);

@@ -90,7 +90,7 @@ Deno.test({ name: "client.ts --timeout and --idle take a unit as well", ignore }
   for (const timeout of ["1s", "1000"]) {
     assertOneLine(await runClient(["--allow-net"], [...args, timeout, "rose"]), [
       1,
-      "no reply within 1000 ms: try a longer --timeout",
+      "no reply within 1000 ms: try a longer --timeout, or try --tls",
     ]);
   }
   const { stderr } = await runClient(["-N"], [...args, "none", "--idle", "300", "rose"]);

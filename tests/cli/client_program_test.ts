@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { cannotRun } from "../_client_program.ts";
 import {
   assertOneLine,
   cannotStart,
@@ -113,7 +114,7 @@ Deno.test({ name: "client.ts takes names from standard input, a line each", igno
 for (const way of ["an argument", "a line"] as const) {
   Deno.test({ name: `client.ts ends at a name that is exit, as ${way}`, ignore }, async () => {
     using stage = new Stage();
-    const args = way === "a line" ? [] : ["rose", "exit\n", "never"];
+    const args = way === "a line" ? [] : ["rose", "exit\n"];
     await using program = start("client.ts", "--port", stage.port, ...args);
     if (way === "a line") await program.type("rose\nexit\nnever\n"); // and the input stays open
     using peer = await stage.accept();
@@ -227,6 +228,42 @@ Deno.test({ name: "client.ts leaves out lines too long for one reply", ignore },
   assertEquals([code, stderr], [1, "error: a line of over 65536 bytes is too long for a name\n"]);
 });
 
+Deno.test({
+  name: "client.ts says that it cannot read its input",
+  ignore: ignore || await cannotRun("bash"),
+}, async () => {
+  await using server = await GreetingServer.start();
+  for (
+    const [args, stdout] of [[[], "welcome!\n"], [["--reconnect"], "welcome!\n"], [
+      ["--raw"],
+      "welcome!",
+    ]] as const
+  ) {
+    const command = 'exec deno run --quiet --allow-net client.ts "$@" < /';
+    await using program = new Program("bash", [
+      "-c",
+      command,
+      "-",
+      "--port",
+      `${server.port}`,
+      ...args,
+    ]);
+    const ended = await program.ended();
+    assertEquals([ended.code, ended.stdout], [1, stdout]);
+    assertMatch(ended.stderr, /^error: cannot read standard input: Is a directory .*\n$/);
+  }
+});
+
+Deno.test({ name: "client.ts refuses names after exit", ignore }, async () => {
+  assertOneLine(await run("client.ts", "rose", "exit\n", "more", "exit"), [
+    2,
+    'exit ends the conversation: "more" cannot follow it (see --help)',
+  ]);
+  await using server = await GreetingServer.start();
+  const { code, stdout } = await run("client.ts", "--port", `${server.port}`, "rose", "exit");
+  assertEquals([code, stdout], [0, "welcome!\nhello, rose!\n"]);
+});
+
 Deno.test({ name: "client.ts gives up on replies that do not come", ignore }, async () => {
   using silent = new Stage();
   using halting = new Stage();
@@ -240,9 +277,9 @@ Deno.test({ name: "client.ts gives up on replies that do not come", ignore }, as
       await peer.hearEnd();
     }),
   ]);
-  const noReply: [number, string] = [1, "no reply within 1500 ms: try a longer --timeout"];
-  assertOneLine(ends[0], noReply);
-  assertOneLine(ends[1], noReply, "welcome!\n");
+  const noReply = "no reply within 1500 ms: try a longer --timeout";
+  assertOneLine(ends[0], [1, `${noReply}, or try --tls`]);
+  assertOneLine(ends[1], [1, noReply], "welcome!\n");
 });
 
 Deno.test({
@@ -293,7 +330,8 @@ Deno.test({ name: "client.ts tells that the server has left", ignore }, async ()
     }],
   ];
   for (const [stdout, scene] of scenes) {
-    const problem = `the server closed the connection: ${stillRuns(stage.port)}`;
+    const hint = stdout === "" ? ", or try --tls" : "";
+    const problem = `the server closed the connection: ${stillRuns(stage.port)}${hint}`;
     assertOneLine(await stage.play(["rose"], scene), [1, problem], stdout);
   }
 });

@@ -65,6 +65,31 @@ Deno.test({ name: "client.ts --tls says what is wrong with a certificate", ignor
   );
 });
 
+Deno.test({ name: "client.ts suggests --tls where the server may want it", ignore }, async () => {
+  await using sslServer = await openssl();
+  const raw = await runClient(["--allow-net"], ["--raw", "--port", `${sslServer.port}`], "hi\n");
+  const address = `127.0.0.1:${sslServer.port}`;
+  assertEquals([raw.code, raw.stderr], [0, `${address} speaks TLS: try --tls\n`]);
+  assertEquals(raw.stdout.slice(0, 2), "\x15\x03"); // as it came
+  const long = ["--raw", "--verbose", "--port", `${sslServer.port}`];
+  const { stderr: silence } = await runClient(["--allow-net"], long, "EHLO garden\r\n");
+  assertMatch(silence, /\n\S+ closed the connection without a word: it may want --tls\n/);
+
+  const alert = "\x15\x03\x03\0\x02\x02\x32";
+  await using alerting = serve({ port: 0 }, (session) => session.send(alert));
+  assertOneLine(await runClient(["--allow-net"], ["--port", `${portOf(alerting)}`, "rose"]), [
+    1,
+    `the server at 127.0.0.1:${portOf(alerting)} speaks TLS: try --tls`,
+  ]);
+
+  const tls = { ...shown, handshakeTimeout: 100 };
+  await using waiting = serve({ port: 0, tls }, plain);
+  const port = `${portOf(waiting)}`;
+  const { code, stderr } = await runClient(["--allow-net"], ["--port", port, "rose"]);
+  assertEquals(code, 1);
+  assertMatch(stderr, /^error: the .*: see whether the server at \S+ still runs, or try --tls\n$/);
+});
+
 Deno.test({ name: "client.ts --servername asks for a name", ignore }, async () => {
   const tls = { cert: shown.cert, key: shown.key };
   await using server = serve({ port: 0, tls }, async (session) => {
