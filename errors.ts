@@ -31,7 +31,7 @@
  * | `peer` | the peer finished its side first, or vanished (then with a cause, such as a reset) |
  * | `local` | this side called `close()` or `abort()`, or its handler returned |
  * | `idle` | no byte passed either way for `idleTimeout` |
- * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it within `closeTimeout` |
+ * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before `close()` gave up |
  * | `frame-stalled` | a frame was begun and not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
  * | `limit` | a cap was passed: a frame or line too long, too much unsent output |

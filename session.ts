@@ -339,7 +339,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * under 16 KiB are copied; larger ones must not change until the promise settles.
    * @returns Resolves at once while less than `highWaterMark` is unsent, else when the peer has taken enough; for
    * large bytes when they are wholly written. It may be left alone: its rejection never counts as unhandled.
-   * @throws {SessionEndedError} If the session has ended.
+   * @throws {SessionEndedError} If the session has ended. If that is because the connection takes no more, what the
+   * peer has said last (why, often) can still be read; after it, readings throw the same error.
    */
   send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     return this.#output.send(data);
@@ -402,8 +403,9 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Ends the session gracefully: what was sent arrives, unless the peer stops reading for `closeTimeout`. Input
-   * that is still unread, or comes meanwhile, is dropped. Waiting readings are rejected.
+   * Ends the session gracefully: what was sent arrives, unless the peer stops reading for `closeTimeout`, or takes
+   * longer than `maxCloseTime` in all. Input that is still unread, or comes meanwhile, is dropped. Waiting readings are
+   * rejected.
    *
    * @returns What {@linkcode closed} resolves to.
    */

@@ -21,6 +21,10 @@ export interface Timeouts {
   frameTimeout: number;
   writeTimeout: number;
   maxLifetime: number;
+  closeTimeout: number;
+  /** What `closeTimeout` is while output waits to be taken. */
+  flushTimeout: number;
+  maxCloseTime: number;
 }
 
 /**
@@ -37,6 +41,7 @@ export class Deadlines {
   #bytesSince: number;
   #written = 0;
   #writingSince: number | undefined;
+  #closingSince: number | undefined;
   #frames = 0;
   #frameAge = 0;
   #wasPartial = false;
@@ -61,25 +66,44 @@ export class Deadlines {
    */
   get shortest(): number {
     const { frameTimeout, writeTimeout, maxLifetime } = this.#timeouts;
-    return Math.min(this.#idleTimeout, frameTimeout, writeTimeout, maxLifetime);
+    if (this.#closingSince === undefined) {
+      return Math.min(this.#idleTimeout, frameTimeout, writeTimeout, maxLifetime);
+    }
+    const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
+    return Math.min(closeTimeout, flushTimeout, maxCloseTime);
+  }
+
+  /** The session comes to its end: from now on, the deadlines are those of that. */
+  close(now: number): void {
+    this.#closingSince = this.#bytesSince = now;
   }
 
   /** Why the session has to end now, if it has to. */
   check(now: number, progress: Progress): EndReason | undefined {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
+    if (this.#closingSince !== undefined) {
+      return this.#isClosedLate(now, this.#closingSince, progress) ? "write-stalled" : undefined;
+    }
     if (now - this.#startedAt > this.#timeouts.maxLifetime) return "lifetime";
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
-    if (this.#isIdle(now, progress)) return "idle";
+    if (this.#quiet(now, progress) > this.#idleTimeout) return "idle";
   }
 
-  #isIdle(now: number, { bytesRead, bytesWritten }: Progress): boolean {
+  /** How long no byte has passed either way. */
+  #quiet(now: number, { bytesRead, bytesWritten }: Progress): number {
     if (bytesRead + bytesWritten !== this.#bytes) {
       this.#bytes = bytesRead + bytesWritten;
       this.#bytesSince = now;
     }
-    return now - this.#bytesSince > this.#idleTimeout;
+    return now - this.#bytesSince;
+  }
+
+  #isClosedLate(now: number, since: number, progress: Progress): boolean {
+    const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
+    const limit = progress.writing ? flushTimeout : closeTimeout;
+    return this.#quiet(now, progress) > limit || now - since > maxCloseTime;
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {

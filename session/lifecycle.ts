@@ -25,7 +25,6 @@ export interface Settings extends Timeouts {
   chunkSize: number;
   highWaterMark: number;
   maxBufferedOutput: number;
-  closeTimeout: number;
 }
 
 /** What the sessions of a group share, as one of them sees it. */
@@ -36,6 +35,8 @@ interface Shared {
   readonly drained: SessionEndedError | undefined;
   /** The time by which deadlines are measured. */
   now(): number;
+  /** Sees to it that the sweep is fast enough for a duration. */
+  pace(duration: number): void;
   /** The session has ended. */
   leave(session: object, end: SessionEnd): void;
 }
@@ -54,14 +55,13 @@ export class Lifecycle implements Hooks {
   readonly began: number = performance.now();
   readonly #group: Shared;
   readonly #session: object;
-  readonly #closeTimeout: number;
   #end: SessionEnd | undefined;
   #failure: SessionEndedError | undefined;
   #abortion: AbortController | undefined;
   #closed: PromiseWithResolvers<SessionEnd> | undefined;
   #halfClosed: Promise<void> | undefined;
-  #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #isUpgrading = false;
+  #isHearingOut = false;
   #isShut = false;
   #isGone = false;
 
@@ -74,7 +74,6 @@ export class Lifecycle implements Hooks {
     this.#session = session;
     this.connection = connection;
     this.#group = group;
-    this.#closeTimeout = settings.closeTimeout;
     this.deadlines = new Deadlines(settings, group.now());
     this.output = new Output(connection, group.queue, group.pool, settings, this);
     this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
@@ -175,14 +174,14 @@ export class Lifecycle implements Hooks {
   /** Ends at once. */
   terminate(reason: EndReason, cause: unknown, keepInput = false): void {
     if (this.#isShut) return;
-    if (this.#end === undefined) this.#begin(reason, cause, keepInput);
+    if (this.#end === undefined) this.#begin(reason, cause, keepInput ? "keep" : "drop");
     else this.#lose(reason, cause);
     this.#shut();
   }
 
   /** Looks at the deadlines; returns the shortest duration that the next sweep has to serve. */
   sweep(now: number): number {
-    if (this.#end !== undefined) return Infinity;
+    if (this.#isShut) return Infinity;
     const { input, waiting, frames, bytesRead } = this.reader;
     const { bytesWritten, writing } = this.output;
     const reason = this.deadlines.check(now, {
@@ -194,14 +193,24 @@ export class Lifecycle implements Hooks {
       waiting: waiting !== undefined,
     });
     if (reason !== undefined) this.terminate(reason, undefined);
-    this.reader.watch();
-    this.reader.input.shrink();
+    if (this.#end === undefined) {
+      this.reader.watch();
+      this.reader.input.shrink();
+    }
     return this.deadlines.shortest;
   }
 
   onFailure(error: unknown): void {
     const reason = reasonOf(error);
     this.terminate(reason, error, reason === "peer");
+  }
+
+  /** What the peer has said last, such as why it wants no more, may still be on its way, or in the system. */
+  onWriteFailure(error: unknown): void {
+    if (this.#end !== undefined) return this.onFailure(error);
+    this.#isHearingOut = true;
+    this.output.fail(this.#begin(reasonOf(error), error, "hear"));
+    if (!this.#isShut) this.#limit();
   }
 
   onIdle(): void {
@@ -213,17 +222,28 @@ export class Lifecycle implements Hooks {
     this.reader.resume();
   }
 
-  #begin(reason: EndReason, cause: unknown, keepInput: boolean): SessionEndedError {
+  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "hear"): SessionEndedError {
     this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
     const failure = this.#failure = new SessionEndedError(reason, { cause });
-    this.reader.fail(failure, keepInput);
+    if (input === "hear") this.reader.hearOut(failure, () => this.#shut());
+    else this.reader.fail(failure, input === "keep");
     this.#abortion?.abort(failure);
     return failure;
   }
 
+  /** From now on the session has only so much time. */
+  #limit(): void {
+    this.deadlines.close(this.#group.now());
+    this.#group.pace(this.deadlines.shortest);
+  }
+
   #finish(reason: EndReason, cause: unknown): void {
+    if (this.#isHearingOut) { // nobody listens any more
+      this.reader.fail(this.#failure!, false);
+      this.#shut();
+    }
     if (this.#end !== undefined) return;
-    const failure = this.#begin(reason, cause, false);
+    const failure = this.#begin(reason, cause, "drop");
     if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
     // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
@@ -242,11 +262,8 @@ export class Lifecycle implements Hooks {
     const done = () => {
       if (--left === 0) this.#shut();
     };
-    // What failed has told `#onFailure()` if output was lost by it.
-    if (this.#closeTimeout < Infinity) {
-      const onTimeout = () => this.terminate("write-stalled", undefined);
-      this.#closeTimer = setTimeout(onTimeout, this.#closeTimeout);
-    }
+    this.#limit();
+    // What failed has told `onFailure()` if output was lost by it.
     this.closeWrite().then(done, () => this.#shut());
     this.reader.drop(done);
   }
@@ -263,7 +280,7 @@ export class Lifecycle implements Hooks {
   #shut(): void {
     if (this.#isShut) return;
     this.#isShut = true;
-    clearTimeout(this.#closeTimer);
+    this.reader.fail(this.#failure!, true);
     this.output.fail(this.#failure!);
     closeQuietly(this.connection);
     this.#leave();

@@ -44,7 +44,11 @@ export interface SessionOptions {
   /**
    * How long the peer may take no output while some waits, in milliseconds.
    *
-   * @default {30000}
+   * What it takes shows late. Linux keeps up to 4 MiB of a connection's output (`net.ipv4.tcp_wmem`), and once that is
+   * full it says nothing until a third of it is free, which holds 1.4 MiB at most. So the least rate at which a peer
+   * surely stays is 1.4 MiB in each `writeTimeout`: 12 KiB/s by default.
+   *
+   * @default {120000}
    */
   writeTimeout?: number;
   /**
@@ -54,15 +58,23 @@ export interface SessionOptions {
    */
   maxLifetime?: number;
   /**
-   * How long `close()` waits until the peer has taken all output and finished its side, in milliseconds.
-   *
-   * @default {5000}
+   * How long, after `close()`, the peer may neither take output nor send anything before it finishes its side, in
+   * milliseconds. By default `writeTimeout` while output waits, and 5000 once the peer has taken all of it.
    */
   closeTimeout?: number;
+  /**
+   * How long `close()` may take in all, in milliseconds, although the peer takes output or sends.
+   *
+   * @default {300000}
+   */
+  maxCloseTime?: number;
 }
 
 /** Session options with nothing left to default. */
-export type SessionSettings = Required<SessionOptions>;
+export interface SessionSettings extends Required<SessionOptions> {
+  /** What `closeTimeout` is while output waits to be taken. */
+  flushTimeout: number;
+}
 
 /** Checks session options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveSessionOptions(options: SessionOptions): SessionSettings {
@@ -73,6 +85,9 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
     2 ** 30,
   );
   const maxBufferedOutput = options.maxBufferedOutput ?? Math.max(1024 * 1024, highWaterMark);
+  const writeTimeout = checkDuration("writeTimeout", options.writeTimeout ?? 120_000);
+  const closeTimeout = checkDuration("closeTimeout", options.closeTimeout ?? 5_000);
+  const maxCloseTime = options.maxCloseTime ?? Math.max(300_000, closeTimeout);
   return {
     chunkSize: checkInteger("chunkSize", options.chunkSize ?? 1024, 1, 64 * 1024),
     fatal: options.fatal ?? false,
@@ -80,9 +95,11 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
     maxBufferedOutput: checkInteger("maxBufferedOutput", maxBufferedOutput, highWaterMark, 2 ** 40),
     idleTimeout: checkDuration("idleTimeout", options.idleTimeout ?? 600_000),
     frameTimeout: checkDuration("frameTimeout", options.frameTimeout ?? 30_000),
-    writeTimeout: checkDuration("writeTimeout", options.writeTimeout ?? 30_000),
+    writeTimeout,
     maxLifetime: checkDuration("maxLifetime", options.maxLifetime ?? Infinity),
-    closeTimeout: checkDuration("closeTimeout", options.closeTimeout ?? 5_000),
+    closeTimeout,
+    flushTimeout: options.closeTimeout ?? writeTimeout,
+    maxCloseTime: checkDuration("maxCloseTime", maxCloseTime),
   };
 }
 

@@ -27,6 +27,8 @@ interface OutputLimits {
 export interface Hooks {
   /** Something failed; answers by calling `fail()`. */
   onFailure(error: unknown): void;
+  /** The connection takes no more; answers by calling `fail()`. */
+  onWriteFailure(error: unknown): void;
   /** Nothing is under way any more. */
   onIdle(): void;
   /** The peer does not take at once what is written. */
@@ -267,12 +269,12 @@ export class Output extends Gather {
   readonly #onWritten = (count: number): void => {
     this.writing = false;
     const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
-    if (fault !== undefined) return this.#onWriteError(fault);
+    if (fault !== undefined) return this.#onMisconduct(fault);
     this.bytesWritten += count;
     if (this.#failed) return this.#hooks.onIdle();
     if (count < this.#current.length) {
       if (count <= 0) {
-        return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
+        return this.#onMisconduct(new Deno.errors.WriteZero("the connection took no bytes"));
       }
       this.#current = this.#current.subarray(count);
       this.#write();
@@ -292,9 +294,15 @@ export class Output extends Gather {
 
   readonly #onWriteError = (error: unknown): void => {
     this.writing = false;
-    if (!this.#failed) this.#hooks.onFailure(error);
+    if (!this.#failed) this.#hooks.onWriteFailure(error);
     this.#hooks.onIdle();
   };
+
+  /** Of a connection that does not do what it has to, nothing more can be made sense of. */
+  #onMisconduct(error: Error): void {
+    this.#hooks.onFailure(error);
+    this.#hooks.onIdle();
+  }
 
   /** Targets rise in the order of the calls. */
   #wake(waiters: Waiter[]): void {

@@ -6,6 +6,8 @@ import type { Hooks } from "./output.ts";
 
 /** What `pull()` returns once the input has ended. */
 export const END: unique symbol = Symbol("END");
+/** So many unread bytes are heard out for a reading that may come yet. */
+const HEARD_OUT = 64 * 1024;
 
 // Frames are compared with these symbols only if they are symbols: of a string, V8 compares out of line (5 ns a time).
 export function isMore(frame: unknown): frame is typeof MORE {
@@ -78,7 +80,9 @@ export class Reader {
   #broken = false;
   #failure: Error | undefined;
   #keepsInput = true;
-  #dropping: (() => void) | undefined;
+  #isDropping = false;
+  /** Called once the input has ended or failed, where the session goes on for that alone. */
+  #onOver: (() => void) | undefined;
   #isDetached = false;
   /** Takes what the outstanding read brings, in place of the readings. */
   #heir: PromiseWithResolvers<Uint8Array> | undefined;
@@ -181,20 +185,34 @@ export class Reader {
 
   /** Ends every reading, now and later, with `error`. Input that came before stays readable if `keep` is set. */
   fail(error: Error, keep: boolean): void {
-    this.#failure ??= error;
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
     this.#keepsInput = keep;
-    if (!keep) this.input.clear();
-    const reading = this.waiting;
-    this.waiting = undefined;
-    reading?.reject(this.#failure);
+    if (keep) return this.waiting?.wake(); // with a last line that has no end, or else with the error
+    this.input.clear();
+    this.waiting?.reject(error);
   }
 
   /** Reads on and drops what comes until the input ends or fails; then calls `done`. */
   drop(done: () => void): void {
-    this.#dropping = done;
+    this.#onOver = done;
+    this.#isDropping = true;
     this.input.clear();
     if (this.ended) done();
     else if (!this.reading && !this.#isDetached) this.#read(this.input.room());
+  }
+
+  /**
+   * Readings go on until the input ends or fails, and then get `error` in place of its end. What nobody waits for is
+   * read as well, up to a bound. Calls `done` when it is over.
+   */
+  hearOut(error: Error, done: () => void): void {
+    this.#onOver = () => {
+      this.fail(error, true);
+      done();
+    };
+    if (this.ended) this.#onOver();
+    else this.#hearOn();
   }
 
   /**
@@ -228,7 +246,7 @@ export class Reader {
   attach(source: Source): void {
     this.#isDetached = false;
     this.#source = source;
-    if (this.#dropping !== undefined) this.#read(this.input.room());
+    if (this.#isDropping) this.#read(this.input.room());
   }
 
   #decode<Frame>(decoder: Decoder<Frame>): Frame | typeof MORE {
@@ -277,11 +295,12 @@ export class Reader {
     if (this.#heir !== undefined) return this.#bequeath(room.subarray(0, count ?? 0));
     if (count === null) this.ended = true;
     else this.bytesRead += count;
-    if (this.#dropping !== undefined) return this.#drop(room, count);
+    if (this.#isDropping) return this.#drop(room, count);
     if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
       this.input.commit(room, count);
     }
     if (this.#failure !== undefined) return this.#hooks.onIdle();
+    if (this.#onOver !== undefined) return this.#hear();
     const reading = this.waiting;
     if (reading === undefined) return;
     reading.wake();
@@ -290,8 +309,26 @@ export class Reader {
     }
   };
 
+  #hear(): void {
+    if (this.ended) this.#onOver!();
+    else {
+      this.waiting?.wake();
+      this.#hearOn();
+    }
+    if (!this.reading) this.#hooks.onIdle();
+  }
+
+  /** In memory of its own, since a chunk may be lent. */
+  #hearOn(): void {
+    const { unread } = this.input;
+    if (this.waiting !== undefined) this.resume();
+    else if (!this.reading && !this.#isDetached && unread < HEARD_OUT) {
+      this.#read(new Uint8Array(Math.max(this.#chunkSize, unread)));
+    }
+  }
+
   #drop(room: Uint8Array, count: number | null): void {
-    if (count === null) this.#dropping!();
+    if (count === null) this.#onOver!();
     else {
       this.input.commit(room, count);
       this.input.consume(this.input.unread);
@@ -312,7 +349,7 @@ export class Reader {
     if (this.#heir !== undefined) { // who is told, and knows better what it means
       this.#heir.reject(error);
       this.#heir = undefined;
-    } else if (this.#dropping !== undefined) this.#dropping();
+    } else if (this.#onOver !== undefined) this.#onOver();
     else if (this.#failure === undefined) this.#hooks.onFailure(error);
     this.#hooks.onIdle();
   };

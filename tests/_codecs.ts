@@ -2,12 +2,19 @@
 
 import { concat } from "../_internal/concat.ts";
 import { InputBuffer } from "../session/input.ts";
-import { Output } from "../session/output.ts";
+import { type Hooks, Output } from "../session/output.ts";
 import { BufferPool } from "../session/buffer_pool.ts";
 import { FlushQueue } from "../session/flush_queue.ts";
 import { Reader } from "../session/reader.ts";
 import { Reading } from "../session/reading.ts";
 import type { Codec } from "../codecs/codec.ts";
+
+const NO_HOOKS: Hooks = {
+  onFailure: () => {},
+  onWriteFailure: () => {},
+  onIdle: () => {},
+  onBlocked: () => {},
+};
 
 export { concat, InputBuffer };
 
@@ -35,10 +42,9 @@ export async function decode<In>(
       return Promise.resolve(count);
     },
   };
-  const hooks = { onFailure: () => {}, onIdle: () => {}, onBlocked: () => {} };
   const reader = new Reader(source, 1024, { queued: false, writing: false, flush: () => {} }, {
     drained: undefined,
-  }, hooks);
+  }, NO_HOOKS);
   const reading = new Reading(reader, codec);
   const frames: In[] = [];
   let memory = 0;
@@ -69,11 +75,7 @@ export async function encode<Out>(
     closeWrite: () => Promise.resolve(),
   };
   const limits = { highWaterMark: 64 * 1024, maxBufferedOutput: 2 ** 40 };
-  const output = new Output(sink, new FlushQueue(), new BufferPool(), limits, {
-    onFailure: () => {},
-    onIdle: () => {},
-    onBlocked: () => {},
-  });
+  const output = new Output(sink, new FlushQueue(), new BufferPool(), limits, NO_HOOKS);
   for (const message of messages) await output.sendFrame(codec, message);
   await output.flushed();
   return concat(parts);

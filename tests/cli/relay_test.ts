@@ -52,7 +52,7 @@ Deno.test(
       const [near, far] = memoryPair();
       const connection = new Breaking(near);
       connection.left = left;
-      const session = new Session(connection);
+      const session = new Session(connection, { closeTimeout: 20 }); // its peer says nothing more
       const options = { input, output: watcher, watcher, shutsDown: true, leavesWithPeer: true };
       const relayed = relay(session, options);
       if (left < all.length) await assertRejects(() => relayed, SessionEndedError);

@@ -22,6 +22,9 @@ function deadlines(timeouts: Partial<Record<string, number>>): Deadlines {
     frameTimeout: Infinity,
     writeTimeout: Infinity,
     maxLifetime: Infinity,
+    closeTimeout: Infinity,
+    flushTimeout: Infinity,
+    maxCloseTime: Infinity,
   };
   return new Deadlines({ ...none, ...timeouts }, 1000);
 }
@@ -78,6 +81,37 @@ Deno.test("Deadlines: maxLifetime counts from the beginning, whatever happens", 
   const due = deadlines({ maxLifetime: 100 });
   assertEquals(due.check(1100, { ...QUIET, bytesRead: 1 }), undefined);
   assertEquals(due.check(1101, { ...QUIET, bytesRead: 2 }), "lifetime");
+});
+
+Deno.test("Deadlines: closeTimeout counts from the last byte, either way", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ closeTimeout: 100, flushTimeout: 300, idleTimeout: 10 });
+  due.close(2000);
+  assertEquals(due.check(2100, QUIET), undefined);
+  assertEquals(due.check(2101, { ...QUIET, bytesRead: 1 }), undefined);
+  assertEquals(due.check(2201, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), undefined);
+  assertEquals(due.check(2301, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), undefined);
+  assertEquals(due.check(2302, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), "write-stalled");
+});
+
+Deno.test("Deadlines: while output waits, a close is as patient as it was before", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ closeTimeout: 100, flushTimeout: 300 });
+  due.close(2000);
+  assertEquals(due.check(2300, { ...QUIET, writing: true }), undefined);
+  assertEquals(due.check(2301, { ...QUIET, writing: true }), "write-stalled");
+});
+
+Deno.test("Deadlines: maxCloseTime counts from the beginning of the close", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ closeTimeout: 100, maxCloseTime: 150 });
+  due.close(2000);
+  assertEquals(due.check(2075, { ...QUIET, bytesRead: 1 }), undefined);
+  assertEquals(due.check(2150, { ...QUIET, bytesRead: 2 }), undefined);
+  assertEquals(due.check(2151, { ...QUIET, bytesRead: 3 }), "write-stalled");
 });
 
 testEach("Session ends as idle, and its waiting reading says so", async (open) => {

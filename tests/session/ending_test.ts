@@ -11,7 +11,7 @@ import { SessionEndedError } from "../../errors.ts";
 import { Session } from "../../session.ts";
 import type { Connection } from "../../transport/connection.ts";
 import { memoryPair } from "../../transport/memory.ts";
-import { collect, isPending, testEach, testEachReset, until } from "../_transports.ts";
+import { collect, isPending, type Peer, testEach, testEachReset, until } from "../_transports.ts";
 
 const MIB = 1024 * 1024;
 
@@ -83,6 +83,51 @@ testEach(
     assertEquals(await peer.textToEnd(), "bye");
   },
 );
+
+/** Takes all output, 256 KiB at a time with a pause after each, in which it may say something. */
+async function takeSlowly(peer: Peer, count: number, sends: boolean): Promise<void> {
+  const step = 256 * 1024;
+  for (let left = count; left > 0; left -= step) {
+    await peer.bytes(Math.min(left, step));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (sends) await peer.send("x");
+  }
+}
+
+for (const sends of [false, true]) {
+  testEach(
+    `Session.close() waits for a slow reader${sends ? " that also writes" : ""}`,
+    async (open) => {
+      await using opened = await open({ closeTimeout: 400 });
+      const { session, peer } = opened;
+      const sent = session.send(new Uint8Array(30 * MIB)); // takes the peer 1.2 s or more
+      const closed = session.close();
+      await takeSlowly(peer, 30 * MIB, sends);
+      await sent;
+      assertEquals(await peer.countToEnd(), 0);
+      peer.close();
+      assertEquals((await closed).reason, "local");
+    },
+  );
+}
+
+testEach("Session.close() gives up after maxCloseTime, whatever the peer does", async (open) => {
+  await using opened = await open({ closeTimeout: 3_600_000, maxCloseTime: 60 });
+  const { session, peer } = opened;
+  session.send("bye");
+  const closed = session.close();
+  const talk = (async () => {
+    for (;;) {
+      await peer.send("and another thing\n");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  })();
+  talk.catch(() => {}); // once it is closed
+  const end = await closed;
+  assertEquals(end.reason, "local"); // all output was taken
+  assert(end.duration >= 60, `after ${end.duration} ms`);
+  await talk.catch(() => {});
+});
 
 testEach("Session.close() has the reason peer once the peer has finished", async (open) => {
   await using opened = await open();
@@ -184,6 +229,141 @@ testEach("The end of input is no end of the session", async (open) => {
   assertEquals(await peer.textToEnd(), "answer");
 });
 
+/** Sends until it fails, as it does some time after the peer is gone. */
+async function sendInVain(session: Session): Promise<SessionEndedError> {
+  return await assertRejects(async () => {
+    for (;;) {
+      await session.send("x".repeat(1000));
+      await session.flush();
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }, SessionEndedError);
+}
+
+testEach("What the peer said last is read although a write has failed", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  await peer.send("552 too big\nbye");
+  peer.close();
+  const failure = await sendInVain(session);
+  assertEquals(failure.reason, "peer");
+  assertStrictEquals(await assertRejects(() => session.send("more")), failure);
+  assertStrictEquals(session.signal.reason, failure);
+  assertEquals(await session.readLine(), "552 too big");
+  const rest = session.bytes();
+  assertEquals((await rest.next()).value, new TextEncoder().encode("bye"));
+  assertStrictEquals(await assertRejects(() => rest.next()), failure);
+  const end = await session.closed;
+  assertEquals([end.reason, end.cause], ["peer", failure.cause]);
+});
+
+testEach("A loop hears what the peer said last, then why the session has ended", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  await peer.send("1\n2\n3\n");
+  const heard: string[] = [];
+  let failure: unknown;
+  const error = await assertRejects(async () => {
+    for await (const line of session.lines()) {
+      heard.push(line);
+      if (line !== "1") continue;
+      await peer.send("552 too big\n");
+      peer.close();
+      failure = await sendInVain(session);
+    }
+  });
+  assertEquals(heard, ["1", "2", "3", "552 too big"]);
+  assertStrictEquals(error, failure);
+  await session.closed;
+});
+
+testEach("What the peer said last is kept although nobody reads yet", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  const last = `552 ${"too big ".repeat(6000)}`;
+  await peer.send(`${last}\n`);
+  peer.close();
+  const failure = await sendInVain(session);
+  await session.closed; // it does not wait for readings
+  assertEquals(await session.readLine(), last);
+  assertStrictEquals(await assertRejects(() => session.readLine()), failure);
+});
+
+/** A connection that takes no output, and has as much input as is asked for. */
+function broken(size: number, cause: Error): [connection: Connection, read: () => number] {
+  const [near] = memoryPair();
+  let read = 0;
+  const connection: Connection = {
+    remoteAddr: near.remoteAddr,
+    localAddr: near.localAddr,
+    read: async (buffer) => {
+      if (read === size) return null;
+      const count = Math.min(buffer.length, size - read);
+      buffer.fill(7, 0, count);
+      read += count;
+      await Promise.resolve();
+      return count;
+    },
+    write: () => Promise.reject(cause),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  return [connection, () => read];
+}
+
+Deno.test("Of what is heard out only so much waits as is bounded, and none of it is lost", async () => {
+  const cause = new Deno.errors.BrokenPipe("gone");
+  const [connection, read] = broken(3_000_000, cause);
+  const session = new Session(connection);
+  session.send("x");
+  await assertRejects(() => session.flush(), SessionEndedError);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve));
+  assert(read() >= 64 * 1024 && read() <= 256 * 1024, `${read()} bytes were read for nobody`);
+  let heard = 0;
+  const error = await assertRejects(async () => {
+    for await (const chunk of session.bytes({ borrow: true })) {
+      await new Promise((resolve) => setTimeout(resolve)); // what is lent stays as it is
+      assert(chunk.every((byte) => byte === 7));
+      heard += chunk.length;
+      chunk.fill(0);
+    }
+  }, SessionEndedError);
+  assertEquals([heard, error.cause], [3_000_000, cause]);
+  assertEquals((await session.closed).cause, cause);
+});
+
+Deno.test("A session that is heard out ends at once when it is closed", async () => {
+  for (const way of ["close", "abort"] as const) {
+    const cause = new Deno.errors.BrokenPipe("gone");
+    const [connection] = broken(Infinity, cause);
+    const session = new Session(connection);
+    const failure = await sendInVain(session);
+    session[way]();
+    const end = await session.closed;
+    assertEquals([end.reason, end.cause], ["peer", cause]);
+    if (way === "close") assertStrictEquals(await assertRejects(() => session.readLine()), failure);
+  }
+});
+
+Deno.test("A session is not heard out for longer than closeTimeout", async () => {
+  const [near, far] = memoryPair();
+  const cause = new Error("odd");
+  const session = new Session({
+    remoteAddr: near.remoteAddr,
+    localAddr: near.localAddr,
+    read: (buffer) => near.read(buffer),
+    write: () => Promise.reject(cause),
+    closeWrite: () => near.closeWrite(),
+    close: () => near.close(),
+  }, { closeTimeout: 40 });
+  const line = session.readLine();
+  session.send("x");
+  const error = await assertRejects(() => line, SessionEndedError);
+  assertEquals([error.reason, error.cause], ["error", cause]);
+  assert((await session.closed).duration >= 40);
+  far.close();
+});
+
 testEach("await using closes a session", async (open) => {
   await using opened = await open();
   {
@@ -279,7 +459,7 @@ Deno.test("A connection that throws or gives up in unusual ways ends the session
       closeWrite: () => near.closeWrite(),
       close: () => near.close(),
       ...way,
-    });
+    }, { closeTimeout: 20 }); // what the peer says last is waited for
     const error = await assertRejects(() => use(session), SessionEndedError);
     assertEquals([error.reason, error.cause], ["error", odd]);
     assertEquals((await session.closed).reason, "error");
