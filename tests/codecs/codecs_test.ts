@@ -561,6 +561,37 @@ for (const [name, target] of Object.entries(TARGETS)) {
   );
 }
 
+Deno.test(
+  "jsonLines() makes of white space anywhere what lines() and JSON.parse() make of it",
+  { permissions: "none" },
+  async () => {
+    const text = lines({ maxLength: 6, fatal: true });
+    await fc.assert(fc.asyncProperty(
+      fc.array(fc.constantFrom(" ", "\t", "\r", "\n", "\n", "\r\n", "1", "x"), { maxLength: 40 }),
+      fc.array(fc.nat({ max: 10 }), { maxLength: 20 }),
+      async (parts, cuts) => {
+        const input = toBytes(parts.join(""));
+        const read = await decode(text, [input]);
+        const wanted: unknown[] = [];
+        let fault: unknown = read.error;
+        for (const line of read.frames) {
+          if (line.trim() === "") continue;
+          try {
+            wanted.push(JSON.parse(line));
+          } catch {
+            fault = "no JSON";
+            break;
+          }
+        }
+        const { frames, error } = await decode(jsonLines({ maxLength: 6 }), chop(input, cuts));
+        assertEquals(frames, wanted);
+        if (fault === "no JSON") assertInstanceOf(error, MalformedFrameError);
+        else if (!(error instanceof TruncatedFrameError)) assertEquals(error, fault);
+      },
+    ));
+  },
+);
+
 Deno.test("jsonLines() gives values their type by a check", { permissions: "none" }, async () => {
   const parse = (value: unknown): number => {
     if (typeof value === "number") return value;
