@@ -104,8 +104,8 @@ export async function connectWithin(
   group: SessionGroup<Session>,
   options: ConnectOptions,
 ): Promise<Session> {
-  const { signal } = options;
   const { target, address, connectTimeout } = resolveConnectOptions(options);
+  const { signal } = options;
   signal?.throwIfAborted();
   const onTimeout = (): Error => {
     const problem = `no connection within ${connectTimeout} ms (connectTimeout)`;
@@ -131,6 +131,7 @@ interface ConnectSettings {
 
 /** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveConnectOptions(options: ConnectOptions): ConnectSettings {
+  checkObject("options", options);
   const path = unixPath(options);
   const target: Address = path === undefined
     ? { transport: "tcp", ...tcpAddress(options, 1) }

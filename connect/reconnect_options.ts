@@ -1,6 +1,6 @@
 /** The options of `reconnect()` and the types of what it returns; `reconnect.ts` publishes them. */
 
-import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
+import { checkDuration, checkInteger, checkObject, shown } from "../_internal/checks.ts";
 import { type ConnectOptions, resolveConnectOptions } from "./connect.ts";
 import { CertificateError, type SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
@@ -169,6 +169,7 @@ interface Target {
 
 /** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSettings {
+  checkObject("options", options);
   const {
     addresses,
     resetAfter = 5_000,

@@ -28,8 +28,13 @@ async function relay(from: Session, to: Session): Promise<void> {
 
 if (import.meta.main) {
   const [port, target] = Deno.args;
-  const { hostname, port: targetPort } = new URL(`tcp://${target}`);
-  const server = proxy(Number(port), { hostname, port: Number(targetPort) });
+  const url = URL.parse(`tcp://${target}`);
+  if (port === undefined || !url?.port) {
+    throw new TypeError(
+      "wanted: a port to listen on, and where to relay to, such as 8080 127.0.0.1:1234",
+    );
+  }
+  const server = proxy(Number(port), { hostname: url.hostname, port: Number(url.port) });
   console.log(`relaying ${formatAddress(server.addr)} to ${target}`);
   await server.finished;
 }

@@ -1,6 +1,6 @@
 /** The options of `requests()` and the type of what it returns; `requests.ts` publishes them. */
 
-import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
+import { checkDuration, checkInteger, checkObject, shown } from "../_internal/checks.ts";
 
 /** What tells one request from another. The number 1, the string "1" and the bigint 1n are three ids. */
 export type RequestId = string | number | bigint;
@@ -132,6 +132,7 @@ export interface RequestsSettings<In, Out> {
 export function resolveRequestsOptions<In, Out>(
   options: RequestsOptions<In, Out>,
 ): RequestsSettings<In, Out> {
+  checkObject("options", options);
   const { requestId, replyId, isReply = () => true, onUnmatched = () => {} } = options;
   for (const [name, value] of Object.entries({ requestId, replyId, isReply, onUnmatched })) {
     if (value === undefined || typeof value === "function") continue;

@@ -3,7 +3,7 @@
 import { nextTick } from "node:process";
 import { Alarm } from "../_internal/alarm.ts";
 import { BLAME } from "../session/blame.ts";
-import { checkDuration } from "../_internal/checks.ts";
+import { checkDuration, shown } from "../_internal/checks.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
 import {
   MalformedFrameError,
@@ -84,6 +84,9 @@ export function requests<In, Out = In>(
   frames: Frames<In, Out>,
   options: RequestsOptions<In, Out> = {},
 ): Requests<In, Out> {
+  if (typeof frames?.read !== "function" || typeof frames.send !== "function") {
+    throw new TypeError(`frames must be what session.frames() returns, got ${shown(frames)}`);
+  }
   return new FrameRequests(frames, resolveRequestsOptions(options));
 }
 

@@ -36,9 +36,9 @@ export interface ServeOptions extends SessionOptions {
    */
   path?: string;
   /**
-   * The permissions of the socket's file: 0 to 0o777. To connect takes the permission to write. By default, the
-   * process's umask decides, and does so for the moment between the making of the file and the change: keep the
-   * socket in a directory that only its clients can enter where that matters.
+   * The permissions of the socket's file: 0 to 0o777. To connect takes the permission to write. The file has them from
+   * the beginning, since the umask of the process is set for the moment in which it is made, which Deno asks for
+   * `--allow-sys` for. By default, the umask decides as it is.
    */
   mode?: number;
   /** A listener to take connections from, instead of listening. The server closes it. */

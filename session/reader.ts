@@ -3,6 +3,7 @@ import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import { InputBuffer } from "./input.ts";
 import type { Hooks } from "./output.ts";
+import { turn } from "./turn.ts";
 
 /** What `pull()` returns once the input has ended. */
 export const END: unique symbol = Symbol("END");
@@ -77,6 +78,8 @@ export class Reader {
   #reads = 0;
   #readsSeen = 0;
   #watched = false;
+  /** Whether `onTurn()` will be called. */
+  #isResting = false;
   #broken = false;
   #failure: Error | undefined;
   #keepsInput = true;
@@ -160,7 +163,21 @@ export class Reader {
   /** Reads for the reading that waits, if there is one and nothing is outstanding. */
   resume(): void {
     const reading = this.waiting;
-    if (reading !== undefined && !this.reading) this.#read(this.input.room(reading.limit));
+    if (reading === undefined || this.reading || this.#isResting) return;
+    this.#read(this.input.room(reading.limit));
+  }
+
+  /** Whether what is unread waits for the next turn of the event loop, and a reading with it. */
+  rest(): boolean {
+    if (this.input.unread === 0) return false;
+    if (!this.#isResting) turn.add(this);
+    return this.#isResting = true;
+  }
+
+  onTurn(): void {
+    this.#isResting = false;
+    if (this.#failure === undefined) this.#retry();
+    else this.waiting?.wake();
   }
 
   /** Ends the wait of a loop that stands between two messages. */
@@ -188,7 +205,7 @@ export class Reader {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.#keepsInput = keep;
-    if (keep) return this.waiting?.wake(); // with a last line that has no end, or else with the error
+    if (keep) return this.waiting?.wake(); // with what came before, or else with the error
     this.input.clear();
     this.waiting?.reject(error);
   }
@@ -300,22 +317,19 @@ export class Reader {
       this.input.commit(room, count);
     }
     if (this.#failure !== undefined) return this.#hooks.onIdle();
-    if (this.#onOver !== undefined) return this.#hear();
-    const reading = this.waiting;
-    if (reading === undefined) return;
-    reading.wake();
-    if (this.waiting === reading && !this.reading && !this.ended) {
-      this.#read(this.input.room(reading.limit));
-    }
+    if (this.#onOver === undefined) return this.#retry();
+    if (this.ended) this.#onOver();
+    else this.#retry();
+    if (!this.reading) this.#hooks.onIdle();
   };
 
-  #hear(): void {
-    if (this.ended) this.#onOver!();
-    else {
-      this.waiting?.wake();
-      this.#hearOn();
-    }
-    if (!this.reading) this.#hooks.onIdle();
+  /** Lets the reading that waits try again, and reads on if there is still more to come. */
+  #retry(): void {
+    this.waiting?.wake();
+    if (this.#onOver !== undefined) return this.#hearOn();
+    if (this.waiting === undefined) return;
+    if (this.#group.drained !== undefined) this.drain(); // what was unread may have belonged to no frame
+    this.resume();
   }
 
   /** In memory of its own, since a chunk may be lent. */

@@ -1,5 +1,6 @@
-import type { Codec, Decoder, MORE } from "../codecs/codec.ts";
+import { type Codec, type Decoder, MORE } from "../codecs/codec.ts";
 import { type END, isEnd, isMore, type Reader, type Waiting } from "./reader.ts";
+import { turn } from "./turn.ts";
 
 interface ReadingOptions {
   signal?: AbortSignal | undefined;
@@ -113,7 +114,8 @@ export class Reading<Frame>
   #pull(signal: AbortSignal | undefined): Frame | typeof MORE | typeof END {
     this.#reader.checkFree();
     if (signal !== undefined) signal.throwIfAborted();
-    return this.#reader.pull(this);
+    turn.count();
+    return turn.isOver && this.#reader.rest() ? MORE : this.#reader.pull(this);
   }
 
   #wait<Result>(single: boolean, signal: AbortSignal | undefined): Promise<Result> {

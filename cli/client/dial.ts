@@ -115,7 +115,8 @@ function hintFor(error: ConnectError, { place }: Plan): string {
 function filesOf({ place, tls, raw }: Plan): { read: string[]; written: string[] } {
   const socket = "path" in place ? [place.path] : [];
   return {
-    read: [tls?.ca, tls?.cert, tls?.key, ...socket].filter((path) => path !== undefined),
+    read: [tls?.ca, tls?.cert, tls?.key, raw?.output, ...socket]
+      .filter((path) => path !== undefined),
     written: [raw?.output, ...socket].filter((path) => path !== undefined),
   };
 }

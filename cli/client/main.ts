@@ -37,7 +37,8 @@ Raw bytes, instead of greetings
   --recv-only        read no input
   --crlf             send each LF as CRLF
   --hex              print a dump of both directions instead of what comes
-  --output FILE      write what comes to FILE, which needs --allow-write
+  --output FILE      write what comes to FILE, which needs --allow-write, and
+                     --allow-read where it exists; a symbolic link is refused
 
 Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --timeout TIME     longest wait for the connection, and for each reply to a

@@ -1,21 +1,22 @@
 /** What `--raw` does: standard input to the server, and what the server sends to standard output. */
 
-import { formatAddress, type Session, SessionEndedError } from "../../mod.ts";
+import { type ConnectOptions, formatAddress, type Session, SessionEndedError } from "../../mod.ts";
 import { dial, dialError, dialOptions, say } from "./dial.ts";
 import type { Plan, RawPlan } from "./options.ts";
 import { comingBack } from "./comeback.ts";
 import { HexDump } from "./hex_dump.ts";
-import { ProgramError, writeError } from "../program.ts";
+import { OutputFile } from "./output_file.ts";
+import { ProgramError } from "../program.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
-import { RelayOutput, type Sink } from "./relay_output.ts";
+import { RelayOutput } from "./relay_output.ts";
 import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
 /** Relays until both sides have finished, or comes back until the input has. Returns the exit code. */
 export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<number> {
   // How long a peer may stay without taking bytes is up to --idle alone.
   const dialling = dialOptions(plan, { writeTimeout: Infinity, chunkSize: 64 * 1024 });
-  const watcher = openOutput(plan, raw);
+  const watcher = outputOf(raw);
   const options: RelayOptions = {
     input: raw.sends ? new RelayInput(Deno.stdin, raw) : undefined,
     output: raw.receives ? watcher : undefined,
@@ -30,24 +31,27 @@ export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<nu
 
 async function relayOnce(session: Session, options: RelayOptions, plan: Plan): Promise<void> {
   try {
+    await options.watcher.open();
     await relay(session, options);
+    await options.watcher.finish();
     tellEnd(session, options.watcher, plan);
     await session.close();
   } catch (error) {
     session.abort();
-    throw lossOf(error, session, plan);
+    throw dialError(lossOf(error, session, plan), plan);
   }
 }
 
 async function relayAgainAndAgain(
   plan: Plan,
-  dialling: ReturnType<typeof dialOptions>,
+  dialling: ConnectOptions,
   options: RelayOptions,
 ): Promise<void> {
-  const { input } = options;
+  const { input, watcher } = options;
   const client = comingBack(dialling, plan, () => input?.isDone ?? false);
   try {
     await client.run(async (session) => {
+      await watcher.open();
       try {
         await relay(session, options);
       } catch (error) {
@@ -55,7 +59,8 @@ async function relayAgainAndAgain(
         throw lossOf(error, session, plan);
       }
       if (!input?.isDone) return;
-      tellEnd(session, options.watcher, plan);
+      await watcher.finish();
+      tellEnd(session, watcher, plan);
       client.close();
     });
   } catch (error) {
@@ -86,26 +91,15 @@ function lossOf(error: unknown, { remoteAddr }: Session, { idle }: Plan): unknow
   return new ProgramError(`the connection to ${formatAddress(remoteAddr)} was lost: ${why}`);
 }
 
-function openOutput(plan: Plan, { hex, output: path, receives }: RawPlan): RelayOutput {
+function outputOf({ hex, output: path, receives }: RawPlan): RelayOutput {
   const isColoured = Deno.stdout.isTerminal() && !Deno.noColor;
   const stdout = {
     name: "standard output",
     write: (bytes: Uint8Array) => Deno.stdout.write(bytes),
   };
-  const file = path === undefined ? undefined : openFile(path, plan);
+  const file = path === undefined ? undefined : new OutputFile(path);
   return new RelayOutput({
     bytes: receives ? file ?? (hex ? undefined : stdout) : undefined,
     dump: hex ? { sink: stdout, format: new HexDump(isColoured) } : undefined,
   });
-}
-
-function openFile(path: string, plan: Plan): Sink {
-  const name = `--output ${path}`;
-  try {
-    const file = Deno.openSync(path, { write: true, create: true, truncate: true });
-    return { name, write: (bytes) => file.write(bytes) };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw dialError(error, plan);
-    throw writeError(error, name);
-  }
 }

@@ -5,7 +5,11 @@ import { writeError } from "../program.ts";
 export interface Sink {
   /** As errors call it, such as `standard output`. */
   readonly name: string;
+  /** Called before the first write, and for each connection that writes. */
+  open?(): Promise<void>;
   write(bytes: Uint8Array): Promise<number>;
+  /** All is written. */
+  finish?(): Promise<void>;
 }
 
 /** Where a relay writes to. */
@@ -32,6 +36,16 @@ export class RelayOutput {
   /** The first bytes that have come, as characters. */
   get beginning(): string {
     return this.#beginning ?? "";
+  }
+
+  /** Makes ready for what a connection brings. */
+  async open(): Promise<void> {
+    await this.#sinks.bytes?.open?.();
+  }
+
+  /** Nothing more will come. */
+  async finish(): Promise<void> {
+    await this.#sinks.bytes?.finish?.();
   }
 
   /** Takes what has come. */

@@ -22,7 +22,8 @@ Address
   --port PORT          port to listen on, 0 for a free one (default 1234)
   --unix PATH          Unix socket to listen on instead; it needs --allow-read
                        and --allow-write of PATH as well
-  --mode MODE          permissions of its file, such as 660 (default: the umask)
+  --mode MODE          permissions of its file, such as 660 (default: the
+                       umask); it needs --allow-sys
 
 TLS, which needs --allow-read of both files
   --tls-cert FILE      certificate in PEM, then those that lead to its root
@@ -52,7 +53,7 @@ Log, on standard error
 Examples
   deno run --allow-net server.ts --service chat --hostname 0.0.0.0 --port 4000
   deno run --allow-net --allow-read server.ts --tls-cert c.pem --tls-key k.pem
-  deno run -NRW server.ts --unix /tmp/greet.sock --mode 660
+  deno run -NRWS server.ts --unix /tmp/greet.sock --mode 660
 
 SIGINT (Ctrl-C) and SIGTERM stop it: replies that are due are still sent, for
 at most 15 s or --shutdown-timeout. A second one ends it at once.`;

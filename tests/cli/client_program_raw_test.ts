@@ -19,7 +19,8 @@ import {
   resetting,
   startOnTerminal,
 } from "../_programs.ts";
-import { portOf, settle } from "../_serving.ts";
+import { portOf, readAll, settle } from "../_serving.ts";
+import { refusingPort } from "../_dialing.ts";
 import { makeTempDir } from "../_temp_dir.ts";
 
 const ignore = cannotStart;
@@ -189,18 +190,19 @@ Deno.test(
     await Deno.writeTextFile(file, "something longer that was there before");
     await using server = serve({ port: 0 }, echo);
     const args = ["--raw", "--port", String(portOf(server)), "--output", file];
-    const permissions = ["--allow-net", `--allow-write=${file}`];
+    const needed = `--allow-net --allow-read=${file} --allow-write=${file}`;
+    const permissions = needed.split(" ");
     assertEquals(await runClient(permissions, args, "rose\n"), { code: 0, stdout: "", stderr: "" });
     assertEquals(await Deno.readTextFile(file), "rose\n");
     const { stdout } = await runClient(permissions, [...args, "--hex"], "think\n");
     assertMatch(stdout, /^> 0+ {2}74 .*\n< 0+ {2}74 .*\n$/);
     assertEquals(await Deno.readTextFile(file), "think\n");
-    const { code, stderr } = await runClient(["--allow-net"], args);
-    assertEquals(code, 1);
-    assertEquals(
-      stderr,
-      `error: no permission for write access to "${file}": run with --allow-net --allow-write=${file}\n`,
-    );
+    for (const [given, lacks] of [["--allow-net", "write"], ["-NW", "read"]] as const) {
+      const { code, stderr } = await runClient([given], args);
+      const problem = `no permission for ${lacks} access to "${file}": run with ${needed}`;
+      assertEquals([code, stderr], [1, `error: ${problem}\n`]);
+    }
+    assertEquals(await Deno.readTextFile(file), "think\n");
     const missing = `${directory.path}/no/such`;
     assertMatch(
       (await runClient(["-N", "-W"], [...args.slice(0, -1), missing])).stderr,
@@ -208,6 +210,78 @@ Deno.test(
     );
   },
 );
+
+Deno.test(
+  { name: "client.ts --output costs no file where nothing comes", ignore },
+  async () => {
+    await using directory = await makeTempDir();
+    const file = `${directory.path}/got`;
+    await Deno.writeTextFile(file, "before");
+    const runs = async (port: number, ...args: string[]) =>
+      await runClient(
+        ["-NRW"],
+        ["--raw", "--port", `${port}`, "--output", file, ...args],
+        "rose\n",
+      );
+    await using closed = await refusingPort();
+    await using plain = serve({ port: 0 }, (session) => readAll(session));
+    await using resets = await resetting("");
+    const mishaps: [number, ...string[]][] = [[closed.port], [portOf(plain), "--tls"], [
+      resets.port,
+    ]];
+    for (const [port, ...args] of mishaps) {
+      assertEquals((await runs(port, ...args)).code, 1);
+      assertEquals(await Deno.readTextFile(file), "before");
+    }
+    assertEquals((await runs(portOf(plain))).code, 0); // all came, which was nothing
+    assertEquals(await Deno.readTextFile(file), "");
+    await Deno.remove(file);
+    const { code } = await runClient(["-NW"], [
+      "--raw",
+      "--port",
+      `${portOf(plain)}`,
+      "--output",
+      file,
+    ]);
+    assertEquals([code, await Deno.readTextFile(file)], [0, ""]);
+  },
+);
+
+Deno.test({
+  name: "client.ts --output follows no link, and writes to a pipe",
+  ignore: ignore || Deno.build.os === "windows" || await cannotRun("bash"),
+}, async () => {
+  await using directory = await makeTempDir();
+  const { path } = directory;
+  await using server = serve({ port: 0 }, echo);
+  const runs = (name: string) =>
+    runClient(
+      ["-NRW"],
+      ["--raw", "--port", `${portOf(server)}`, "--output", `${path}/${name}`],
+      "rose\n",
+    );
+  await Deno.writeTextFile(`${path}/precious`, "before");
+  await Deno.symlink("precious", `${path}/link`);
+  await Deno.symlink("nothing", `${path}/dangling`);
+  for (const link of ["link", "dangling"]) {
+    assertOneLine(await runs(link), [
+      1,
+      `cannot write --output ${path}/${link}: it is a symbolic link, name the file that it leads to`,
+    ]);
+  }
+  assertEquals(await Deno.readTextFile(`${path}/precious`), "before");
+  assertEquals(await Array.fromAsync(Deno.readDir(path)).then((names) => names.length), 3);
+  assertEquals(server.stats().bytesRead, 0);
+
+  await using reader = new Program("bash", [
+    "-c",
+    'mkfifo "$0" && echo made && exec cat "$0"',
+    `${path}/pipe`,
+  ]);
+  await reader.stdout.until(/made\n/);
+  assertEquals((await runs("pipe")).code, 0);
+  assertEquals((await reader.ended()).stdout, "made\nrose\n");
+});
 
 Deno.test({
   name: "client.ts names the output that it cannot write",

@@ -34,7 +34,13 @@ async function modeOf(path: string): Promise<string> {
 Deno.test({ name: "server.ts --unix listens on a socket and takes it away", ignore }, async () => {
   await using dir = await makeTempDir();
   const path = `${dir.path}/greet.sock`;
-  await using server = await serving(permissionsFor(path), "--unix", path, "--mode", "640");
+  await using server = await serving(
+    [...permissionsFor(path), "--allow-sys"],
+    "--unix",
+    path,
+    "--mode",
+    "640",
+  );
   assertEquals(server.place, path);
   assertEquals(await modeOf(path), "640");
   await greet(path);
@@ -57,7 +63,12 @@ for (
   }, async () => {
     await using dir = await makeTempDir();
     const path = `${dir.path}/greet.sock`;
-    await using _server = await serving(permissionsFor(path), "--unix", path, "--mode=0600");
+    await using _server = await serving(
+      [...permissionsFor(path), "--allow-sys"],
+      "--unix",
+      path,
+      "--mode=0600",
+    );
     assertEquals(await modeOf(path), "600");
     const result = await runCommand(command, argsFor(path), "rose\n");
     assertEquals(result, { code: 0, stdout: "welcome!hello, rose!", stderr: "" });

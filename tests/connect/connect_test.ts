@@ -93,6 +93,10 @@ Deno.test("connect() refuses bad options before it dials", { permissions: "none"
   for (const [option, kind, says] of BAD) {
     await assertRejects(() => connect({ port: 9, ...option } as ConnectOptions), kind, says);
   }
+  for (const [options, got] of [[undefined, "undefined"], [null, "null"], [1234, "a number"]]) {
+    const says = `options must be an object, got ${got}`;
+    await assertRejects(() => connect(options as unknown as ConnectOptions), TypeError, says);
+  }
 });
 
 Deno.test("connect() passes on that it may not dial", { permissions: "none" }, async () => {

@@ -561,6 +561,8 @@ Deno.test("reconnect() refuses bad options at once", { permissions: "none" }, ()
   for (const [option, kind, says] of BAD) {
     assertThrows(() => reconnect({ port: 9, ...option } as ReconnectOptions), kind, says);
   }
+  const says = "options must be an object, got undefined";
+  assertThrows(() => reconnect(undefined as unknown as ReconnectOptions), TypeError, says);
 });
 
 Deno.test("reconnect() lets one delay give way to the other", bounded, async () => {

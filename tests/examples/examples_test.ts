@@ -202,6 +202,23 @@ Deno.test({ name: "examples/proxy.ts runs and relays", ignore: cannotStart }, as
   assertEquals(await session.readLine(), undefined);
 });
 
+Deno.test(
+  { name: "examples/proxy.ts says what it wants to know", ignore: cannotStart },
+  async () => {
+    for (const args of [[], ["8080"], ["0", "localhost"], ["0", "localhost:"]]) {
+      const { code, stdout, stderr } = await new Deno.Command("deno", {
+        args: ["run", "--allow-net", "examples/proxy.ts", ...args],
+        cwd: new URL("../..", import.meta.url),
+      }).output();
+      assertEquals([code, stdout.length], [1, 0]);
+      assertMatch(
+        new TextDecoder().decode(stderr),
+        /wanted: a port to listen on, and where to relay/,
+      );
+    }
+  },
+);
+
 Deno.test({ name: "proxy() passes back-pressure through", ignore }, async () => {
   const target = Promise.withResolvers<Session>();
   await using server = serve({ port: 0 }, async (session) => {

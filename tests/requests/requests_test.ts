@@ -472,6 +472,9 @@ Deno.test("requests() and request() refuse options that are out of range", bound
   for (const [options, message] of wrong) {
     assertThrows(() => requests(client.lines(), options), Error, message);
   }
+  const none = undefined as never;
+  assertThrows(() => requests(none), TypeError, "frames must be what session.frames() returns");
+  assertThrows(() => requests(client.lines(), null!), TypeError, "options must be an object");
   const rpc = requests(client.lines(), { requestId: (text) => text && null!, replyId: () => 1 });
   await assertRejects(() => rpc.request("a", { timeout: -1 }), RangeError, "timeout must be");
   await assertRejects(() => rpc.request("a"), TypeError, "an id must be a string, a number or a");

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { jsonLines } from "../../codecs/json_lines.ts";
 import { connect } from "../../connect/connect.ts";
 import { ConnectionRefusedError, type SessionEnd, SessionEndedError } from "../../errors.ts";
 import { type Handler, serve, type Server } from "../../serve/serve.ts";
@@ -124,6 +125,28 @@ Deno.test("Server.shutdown() lets a half-received character come to its end", bo
   assertEquals((await session.closed).reason, "drain");
   await server.finished;
 });
+
+Deno.test(
+  "Server.shutdown() ends a loop though what was unread turns out to belong to no frame",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const began = Promise.withResolvers<Session>();
+    const server = serve({ listener, shutdownTimeout: Infinity }, async (session) => {
+      began.resolve(session);
+      for await (const value of session.frames(jsonLines())) await session.send(`${value}`);
+    });
+    await using peer = new Session(listener.connect());
+    await peer.send("  ");
+    await arrived(await began.promise, 2);
+    server.shutdown();
+    await settle();
+    await peer.send("\n");
+    assertEquals(await readAll(peer), "");
+    await peer.close();
+    await server.finished;
+  },
+);
 
 Deno.test("Server.shutdown() lets all lines be answered that have arrived", bounded, async () => {
   const work = Promise.withResolvers<void>();

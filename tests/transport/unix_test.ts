@@ -1,3 +1,4 @@
+import process from "node:process";
 import {
   assert,
   assertEquals,
@@ -19,6 +20,7 @@ import {
 import { dialUnix } from "../../transport/unix.ts";
 import { dialing } from "../_dialing.ts";
 import { canRun, canUnix } from "../_permissions.ts";
+import { Program } from "../_programs.ts";
 import {
   ask,
   assertNoDescriptorLeft,
@@ -166,6 +168,106 @@ Deno.test("serve() sets the mode of its file", overUnix, async () => {
   await using server = serve({ path, mode: 0o642 }, echo);
   await server.listening;
   assertEquals(await modeOf(path), 0o642);
+});
+
+/** Puts a link to another file in the place of whatever is at the path, again and again, until its input ends. */
+const SWAPPING = `
+import os, sys, threading
+path, victim = sys.argv[1:]
+def swap():
+    while True:
+        try:
+            os.unlink(path)
+            os.symlink(victim, path)
+        except OSError:
+            pass
+threading.Thread(target=swap, daemon=True).start()
+print("swapping", flush=True)
+sys.stdin.read()
+`;
+
+/** Tells each mode that the file at the path is seen with, once, until its input ends. */
+const WATCHING = `
+import os, sys, threading
+path, = sys.argv[1:]
+modes = set()
+def watch():
+    while True:
+        try:
+            mode = os.lstat(path).st_mode & 0o7777
+        except OSError:
+            continue
+        if mode not in modes:
+            modes.add(mode)
+            print(f"{mode:o}", flush=True)
+threading.Thread(target=watch, daemon=True).start()
+print("watching", flush=True)
+sys.stdin.read()
+`;
+
+/** A program in Python that is at work. */
+async function inPython(source: string, ...args: string[]): Promise<Program> {
+  const program = new Program("python3", ["-c", source, ...args]);
+  await program.stdout.until(/\n/);
+  return program;
+}
+
+const withPython = { ...overAbstract, ignore: overAbstract.ignore || !await canRun("python3") };
+
+Deno.test(
+  "serve() changes the mode of no file but its own, whoever swaps it",
+  withPython,
+  async () => {
+    await using place = await somePath();
+    const { path } = place;
+    const victim = `${path}.victim`;
+    await Deno.writeTextFile(victim, "mine", { mode: 0o600 });
+    await using swapping = await inPython(SWAPPING, path, victim);
+    for (let served = 0; served < 500;) {
+      try {
+        removeNow(path);
+      } catch { /* it is gone already */ }
+      let server: Server;
+      try {
+        server = serve({ path, mode: 0o666 }, echo);
+      } catch (error) {
+        assert(error instanceof AddrInUse, `${error}`);
+        continue;
+      }
+      server.listening.catch(() => {});
+      await server.shutdown();
+      served++;
+      assertEquals(await modeOf(victim), 0o600, `after ${served} servers`);
+    }
+    await swapping.endInput();
+    await swapping.ended();
+  },
+);
+
+Deno.test("serve() shows its file with no other mode", withPython, async () => {
+  await using place = await somePath();
+  const { path } = place;
+  for (const mode of [0o600, 0o666]) {
+    await using watching = await inPython(WATCHING, path);
+    const told = `watching\n${mode.toString(8)}\n`;
+    {
+      await using _server = serve({ path, mode }, echo);
+      await watching.stdout.until(/\n\d+\n/);
+    }
+    for (let round = 0; round < 500; round++) await serve({ path, mode }, echo).shutdown();
+    await watching.endInput();
+    assertEquals((await watching.ended()).stdout, told);
+  }
+});
+
+Deno.test("serve() gives the umask back", overUnix, async () => {
+  await using place = await somePath();
+  const { path } = place;
+  const umask = process.umask();
+  await using _server = serve({ path, mode: 0o666 }, echo);
+  assertEquals(process.umask(), umask);
+  assertThrows(() => serve({ path: `${path}/no`, mode: 0o666 }, echo));
+  assertEquals(process.umask(), umask);
 });
 
 Deno.test("serve() replaces the file of a server that was killed", overUnix, async () => {
@@ -469,36 +571,49 @@ Deno.test("serve() ends a program that looks at nothing when its path is taken",
   assertStringIncludes(stderr, `cannot listen on ${path}: a server listens there`);
 });
 
-Deno.test("serve() and connect() need no permission beyond the path's own", {
+Deno.test("serve() and connect() need no permission beyond the path's own, and mode --allow-sys", {
   ...overUnix,
   ignore: !canUnix || !await canRun("deno"),
 }, async () => {
   await using place = await somePath();
   const { path } = place;
   await leaveStale(path);
-  // `deno eval` has all permissions, so the program starts a worker that has not.
-  const { code, stdout, stderr } = await runModule(
-    `
-    const source = \`
-      import { serve } from "library/serve/serve.ts";
-      import { connect } from "library/connect/connect.ts";
-      const path = ${JSON.stringify(path)};
-      const server = serve({ path, mode: 0o600 }, (session) => session.send("welcome!"));
-      await server.listening;
-      const client = await connect({ path });
-      for await (const text of client) self.postMessage(text);
-      await client.close();
-      await server.shutdown();
-      self.close();
-    \`;
-    const url = "data:application/typescript," + encodeURIComponent(source);
-    const permissions = { net: ["unix:${path}"], read: ["${path}"], write: ["${path}"], import: true };
-    const worker = new Worker(url, { type: "module", deno: { permissions } });
-    worker.onmessage = ({ data }) => console.log(data);
-  `,
-    { flags: ["--unstable-worker-options"] },
-  );
-  assertEquals([code, stdout], [0, "welcome!\n"], stderr);
+  const own = { net: [`unix:${path}`], read: [path], write: [path], import: true };
+  const needed = 'NotCapable: Requires sys access to "umask", run again with the --allow-sys flag';
+  const cases: [permissions: object, mode: string, heard: string][] = [
+    [own, "", "welcome!"],
+    [{ ...own, sys: true }, ", mode: 0o600", "welcome!"],
+    [own, ", mode: 0o600", needed],
+  ];
+  for (const [permissions, mode, heard] of cases) {
+    // `deno eval` has all permissions, so the program starts a worker that has not.
+    const { code, stdout, stderr } = await runModule(
+      `
+      const source = \`
+        import { serve } from "library/serve/serve.ts";
+        import { connect } from "library/connect/connect.ts";
+        const path = ${JSON.stringify(path)};
+        try {
+          const server = serve({ path${mode} }, (session) => session.send("welcome!"));
+          await server.listening;
+          const client = await connect({ path });
+          for await (const text of client) self.postMessage(text);
+          await client.close();
+          await server.shutdown();
+        } catch (error) {
+          self.postMessage(String(error));
+        }
+        self.close();
+      \`;
+      const url = "data:application/typescript," + encodeURIComponent(source);
+      const permissions = ${JSON.stringify(permissions)};
+      const worker = new Worker(url, { type: "module", deno: { permissions } });
+      worker.onmessage = ({ data }) => console.log(data);
+    `,
+      { flags: ["--unstable-worker-options"] },
+    );
+    assertEquals([code, stdout], [0, `${heard}\n`], stderr);
+  }
 });
 
 Deno.test("serve() and connect() pass on that a path may not be used", {
