@@ -61,9 +61,17 @@ export class Database {
   readonly #values = new Map<string, Value>();
   readonly #deadlines = new Map<string, number>();
   #sweep: Iterator<[string, number]> = this.#deadlines.entries();
+  /** Before then, no key expires. */
+  #earliest = Infinity;
 
-  /** How many keys there are. As in Redis, it may count some that have expired and that nobody has missed yet. */
+  /** How many keys there are. Redis may count some that have expired and that nobody has missed yet. */
   get size(): number {
+    if (this.#earliest <= Date.now()) this.#forgetExpired();
+    return this.#values.size;
+  }
+
+  /** How many keys take up memory, those among them that have expired. */
+  get held(): number {
     return this.#values.size;
   }
 
@@ -124,6 +132,7 @@ export class Database {
       else this.#expire(...value as [string, number]);
     }
     this.#deadlines.set(key, deadline);
+    this.#earliest = Math.min(this.#earliest, deadline);
   }
 
   /** Lets a key stay for ever; whether it was to expire. */
@@ -138,6 +147,16 @@ export class Database {
   clear(): void {
     this.#values.clear();
     this.#deadlines.clear();
+  }
+
+  /** Looks at every deadline, which is not needed again before the next of them. */
+  #forgetExpired(): void {
+    const now = Date.now();
+    this.#earliest = Infinity;
+    for (const [key, deadline] of this.#deadlines) {
+      if (deadline <= now) this.#expire(key, deadline);
+      else this.#earliest = Math.min(this.#earliest, deadline);
+    }
   }
 
   #expire(key: string, deadline: number | undefined): void {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
 import { serve, type Server } from "@parley/tcp";
 import { redis } from "../../examples/redis/redis.ts";
-import { List } from "../../examples/redis/store.ts";
+import { Database, List } from "../../examples/redis/store.ts";
 import { command, hasRedisServer, RawClient, startRedis } from "../_redis.ts";
 import { overNet, portOf } from "../_serving.ts";
 
@@ -48,6 +48,22 @@ const CONVERSATIONS: Record<string, readonly Case[]> = {
     ["CLIENT", "SETNAME", ""],
     "CLIENT GETNAME",
     "CLIENT",
+    ...["", " normal x", " nonsense", " master", " slave", " REPLICA", " pubsub"]
+      .map((type) => `CLIENT LIST TYPE${type}`),
+    ...[
+      "",
+      " x",
+      " 0",
+      " -1",
+      " 4000000000 4000000001",
+      " 99999999999999999999",
+      " 1 x",
+      " 1 TYPE normal",
+    ]
+      .map((ids) => `CLIENT LIST ID${ids}`),
+    "CLIENT LIST nonsense",
+    "client list NonSense 1",
+    "CLIENT LIST TYPE normal ID 1",
     "HELLO 1",
     "HELLO 4",
     "HELLO x",
@@ -228,7 +244,28 @@ const CONVERSATIONS: Record<string, readonly Case[]> = {
     "EXPIRE a x",
     "EXPIRE a",
     "EXPIRE a 9223372036854775807",
+    ...["-9223372036854776", "-9223372036854775808", "-9223372036854775809", "9223372036854776"]
+      .flatMap((
+        seconds,
+      ) => [`EXPIRE foo ${seconds}`, `EXPIRE a ${seconds}`, `SET a 1 EX ${seconds}`]),
+    "EXPIRE foo -9223372036854775",
+    "EXPIRE foo 9223372036854775",
     "EXPIRE a 10 NONSENSE",
+    "EXPIRE nothing x NONSENSE",
+    "EXPIRE a 10 NX nonsense other",
+    "EXPIRE a 10 NX XX",
+    "EXPIRE a 10 nx gt",
+    "EXPIRE a 10 LT NX",
+    "EXPIRE a 10 LT GT XX",
+    ...["NX", "XX", "GT", "LT", "XX GT", "XX LT", "NX NX"].flatMap((option) =>
+      ["20", "200", "-1"].flatMap((seconds) =>
+        ["SET e 1", "SET e 1 EX 100", "DEL e"].flatMap((before) => [
+          before,
+          `EXPIRE e ${seconds} ${option}`,
+          "TTL e",
+        ])
+      )
+    ),
     "TTL a",
     "SET a 2",
     "TTL a",
@@ -608,14 +645,32 @@ Deno.test("redis forgets what has expired", overNet, async () => {
   assertEquals(await client.ask("DBSIZE"), ":0\r\n");
 });
 
-Deno.test("redis forgets keys that have expired and that nobody asks for", overNet, async () => {
+Deno.test("redis counts no keys that have expired", overNet, async () => {
   await using server = serve({ port: 0 }, redis());
   using client = await dial(server);
-  for (let i = 0; i < 1000; i++) await client.ask("SET", `brief ${i}`, "x", "PX", "1");
-  // Each new deadline looks at two others.
-  do await client.ask("SET", "lasting", "x", "EX", "100"); while (
-    await client.ask("DBSIZE") !== ":1\r\n"
-  );
+  await client.ask("SET", "lasting", "x", "EX", "100");
+  await client.ask("SET", "eternal", "x");
+  for (let i = 0; i < 10; i++) await client.ask("SET", `brief ${i}`, "x", "PX", "1");
+  const expired = Date.now() + 1;
+  while (Date.now() <= expired);
+  assertEquals(await client.ask("DBSIZE"), ":2\r\n");
+  assertEquals(await client.ask("INFO", "keyspace"), "$24\r\n# Keyspace\r\ndb0:keys=2\r\n\r\n");
+  await client.ask("SET", "late", "x", "PX", "1");
+  const over = Date.now() + 1;
+  while (Date.now() <= over);
+  assertEquals(await client.ask("DBSIZE"), ":2\r\n");
+});
+
+Deno.test("Database forgets keys that have expired and that nobody asks for", () => {
+  const db = new Database();
+  for (let i = 0; i < 1000; i++) {
+    db.set(`brief ${i}`, "x");
+    db.expireAt(`brief ${i}`, Date.now());
+    assert(db.held <= 3, `${db.held} keys are held`); // each new deadline looks at two others
+  }
+  db.set("lasting", "x");
+  for (let i = 0; i < 4; i++) db.expireAt("lasting", Date.now() + 100_000);
+  assertEquals([db.held, db.size], [1, 1]);
 });
 
 Deno.test("redis tells subscribers in both versions, binary-safe", overNet, async () => {
@@ -720,6 +775,23 @@ Deno.test("redis tells about itself", overNet, async () => {
   assertMatch(info, /\r\ndb0:keys=1\r\n/);
   assertMatch(await client.ask("INFO", "keyspace"), /^\$24\r\n# Keyspace\r\ndb0:keys=1\r\n\r\n$/);
   assertMatch(await client.ask("CLIENT", "LIST"), /^\$\d+\r\nid=1 addr=127\.0\.0\.1:\d+ name= /);
+  using other = await dial(server);
+  using subscriber = await dial(server);
+  await other.ask("PING");
+  await subscriber.ask("SUBSCRIBE", "news");
+  const cases: [by: string, ids: number[]][] = [
+    ["", [1, 2, 3]],
+    ["TYPE normal", [1, 2]],
+    ["type NORMAL", [1, 2]],
+    ["TYPE pubsub", [3]],
+    ["TYPE master", []],
+    ["ID 2", [2]],
+    ["id 3 1 9 3", [3, 1, 3]],
+  ];
+  for (const [by, ids] of cases) {
+    const list = await client.ask("CLIENT", "LIST", ...by.split(" ").filter(Boolean));
+    assertEquals([...list.matchAll(/id=(\d+)/g)].map(([, id]) => Number(id)), ids, by);
+  }
   assertMatch(await client.ask("COMMAND", "COUNT"), /^:4\d\r\n$/);
   assertMatch(await client.ask("COMMAND"), /^\*4\d\r\n\*10\r\n/);
   assertEquals(await client.ask("COMMAND", "DOCS"), "*0\r\n");

@@ -8,6 +8,8 @@ const Hash = Map<string, string>;
 type Members = Set<string>;
 const Members = Set<string>;
 
+const NOT_POSITIVE = new RedisError("ERR value is out of range, must be positive");
+
 export const LISTS: CommandTable = {
   lpush: {
     arity: -3,
@@ -72,14 +74,8 @@ function pop(name: string, args: Arguments, { db }: Client, take: (list: List) =
 }
 
 function parseCount(text: string): number {
-  const error = new RedisError("ERR value is out of range, must be positive");
-  let count: number;
-  try {
-    count = Number(parseInteger(text));
-  } catch {
-    throw error;
-  }
-  if (count < 0) throw error;
+  const count = Number(parseInteger(text, NOT_POSITIVE));
+  if (count < 0) throw NOT_POSITIVE;
   return count;
 }
 

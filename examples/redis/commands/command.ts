@@ -52,10 +52,10 @@ export function wrongArity(name: string): RedisError {
 }
 
 /** A number of 64 bits, written without ornament. */
-export function parseInteger(text: string): bigint {
-  if (!/^(?:0|-?[1-9]\d{0,18})$/.test(text)) throw NOT_AN_INTEGER;
+export function parseInteger(text: string, otherwise: RedisError = NOT_AN_INTEGER): bigint {
+  if (!/^(?:0|-?[1-9]\d{0,18})$/.test(text)) throw otherwise;
   const value = BigInt(text);
-  if (!fits(value)) throw NOT_AN_INTEGER;
+  if (!fits(value)) throw otherwise;
   return value;
 }
 
@@ -66,6 +66,6 @@ export function fits(value: bigint): boolean {
 /** When something expires that is to last so long: in milliseconds since 1970. */
 export function deadlineIn(milliseconds: bigint, command: string): number {
   const deadline = milliseconds + BigInt(Date.now());
-  if (!fits(deadline)) throw new RedisError(`ERR invalid expire time in '${command}' command`);
-  return Number(deadline);
+  if (fits(milliseconds) && fits(deadline)) return Number(deadline);
+  throw new RedisError(`ERR invalid expire time in '${command}' command`);
 }

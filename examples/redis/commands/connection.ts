@@ -5,6 +5,7 @@ import {
   type CommandTable,
   parseInteger,
   subcommand,
+  SYNTAX_ERROR,
   wrongArity,
 } from "./command.ts";
 
@@ -15,6 +16,7 @@ const PONG = status("PONG");
 const BAD_NAME = new RedisError(
   "ERR Client names cannot contain spaces, newlines or special characters.",
 );
+const BAD_ID = new RedisError("ERR Invalid client ID");
 
 export const CONNECTION: CommandTable = {
   ping: {
@@ -62,10 +64,7 @@ export const CONNECTION: CommandTable = {
       // Clients say what library they are, and do not mind whether anybody wants to know.
       setinfo: { arity: 4, run: () => OK },
       info: { arity: 2, run: (_, client) => new Verbatim(describe(client)) },
-      list: {
-        arity: -2,
-        run: (_, { instance }) => new Verbatim([...instance.clients].map(describe).join("")),
-      },
+      list: { arity: -2, run: list },
     }),
   },
 };
@@ -79,6 +78,28 @@ function describe({ session, name, databaseIndex, channels, codec }: Client): st
   const age = Math.floor((Date.now() - session.startedAt.getTime()) / 1000);
   return `id=${session.id} addr=${hostname}:${port} name=${name} age=${age} ` +
     `db=${databaseIndex} sub=${channels.size} resp=${codec.version}\n`;
+}
+
+/** Of all clients, of those of a type, or of some by their ids. */
+function list([, , by, ...values]: Arguments, { instance }: Client): Reply {
+  const clients = [...instance.clients];
+  const lines = (some: Client[]) => new Verbatim(some.map(describe).join(""));
+  if (by === undefined) return lines(clients);
+  if (/^type$/i.test(by) && values.length === 1) {
+    const type = values[0]!;
+    if (!/^(normal|pubsub|master|slave|replica)$/i.test(type)) {
+      return new RedisError(`ERR Unknown client type '${type}'`);
+    }
+    return lines(
+      clients.filter(({ channels }) =>
+        type.toLowerCase() === (channels.size > 0 ? "pubsub" : "normal")
+      ),
+    );
+  }
+  if (!/^id$/i.test(by) || values.length === 0) return SYNTAX_ERROR;
+  const ids = values.map((value) => Number(parseInteger(value, BAD_ID)));
+  const byId = new Map(clients.map((client) => [client.session.id, client]));
+  return lines(ids.flatMap((id) => byId.get(id) ?? []));
 }
 
 function hello(args: Arguments, client: Client): Reply {

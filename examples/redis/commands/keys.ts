@@ -1,7 +1,20 @@
 import type { Client } from "../client.ts";
 import { OK, RedisError, type Reply, status } from "../codec.ts";
 import { List, type Value } from "../store.ts";
-import { type CommandTable, deadlineIn, parseInteger, SYNTAX_ERROR } from "./command.ts";
+import {
+  type Arguments,
+  type CommandTable,
+  deadlineIn,
+  parseInteger,
+  SYNTAX_ERROR,
+} from "./command.ts";
+
+const NX_EXCLUDES = new RedisError(
+  "ERR NX and XX, GT or LT options at the same time are not compatible",
+);
+const GT_EXCLUDES_LT = new RedisError(
+  "ERR GT and LT options at the same time are not compatible",
+);
 
 export const KEYS: CommandTable = {
   del: {
@@ -17,13 +30,7 @@ export const KEYS: CommandTable = {
   expire: {
     arity: -3,
     keys: [1, 1, 1],
-    run: ([, key, seconds, ...options], { db }) => {
-      const deadline = deadlineIn(parseInteger(seconds) * 1000n, "expire");
-      if (options.length > 0) return new RedisError(`ERR Unsupported option ${options[0]}`);
-      if (db.get(key) === undefined) return 0;
-      db.expireAt(key, deadline);
-      return 1;
-    },
+    run: expire,
   },
   ttl: { arity: 2, keys: [1, 1, 1], run: ([, key], client) => ttl(client, key) },
   persist: {
@@ -46,6 +53,24 @@ export const KEYS: CommandTable = {
     },
   },
 };
+
+function expire([, key, seconds, ...options]: Arguments, { db }: Client): Reply {
+  const conditions = new Set(options.map((option) => option.toLowerCase()));
+  const unknown = options.find((option) => !/^(nx|xx|gt|lt)$/i.test(option));
+  if (unknown !== undefined) return new RedisError(`ERR Unsupported option ${unknown}`);
+  if (conditions.has("nx") && conditions.size > 1) return NX_EXCLUDES;
+  if (conditions.has("gt") && conditions.has("lt")) return GT_EXCLUDES_LT;
+  const deadline = deadlineIn(parseInteger(seconds) * 1000n, "expire");
+  if (db.get(key) === undefined) return 0;
+  const present = db.deadline(key);
+  const isUnwanted = (conditions.has("nx") && present !== undefined) ||
+    (conditions.has("xx") && present === undefined) ||
+    (conditions.has("gt") && deadline <= (present ?? Infinity)) ||
+    (conditions.has("lt") && deadline >= (present ?? Infinity));
+  if (isUnwanted) return 0;
+  db.expireAt(key, deadline);
+  return 1;
+}
 
 /** Whole seconds, rounded; -1 without an end, -2 without a key. */
 function ttl({ db }: Client, key: string): Reply {
