@@ -4,6 +4,7 @@ import net from "node:net";
 import { Session, type SessionOptions } from "../session.ts";
 import type { Connection } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
+import { by, listenNodeTcp, nodePair, type Way, WAYS } from "./_node.ts";
 import { canNet, canUnix } from "./_permissions.ts";
 import { makeTempDir } from "./_temp_dir.ts";
 import { overTls, tlsOver } from "./_tls.ts";
@@ -22,6 +23,8 @@ export interface Opened extends AsyncDisposable {
 interface Transport {
   name: string;
   ignore: boolean;
+  /** Whether what waits to be written is lost once the peer has half-closed. */
+  isLossy?: boolean;
   pair(): Promise<[Connection, Connection]>;
 }
 
@@ -30,17 +33,32 @@ const TRANSPORTS: Transport[] = [
   { name: "TCP", ignore: !canNet, pair: tcpPair },
   { name: "Unix", ignore: !canUnix, pair: unixPair },
   { name: "TLS", ignore: overTls.ignore, pair: async () => tlsOver(await tcpPair()) },
+  ...WAYS.flatMap((way) => [
+    {
+      name: `node TCP, ${way}`,
+      ignore: !canNet,
+      isLossy: way === "public", // by Deno 2.9.6
+      pair: () => by(way, nodePair),
+    },
+    { name: `node Unix, ${way}`, ignore: !canUnix, pair: () => by(way, nodeUnixPair) },
+    {
+      name: `TLS over node TCP, ${way}`,
+      ignore: overTls.ignore,
+      pair: async () => tlsOver(await by(way, nodePair)),
+    },
+  ]),
 ];
 
-/** Registers a test over each transport. */
+/** Registers a test over each transport; one that sends to a half-closed peer, only where that arrives. */
 export function testEach(
   name: string,
   run: (open: (options?: SessionOptions) => Promise<Opened>) => Promise<void>,
+  { toHalfClosed = false }: { toHalfClosed?: boolean } = {},
 ): void {
   for (const transport of TRANSPORTS) {
     Deno.test({
       name: `${name} (${transport.name})`,
-      ignore: transport.ignore,
+      ignore: transport.ignore || (toHalfClosed && transport.isLossy === true),
       fn: () => run((options) => open(transport, options)),
     });
   }
@@ -89,6 +107,11 @@ async function unixPair(): Promise<[Connection, Connection]> {
   return await Promise.all([listener.accept(), Deno.connect(address)]);
 }
 
+async function nodeUnixPair(): Promise<[Connection, Connection]> {
+  await using dir = await makeTempDir();
+  return await nodePair({ path: `${dir.path}/test.sock` });
+}
+
 /** A session, and a peer that can do nothing but send and reset. */
 export interface Resettable extends AsyncDisposable {
   session: Session;
@@ -108,6 +131,18 @@ export function testEachReset(
     fn: () => run(async (options) => openUnreadReset(await unixPair(), options)),
   });
   Deno.test({ name: `${name} (TCP)`, ignore: !canNet, fn: () => run(openTcpReset) });
+  for (const way of WAYS) {
+    Deno.test({
+      name: `${name} (node Unix, ${way})`,
+      ignore: !canUnix,
+      fn: () => run(async (options) => openUnreadReset(await by(way, nodeUnixPair), options)),
+    });
+    Deno.test({
+      name: `${name} (node TCP, ${way})`,
+      ignore: !canNet,
+      fn: () => run((options) => openTcpReset(options, way)),
+    });
+  }
 }
 
 /** For transports where a peer that closes with unread input resets, and sends no FIN before. */
@@ -133,11 +168,14 @@ function openUnreadReset(
 }
 
 /** A `Deno.Conn` sends its FIN before it resets, so this peer is a socket of `node:net`. */
-async function openTcpReset(options?: SessionOptions): Promise<Resettable> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+async function openTcpReset(options?: SessionOptions, way?: Way): Promise<Resettable> {
+  const listener = way === undefined
+    ? Deno.listen({ hostname: "127.0.0.1", port: 0 })
+    : await by(way, listenNodeTcp);
   const accepted = listener.accept();
-  const socket = net.connect(listener.addr.port, "127.0.0.1");
+  const socket = net.connect((listener.addr as Deno.NetAddr).port, "127.0.0.1");
   const session = new Session(await accepted, options);
+  listener.close();
   await new Promise<void>((resolve) => {
     if (socket.connecting) socket.once("connect", () => resolve());
     else resolve();

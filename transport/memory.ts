@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers";
 import type { Address, Connection, Listener } from "./connection.ts";
+import { AcceptQueue } from "../_internal/accept_queue.ts";
 import { checkInteger } from "../_internal/checks.ts";
 
 /** Options of {@linkcode memoryPair}. */
@@ -72,32 +73,15 @@ export interface MemoryListener extends Listener {
  */
 export function memoryListener(): MemoryListener {
   const addr: Address = { transport: "memory", name: "memory" };
-  const backlog: Connection[] = [];
-  let waiting: PromiseWithResolvers<Connection> | undefined;
-  let closed = false;
+  const queue = new AcceptQueue<Connection>();
   return {
     addr,
-    accept(): Promise<Connection> {
-      if (closed) return Promise.reject(new Deno.errors.BadResource("the listener is closed"));
-      if (waiting !== undefined) {
-        return Promise.reject(new Deno.errors.Busy("an accept waits already"));
-      }
-      const connection = backlog.shift();
-      if (connection !== undefined) return Promise.resolve(connection);
-      waiting = Promise.withResolvers();
-      return waiting.promise;
-    },
-    close(): void {
-      closed = true;
-      waiting?.reject(new Deno.errors.BadResource("the listener is closed"));
-      for (const connection of backlog.splice(0)) connection.close();
-    },
+    accept: () => queue.accept(),
+    close: () => queue.close(),
     connect(options?: MemoryPairOptions): Connection {
-      if (closed) throw new Deno.errors.ConnectionRefused("the listener is closed");
+      if (queue.isClosed) throw new Deno.errors.ConnectionRefused("the listener is closed");
       const [client, server] = memoryPair(options);
-      if (waiting === undefined) backlog.push(server);
-      else waiting.resolve(server);
-      waiting = undefined;
+      queue.push(server);
       return client;
     },
   };

@@ -372,7 +372,7 @@ testEach("await using closes a session", async (open) => {
     opened.peer.closeWrite();
   }
   assertEquals(await opened.peer.textToEnd(), "bye");
-});
+}, { toHalfClosed: true });
 
 testEachReset("A handler that only sends learns of a reset", async (open) => {
   // The shortest timeout sets the pace of the sweep that looks.

@@ -1,0 +1,49 @@
+import { busyError, closedError } from "./system_errors.ts";
+
+/** Connections that were made and not accepted yet, and the accept that waits for one. */
+export class AcceptQueue<Connection extends { close(): void }> {
+  #connections: Connection[] = [];
+  #waiting: PromiseWithResolvers<Connection> | undefined;
+  #isClosed = false;
+
+  /** How many connections wait. */
+  get length(): number {
+    return this.#connections.length;
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  accept(): Promise<Connection> {
+    if (this.#isClosed) return Promise.reject(closedError("listener"));
+    if (this.#waiting !== undefined) return Promise.reject(busyError("an accept"));
+    const connection = this.#connections.shift();
+    if (connection !== undefined) return Promise.resolve(connection);
+    this.#waiting = Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  push(connection: Connection): void {
+    if (this.#waiting === undefined) this.#connections.push(connection);
+    else this.#waiting.resolve(connection);
+    this.#waiting = undefined;
+  }
+
+  /** Makes the accept that waits reject. */
+  fail(error: unknown): void {
+    this.#waiting?.reject(error);
+    this.#waiting = undefined;
+  }
+
+  /** Closes what waits, and rejects. */
+  close(): void {
+    this.#isClosed = true;
+    this.fail(closedError("listener"));
+    for (const connection of this.#connections.splice(0)) connection.close();
+  }
+}

@@ -1,0 +1,73 @@
+// Connections by `node:net`, with the handles below its streams and without.
+
+import type { Connection, Listener } from "../transport/connection.ts";
+import { dialNode, type DialOptions } from "../transport/node/dial.ts";
+import { runtime } from "../transport/node/handles.ts";
+import { listenNode } from "../transport/node/listen.ts";
+import type { Place } from "../transport/node/place.ts";
+import { canNet } from "./_permissions.ts";
+import { overNet } from "./_serving.ts";
+
+/** How a connection by `node:net` is made. */
+export type Way = "handle" | "public";
+
+/** Both of them. */
+export const WAYS: readonly Way[] = ["handle", "public"];
+
+const never = new AbortController().signal;
+
+const own = runtime.handles();
+/** How many do without handles now. */
+let without = 0;
+
+/** Does something in one of the two ways, and fails where this runtime has only one. */
+export async function by<Result>(way: Way, run: () => Result | Promise<Result>): Promise<Result> {
+  if (own === undefined) throw new Error("this version of the runtime has no such handles");
+  if (way === "handle") return await run();
+  without++;
+  runtime.handles = () => undefined;
+  try {
+    return await run();
+  } finally {
+    if (--without === 0) runtime.handles = () => own;
+  }
+}
+
+/** Registers a test in each of the two ways. */
+export function testWays(name: string, run: (way: Way) => Promise<void>): void {
+  for (const way of WAYS) {
+    Deno.test(`${name} (${way})`, { ...overNet, ignore: !canNet }, () => by(way, () => run(way)));
+  }
+}
+
+/** Listens on TCP, on a free port. */
+export async function listenNodeTcp(): Promise<Listener> {
+  const listener = listenNode({ host: "127.0.0.1", port: 0, backlog: 16, noDelay: true });
+  await listener.ready;
+  return listener;
+}
+
+/** The two ends of a connection, the first of them accepted. */
+export async function nodePair(place: Partial<Place> = {}): Promise<[Connection, Connection]> {
+  const where = place.path === undefined ? { host: "127.0.0.1", port: 0 } : {};
+  const listener = listenNode({ ...where, backlog: 16, noDelay: true, ...place });
+  try {
+    await listener.ready;
+    const [near, far] = await Promise.all([listener.accept(), dial(placeOf(listener.addr))]);
+    return [near, far];
+  } finally {
+    listener.close();
+  }
+}
+
+/** Dials, for as long as it takes. */
+export function dial(options: Partial<DialOptions>): Promise<Connection> {
+  return dialNode({ noDelay: true, ...options }, never);
+}
+
+/** Where to dial what listens there. */
+export function placeOf(addr: Connection["remoteAddr"]): Partial<DialOptions> {
+  if (addr.transport === "unix") return { path: addr.path };
+  const { hostname, port } = addr as Deno.NetAddr;
+  return { hostname, port };
+}

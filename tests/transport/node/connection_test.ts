@@ -1,0 +1,152 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Connection } from "../../../transport/connection.ts";
+import { nodePair, testWays } from "../../_node.ts";
+import { assertNoDescriptorLeft, overNetCounting } from "../../_serving.ts";
+import { isPending, Peer } from "../../_transports.ts";
+
+const MIB = 1024 * 1024;
+
+/** Bytes that show where one is missing or comes twice. */
+function pattern(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 7 + (i >> 16)) & 0xff);
+}
+
+/** Writes until the other side takes nothing more, and returns how much that was. */
+async function fill(connection: Connection): Promise<{ taken: number; last: Promise<number> }> {
+  const piece = new Uint8Array(64 * 1024);
+  for (let taken = 0;;) {
+    const last = connection.write(piece);
+    if (await isPending(last)) return { taken, last };
+    taken += await last;
+    assert(taken < 64 * MIB, "nothing holds the writer back");
+  }
+}
+
+testWays("A node connection carries bytes both ways, whatever the size of the reads", async () => {
+  const [near, far] = await nodePair();
+  const all = pattern(300_000);
+  for (const size of [1, 7, 1000, 1024, 5000, 65536, 200_000]) {
+    const sending = new Peer(near).send(size < 100 ? all.subarray(0, 2000) : all);
+    const expected = size < 100 ? all.subarray(0, 2000) : all;
+    const got = new Uint8Array(expected.length);
+    const buffer = new Uint8Array(size);
+    for (let have = 0; have < got.length;) {
+      const count = await far.read(buffer);
+      got.set(buffer.subarray(0, count!), have);
+      have += count!;
+    }
+    await sending;
+    assertEquals(got, expected);
+  }
+  near.close();
+  far.close();
+});
+
+testWays("A node connection keeps what comes while nobody reads, and not much of it", async () => {
+  const [near, far] = await nodePair();
+  await far.write(Uint8Array.of(1));
+  assertEquals(await near.read(new Uint8Array(10)), 1); // from now on it listens for more
+  const { taken, last } = await fill(far);
+  const peer = new Peer(near);
+  assertEquals((await peer.bytes(taken)).length, taken);
+  await last;
+  near.close();
+  far.close();
+});
+
+testWays("A node connection lends the reader's buffer to nobody between two reads", async () => {
+  const [near, far] = await nodePair();
+  const buffer = new Uint8Array(8);
+  await far.write(pattern(8));
+  assertEquals(await near.read(buffer), 8);
+  await far.write(new Uint8Array(8).fill(255));
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it comes, and nobody waits for it
+  assertEquals(buffer, pattern(8));
+  assertEquals(await near.read(buffer), 8);
+  assertEquals(buffer, new Uint8Array(8).fill(255));
+  near.close();
+  far.close();
+});
+
+testWays("A node connection lets one read and one write wait", async () => {
+  const [near, far] = await nodePair();
+  const reading = near.read(new Uint8Array(1));
+  await assertRejects(() => near.read(new Uint8Array(1)), Deno.errors.Busy, "a read waits");
+  const { last } = await fill(near);
+  await assertRejects(() => near.write(new Uint8Array(1)), Deno.errors.Busy, "a write waits");
+  near.close();
+  await assertRejects(() => reading, Deno.errors.Interrupted);
+  await assertRejects(() => last, Deno.errors.Interrupted);
+  for (const use of [() => near.read(new Uint8Array(1)), () => near.write(new Uint8Array(1))]) {
+    await assertRejects(use, Deno.errors.BadResource, "the connection is closed");
+  }
+  await assertRejects(() => near.closeWrite(), Deno.errors.BadResource);
+  near.close();
+  far.close();
+});
+
+testWays("A node connection tells the end of input again and again", async (way) => {
+  const [near, far] = await nodePair();
+  await far.write(pattern(5));
+  await far.closeWrite();
+  const buffer = new Uint8Array(3);
+  assertEquals(await near.read(buffer), 3);
+  assertEquals(await near.read(buffer), 2);
+  for (let i = 0; i < 3; i++) assertEquals(await near.read(buffer), null);
+  if (way === "handle") await sendAfterEnd(near, far);
+  near.close();
+  await assertRejects(() => far.write(new Uint8Array(1)), Deno.errors.BrokenPipe, "closeWrite");
+  far.close();
+});
+
+/** More than the system holds: writes wait while the peer has half-closed. */
+async function sendAfterEnd(near: Connection, far: Connection): Promise<void> {
+  const all = pattern(12 * MIB);
+  const sending = new Peer(near).send(all).then(() => near.closeWrite());
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const got = await new Peer(far).bytes(all.length);
+  assert(got.every((byte, i) => byte === all[i]));
+  assertEquals(await far.read(new Uint8Array(1)), null);
+  await sending;
+}
+
+testWays("A node connection writes on when the peer half-closes meanwhile", async (way) => {
+  if (way === "public") return; // see SocketConnection
+  const [near, far] = await nodePair();
+  const all = pattern(12 * MIB);
+  const reading = near.read(new Uint8Array(10)); // so that the end of input is seen
+  const sending = new Peer(near).send(all);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await far.closeWrite();
+  assertEquals(await reading, null);
+  const got = await new Peer(far).bytes(all.length);
+  assert(got.every((byte, i) => byte === all[i]));
+  await sending;
+  near.close();
+  far.close();
+});
+
+testWays("A node connection of which both sides send more than fits gets through", async () => {
+  const [near, far] = await nodePair();
+  const all = pattern(8 * MIB);
+  const peers = [new Peer(near), new Peer(far)];
+  const sent = peers.map((peer) => peer.send(all));
+  const got = await Promise.all(peers.map((peer) => peer.bytes(all.length)));
+  await Promise.all(sent);
+  for (const bytes of got) assert(bytes.every((byte, i) => byte === all[i]));
+  near.close();
+  far.close();
+});
+
+Deno.test("Node connections leave no descriptor", overNetCounting, async () => {
+  await assertNoDescriptorLeft(async () => {
+    for (let i = 0; i < 20; i++) {
+      const [near, far] = await nodePair();
+      near.setNoDelay?.(false);
+      near.setKeepAlive?.(true);
+      await far.write(pattern(100));
+      near.close();
+      far.close();
+    }
+  });
+});

@@ -1,0 +1,73 @@
+import net from "node:net";
+import { classified, interruptedError } from "../../_internal/system_errors.ts";
+import type { Address, Connection } from "../connection.ts";
+import { HandleListener } from "./handle_listener.ts";
+import type { Handles, ListenHandle } from "./handles.ts";
+import type { Place, StartedListener } from "./place.ts";
+import { addressOf } from "./tcp_handle.ts";
+
+/** Has `net.Server` look up a name, or find out what a descriptor is, and then listens with its handle. */
+export class AdoptedListener implements StartedListener {
+  readonly ready: Promise<void> | undefined;
+  readonly #handles: Handles;
+  readonly #place: Place;
+  readonly #server: net.Server = net.createServer();
+  #listener: HandleListener | undefined;
+  #isReferenced = true;
+  #isClosed = false;
+
+  constructor(handles: Handles, place: Place) {
+    this.#handles = handles;
+    this.#place = place;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.on("error", (error) => reject(classified(error, "cannot listen")));
+    this.#server.listen(place);
+    if (this.#server.listening) {
+      this.#adopt();
+      return;
+    }
+    this.#server.on("listening", () => {
+      if (this.#isClosed) return reject(interruptedError("listener"));
+      this.#adopt();
+      resolve();
+    });
+    this.ready = promise;
+  }
+
+  get addr(): Address {
+    if (this.#listener !== undefined) return this.#listener.addr;
+    const { host = "", port = 0 } = this.#place;
+    return { transport: "tcp", hostname: host, port };
+  }
+
+  accept(): Promise<Connection> {
+    return this.#listener!.accept();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#listener === undefined) this.#server.close();
+    else this.#listener.close();
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    (this.#listener ?? this.#server).ref();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    (this.#listener ?? this.#server).unref();
+  }
+
+  #adopt(): void {
+    const handles = this.#handles;
+    const { _handle: handle } = this.#server as unknown as { _handle: ListenHandle };
+    const address = this.#server.address();
+    const addr: Address = handle instanceof handles.Tcp
+      ? addressOf(handle, "getsockname")
+      : { transport: "unix", path: typeof address === "string" ? address : "" };
+    this.#listener = new HandleListener(handles, handle, addr, this.#place);
+    if (!this.#isReferenced) this.#listener.unref();
+  }
+}

@@ -1,0 +1,174 @@
+import type { Socket } from "node:net";
+import { setImmediate } from "node:timers";
+import { concat } from "../../_internal/concat.ts";
+import {
+  busyError,
+  classified,
+  closedError,
+  interruptedError,
+  systemError,
+} from "../../_internal/system_errors.ts";
+import type { Address, Connection } from "../connection.ts";
+
+/** The most that one write takes, so that a peer who takes little is seen to take something. */
+const MAX_WRITE = 64 * 1024;
+
+const WHAT = "connection";
+
+/**
+ * A connection over a `net.Socket` by what is documented of it, where there is no way below.
+ *
+ * In Deno 2.9.6 a write that waits fails once the peer has half-closed, and what was sent last is lost.
+ */
+export class SocketConnection implements Connection {
+  readonly remoteAddr: Address;
+  readonly localAddr: Address;
+  readonly #socket: Socket;
+  #buffer: Uint8Array | undefined;
+  #reader: PromiseWithResolvers<number | null> | undefined;
+  /** What came and was not read yet. */
+  #rest: Uint8Array | undefined;
+  #hasEnded = false;
+  #fault: unknown;
+  #isFaultTold = false;
+  #writer: PromiseWithResolvers<number> | undefined;
+  #halfClosing: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
+
+  /** @param socket Made with `allowHalfOpen`, and paused. */
+  constructor(socket: Socket, remoteAddr: Address, localAddr: Address) {
+    this.remoteAddr = remoteAddr;
+    this.localAddr = localAddr;
+    this.#socket = socket;
+    socket.on("data", this.#onData);
+    socket.pause(); // to listen to "data" has made it flow
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onEnd);
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#reader !== undefined) return Promise.reject(busyError("a read"));
+    if (this.#rest !== undefined) return Promise.resolve(this.#give(this.#rest, buffer));
+    if (this.#fault !== undefined && !this.#isFaultTold) {
+      this.#isFaultTold = true;
+      return Promise.reject(this.#fault);
+    }
+    if (this.#hasEnded) return Promise.resolve(null);
+    this.#buffer = buffer;
+    this.#reader = Promise.withResolvers();
+    this.#socket.resume();
+    return this.#reader.promise;
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#writer !== undefined) return Promise.reject(busyError("a write"));
+    if (this.#halfClosing !== undefined) {
+      return Promise.reject(systemError("EPIPE", "cannot write after closeWrite()"));
+    }
+    if (this.#fault !== undefined) return Promise.reject(this.#fault);
+    const writer = this.#writer = Promise.withResolvers<number>();
+    const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
+    this.#socket.write(bytes, (error) => {
+      if (this.#isClosed) return; // close() has rejected
+      this.#writer = undefined;
+      if (error) writer.reject(this.#faultOf(error));
+      else writer.resolve(bytes.length);
+    });
+    return writer.promise;
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
+    const halfClosing = this.#halfClosing = Promise.withResolvers();
+    this.#socket.end((error?: Error | null) => {
+      if (error) halfClosing.reject(this.#faultOf(error));
+      else halfClosing.resolve();
+    });
+    return halfClosing.promise;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#rest = undefined;
+    this.#socket.destroy(); // frees the descriptor at once
+    setImmediate(() => this.#settle());
+  }
+
+  setNoDelay(noDelay = true): void {
+    this.#socket.setNoDelay(noDelay);
+  }
+
+  setKeepAlive(keepAlive = true): void {
+    this.#socket.setKeepAlive(keepAlive);
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    const reader = this.#reader;
+    if (this.#isClosed) return;
+    if (reader === undefined) {
+      this.#socket.pause();
+      this.#rest = this.#rest === undefined ? chunk : concat([this.#rest, chunk]);
+      return;
+    }
+    this.#reader = undefined;
+    const count = this.#give(chunk, this.#buffer!);
+    if (this.#rest !== undefined) this.#socket.pause();
+    reader.resolve(count);
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#isClosed) return;
+    this.#hasEnded = true;
+    this.#reader?.resolve(null);
+    this.#reader = undefined;
+  };
+
+  readonly #onError = (error: Error): void => {
+    if (this.#isClosed) return;
+    const fault = this.#faultOf(error);
+    if (this.#reader === undefined) return;
+    this.#isFaultTold = true;
+    this.#reader.reject(fault);
+    this.#reader = undefined;
+  };
+
+  /** What is wrong with the socket from now on, which it has destroyed. */
+  #faultOf(error: Error): unknown {
+    // A write that waited is told that it was given up, and not why.
+    return this.#fault ??= classified(this.#socket.errored ?? error, "the connection is lost");
+  }
+
+  /** Rejects whoever waits, in a later turn. */
+  #settle(): void {
+    const error = interruptedError(WHAT);
+    this.#reader?.reject(error);
+    this.#writer?.reject(error);
+    this.#halfClosing?.reject(error);
+  }
+
+  #give(chunk: Uint8Array, buffer: Uint8Array): number {
+    const count = Math.min(chunk.length, buffer.length);
+    buffer.set(chunk.subarray(0, count));
+    this.#rest = count < chunk.length ? chunk.subarray(count) : undefined;
+    return count;
+  }
+}
+
+/** The address of the peer of a socket. */
+export function remoteAddrOf({ remoteAddress, remotePort }: Socket): Address {
+  return remoteAddress === undefined || remotePort === undefined
+    ? { transport: "unix", path: "" }
+    : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+}
+
+/** The address of this side of a socket: `fallback` where the socket does not know, as a Unix socket. */
+export function localAddrOf({ localAddress, localPort }: Socket, fallback: Address): Address {
+  return localAddress === undefined || localPort === undefined
+    ? fallback
+    : { transport: "tcp", hostname: localAddress, port: localPort };
+}
