@@ -189,9 +189,11 @@ class FrameRequests<In, Out> implements Requests<In, Out> {
     try {
       await this.#frames.send(message);
     } catch (error) {
-      // Nothing was sent, or the session has ended and nothing will be read.
-      this.#matcher.remove(call);
-      this.#fail(call, error);
+      // Of a session that has ended, what is read last may be the reply; then comes the error, for all.
+      if (!(error instanceof SessionEndedError)) {
+        this.#matcher.remove(call);
+        this.#fail(call, error);
+      }
     }
     this.#isSending = false;
     this.#sendNext();

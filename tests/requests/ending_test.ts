@@ -6,6 +6,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { jsonLines } from "../../codecs/json_lines.ts";
+import { lines } from "../../codecs/lines.ts";
 import { netstring } from "../../codecs/netstring.ts";
 import {
   FrameTooLargeError,
@@ -17,7 +18,7 @@ import { requests, type RequestsOptions } from "../../requests/requests.ts";
 import { serve } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { sessionPair } from "../../testing/mod.ts";
-import { memoryListener } from "../../transport/memory.ts";
+import { memoryListener, memoryPair } from "../../transport/memory.ts";
 import { ask, byId } from "../_requests.ts";
 import { bounded, settle } from "../_serving.ts";
 import { isPending, testEachReset } from "../_transports.ts";
@@ -382,4 +383,35 @@ Deno.test("two that make requests over one session at a time are told", bounded,
   const reply = asking.rpc.request("b");
   await asking.answer("1");
   assertEquals(await reply, "1");
+});
+
+Deno.test("requests() give a reply that comes although the request could not be sent whole", async () => {
+  const [near] = memoryPair();
+  const failed = Promise.withResolvers<void>();
+  const words = new TextEncoder().encode("413 too large\n");
+  let said = 0;
+  const session = new Session({
+    remoteAddr: near.remoteAddr,
+    localAddr: near.localAddr,
+    read: async (buffer) => {
+      await failed.promise;
+      await settle();
+      if (said === words.length) return null;
+      buffer.set(words);
+      return said = words.length;
+    },
+    write: () => {
+      failed.resolve();
+      return Promise.reject(new Deno.errors.BrokenPipe("gone"));
+    },
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  });
+  const rpc = requests(session.frames(lines({ maxLength: 200_000 })));
+  const [first, second] = [rpc.request("x".repeat(100_000)), rpc.request("more")];
+  assertEquals(await first, "413 too large");
+  const error = await errorOf(second);
+  ended("peer", "gone")(error);
+  assertStrictEquals(await rpc.closed, error);
+  await session.closed;
 });
