@@ -35,6 +35,7 @@ export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectO
       connectTimeout: timeout,
       idleTimeout: idle,
       closeTimeout: 1_000, // there is nothing more to come from the server
+      maxCloseTime: 5_000,
       ...more,
     };
   } catch (error) {

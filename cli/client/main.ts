@@ -33,7 +33,7 @@ TLS, which needs --allow-read of the files
 Raw bytes, instead of greetings
   --raw              relay standard input and output, both ways at once
   --no-shutdown      do not tell the server that the input has ended
-  --send-only        drop what comes, leave when all input is sent
+  --send-only        drop what comes, leave when all input has arrived
   --recv-only        read no input
   --crlf             send each LF as CRLF
   --hex              print a dump of both directions instead of what comes

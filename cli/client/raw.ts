@@ -35,7 +35,8 @@ async function relayOnce(session: Session, options: RelayOptions, plan: Plan): P
     await relay(session, options);
     await options.watcher.finish();
     tellEnd(session, options.watcher, plan);
-    await session.close();
+    const { reason, cause } = await session.close();
+    if (session.bytesBuffered > 0) throw new SessionEndedError(reason, { cause });
   } catch (error) {
     session.abort();
     throw dialError(lossOf(error, session, plan), plan);

@@ -1,12 +1,18 @@
 import { type Session, SessionEndedError } from "../../mod.ts";
+import { ProgramError } from "../program.ts";
 import type { RelayInput } from "./relay_input.ts";
 import type { RelayOutput } from "./relay_output.ts";
+
+/** So many bytes fit in the peer's system, where they wait for it whatever becomes of the connection. */
+const SURE = 64 * 1024;
+/** How long a peer that was sent more may be silent before it finishes its side, in milliseconds. */
+const SILENCE = 60_000;
 
 /** The two ends of a relay, and when it is over. */
 export interface RelayOptions {
   /** What is sent, if anything is. */
   input?: RelayInput | undefined;
-  /** Takes what comes. Without it, that is dropped, and the relay is over once all input is sent. */
+  /** Takes what comes. Without it, that is dropped, and the relay is over once the peer has all input. */
   output?: RelayOutput | undefined;
   /** Is told what is about to be sent. */
   watcher: RelayOutput;
@@ -35,11 +41,31 @@ export async function relay(session: Session, options: RelayOptions): Promise<vo
       if (error instanceof SessionEndedError) await receiving;
       throw error;
     });
-    if (output === undefined) await Promise.race([sending, failureOf(receiving)]);
-    else if (leavesWithPeer) await Promise.race([receiving, sending.then(() => receiving)]);
+    if (output === undefined) {
+      await Promise.race([sending, failureOf(receiving)]);
+      await arrival(session, receiving);
+    } else if (leavesWithPeer) await Promise.race([receiving, sending.then(() => receiving)]);
     else await Promise.all([receiving, sending]);
   } finally {
     isOver = true;
+  }
+}
+
+/**
+ * Waits until the peer has everything, for which its end of input is the only sign. To close before that lets the
+ * system send it what is left, but only until it says something: that is answered by a reset, which destroys the rest.
+ */
+async function arrival(session: Session, receiving: Promise<void>): Promise<void> {
+  if (session.bytesWritten <= SURE) return;
+  session.idleTimeout = Math.min(session.idleTimeout, SILENCE);
+  try {
+    await receiving;
+  } catch (error) {
+    if (!(error instanceof SessionEndedError && error.reason === "idle")) throw error;
+    const silence = `${session.idleTimeout} ms of silence`;
+    throw new ProgramError(
+      `the server may not have got everything: it has not finished after ${silence}`,
+    );
   }
 }
 

@@ -122,6 +122,22 @@ Deno.test(
   },
 );
 
+Deno.test({ name: "client.ts --raw hears why a peer takes no more", ignore }, async () => {
+  for (let visit = 0; visit < 5; visit++) {
+    await using scene = await raw();
+    const { program, peer } = scene;
+    const typing = (async () => {
+      for (;;) await program.type("y\n".repeat(50_000));
+    })();
+    typing.catch(() => {}); // once the program has ended
+    await peer.say("552 too big\n");
+    peer.conn.close();
+    const { code, stdout } = await program.ended();
+    assertEquals([code, stdout], [1, "552 too big\n"]);
+    await typing.catch(() => {});
+  }
+});
+
 Deno.test({
   name: "client.ts --raw --send-only drops what comes and leaves at the end of input",
   ignore,
@@ -134,6 +150,38 @@ Deno.test({
   await program.endInput();
   await peer.hearEnd();
   assertEquals(await program.ended(), { code: 0, stdout: "", stderr: "" }); // with the peer still there
+});
+
+Deno.test({
+  name: "client.ts --raw --send-only stays until a slow peer has everything",
+  ignore,
+}, async () => {
+  await using scene = await raw("--send-only");
+  const { program, peer } = scene;
+  const size = 3_000_000; // the two systems hold that much
+  await program.type("x".repeat(size));
+  await program.endInput();
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // much is unread, and nothing happens
+  await peer.say("still busy"); // is answered by a reset if nobody is there
+  await settle();
+  await peer.hear("x".repeat(size));
+  await peer.hearEnd();
+  peer.conn.close();
+  assertEquals(await program.ended(), { code: 0, stdout: "", stderr: "" });
+});
+
+Deno.test({
+  name: "client.ts --raw --send-only is not content with a peer that never finishes",
+  ignore,
+}, async () => {
+  await using scene = await raw("--send-only", "--idle", "300ms");
+  const { program, peer } = scene;
+  await program.type("x".repeat(200_000));
+  await program.endInput();
+  await peer.hear("x".repeat(200_000));
+  await peer.hearEnd();
+  const why = "it has not finished after 300 ms of silence";
+  assertOneLine(await program.ended(), [1, `the server may not have got everything: ${why}`]);
 });
 
 Deno.test({ name: "client.ts --raw --recv-only reads no input", ignore }, async () => {
