@@ -1,14 +1,16 @@
-import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 import { type Connection, formatAddress, type Listener } from "./connection.ts";
+import { bind, fileAt, isSame, nameBeside, putBack, takeAside } from "./unix_file.ts";
 
 /** The most bytes of a path that the system has room for, with a NUL after it. */
 const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(Deno.build.os) ? 103 : 107;
 /** A full backlog is tried again after these many milliseconds, doubling. */
 const MIN_RETRY = 1;
 const MAX_RETRY = 100;
+/** A server that has bound a path listens within so many milliseconds, mostly within a thousandth of one. */
+const START_TIME = 20;
 
 /** What `serve()` and `connect()` may be given together with TCP's options, but not at once. */
 interface UnixOptions {
@@ -156,7 +158,12 @@ export class UnixListener implements Listener {
   }
 
   async #replace(found: Deno.FileInfo | undefined, cause: unknown): Promise<void> {
-    const problem = await whoIsThere(this.addr.path);
+    const { path } = this.addr;
+    let problem = await whoIsThere(path);
+    if (problem === undefined) {
+      await setTimeout(START_TIME); // a server that has bound and does not listen yet refuses too
+      problem = await whoIsThere(path);
+    }
     if (problem !== undefined) throw this.#inUse(problem, cause);
     if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
     this.#takeOver(found);
@@ -165,19 +172,22 @@ export class UnixListener implements Listener {
   /** Another server may want the same now: so nothing here waits, from this look on until it listens. */
   #takeOver(found: Deno.FileInfo | undefined): void {
     const { path } = this.addr;
-    if (isSame(fileAt(path), found)) Deno.removeSync(path);
+    const aside = takeAside(path, found);
     try {
       this.#listen();
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;
       throw this.#inUse("another server was faster", error);
+    } finally {
+      // Not before: a new file must not have the number of the old one, by which others know that.
+      if (aside !== undefined) Deno.removeSync(aside);
     }
   }
 
   /** Deno removes whatever is at the path. Where that is somebody else's by now, a second name keeps it. */
   #setAside(): void {
     const { path } = this.addr;
-    const aside = `${path}.${crypto.randomUUID()}`;
+    const aside = nameBeside(path);
     try {
       if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
       Deno.linkSync(path, aside);
@@ -186,13 +196,8 @@ export class UnixListener implements Listener {
   }
 
   #putBack(): void {
-    const aside = this.#aside;
-    if (aside === undefined) return;
+    if (this.#aside !== undefined) putBack(this.#aside, this.addr.path);
     this.#aside = undefined;
-    try {
-      Deno.linkSync(aside, this.addr.path);
-    } catch { /* it is still there, or the next one is */ }
-    Deno.removeSync(aside);
   }
 
   #inUse(problem: string, cause: unknown): Error {
@@ -211,23 +216,6 @@ export class UnixListener implements Listener {
   }
 }
 
-/**
- * Binds, under a umask that leaves the file just its mode.
- *
- * To change the mode afterwards is not safe: it goes by the name, and whoever may change the directory can put a link
- * to another file there meanwhile. That holds for a random name beside it, too (tried: 2 times of 4,000). The umask is
- * the whole process's, so that what other threads make within these 30 µs has it as well.
- */
-function bind(path: string, mode: number | undefined): Deno.UnixListener {
-  if (mode === undefined) return Deno.listen({ transport: "unix", path });
-  const umask = process.umask(0o777 & ~mode);
-  try {
-    return Deno.listen({ transport: "unix", path });
-  } finally {
-    process.umask(umask);
-  }
-}
-
 /** What keeps a path from being listened on, or `undefined` if nobody does. */
 async function whoIsThere(path: string): Promise<string | undefined> {
   try {
@@ -240,21 +228,6 @@ async function whoIsThere(path: string): Promise<string | undefined> {
     if (error instanceof WouldBlock) return "a server listens there, and its backlog is full";
     return `whether a server listens there cannot be told (${(error as Error).message})`;
   }
-}
-
-function fileAt(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-}
-
-/** Whether this is one file. A new one may be given the number of one that was just removed, but not its birth. */
-function isSame(one: Deno.FileInfo | undefined, other: Deno.FileInfo | undefined): boolean {
-  return one !== undefined && one.dev === other?.dev && one.ino === other.ino &&
-    one.birthtime?.getTime() === other.birthtime?.getTime();
 }
 
 /** A name in Linux's abstract namespace, which has no file. */
