@@ -8,6 +8,7 @@ import {
   type Codec,
   connect,
   type Frames,
+  MalformedFrameError,
   MORE,
   type RequestOptions,
   type Requests,
@@ -42,7 +43,12 @@ interface Reply {
   error?: { code: number; message: string };
 }
 
-const codec = lengthPrefixed({ width: 4, maxLength: 1024 * 1024 });
+const MAX_LENGTH = 1024 * 1024;
+const MAX_BATCH = 100;
+const INVALID_REQUEST = new RpcError(-32600, "Invalid Request");
+const TOO_LONG = new RpcError(-32603, "The result is too long");
+
+const codec = lengthPrefixed({ width: 4, maxLength: MAX_LENGTH });
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -53,7 +59,9 @@ export function serveRpc(options: ServeOptions, methods: Methods): Server {
     const running = new Set<Promise<void>>();
     for await (const frame of frames) {
       const run = answer(methods, frame).then(async (reply) => {
-        if (reply !== undefined) await frames.send(encoder.encode(JSON.stringify(reply)));
+        if (reply !== undefined) {
+          await frames.send(encode(reply) ?? encode(failure(null, TOO_LONG))!);
+        }
       }).finally(() => running.delete(run));
       run.catch(() => {}); // the session has ended: the loop is told as well
       running.add(run);
@@ -64,7 +72,7 @@ export function serveRpc(options: ServeOptions, methods: Methods): Server {
 }
 
 /** What a frame is answered with: nothing for a notification, and several replies for a batch (§6). */
-async function answer(methods: Methods, frame: Uint8Array): Promise<Reply | Reply[] | undefined> {
+async function answer(methods: Methods, frame: Uint8Array): Promise<string | undefined> {
   let request;
   try {
     request = JSON.parse(decoder.decode(frame));
@@ -72,35 +80,48 @@ async function answer(methods: Methods, frame: Uint8Array): Promise<Reply | Repl
     return failure(null, new RpcError(-32700, "Parse error"));
   }
   if (!Array.isArray(request)) return await answerOne(methods, request);
-  if (request.length === 0) return failure(null, new RpcError(-32600, "Invalid Request"));
+  if (request.length === 0) return failure(null, INVALID_REQUEST);
+  if (request.length > MAX_BATCH) { // half a million would fit in, and nobody else be served meanwhile
+    return failure(null, new RpcError(-32600, `A batch has at most ${MAX_BATCH} requests`));
+  }
   const replies = await Promise.all(request.map((one) => answerOne(methods, one)));
   const wanted = replies.filter((reply) => reply !== undefined);
-  return wanted.length > 0 ? wanted : undefined;
+  if (wanted.length === 0) return;
+  return `[${wanted.join(",")}]`;
 }
 
-async function answerOne(methods: Methods, request: unknown): Promise<Reply | undefined> {
+async function answerOne(methods: Methods, request: unknown): Promise<string | undefined> {
   const { jsonrpc, method, params, id } = (request ?? {}) as Record<string, unknown>;
   const hasId = typeof id === "string" || typeof id === "number" || id === null;
   const hasParams = params === undefined || (typeof params === "object" && params !== null);
   if (
     jsonrpc !== "2.0" || typeof method !== "string" || !hasParams || (id !== undefined && !hasId)
   ) {
-    return failure(hasId ? id : null, new RpcError(-32600, "Invalid Request"));
+    return failure(hasId ? id : null, INVALID_REQUEST);
   }
   try {
     if (!Object.hasOwn(methods, method)) throw new RpcError(-32601, "Method not found");
     const result = await methods[method]!(params);
-    return hasId ? { jsonrpc: "2.0", id, result: result ?? null } : undefined;
+    if (!hasId) return;
+    const reply = JSON.stringify({ jsonrpc: "2.0", id, result: result ?? null });
+    const fits = reply.length <= MAX_LENGTH / 3 || encode(reply) !== undefined;
+    return fits ? reply : failure(id, TOO_LONG);
   } catch (error) {
     return hasId ? failure(id, error) : undefined;
   }
 }
 
-function failure(id: Id, error: unknown): Reply {
+/** The bytes of a reply, if they fit in a frame. */
+function encode(reply: string): Uint8Array | undefined {
+  const bytes = encoder.encode(reply);
+  return bytes.length <= MAX_LENGTH ? bytes : undefined;
+}
+
+function failure(id: Id, error: unknown): string {
   const { code, message } = error instanceof RpcError
     ? error
     : new RpcError(-32603, "Internal error");
-  return { jsonrpc: "2.0", id, error: { code, message } };
+  return JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } });
 }
 
 interface Call {
@@ -118,18 +139,34 @@ const messages: Codec<Reply, Call> = {
       maxBuffered: frames.maxBuffered,
       decode: (input) => {
         const frame = frames.decode(input);
-        return frame === MORE ? MORE : JSON.parse(decoder.decode(frame));
+        return frame === MORE ? MORE : parseReply(frame);
       },
     };
   },
   encode: (call, out) => codec.encode(encoder.encode(JSON.stringify(call)), out),
 };
 
+/** Throws a `MalformedFrameError` for what is no reply: that is the server's fault, and ends the session. */
+function parseReply(frame: Uint8Array): Reply {
+  let reply;
+  try {
+    reply = JSON.parse(decoder.decode(frame));
+  } catch (cause) {
+    throw new MalformedFrameError("a reply that is no JSON", 0, { cause });
+  }
+  if (typeof reply === "object" && reply !== null && !Array.isArray(reply)) return reply;
+  throw new MalformedFrameError("a reply that is no object", 0);
+}
+
 /** A client of a server with these methods. */
 export class RpcClient<Offered extends Methods> implements AsyncDisposable {
   readonly #session: Session;
   readonly #frames: Frames<Reply, Call>;
   readonly #requests: Requests<Reply, Call>;
+  /** The ids of the calls that have no reply yet. */
+  readonly #calls = new Set<Id>();
+  /** How many calls were given up and may still be answered. */
+  #givenUp = 0;
   #lastId = 0;
 
   constructor(session: Session) {
@@ -137,7 +174,7 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
     this.#frames = session.frames(messages);
     this.#requests = requests(this.#frames, {
       requestId: ({ id }) => id!,
-      replyId: ({ id }) => id ?? undefined,
+      replyId: (reply) => this.#idOf(reply) ?? undefined,
     });
     this.#requests.closed.then(() => session.close()); // where a server sends nonsense, say
   }
@@ -149,7 +186,7 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
     options: RequestOptions = {},
   ): Promise<Awaited<ReturnType<Offered[Name]>>> {
     const call: Call = { jsonrpc: "2.0", id: ++this.#lastId, method, params };
-    const { result, error } = await this.#requests.request(call, options);
+    const { result, error } = await this.#request(call, options);
     if (error !== undefined) throw new RpcError(error.code, error.message);
     return result as Awaited<ReturnType<Offered[Name]>>;
   }
@@ -160,6 +197,27 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
     params: Parameters<Offered[Name]>[0],
   ): Promise<void> {
     await this.#frames.send({ jsonrpc: "2.0", method, params });
+  }
+
+  async #request(call: Call, options: RequestOptions): Promise<Reply> {
+    this.#calls.add(call.id!);
+    try {
+      return await this.#requests.request(call, options);
+    } catch (error) {
+      if (this.#calls.delete(call.id!)) this.#givenUp++;
+      throw error;
+    }
+  }
+
+  /**
+   * The id of the call that a reply is for. A server that cannot read a request does not know its id and answers with
+   * null (§5): whose that is shows only where there is one call.
+   */
+  #idOf({ id, error }: Reply): Id {
+    const isOnly = this.#calls.size === 1 && this.#givenUp === 0;
+    const found = id === null && error !== undefined && isOnly ? [...this.#calls][0]! : id;
+    if (!this.#calls.delete(found) && this.#givenUp > 0) this.#givenUp--; // it is late
+    return found;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,14 @@ import { chat } from "../../examples/chat.ts";
 import { RpcClient, RpcError, serveRpc } from "../../examples/json_rpc.ts";
 import { proxy } from "../../examples/proxy.ts";
 import { lengthPrefixed } from "../../codecs/mod.ts";
-import { connect, serve, type Server, type Session, SessionEndedError } from "../../mod.ts";
+import {
+  connect,
+  MalformedFrameError,
+  serve,
+  type Server,
+  type Session,
+  SessionEndedError,
+} from "../../mod.ts";
 import { canNet, canRun } from "../_permissions.ts";
 import { until } from "../_transports.ts";
 
@@ -187,6 +194,86 @@ Deno.test({ name: "serveRpc() answers as JSON-RPC 2.0 says", ignore }, async () 
     assertEquals(JSON.parse(new TextDecoder().decode(await frames.read())), reply);
   }
 });
+
+Deno.test({ name: "serveRpc() answers what it cannot do, too", ignore }, async () => {
+  const results: Record<string, unknown> = {
+    long: "x".repeat(1024 * 1024),
+    wide: "ż".repeat(600_000),
+    odd: 1n,
+    whole: "x".repeat(1024 * 1024 - 100),
+  };
+  const methods = { get: ([name]: [string]) => results[name] };
+  await using server = serveRpc({ port: 0 }, methods);
+  await using session = await connect({ port: portOf(server) });
+  const frames = session.frames(lengthPrefixed());
+  const ask = async (text: string) => {
+    await frames.send(new TextEncoder().encode(text));
+    return JSON.parse(new TextDecoder().decode(await frames.read()));
+  };
+  const get = (name: string, id: unknown) =>
+    JSON.stringify({ jsonrpc: "2.0", method: "get", params: [name], id });
+  const tooLong = { code: -32603, message: "The result is too long" };
+  for (const name of ["long", "wide"]) {
+    assertEquals(await ask(get(name, 1)), { jsonrpc: "2.0", id: 1, error: tooLong });
+  }
+  assertEquals((await ask(get("whole", 1))).result, results.whole);
+  assertEquals((await ask(get("odd", 1))).error, { code: -32603, message: "Internal error" });
+  const id = "x".repeat(1024 * 1024 - 70);
+  const whole = [get("whole", 1), get("whole", 2)];
+  for (const each of [`[${whole}]`, get("odd", id)]) {
+    assertEquals(await ask(each), { jsonrpc: "2.0", id: null, error: tooLong });
+  }
+
+  const many = { code: -32600, message: "A batch has at most 100 requests" };
+  const nothing = get("nothing", 1);
+  assertEquals((await ask(`[${new Array(100).fill(nothing)}]`)).length, 100);
+  for (const batch of [new Array(101).fill(nothing), new Array(500_000).fill(1)]) {
+    assertEquals(await ask(`[${batch}]`), { jsonrpc: "2.0", id: null, error: many });
+  }
+});
+
+Deno.test(
+  { name: "RpcClient takes an error without an id for its only call", ignore },
+  async () => {
+    await using server = serve({ port: 0 }, async (session) => {
+      const frames = session.frames(lengthPrefixed());
+      const reply = (text: string) => frames.send(new TextEncoder().encode(text));
+      const nobodys = '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}';
+      for await (const frame of frames) {
+        const { id, params } = JSON.parse(new TextDecoder().decode(frame));
+        for (const word of params) {
+          if (word === "null") await reply(nobodys);
+          else if (word === "result null") await reply('{"jsonrpc":"2.0","id":null,"result":1}');
+          else if (word === "nonsense") await reply("7");
+          else await reply(`{"jsonrpc":"2.0","id":${id + Number(word)},"result":"${word}"}`);
+        }
+      }
+    });
+    const open = async () => new RpcClient(await connect({ port: portOf(server) }));
+    await using client = await open();
+    const says = async (call: Promise<unknown>) => {
+      const { code, message } = await assertRejects(() => call, RpcError);
+      assertEquals([code, message], [-32700, "Parse error"]);
+    };
+    await says(client.call("a", ["null"]));
+    await says(client.call("a", ["result null", "null"])); // which is no error
+    assertEquals(await client.call("a", ["null", "0"]).catch(() => "failed"), "failed");
+    assertEquals(await client.call("a", ["0"]), "0");
+
+    // Of two, nobody knows which is meant.
+    const controller = new AbortController();
+    const lost = client.call("a", [], { signal: controller.signal });
+    assertEquals(await client.call("a", ["null", "0"]), "0");
+    controller.abort("enough");
+    assertEquals(await lost.catch((error) => error), "enough");
+    // It may be meant still, until something has come that can be for it.
+    assertEquals(await client.call("a", ["null", "0"]), "0");
+    await says(client.call("a", ["null"]));
+
+    await using other = await open();
+    await assertRejects(() => other.call("a", ["nonsense"]), MalformedFrameError);
+  },
+);
 
 Deno.test({ name: "examples/proxy.ts runs and relays", ignore: cannotStart }, async () => {
   await using server = serve({ port: 0 }, async (session) => {
