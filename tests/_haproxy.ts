@@ -29,8 +29,8 @@ SdWiIMZEBsQbMzmhM1Gipw8ia4xMJJjPEo6iOM21Xag3HwAP5gA5j5wQ
 `;
 
 /**
- * Ways in, each a Unix socket, and what is done behind: `v1` and `v2` pass on, `tls` does so over TLS to itself. The
- * check of `idle` tells when it is up.
+ * Ways in, each a Unix socket, and what is done behind: `v1`, `v2` and `authority` pass on, `tls` does so over TLS to
+ * itself. The check of `idle` tells when it is up.
  */
 const config = (dir: string): string => `
 defaults
@@ -46,6 +46,9 @@ listen v1
 listen v2
   bind unix@${dir}/v2.sock accept-proxy
   server back unix@${dir}/back.sock send-proxy-v2 proxy-v2-options crc32c,unique-id
+listen authority
+  bind unix@${dir}/authority.sock accept-proxy
+  server back unix@${dir}/back.sock send-proxy-v2 proxy-v2-options authority
 listen tls
   bind unix@${dir}/tls.sock accept-proxy
   server inner unix@${dir}/inner.sock send-proxy-v2 ssl verify none crt ${dir}/rose.pem sni str(greet.example) alpn h2

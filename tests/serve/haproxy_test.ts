@@ -1,11 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  decodeProxyHeader,
   encodeProxyHeader,
   type ProxyHeader,
   type ProxyHeaderInit,
 } from "../../proxy_protocol/mod.ts";
 import { Haproxy, hasHaproxy } from "../_haproxy.ts";
-import { IPV4_ENDS, IPV6_ENDS, latin1 } from "../_proxy_headers.ts";
+import { IPV4, IPV4_ENDS, IPV6_ENDS, latin1, tlv, v2 } from "../_proxy_headers.ts";
 
 const LINE: ProxyHeader = { version: 1, command: "PROXY", tlvs: [] };
 const BINARY: ProxyHeader = { version: 2, command: "PROXY", tlvs: [] };
@@ -99,6 +100,14 @@ Deno.test(
         assertEquals(await haproxy.pass(way, encodeProxyHeader(init)), passed);
       });
     }
+
+    await t.step("the last of two host names", async () => {
+      const names = [tlv(0x02, "one.example"), tlv(0x02, "two.example")];
+      const bytes = v2(0x21, 0x11, [IPV4, ...names]);
+      const { authority } = await haproxy.pass("authority", bytes);
+      assertEquals(authority, "two.example");
+      assertEquals(decodeProxyHeader(bytes)?.header.authority, authority);
+    });
 
     await t.step("a checksum that is wrong", async () => {
       const bytes = encodeProxyHeader({ version: 2, ...IPV4_ENDS, crc32c: true });
