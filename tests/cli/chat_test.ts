@@ -101,6 +101,18 @@ for (const [name, open] of Object.entries(CHATS)) {
     await down;
   });
 
+  Deno.test(`${name} keeps terminals from harm`, overNet, async () => {
+    await using server = open({ port: 0 });
+    await using rose = await connect({ port: portOf(server) });
+    await using think = await connect({ port: portOf(server) });
+    const heard = think.lines();
+    await think.send("think\n");
+    while (!(await heard.read())!.includes(open === chat ? "think joins" : "with you"));
+    await rose.send("rose\na\tb \x1b[2J\x07\r\x9bc\x7f 🐢 a\u202eb\u2066c\u2028d\u200e\n");
+    assertEquals(await heard.read(), `* rose joins${open === chat ? " hall" : ""}`);
+    assertEquals(await heard.read(), "rose: a\tb ?[2J???c? 🐢 a?b?c?d\u200e");
+  });
+
   Deno.test(`${name} tells whose line is too long`, overNet, async () => {
     await using server = open({ port: 0 });
     for (const [limit, named] of [[100, ""], [1000, "rose\n"]] as const) {
