@@ -34,7 +34,7 @@
  * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before `close()` gave up |
  * | `frame-stalled` | a frame was begun and not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
- * | `limit` | a cap was passed: a frame or line too long, too much unsent output |
+ * | `limit` | a cap was passed: a frame or line too long, too much unsent output, no descriptor left |
  * | `drain` | the server is shutting down |
  * | `error` | anything else that went wrong, always with a cause |
  */

@@ -7,6 +7,9 @@ const MIN_RETRY = 5;
 const MAX_RETRY = 1000;
 /** After so many resets in a row, accepting rests for a moment. */
 const MAX_RESETS = 1000;
+/** What is known of the room for connections is looked at anew after these many milliseconds, doubling. */
+const MIN_AGE = 1000;
+const MAX_AGE = 60_000;
 
 /** What accepting asks and tells its server. */
 export interface AcceptorHooks {
@@ -16,11 +19,15 @@ export interface AcceptorHooks {
   isWaiting(): boolean;
   /** Whether to hold what was accepted meanwhile. */
   isSuspended(): boolean;
+  /** How many connections are open. */
+  count(): number;
   /** Resolves when any of these may have changed. */
   nextChange(): Promise<void>;
   /** A connection was accepted. */
   onConnection(connection: Connection): void;
-  /** Accepting failed, and is tried again after so many milliseconds; `Infinity` if the listener is closed. */
+  /** The last descriptor is taken: one is to become free. */
+  onExhausted(error: unknown): void;
+  /** Accepting failed, and is tried again within so many milliseconds; `Infinity` if the listener is closed. */
   onError(error: unknown, retryIn: number): void;
 }
 
@@ -29,13 +36,23 @@ export interface AcceptorHooks {
  *
  * No client can end this loop. A connection that is reset before it was accepted is nothing (the error is told as
  * `NotConnected`); out of descriptors, accepting fails thousands of times a second unless it is slowed down.
+ *
+ * Whatever else runs in the process needs descriptors too. So when they have run out, one connection less than there
+ * were counts as all that there is room for, and what comes then waits in the backlog. Linux takes the descriptor before
+ * it looks for a connection, so it fails as soon as the last one is taken, and not when the next client comes.
  */
 export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promise<void> {
+  const room = new Room();
   let retryIn = 0;
   let resets = 0;
   for (;;) {
     while (!hooks.isStopping() && hooks.isWaiting()) await hooks.nextChange();
     if (hooks.isStopping()) return;
+    const wait = room.fullFor(hooks.count());
+    if (wait > 0) {
+      await pause(wait, hooks, () => room.fullFor(hooks.count()) === 0);
+      continue;
+    }
     try {
       const connection = await listener.accept();
       retryIn = resets = 0;
@@ -50,22 +67,62 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
       }
       const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
       retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
-      hooks.onError(error, retryIn);
+      if (isExhaustion(error)) {
+        room.learn(hooks.count());
+        hooks.onExhausted(error);
+        await pause(MIN_RETRY, hooks); // until there is one, also for whoever is told
+        if (hooks.isStopping()) return;
+      }
+      hooks.onError(error, Math.max(retryIn, room.fullFor(hooks.count())));
       if (!isClosed) await pause(retryIn, hooks);
     }
   }
 }
 
-/** Waits for so long, or until the server stops. */
-async function pause(duration: number, hooks: AcceptorHooks): Promise<void> {
+/** How many connections there is room for, as it has shown when descriptors ran out. */
+class Room {
+  #limit = Infinity;
+  #foundAt = -Infinity;
+  #age = 0;
+
+  /** Takes note that there is none for one more than `count`, and none in reserve. */
+  learn(count: number): void {
+    const now = performance.now();
+    const isRecent = now - this.#foundAt < 2 * this.#age;
+    this.#age = isRecent ? Math.min(MAX_AGE, 2 * this.#age) : MIN_AGE;
+    this.#foundAt = now;
+    this.#limit = Math.max(1, count - 1);
+  }
+
+  /** For how long there is none for one more, in milliseconds. Later, others may have left some: it has to be tried. */
+  fullFor(count: number): number {
+    if (count < this.#limit) return 0;
+    return Math.max(0, Math.ceil(this.#foundAt + this.#age - performance.now()));
+  }
+}
+
+/** Waits for so long, or until the server stops or something is so. */
+async function pause(
+  duration: number,
+  hooks: AcceptorHooks,
+  isSo: () => boolean = () => false,
+): Promise<void> {
   let isOver = false;
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(() => {
     isOver = true;
     resolve();
   }, duration);
-  while (!isOver && !hooks.isStopping()) await Promise.race([timeout, hooks.nextChange()]);
+  while (!isOver && !hooks.isStopping() && !isSo()) {
+    await Promise.race([timeout, hooks.nextChange()]);
+  }
   clearTimeout(timer);
+}
+
+/** Whether the process, or the system, has no descriptor left. */
+function isExhaustion(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 /** Whether accepting failed only because of the one client that was to be accepted. */

@@ -24,6 +24,13 @@ export interface Stage {
   isProxy?(connection: Connection): boolean;
 }
 
+/** A connection on its way in. */
+interface Entrant {
+  connection: Connection;
+  /** Why it goes no further, whatever the stages say. */
+  exhaustion?: unknown;
+}
+
 /** Room for one connection, held from the accept until its descriptor is free. */
 export interface Permit {
   /** What it counts as in `maxSessionsPerAddress`. */
@@ -59,6 +66,7 @@ export class Admission {
     "proxy-header": 0,
     handshake: 0,
     left: 0,
+    descriptors: 0,
   };
   readonly #hooks: AdmissionHooks;
   readonly #stages: readonly Stage[];
@@ -69,7 +77,7 @@ export class Admission {
   readonly #ipv6PrefixLength: number;
   readonly #noDelay: boolean;
   readonly #keepAlive: boolean;
-  readonly #entrants: Set<{ connection: Connection }> = new Set();
+  readonly #entrants: Set<Entrant> = new Set();
   #count = 0;
   #isClosed = false;
 
@@ -127,8 +135,17 @@ export class Admission {
     for (const { connection } of this.#entrants) closeQuietly(connection);
   }
 
+  /** Refuses the newest of the connections on their way in, to have its descriptor; whether there is one. */
+  shed(cause: unknown): boolean {
+    const entrant = [...this.#entrants].at(-1);
+    if (entrant === undefined) return false;
+    entrant.exhaustion = cause;
+    closeQuietly(entrant.connection);
+    return true;
+  }
+
   async #bringIn(connection: Connection, permit: Permit): Promise<void> {
-    const entrant = { connection };
+    const entrant: Entrant = { connection };
     this.#entrants.add(entrant);
     let reason: RefusalReason | undefined;
     let cause: unknown;
@@ -142,8 +159,11 @@ export class Admission {
       }
       if (reason !== undefined || this.#isClosed) break;
     }
-    while (reason === undefined && this.#hooks.isSuspended()) await this.#hooks.nextChange();
+    while (
+      reason === undefined && entrant.exhaustion === undefined && this.#hooks.isSuspended()
+    ) await this.#hooks.nextChange();
     this.#entrants.delete(entrant);
+    if (entrant.exhaustion !== undefined) [reason, cause] = ["descriptors", entrant.exhaustion];
     if (reason === undefined && !this.#isClosed) {
       return this.#hooks.onAdmission(entrant.connection, permit);
     }

@@ -46,6 +46,7 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
  * | `proxy-header` | there was no valid PROXY header in time |
  * | `handshake` | the TLS handshake failed, or took too long |
  * | `left` | the peer left before it had sent anything of what comes before a session, as many health checks do |
+ * | `descriptors` | it took the last descriptor of the process, which is kept free |
  */
 export type RefusalReason =
   | "maxSessions"
@@ -54,7 +55,8 @@ export type RefusalReason =
   | "untrusted"
   | "proxy-header"
   | "handshake"
-  | "left";
+  | "left"
+  | "descriptors";
 
 /** A connection that was closed before it became a session. */
 export interface Refusal {
@@ -98,7 +100,7 @@ export interface ServerObserver {
    * A connection could not be accepted. The server goes on by itself.
    *
    * @param error What happened.
-   * @param retryIn After how many milliseconds it accepts again; `Infinity` if the listener is closed, so that the
+   * @param retryIn Within how many milliseconds it accepts again; `Infinity` if the listener is closed, so that the
    * server drains.
    */
   onAcceptError?(error: unknown, retryIn: number): void;
@@ -130,6 +132,7 @@ const REFUSALS: Record<RefusalReason, string> = {
   "proxy-header": "no valid PROXY header",
   handshake: "the TLS handshake failed",
   left: "it left before it had sent anything",
+  descriptors: "it took the last descriptor",
 };
 
 /** Facts that go with a log message. */
@@ -241,7 +244,7 @@ export function logObserver(logger: Logger): ServerObserver {
       });
     },
     onAcceptError(error, retryIn): void {
-      const then = retryIn === Infinity ? "shutting down" : `again in ${retryIn} ms`;
+      const then = retryIn === Infinity ? "shutting down" : `again within ${retryIn} ms`;
       logger.warn(`cannot accept (${then}): ${plain(String(error))}`, { error, retryIn });
     },
     onHandlerError(error, session): void {

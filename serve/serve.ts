@@ -1,6 +1,7 @@
 /** Serving: accepting, limits, draining, and who is told. Here: `serve()` and its server. */
 
 import { checkDuration, checkOneOf, shown } from "../_internal/checks.ts";
+import { openEarly } from "../_internal/open_early.ts";
 import { SessionGroup } from "../session/group.ts";
 import type { ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
@@ -119,6 +120,7 @@ export class TcpServer implements Server {
     this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
     this.#observers = new Observers(options);
+    openEarly();
     const [listener, ready] = listen(options);
     this.#listener = listener;
     this.addr = normalizeAddress(listener.addr);
@@ -226,7 +228,11 @@ export class TcpServer implements Server {
       ...this.#waiting,
       isStopping: () => this.#isStopping,
       isWaiting: () => this.#state === "suspended" || (this.#waits && this.#admission.isFull),
+      count: () => this.#admission.count,
       onConnection: (connection) => this.#admission.admit(connection),
+      onExhausted: (error) => {
+        if (!this.#admission.shed(error)) this.#group.shed(error);
+      },
       onError: (error, retryIn) => {
         this.#stats.acceptErrors++;
         this.#observers.tell("onAcceptError", error, retryIn);

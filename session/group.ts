@@ -91,6 +91,12 @@ export class SessionGroup<Session> {
     for (const life of [...this.members.values()]) life.terminate(reason, cause);
   }
 
+  /** Ends the newest session to have its descriptor, unless it has heard something already. */
+  shed(cause: unknown): void {
+    const life = [...this.members.values()].at(-1);
+    if (life?.reader.bytesRead === 0) life.terminate("limit", cause);
+  }
+
   #stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

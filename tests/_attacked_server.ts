@@ -51,9 +51,6 @@ const HANDLERS: Record<string, Handler> = {
   "lines()": measuring(lines()),
 };
 
-// Deno opens two sockets for signals when it first needs them, be it for itself, and panics if it cannot.
-Deno.addSignalListener("SIGUSR2", () => {});
-
 const encoder = new TextEncoder();
 
 function say(...words: unknown[]): void {

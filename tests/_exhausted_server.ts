@@ -1,27 +1,15 @@
-// A server for a process with few descriptors: says on standard output what it is told, one JSON value a line, and
-// ends with standard input.
+// A server in a process with few descriptors. Its only argument is JSON: the options of `serve()`, and whether `console`
+// is its logger. It says on standard output where it listens.
 
 import { serve } from "../serve/serve.ts";
+import { formatAddress } from "../transport/mod.ts";
 
-function say(...words: unknown[]): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(words)}\n`));
-}
+const { log, ...options } = JSON.parse(Deno.args[0]!);
 
-const server = serve({
-  port: 0,
-  idleTimeout: Infinity,
-  observer: {
-    onSessionStart: () => say("start"),
-    onSessionEnd: () => say("end"),
-    onAcceptError: (error, retryIn) => say("accept", (error as { code?: string }).code, retryIn),
-  },
-}, async (session) => {
-  for await (const line of session.lines()) await session.send(`${line}!\n`);
+const server = serve({ ...options, ...(log && { logger: console }) }, async (session) => {
+  for await (const line of session.lines()) {
+    if (line === "fail") throw new Error("as you wish");
+    await session.send(`${line}\n`);
+  }
 });
-say("port", (server.addr as Deno.NetAddr).port);
-
-while (await Deno.stdin.read(new Uint8Array(64)) !== null);
-server.abort();
-await server.finished;
-const { active, accepted } = server.stats();
-say("finished", active, accepted);
+console.log(`listening on ${formatAddress(await server.listening)}`);

@@ -51,6 +51,17 @@ export async function settle(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await setImmediate();
 }
 
+/** Puts a clock that the test sets in the place of the real one. */
+export function clock(): Disposable & { now: number } {
+  const real = performance.now;
+  const fake = {
+    now: 12_345,
+    [Symbol.dispose]: () => void (performance.now = real),
+  };
+  performance.now = () => fake.now;
+  return fake;
+}
+
 /** How many descriptors this process has open. It may not look itself without `--allow-all`. */
 async function descriptors(): Promise<number> {
   const { stdout } = await new Deno.Command("bash", {

@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertGreater, assertLess, equal } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
-import { serve } from "../../serve/serve.ts";
+import { acceptAll } from "../../serve/acceptor.ts";
+import { serve, type Server } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import {
   type Address,
@@ -9,22 +10,23 @@ import {
   memoryListener,
   memoryPair,
 } from "../../transport/mod.ts";
-import { canNet, canRun } from "../_permissions.ts";
+import { canRun } from "../_permissions.ts";
 import {
   ask,
   assertNoDescriptorLeft,
   bounded,
+  clock,
   echo,
   overNet,
   overNetCounting,
   portOf,
   recorder,
+  seeRefused,
   settle,
   until,
 } from "../_serving.ts";
 
 const canStorm = !overNetCounting.ignore && await canRun("python3");
-const canExhaust = canNet && Deno.build.os !== "windows" && await canRun("bash");
 
 /** A listener whose accepts come to what the test says. */
 class ScriptedListener implements Listener {
@@ -275,51 +277,117 @@ Deno.test(
   },
 );
 
-Deno.test("serve() outlives a lack of descriptors", {
-  ...bounded,
-  ignore: !canExhaust,
-}, async () => {
-  const LIMIT = 64;
-  const CLIENTS = 100;
-  const module = new URL("../_exhausted_server.ts", import.meta.url).pathname;
-  await using server = new Deno.Command("bash", {
-    args: ["-c", `ulimit -n ${LIMIT}; exec deno run --allow-net "$0"`, module],
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const events: unknown[][] = [];
-  const watching = (async () => {
-    let text = "";
-    for await (const chunk of server.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (text + chunk).split("\n");
-      text = lines.pop()!;
-      for (const line of lines) events.push(JSON.parse(line));
-    }
-  })();
-  const count = (kind: string): number => events.filter(([event]) => event === kind).length;
-  const failures = (): unknown[] => events.filter(([event]) => event === "accept");
-  await until(() => events.length > 0);
-  const port = events[0]![1] as number;
+/** What accepting fails with then. */
+function noDescriptor(): Error {
+  return Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" });
+}
 
-  // The system makes the connections that the server cannot accept yet.
-  const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connect({ port })));
-  const waits = [5, 10, 20, 40, 80, 160].map((retryIn) => ["accept", "EMFILE", retryIn]);
-  await until(() => equal(failures().slice(-waits.length), waits));
-  const served = count("start");
-  assertGreater(served, 0);
-  assertLess(served, LIMIT);
-  for (const client of clients) client.abort();
-  await until(() => count("end") >= served);
-  await using late = await connect({ port, connectTimeout: Infinity });
-  assertEquals(await ask(late, "rose"), "rose!");
+/** A server that has these many silent sessions. */
+async function crowded(count: number): Promise<{
+  server: Server;
+  listener: ScriptedListener;
+  clients: Connection[];
+  events: string[];
+}> {
+  const listener = new ScriptedListener();
+  const seen = recorder();
+  const server = serve({ listener, observer: seen }, echo);
+  const clients: Connection[] = [];
+  for (let i = 1; i <= count; i++) {
+    const [client, connection] = memoryPair();
+    clients.push(client);
+    listener.give(connection);
+    await until(() => listener.accepts === i + 1);
+  }
+  return { server, listener, clients, events: seen.events };
+}
 
-  await server.stdin.close();
-  await watching;
-  assertEquals((await server.status).code, 0);
-  assertEquals(events.at(-1)!.slice(0, 2), ["finished", 0]);
-  assertLess(count("accept"), 100);
-});
+Deno.test(
+  "serve() ends the newest session when descriptors run out, and has one less from then on",
+  bounded,
+  async () => {
+    const { server, listener, clients, events } = await crowded(4);
+    listener.fail(noDescriptor());
+    await until(() => server.stats().acceptErrors === 1);
+    assertEquals([server.sessions.size, listener.accepts], [3, 5]);
+    assertEquals(events.slice(-2)[0], "end 4 limit");
+    assertMatch(events.at(-1)!, /^accept Error: Too many open files \(os error 24\) \d+$/);
+    await seeRefused(clients[3]!);
+    await settle();
+    assertEquals(listener.accepts, 5); // the one that is free stays free
+    clients[0]!.close();
+    await until(() => listener.accepts === 6);
+    listener.give(memoryPair()[1]);
+    await until(() => server.sessions.size === 3);
+    await settle();
+    assertEquals(listener.accepts, 6);
+    server.abort();
+    await server.finished;
+  },
+);
+
+Deno.test(
+  "serve() ends no session that has heard something when descriptors run out",
+  bounded,
+  async () => {
+    const { server, listener, clients } = await crowded(3);
+    await clients[2]!.write(new TextEncoder().encode("rose"));
+    await until(() => server.stats().bytesRead === 4);
+    listener.fail(noDescriptor());
+    await until(() => server.stats().acceptErrors === 1);
+    assertEquals(server.sessions.size, 3);
+    clients[0]!.close();
+    await until(() => server.sessions.size === 2);
+    await settle();
+    assertEquals(listener.accepts, 4); // so one is free from now on
+    clients[1]!.close();
+    await until(() => listener.accepts === 5);
+    server.abort();
+    await server.finished;
+  },
+);
+
+Deno.test(
+  "serve() sees again and again, at longer intervals, whether there are more descriptors",
+  bounded,
+  async () => {
+    using timers = new FakeTimers();
+    using time = clock();
+    const listener = new ScriptedListener();
+    let isStopping = false;
+    const told: number[] = [];
+    const accepting = acceptAll(listener, {
+      isStopping: () => isStopping,
+      isWaiting: () => false,
+      isSuspended: () => false,
+      count: () => 10,
+      nextChange: () => new Promise(() => {}),
+      onConnection: () => {},
+      onExhausted: () => {},
+      onError: (_error, retryIn) => void told.push(retryIn),
+    });
+    /** Runs out, and lets the time pass after which it is tried again. */
+    const runOut = async (): Promise<void> => {
+      const { accepts } = listener;
+      listener.fail(noDescriptor());
+      await settle();
+      while (listener.accepts === accepts) {
+        time.now += timers.delays[0]!;
+        timers.fire();
+        await settle();
+      }
+    };
+    for (let i = 0; i < 8; i++) await runOut();
+    // 5 ms have gone by meanwhile.
+    assertEquals(told, [995, 1995, 3995, 7995, 15_995, 31_995, 59_995, 59_995]);
+    time.now += 60_001; // there was enough for long
+    await runOut();
+    assertEquals(told.at(-1), 1000);
+    isStopping = true;
+    listener.fail(new Error("stop"));
+    await accepting;
+  },
+);
 
 Deno.test("serve() lets others have their turn while a listener tells of nothing but resets", async () => {
   let accepts = 0;

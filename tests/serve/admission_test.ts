@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertLessOrEqual, assertThrows } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
 import type { Refusal } from "../../serve/observer.ts";
 import { type Handler, serve, type ServeOptions, TcpServer } from "../../serve/serve.ts";
@@ -177,6 +177,7 @@ Deno.test("Admission counts by address", bounded, () => {
     "proxy-header": 0,
     handshake: 0,
     left: 0,
+    descriptors: 0,
   }]);
 });
 
@@ -328,6 +329,34 @@ Deno.test("Admission.close() closes who is on the way in", bounded, async () => 
   assertEquals(wrapped.calls, ["close"]);
   assertEquals([tested.count, admitted.length, refused.length], [0, 0, 0]);
 });
+
+Deno.test(
+  "Admission.shed() refuses the newest connection that is on its way in",
+  bounded,
+  async () => {
+    const stage = gate();
+    const { tested, admitted, refused } = admission({}, [stage]);
+    const cause = new Error("Too many open files");
+    assertFalse(tested.shed(cause));
+    const [first, fails, comes] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map((host) =>
+      new From(host)
+    );
+    for (const connection of [first!, fails!]) tested.admit(connection);
+    assert(tested.shed(cause));
+    stage.inside[1]!.reject(new Error("closed"));
+    await settle();
+    tested.admit(comes!);
+    assert(tested.shed(cause));
+    stage.inside[2]!.resolve(comes!); // it had just come through
+    stage.inside[0]!.resolve(first!);
+    await settle();
+    assertEquals(refused.map(({ remoteAddr, ...rest }) => [formatAddress(remoteAddr), rest]), [
+      ["10.0.0.2:5", { reason: "descriptors", cause }],
+      ["10.0.0.3:5", { reason: "descriptors", cause }],
+    ]);
+    assertEquals([tested.count, admitted.length, tested.refusals.descriptors], [1, 1, 2]);
+  },
+);
 
 /** A server in memory whose clients say where they come from. */
 function serveFrom(options: ServeOptions, handler: Handler = echo, stages: Stage[] = []): {

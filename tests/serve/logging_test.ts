@@ -81,7 +81,7 @@ Deno.test("serve() logs to a logger beside its observer and onError", bounded, a
     "info listening on memory",
     "info session 1 from memory a ended: error (Error: no such command), after N ms, 5 bytes in, 6 bytes out",
     "info session 1 from memory a started",
-    "warn cannot accept (again in 5 ms): Error: out of luck",
+    "warn cannot accept (again within 5 ms): Error: out of luck",
     "warn connection from memory a refused: maxSessions reached",
   ]);
 });

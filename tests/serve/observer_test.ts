@@ -9,6 +9,7 @@ import {
 } from "../../serve/observer.ts";
 import { Session } from "../../session.ts";
 import { memoryPair } from "../../transport/mod.ts";
+import { clock } from "../_serving.ts";
 
 type Entry = [level: string, message: string, fields: LogFields];
 
@@ -150,17 +151,6 @@ Deno.test("logObserver() lets no address be a template", { permissions: "none" }
   assertEquals(fields["address"], path);
 });
 
-/** Puts a clock that the test sets in the place of the real one. */
-function clock(): Disposable & { now: number } {
-  const real = performance.now;
-  const fake = {
-    now: 12_345,
-    [Symbol.dispose]: () => void (performance.now = real),
-  };
-  performance.now = () => fake.now;
-  return fake;
-}
-
 /** A log of refusals, and what makes it longer. */
 function refusalLog(): { refuse(count: number): string[]; close(): Entry[] } {
   const entries: Entry[] = [];
@@ -220,7 +210,7 @@ Deno.test("logObserver() logs failed accepts as warnings", { permissions: "none"
   const error = new Error("no {descriptors}");
   assertEquals(logged((observer) => observer.onAcceptError(error, 5)), [
     "warn",
-    "cannot accept (again in 5 ms): Error: no (descriptors)",
+    "cannot accept (again within 5 ms): Error: no (descriptors)",
     { error, retryIn: 5 },
   ]);
   assertEquals(logged((observer) => observer.onAcceptError(error, Infinity)), [
