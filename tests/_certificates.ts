@@ -20,10 +20,17 @@ interface Wanted {
   subject: string;
   /** Lines of extensions, such as `subjectAltName=DNS:localhost`; without any it is of X.509 version 1. */
   extensions?: string[];
-  /** How long it is valid; negative if it is so no more. */
+  /** From how many days before now on it is valid, or after now where negative; and until how many after now. */
+  since?: number;
   days?: number;
   /** Who signs it; itself by default. */
   by?: Certificate;
+  /** What openssl takes for the key's kind; P-256 by default. */
+  newKey?: string[];
+  /** How it is signed, as openssl takes it. */
+  signing?: string[];
+  /** Its number; one of its own by default. */
+  serialNumber?: string;
 }
 
 let directory: string | undefined;
@@ -44,23 +51,59 @@ async function openssl(...args: string[]): Promise<void> {
   if (!success) throw new Error(new TextDecoder().decode(stderr));
 }
 
+const P256 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
 /** Makes a certificate. */
 export async function makeCertificate(wanted: Wanted): Promise<Certificate> {
-  const { subject, extensions = [], days = 2, by } = wanted;
+  const { subject, extensions = [], since = 0, days = 2, by, newKey = P256, signing = [] } = wanted;
+  const { serialNumber = `${Date.now()}${made}` } = wanted;
   const path = `${await tempDir()}/${made++}`;
   const [certFile, keyFile, request, extFile] = ["pem", "key", "csr", "ext"]
     .map((kind) => `${path}.${kind}`) as [string, string, string, string];
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  await openssl("req", "-new", ...newKey, "-keyout", keyFile, "-out", request, "-subj", subject);
+  const keyAndRequest = ["-nodes", "-keyout", keyFile, "-out", request];
+  await openssl("req", "-new", "-utf8", "-newkey", ...newKey, ...keyAndRequest, "-subj", subject);
   await Deno.writeTextFile(extFile, `${extensions.join("\n")}\n`);
-  const signer = by === undefined
-    ? ["-signkey", keyFile]
-    : ["-CA", by.certFile, "-CAkey", by.keyFile, "-set_serial", `${Date.now()}${made}`];
   const withExtensions = extensions.length > 0 ? ["-extfile", extFile] : [];
-  const signing = ["x509", "-req", "-in", request, "-days", `${days}`, "-out", certFile];
-  await openssl(...signing, ...signer, ...withExtensions);
+  const inAndOut = ["-in", request, "-out", certFile, ...withExtensions];
+  if (since === 0 && days > 0) {
+    const signer = by === undefined
+      ? ["-signkey", keyFile]
+      : ["-CA", by.certFile, "-CAkey", by.keyFile, "-set_serial", serialNumber];
+    await openssl("x509", "-req", "-days", `${days}`, ...inAndOut, ...signer, ...signing);
+  } else {
+    const config = `${path}.cnf`;
+    await Deno.writeTextFile(config, configOfCa(path));
+    await Deno.writeTextFile(`${path}.index`, "");
+    const signer = by === undefined
+      ? ["-selfsign", "-keyfile", keyFile]
+      : ["-cert", by.certFile, "-keyfile", by.keyFile];
+    const dates = ["-startdate", dateIn(-since), "-enddate", dateIn(days)];
+    await openssl("ca", "-batch", "-notext", "-config", config, ...dates, ...inAndOut, ...signer);
+  }
   const [cert, key] = await Promise.all([certFile, keyFile].map((file) => Deno.readTextFile(file)));
   return { cert: cert!, key: key!, certFile, keyFile };
+}
+
+/** What the command needs that can give any validity. */
+function configOfCa(path: string): string {
+  return `[ca]
+default_ca = default
+[default]
+database = ${path}.index
+new_certs_dir = ${path.slice(0, path.lastIndexOf("/"))}
+rand_serial = yes
+default_md = sha256
+policy = policy
+unique_subject = no
+preserve = yes
+[policy]
+commonName = supplied
+`;
+}
+
+function dateIn(days: number): string {
+  const iso = new Date(Date.now() + days * 86_400_000).toISOString();
+  return `${iso.slice(0, 19).replaceAll(/\D/g, "")}Z`;
 }
 
 /** Makes an authority that signs others. */

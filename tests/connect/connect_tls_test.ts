@@ -79,7 +79,7 @@ Deno.test("connect() trusts nobody whom neither ca nor the system does", overTls
   ]);
   assertEquals(
     error.message,
-    `no TLS with 127.0.0.1:${port}: the server's certificate is signed by nobody who is trusted for this`,
+    `no TLS with 127.0.0.1:${port}: the server's certificate is signed by nobody who is trusted`,
   );
   await using client = await connect({ port, tls: { unsafelyIgnoreCertificateErrors: true } });
   assertEquals([await ask(client, "rose"), client.tls!.peerCertificate], ["rose!", undefined]);

@@ -1,20 +1,18 @@
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { checkBoolean } from "../../_internal/checks.ts";
-import { CertificateError } from "../../errors.ts";
-import { type Connection, normalizeAddress } from "../connection.ts";
-import { isFor } from "./server_names.ts";
-import { certificateProblem } from "./errors.ts";
+import { type Connection, normalizeAddress, type PeerCertificate } from "../connection.ts";
 import { shakeHands, type Side } from "./handshake.ts";
-import { readCertificate, tlsInfo } from "./info.ts";
+import { tlsInfo } from "./info.ts";
 import {
   checkCertificate,
   checkServerName,
   checkTlsOptions,
+  type TlsCertificate,
   type TlsClientOptions,
 } from "./options.ts";
+import { verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
-import { readNames } from "./x509.ts";
 
 /** Throws what is wrong with the options of a client, of which `serverName` may be missing. */
 export function checkTlsClientOptions(options: TlsClientOptions): void {
@@ -22,8 +20,14 @@ export function checkTlsClientOptions(options: TlsClientOptions): void {
   if (serverName !== undefined) checkServerName(serverName);
   checkTlsOptions(options);
   checkBoolean("unsafelyIgnoreCertificateErrors", isUnsafe);
-  if (options.cert === undefined && options.key === undefined) return;
-  checkCertificate(options as { cert: string; key: string });
+  ownCertificate(options);
+}
+
+/** What this side shows, if anything. */
+function ownCertificate({ cert, key }: TlsClientOptions): TlsCertificate | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  const checked = checkCertificate({ cert: cert!, key: key! });
+  return { cert: checked.cert, key: checked.key };
 }
 
 /**
@@ -56,53 +60,18 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
 
 function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
   checkTlsClientOptions(options);
-  const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
-  const { alpn, ...common } = checkTlsOptions(options);
+  const { unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
+  const { alpn, anchors, ...common } = checkTlsOptions(options);
   const serverName = isIP(host) === 0 ? host : "";
-  const own = cert !== undefined && key !== undefined && { cert, key };
-  const { context } = createSecureContext({ ...common, ...own });
-  const asking = { requestCert: true, rejectUnauthorized: !isUnsafe };
+  const { context } = createSecureContext({ ...common, ...ownCertificate(options) });
+  const asking = { requestCert: true, rejectUnauthorized: false };
   const records = TlsRecords.client({ context: { ...context, ...asking }, alpn }, serverName);
-  return {
-    role: "client",
-    records,
-    agree: () => {
-      const [der] = records.peerCertificates;
-      const { verifyError } = records;
-      if (!isUnsafe) judge(remoteAddr, verifyError, der, host);
-      const peer = der !== undefined && verifyError === ""
-        ? readCertificate(remoteAddr, "server", der)
-        : undefined;
-      return tlsInfo(records, serverName, peer);
-    },
+  const verify = (): PeerCertificate | undefined => {
+    try {
+      return verifyPeer(records, { remoteAddr, role: "server", anchors, host });
+    } catch (error) {
+      if (!isUnsafe) throw error;
+    }
   };
+  return { role: "client", records, agree: () => tlsInfo(records, serverName, verify()) };
 }
-
-/** Throws why the server's certificate is not accepted, if it is not. */
-function judge(
-  remoteAddr: string,
-  verifyError: string,
-  der: Uint8Array<ArrayBuffer> | undefined,
-  host: string,
-): void {
-  const problem = (text: string) =>
-    new CertificateError(remoteAddr, `the server's certificate ${text}`);
-  if (verifyError !== "") throw problem(certificateProblem(verifyError));
-  if (der === undefined) throw problem("is missing");
-  let names;
-  try {
-    names = readNames(der);
-  } catch {
-    throw problem("cannot be read");
-  }
-  const { version, altNames } = names;
-  // Deno 2.9.6 does not ask for a proof that the server has the key of such a certificate.
-  if (version !== 3) throw problem(`is of X.509 version ${version}, and has to be of version 3`);
-  if (isFor(altNames, host)) return;
-  const all = altNames.slice(0, MAX_NAMES).map(({ kind, value }) => `${kind}:${value}`);
-  if (altNames.length > MAX_NAMES) all.push("…");
-  throw problem(`is not for ${JSON.stringify(host)} but for ${all.join(", ") || "no host at all"}`);
-}
-
-/** So many names of a certificate are told in a message. */
-const MAX_NAMES = 10;

@@ -14,6 +14,8 @@ const CERTIFICATE_ALERTS = new Map([
   ["AccessDenied", "it gives no access to whom it names"],
   ["CertificateRequired", "it wants one"],
 ]);
+/** Among others, Deno's code for a peer that has not proved its key, and then it tells of it during the handshake. */
+const UNVERIFIED = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
 /** What is found wrong with a certificate, by the codes of Node. */
 const CERTIFICATE_PROBLEMS = new Map([
   ["CERT_HAS_EXPIRED", "has expired"],
@@ -24,7 +26,7 @@ const CERTIFICATE_PROBLEMS = new Map([
   ["INVALID_PURPOSE", "is for another purpose"],
   ["UNABLE_TO_GET_ISSUER_CERT", "leads to nobody who is trusted"],
   ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "leads to nobody who is trusted"],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "is signed by nobody who is trusted for this"],
+  [UNVERIFIED, "is signed by nobody who is trusted"],
 ]);
 /** By what Deno tells that the peer is of an older or newer version. */
 const VERSION_PROBLEMS = [
@@ -81,6 +83,12 @@ export function explain(
   }
   if (alert !== undefined) {
     return failed(ALERT_FAILURES.get(alert) ?? "alert", `the peer gave up (alert ${alert})`);
+  }
+  if (code === UNVERIFIED) {
+    return failed(
+      "certificate",
+      `the ${PEERS[role]} has not proved that its certificate is its own`,
+    );
   }
   if (CERTIFICATE_PROBLEMS.has(code)) {
     return failed("certificate", `the ${PEERS[role]}'s certificate ${certificateProblem(code)}`);

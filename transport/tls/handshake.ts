@@ -1,14 +1,14 @@
 import { closeQuietly } from "../../_internal/close_quietly.ts";
-import { TlsHandshakeError } from "../../errors.ts";
+import { CertificateError, TlsHandshakeError } from "../../errors.ts";
 import { type Connection, formatAddress, normalizeAddress, type TlsInfo } from "../connection.ts";
 import { TlsConnection } from "./connection.ts";
 import { explain } from "./errors.ts";
 import type { TlsContext, TlsRecords } from "./records.ts";
+import { alertFor } from "./x509/problem.ts";
 
 /** Most of what a side says at once fits in. */
 const READ_SIZE = 2 * 1024;
-/** A plain fatal alert of the code `unrecognized_name` (RFC 8446 §6), as it is sent before there are keys. */
-const UNRECOGNIZED_NAME = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
+const UNRECOGNIZED_NAME = 112;
 
 /** This side of a handshake. */
 export interface Side {
@@ -16,7 +16,7 @@ export interface Side {
   readonly records: TlsRecords;
   /** What a client is shown that asks for a server name, or for none (`""`); `undefined` if that is not served. */
   readonly choose?: ((name: string) => TlsContext | undefined) | undefined;
-  /** Judges the peer once there is TLS, and tells what was agreed on. Throws if it is not to be let in. */
+  /** Judges the peer once it has proved who it is, and tells what was agreed on. Throws if it is not to be let in. */
   agree(): TlsInfo;
 }
 
@@ -76,8 +76,24 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
     }
   };
 
+  const agree = async (): Promise<TlsInfo> => {
+    try {
+      return side.agree();
+    } catch (error) {
+      if (error instanceof CertificateError && isPlain(side)) {
+        await write(fatalAlert(alertFor(error.cause)));
+      }
+      throw error;
+    }
+  };
+
   const buffer = new Uint8Array(READ_SIZE);
-  while (!records.isSecure) {
+  let agreed: TlsInfo | undefined;
+  for (;;) {
+    // In TLS 1.2 a client knows the server before it has said who it is itself.
+    const isKnown = records.isSecure || role === "client" && records.peerCertificates.length > 0;
+    if (isKnown) agreed ??= await agree();
+    if (records.isSecure) return agreed!;
     await write(records.drain());
     if (records.fault !== undefined) throw explain(remoteAddr, role, records.fault);
     const count = await connection.read(buffer).catch(lost);
@@ -89,7 +105,7 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
     const name = records.serverName;
     const context = side.choose!(name);
     if (context === undefined) {
-      await write(UNRECOGNIZED_NAME);
+      await write(fatalAlert(UNRECOGNIZED_NAME));
       const problem = `the client asks for the server name ${
         JSON.stringify(name)
       }, which is not served`;
@@ -97,5 +113,13 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
     }
     records.accept(context);
   }
-  return side.agree();
+}
+
+/** Whether this side has encrypted nothing yet, so that the peer still takes an alert as it is (RFC 8446 §6). */
+function isPlain({ role, records }: Side): boolean {
+  return role === "client" || records.agreed.protocol === "TLSv1.2" && !records.isResumed;
+}
+
+function fatalAlert(code: number): Uint8Array {
+  return Uint8Array.of(21, 3, 3, 0, 2, 2, code);
 }

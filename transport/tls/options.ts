@@ -1,7 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { checkOneOf, shown } from "../../_internal/checks.ts";
 import { canonicalName } from "./server_names.ts";
-import { type CertificateNames, readNames } from "./x509.ts";
+import { type Certificate, readCertificate } from "./x509/certificate.ts";
+import { readExtensions } from "./x509/extensions.ts";
+import { type AltName, altNamesOf } from "./x509/names.ts";
 
 /** A version of TLS. Older ones than these must not be used any more (RFC 8996). */
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
@@ -10,7 +12,10 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 export interface TlsCertificate {
   /** The certificate in PEM, followed by those that lead from it to a root that clients have. */
   cert: string;
-  /** Its private key in PEM, without a passphrase: RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519. */
+  /**
+   * Its private key in PEM, without a passphrase: RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519. One
+   * text may be both `cert` and `key`: of each, only what is meant is taken.
+   */
   key: string;
 }
 
@@ -51,8 +56,7 @@ export interface TlsOptions {
  * TLS of a server.
  *
  * Sessions are resumed: a client that comes back may leave out the certificates (RFC 8446 §2.2). It is then not shown
- * a certificate that is newer than its session; its own counts only if this server has verified it before, with the
- * same `ca`, and it is still valid.
+ * a certificate that is newer than its session; its own is verified again each time, against what is in `ca` then.
  */
 export interface TlsServerOptions extends TlsCertificate, TlsOptions {
   /**
@@ -76,7 +80,11 @@ export interface TlsServerOptions extends TlsCertificate, TlsOptions {
    * @default {"none"}
    */
   clientCertificate?: "none" | "optional" | "required";
-  /** Who may have signed the clients' certificates, in PEM. Needed where clients are asked for one. */
+  /**
+   * Who may have signed the clients' certificates, in PEM: certificates of X.509 version 3. One whose issuer is there
+   * as well leads to that; any other is trusted itself, also if it is a client's own. Needed where clients are asked
+   * for a certificate.
+   */
   ca?: string | string[];
 }
 
@@ -90,7 +98,8 @@ export interface TlsClientOptions extends TlsOptions {
    */
   serverName?: string;
   /**
-   * Who may have signed the server's certificate, in PEM.
+   * Who may have signed the server's certificate, in PEM: certificates of X.509 version 3. One whose issuer is there
+   * as well leads to that; any other is trusted itself, also if it is the server's own.
    *
    * @default {the certificate authorities that Deno trusts}
    */
@@ -108,16 +117,18 @@ export interface TlsClientOptions extends TlsOptions {
   unsafelyIgnoreCertificateErrors?: boolean;
 }
 
-/** A certificate whose PEM and key were looked at. */
+/** A certificate whose PEM and key were looked at, each without what else stood there. */
 export interface CheckedCertificate extends TlsCertificate {
   /** The names in it. */
-  readonly says: CertificateNames;
+  readonly altNames: AltName[];
 }
 
 /** Checks what both sides have. */
 export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }): {
   alpn?: string[];
   ca?: string[];
+  /** What is in `ca`. */
+  anchors?: Certificate[];
   minVersion: TlsVersion;
   maxVersion: TlsVersion;
 } {
@@ -131,7 +142,7 @@ export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }
     minVersion,
     maxVersion,
     ...(alpn !== undefined && alpn.length > 0 && { alpn: checkAlpn(alpn) }),
-    ...(ca !== undefined && { ca: checkCa(ca) }),
+    ...(ca !== undefined && checkCa(ca)),
   };
 }
 
@@ -140,12 +151,19 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
   checkText(`${where}cert`, cert);
   checkText(`${where}key`, key);
   const [certificate] = certificatesIn(`${where}cert`, cert);
-  const problem = "a private key in PEM, without a passphrase";
-  const privateKey = parse(`${where}key`, problem, () => createPrivateKey(key));
-  if (!certificate!.checkPrivateKey(privateKey)) {
-    throw new TypeError(`${where}key does not belong to ${where}cert`);
-  }
-  return { cert, key, says: readNames(certificate!.raw) };
+  const own = new X509Certificate(certificate.der);
+  const wanted = "a private key in PEM, without a passphrase";
+  const keys = parse(`${where}key`, wanted, () => {
+    return blocksIn(key, PRIVATE_KEY).map((block) => ({ block, key: createPrivateKey(block) }));
+  });
+  const mine = keys.find(({ key }) => own.checkPrivateKey(key));
+  if (mine === undefined) throw new TypeError(`${where}key does not belong to ${where}cert`);
+  const { altNames } = readExtensions(certificate.extensions);
+  return {
+    cert: blocksIn(cert, CERTIFICATE).join("\n"),
+    key: mine.block,
+    altNames: altNamesOf(altNames),
+  };
 }
 
 /** The host that a server's certificate has to be for, in canonical form. */
@@ -158,6 +176,7 @@ export function checkServerName(serverName: unknown): string {
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"];
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const PRIVATE_KEY = /-----BEGIN ([A-Z]+ )?PRIVATE KEY-----[^]+?-----END \1PRIVATE KEY-----/g;
 
 function checkAlpn(alpn: unknown): string[] {
   if (!Array.isArray(alpn)) throw new TypeError(`alpn must be an array, got ${shown(alpn)}`);
@@ -171,23 +190,33 @@ function checkAlpn(alpn: unknown): string[] {
   return [...alpn];
 }
 
-function checkCa(ca: unknown): string[] {
+function checkCa(ca: string | string[]): { ca: string[]; anchors: Certificate[] } {
   const all = Array.isArray(ca) ? ca : [ca];
   if (all.length === 0) throw new TypeError("ca must not be empty");
-  return all.map((pem) => {
-    checkText("ca", pem);
-    certificatesIn("ca", pem);
-    return pem;
+  for (const pem of all) checkText("ca", pem);
+  const anchors = all.flatMap((pem) => certificatesIn("ca", pem));
+  const old = anchors.find(({ version }) => version !== 3);
+  if (old === undefined) return { ca: all, anchors };
+  const { version, subject } = old;
+  throw new TypeError(
+    `ca must be certificates of X.509 version 3, got one of version ${version} (${subject.text})`,
+  );
+}
+
+function certificatesIn(name: string, pem: string): [Certificate, ...Certificate[]] {
+  return parse(name, "one or more certificates in PEM", () => {
+    const [first, ...others] = blocksIn(pem, CERTIFICATE).map((block) => {
+      return readCertificate(new X509Certificate(block).raw);
+    });
+    return [first!, ...others];
   });
 }
 
-/** At least one. */
-function certificatesIn(name: string, pem: string): X509Certificate[] {
-  return parse(name, "one or more certificates in PEM", () => {
-    const found = pem.match(CERTIFICATE);
-    if (found === null) throw new Error("there is none");
-    return found.map((one) => new X509Certificate(one));
-  });
+/** What stands in a text, which often holds more than one file has to: certificates, a key, remarks. */
+function blocksIn(pem: string, kind: RegExp): string[] {
+  const blocks = pem.match(kind);
+  if (blocks === null) throw new Error("there is none");
+  return blocks;
 }
 
 function checkText(name: string, value: unknown): asserts value is string {

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
-import { type AltName, shortIp } from "./x509.ts";
+import { type AltName, shortIp } from "./x509/names.ts";
 
 /**
  * A host name or an IP address in the one form in which it is compared: lower case, without a final dot, not ASCII
@@ -29,13 +29,18 @@ export function isFor(altNames: readonly AltName[], host: string): boolean {
   return altNames.some(({ kind, value }) => kind === "DNS" && covers(value, host));
 }
 
-/** A `*` stands for one whole label, the first, with two more behind it (RFC 9525 §6.3). */
-function covers(pattern: string, host: string): boolean {
-  const wanted = keyOf(pattern);
-  if (!wanted.startsWith("*.")) return wanted === host;
-  const dot = host.indexOf(".");
-  return dot > 0 && wanted.slice(1) === host.slice(dot) && host.includes(".", dot + 1);
+/**
+ * A `*` stands for one whole label, the first, with two more behind it (RFC 9525 §6.3). As for OpenSSL, no label here
+ * has an underscore then, and a name with a final dot is another one.
+ */
+function covers(name: string, host: string): boolean {
+  const pattern = name.toLowerCase();
+  if (!WILDCARD.test(pattern)) return pattern === host;
+  const [, label, rest] = /^([a-z0-9-]+)(\..*)$/.exec(host) ?? [];
+  return label !== undefined && pattern.slice(1) === rest;
 }
+
+const WILDCARD = /^\*(\.[a-z0-9-]+){2,}$/;
 
 /** Finds what belongs to a server name: exact names first, then `*.` and all behind the first label. */
 export class ServerNames<Value> {
@@ -64,6 +69,7 @@ export class ServerNames<Value> {
   }
 }
 
-function keyOf(name: string): string {
+/** In the form in which server names are compared. */
+export function keyOf(name: string): string {
   return name.toLowerCase().replace(/\.$/, "");
 }

@@ -9,7 +9,8 @@ import {
   type TlsServerOptions,
 } from "./options.ts";
 import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
-import type { CertificateNames } from "./x509.ts";
+import type { Certificate } from "./x509/certificate.ts";
+import type { AltName } from "./x509/names.ts";
 
 /** What a server goes by until its certificates are reloaded. */
 export interface ServerSettings {
@@ -18,8 +19,8 @@ export interface ServerSettings {
   /** The same by server name (`""` if the client asks for none), where there is a choice; `undefined` to refuse. */
   readonly choose: ((name: string) => TlsContext | undefined) | undefined;
   readonly clientCertificate: "none" | "optional" | "required";
-  /** Who may have signed the clients' certificates, as a text to compare. */
-  readonly authorities: string;
+  /** Who may have signed the clients' certificates. */
+  readonly anchors: readonly Certificate[] | undefined;
 }
 
 /** Makes a context with a certificate out of what all certificates of a server have in common. */
@@ -28,7 +29,7 @@ type ContextMaker = (certificate: TlsCertificate, where: string) => NamedContext
 /** A context, and the names in its certificate. */
 interface NamedContext {
   readonly context: TlsContext;
-  readonly says: CertificateNames;
+  readonly altNames: AltName[];
 }
 
 /** Checks the options of a server and makes what they ask for. */
@@ -36,9 +37,9 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
   checkObject("tls", options);
   const { clientCertificate = "none" } = options;
   checkOneOf("clientCertificate", clientCertificate, ["none", "optional", "required"]);
-  const { alpn, ...common } = checkTlsOptions(options);
+  const { alpn, anchors, ...common } = checkTlsOptions(options);
   const asks = clientCertificate !== "none";
-  if (asks !== (common.ca !== undefined)) {
+  if (asks !== (anchors !== undefined)) {
     throw new TypeError(
       asks
         ? `clientCertificate ${JSON.stringify(clientCertificate)} needs a ca`
@@ -55,7 +56,7 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
     context: main.context,
     choose: chooser(options, main, make),
     clientCertificate,
-    authorities: JSON.stringify(common.ca ?? []),
+    anchors,
   };
 }
 
@@ -66,12 +67,12 @@ function maker(
   asking: object,
 ): ContextMaker {
   return (certificate, where) => {
-    const { cert, key, says } = checkCertificate(certificate, where);
+    const { cert, key, altNames } = checkCertificate(certificate, where);
     try {
       const { context } = createSecureContext({ ...common, cert, key });
       const made = { context: { ...context, ...asking }, alpn };
       TlsRecords.server(made, false).destroy();
-      return { context: made, says };
+      return { context: made, altNames };
     } catch (cause) {
       throw new TypeError(`${where}key is of a kind or size that cannot be used for TLS`, {
         cause,
@@ -94,19 +95,19 @@ function chooser(
   certificates.forEach((one: NamedCertificate, at) => {
     checkObject(`certificates[${at}]`, one);
     const where = `certificates[${at}].`;
-    const { context, says } = make(one, where);
-    for (const name of namesOf(one.names, says, where)) contexts.add(name, context);
+    const { context, altNames } = make(one, where);
+    for (const name of namesOf(one.names, altNames, where)) contexts.add(name, context);
   });
   const refuses = unknownServerName === "refuse";
   if (certificates.length === 0 && !refuses) return undefined;
-  for (const name of namesOf(undefined, main.says, "")) contexts.add(name, main.context);
+  for (const name of namesOf(undefined, main.altNames, "")) contexts.add(name, main.context);
   return (name) => contexts.get(name) ?? (refuses && name !== "" ? undefined : main.context);
 }
 
 /** The server names that a certificate is shown for. */
-function namesOf(names: unknown, says: CertificateNames, where: string): string[] {
+function namesOf(names: unknown, altNames: AltName[], where: string): string[] {
   if (names === undefined) {
-    return says.altNames.filter(({ kind }) => kind === "DNS").map(({ value }) => value);
+    return altNames.filter(({ kind }) => kind === "DNS").map(({ value }) => value);
   }
   if (!Array.isArray(names)) {
     throw new TypeError(`${where}names must be an array of host names, got ${shown(names)}`);

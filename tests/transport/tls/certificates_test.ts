@@ -33,30 +33,66 @@ async function badCertificates(): Promise<[name: string, Certificate, problem: s
   const { ca, rogueCa, client } = certificates;
   const says = { subject: "/CN=rose", extensions: ["subjectAltName=DNS:rose"] };
   const forServers = ["extendedKeyUsage=serverAuth"];
-  const all = await Promise.all([
-    makeCertificate({ ...says, by: rogueCa }),
-    makeCertificate({ ...says, by: ca, days: -1 }),
-    makeCertificate({ ...says, by: ca, extensions: forServers }),
-    makeCertificate({ subject: "/CN=rose", by: ca }),
-    makeCertificate(says),
-    makeCertificate({ ...says, by: client }), // who is no authority
-  ]);
-  const [rogue, expired, purpose, old, own, child] = all as [
-    Certificate,
-    Certificate,
-    Certificate,
-    Certificate,
-    Certificate,
-    Certificate,
-  ];
-  const chained = { ...child, cert: child.cert + client.cert };
+  const forSecrets = ["keyUsage=keyAgreement"];
+  const authority = ["basicConstraints=CA:TRUE"];
+  const expiredCa = await makeCertificate({
+    subject: "/CN=old",
+    extensions: authority,
+    by: ca,
+    since: 30,
+    days: -1,
+  });
+  const below = async (signer: Certificate): Promise<Certificate> => {
+    const child = await makeCertificate({ ...says, by: signer });
+    return { ...child, cert: child.cert + signer.cert };
+  };
   return [
-    ["of another authority", rogue, "is signed by nobody who is trusted for this"],
-    ["that has expired", expired, "has expired"],
-    ["for servers", purpose, "is signed by nobody who is trusted for this"],
-    ["of X.509 version 1", old, "is"],
-    ["signed by itself", own, "is signed by"],
-    ["signed by somebody who is no authority", chained, "is"],
+    [
+      "of another authority",
+      await makeCertificate({ ...says, by: rogueCa }),
+      "is signed by nobody who is trusted",
+    ],
+    [
+      "of another authority, which is shown",
+      await below(rogueCa),
+      "leads to a root that is not trusted",
+    ],
+    [
+      "that has expired",
+      await makeCertificate({ ...says, by: ca, since: 30, days: -1 }),
+      "has expired: it was valid until 20",
+    ],
+    [
+      "that is not valid yet",
+      await makeCertificate({ ...says, by: ca, since: -1 }),
+      "is not valid yet, but from 20",
+    ],
+    [
+      "for servers",
+      await makeCertificate({ ...says, by: ca, extensions: forServers }),
+      "is not for a client (extended key usage)",
+    ],
+    [
+      "for something else",
+      await makeCertificate({ ...says, by: ca, extensions: forSecrets }),
+      "has a key that is not for TLS (key usage)",
+    ],
+    [
+      "of X.509 version 1",
+      await makeCertificate({ subject: "/CN=rose", by: ca }),
+      "is of X.509 version 1, and has to be of version 3",
+    ],
+    ["signed by itself", await makeCertificate(says), "is signed by itself, and not trusted"],
+    [
+      "signed by somebody who is no authority",
+      await below(client),
+      'leads to "CN=rose,O=Garden", whose certificate is not that of an authority',
+    ],
+    [
+      "signed by an authority that has expired",
+      await below(expiredCa),
+      'leads to "CN=old", whose certificate has expired: it was valid until 20',
+    ],
   ];
 }
 
@@ -103,7 +139,7 @@ Deno.test("A client's certificate is not looked at unless asked for", overTls, a
   for (const connection of [server, client]) connection.close();
 });
 
-Deno.test("TlsAcceptor withstands clients that show what is no certificate", overTls, async () => {
+Deno.test("TlsAcceptor refuses clients that show what is no certificate", overTls, async () => {
   const { ca, client } = certificates;
   const garbage = `-----BEGIN CERTIFICATE-----\n${btoa("0\x05hello")}\n-----END CERTIFICATE-----\n`;
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -115,12 +151,12 @@ Deno.test("TlsAcceptor withstands clients that show what is no certificate", ove
     key: client.key,
   });
   const acceptor = new TlsAcceptor(asking("optional"));
-  const [connection, conn] = await Promise.all([
-    acceptor.accept(await listener.accept(), HANDSHAKE_TIMEOUT),
-    dialled,
-  ]);
-  assertEquals(connection.tls!.peerCertificate!.subject, "CN=rose,O=Garden");
-  for (const one of [connection, conn]) one.close();
+  await assertRejects(
+    async () => acceptor.accept(await listener.accept(), HANDSHAKE_TIMEOUT),
+    CertificateError,
+    "the client's certificate comes with another that cannot be read",
+  );
+  (await dialled).close();
 });
 
 /** Lets openssl connect to an acceptor, and gives what came of that. */
@@ -176,11 +212,28 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
         await assertRejects(
           () => connectWith(acceptor, version, "-sess_in", store),
           CertificateError,
-          "resumes a session",
+          "has expired",
         );
       } finally {
         Date.now = now;
       }
+    },
+  );
+
+  Deno.test(
+    `A session is resumed after reload() by whoever is still trusted (${version})`,
+    overTls,
+    async () => {
+      await using dir = await makeTempDir();
+      const { ca, rogueCa, client: { certFile, keyFile } } = certificates;
+      const store = `${dir.path}/session`;
+      const acceptor = new TlsAcceptor(asking("required"));
+      const shows = [version, "-cert", certFile, "-key", keyFile];
+      const first = await connectWith(acceptor, ...shows, "-sess_out", store);
+      acceptor.reload(asking("required", { ca: [rogueCa.cert, ca.cert] }));
+      const second = await connectWith(acceptor, version, "-sess_in", store);
+      assertEquals(second.tls!.peerCertificate, first.tls!.peerCertificate);
+      for (const connection of [first, second]) connection.close();
     },
   );
 
@@ -190,7 +243,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     overTls,
     async (t) => {
       await using dir = await makeTempDir();
-      const { ca, rogueCa, client } = certificates;
+      const { rogueCa, client } = certificates;
       const rogue = await makeCertificate({
         subject: "/CN=rose",
         extensions: ["subjectAltName=DNS:rose"],
@@ -199,7 +252,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
       const others: Record<string, [TlsServerOptions, Certificate]> = {
         "that asks for no certificate": [serverOptions(), client],
         "that trusts another authority": [asking("required", { ca: rogueCa.cert }), rogue],
-        "before its authorities were changed": [asking("required"), client],
+        "before its authority was changed": [asking("required"), client],
       };
       for (const [name, [options, { certFile, keyFile }]] of Object.entries(others)) {
         for (const mode of ["optional", "required"] as const) {
@@ -209,7 +262,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
             const other = new TlsAcceptor(options);
             (await connectWith(other, ...shows, "-sess_out", store)).close();
             if (name.startsWith("before")) {
-              other.reload(asking(mode, { ca: [ca.cert, rogueCa.cert] }));
+              other.reload(asking(mode, { ca: rogueCa.cert }));
             }
             const acceptor = name.startsWith("before") ? other : new TlsAcceptor(asking(mode));
             const resumes = connectWith(acceptor, ...shows, "-sess_in", store);

@@ -101,10 +101,36 @@ Deno.test("dialTls() refuses certificates that it cannot trust", overTls, async 
   const subject = "/CN=localhost";
   const child = await makeCertificate({ subject, extensions, by: client });
   const cases: [string, { cert: string; key: string }, string][] = [
-    ["of another authority", await certificateFor("DNS:localhost", rogueCa), "signed by nobody"],
-    ["signed by itself", await makeCertificate({ subject, extensions }), "signed by"],
-    ["expired", await makeCertificate({ subject, extensions, by: ca, days: -1 }), "has expired"],
-    ["signed by no authority", { ...child, cert: child.cert + client.cert }, "certificate"],
+    [
+      "of another authority",
+      await certificateFor("DNS:localhost", rogueCa),
+      "is signed by nobody who is trusted",
+    ],
+    ["signed by itself", await makeCertificate({ subject, extensions }), "is signed by itself"],
+    [
+      "expired",
+      await makeCertificate({ subject, extensions, by: ca, since: 30, days: -1 }),
+      "has expired: it was valid until 20",
+    ],
+    [
+      "not valid yet",
+      await makeCertificate({ subject, extensions, by: ca, since: -1 }),
+      "is not valid yet, but from 20",
+    ],
+    [
+      "for clients",
+      await makeCertificate({
+        subject,
+        extensions: [...extensions, "extendedKeyUsage=clientAuth"],
+        by: ca,
+      }),
+      "is not for a server (extended key usage)",
+    ],
+    [
+      "signed by no authority",
+      { ...child, cert: child.cert + client.cert },
+      'leads to "CN=rose,O=Garden", whose certificate is not that of an authority',
+    ],
     [
       "without any name",
       await makeCertificate({
@@ -153,7 +179,7 @@ Deno.test("dialTls() ignores certificate errors only where it is told to", overT
   }
 });
 
-Deno.test("dialTls() withstands servers that show what is no certificate", overTls, async () => {
+Deno.test("dialTls() refuses servers that show what is no certificate", overTls, async () => {
   const { ca, server } = certificates;
   const garbage = `-----BEGIN CERTIFICATE-----\n${btoa("0\x05hello")}\n-----END CERTIFICATE-----\n`;
   // Deno's own server does not look at what it shows.
@@ -168,11 +194,13 @@ Deno.test("dialTls() withstands servers that show what is no certificate", overT
     port: (listener.addr as Deno.NetAddr).port,
   });
   const accepted = listener.accept();
-  const client = await dialTls(raw, clientOptions({ ca: ca.cert }), never);
-  assertEquals(client.tls!.peerCertificate!.subject, "CN=garden");
-  const conn = await accepted;
-  await conn.handshake();
-  for (const connection of [client, conn]) connection.close();
+  await assertRejects(
+    () => dialTls(raw, clientOptions({ ca: ca.cert }), never),
+    CertificateError,
+    "the server's certificate comes with another that cannot be read",
+  );
+  using conn = await accepted;
+  await assertRejects(() => conn.handshake(), Error, "CertificateUnknown"); // it is told
 });
 
 Deno.test("dialTls() tells a server that speaks no TLS", overTls, async () => {
@@ -222,6 +250,39 @@ Deno.test(
     }
   },
 );
+
+Deno.test("dialTls() tells openssl why its certificate is not taken", overTls, async (t) => {
+  const { ca, server, client } = certificates;
+  const { certFile, keyFile } = await makeCertificate({
+    subject: "/CN=x",
+    extensions: ["subjectAltName=DNS:localhost"],
+    by: ca,
+    since: 30,
+    days: -1,
+  });
+  const expired = ["-cert", certFile, "-key", keyFile];
+  const unknown = ["-cert", server.certFile, "-key", server.keyFile];
+  for (const version of ["-tls1_2", "-tls1_3"]) {
+    for (
+      const [alert, shown, trusted] of [
+        ["certificate expired", expired, ca],
+        ["unknown ca", unknown, client],
+      ] as const
+    ) {
+      await t.step(`${alert} (${version})`, async () => {
+        const args = ["s_server", "-accept", "127.0.0.1:0", version, ...shown, "-Verify", "1"];
+        await using program = new Program("openssl", args);
+        const [, port] = await program.stdout.until(/ACCEPT 127\.0\.0\.1:(\d+)/);
+        const raw = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+        const { cert, key } = client;
+        const options = clientOptions({ cert, key, ca: trusted.cert });
+        await assertRejects(() => dialTls(raw, options, never), CertificateError);
+        await program.stderr.until(new RegExp(`alert ${alert}`));
+        assert(!program.stdout.text.includes("rose")); // nor has it been shown who the client is
+      });
+    }
+  }
+});
 
 Deno.test(
   "dialTls() resumes no session that was begun with other certificates",

@@ -6,6 +6,7 @@ import type { Connection } from "../../../transport/connection.ts";
 import { memoryPair } from "../../../transport/memory.ts";
 import { dialTls } from "../../../transport/tls/client.ts";
 import { TlsAcceptor } from "../../../transport/tls/server.ts";
+import { makeCertificate } from "../../_certificates.ts";
 import { Program } from "../../_programs.ts";
 import {
   assertNoDescriptorLeft,
@@ -14,6 +15,7 @@ import {
   overNetCounting,
 } from "../../_serving.ts";
 import {
+  certificates,
   clientOptions,
   connectionOf,
   failureOf,
@@ -247,10 +249,19 @@ Deno.test("ALPN takes the server's choice, and is no must", overTls, async () =>
 });
 
 Deno.test("openssl is told why there is no handshake", overTls, async (t) => {
+  const { ca, rogueCa } = certificates;
+  const asking = { clientCertificate: "required", ca: ca.cert } as const;
+  const rogue = await makeCertificate({
+    subject: "/CN=rose",
+    extensions: ["subjectAltName=DNS:rose"],
+    by: rogueCa,
+  });
+  const shows = ["-tls1_2", "-cert", rogue.certFile, "-key", rogue.keyFile];
   const reasons: [string[], Parameters<typeof serverOptions>[0], RegExp][] = [
     [["-alpn", "c"], { alpn: ["a"] }, /no application protocol/],
     [["-tls1_2"], { minVersion: "TLSv1.3" }, /protocol version/],
     [["-servername", "elsewhere"], { unknownServerName: "refuse" }, /unrecognized name/],
+    [shows, asking, /alert unknown ca/], // TLS 1.3 is agreed on before a client's certificate is looked at
   ];
   for (const [args, options, reason] of reasons) {
     await t.step(args.join(" "), async () => {

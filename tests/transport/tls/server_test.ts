@@ -16,6 +16,7 @@ import {
   shake,
   tlsPair,
 } from "../../_tls.ts";
+import { makeTempDir } from "../../_temp_dir.ts";
 import { Peer } from "../../_transports.ts";
 
 /** A certificate for some names. */
@@ -59,6 +60,56 @@ Deno.test("TlsAcceptor chooses a certificate by server name", overTls, async () 
   for (const unknown of ["a.b.example.org", "b.example.net", "org"]) {
     const problem = await shownTo(unknown, acceptor);
     assert(problem.includes(`not for "${unknown}" but for DNS:localhost`), problem);
+  }
+});
+
+Deno.test("TlsAcceptor knows no final dot in a server name", overTls, async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const address = ["-connect", `127.0.0.1:${listener.addr.port}`];
+  const args = ["s_client", ...address, "-servername", "LocalHost."];
+  await using openssl = new Program("openssl", args);
+  const acceptor = new TlsAcceptor(serverOptions({ unknownServerName: "refuse" }));
+  const connection = await acceptor.accept(await listener.accept(), HANDSHAKE_TIMEOUT);
+  assertEquals(connection.tls!.serverName, "localhost");
+  connection.close();
+  await openssl.ended();
+});
+
+/** What openssl makes of a certificate and its key: one file for both, with remarks. */
+async function inOneFile({ certFile, keyFile }: Certificate): Promise<string> {
+  await using dir = await makeTempDir();
+  const path = `${dir.path}/both.p12`;
+  const run = async (...args: string[]): Promise<string> => {
+    await using openssl = new Program("openssl", ["pkcs12", ...args]);
+    const { code, stdout, stderr } = await openssl.ended();
+    assertEquals(code, 0, stderr);
+    return stdout;
+  };
+  const secret = ["-passin", "pass:", "-passout", "pass:"];
+  await run("-export", "-in", certFile, "-inkey", keyFile, "-out", path, "-passout", "pass:");
+  return await run("-in", path, "-nodes", ...secret);
+}
+
+Deno.test("A certificate and its key may stand in one text", overTls, async () => {
+  const { server, client, ca } = certificates;
+  const other = await certificateFor("other", "other");
+  const texts: Record<string, [server: string, client: string]> = {
+    "the certificate first": [server.cert + server.key, client.cert + client.key],
+    "the key first": [server.key + server.cert, client.key + client.cert],
+    "as from openssl pkcs12": [await inOneFile(server), await inOneFile(client)],
+    "with another key": [
+      other.key + server.cert + server.key,
+      client.cert + other.key + client.key,
+    ],
+  };
+  for (const [name, [ofServer, ofClient]] of Object.entries(texts)) {
+    const asking = { clientCertificate: "required", ca: ca.cert } as const;
+    const [accepted, dialled] = await tlsPair(
+      { cert: ofServer, key: ofServer, ...asking },
+      clientOptions({ cert: ofClient, key: ofClient }),
+    );
+    assertEquals(accepted.tls!.peerCertificate!.subject, "CN=rose,O=Garden", name);
+    for (const connection of [accepted, dialled]) connection.close();
   }
 });
 

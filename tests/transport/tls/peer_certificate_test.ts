@@ -1,0 +1,206 @@
+import { assertThrows } from "@std/assert";
+import { TlsAcceptor } from "../../../transport/tls/server.ts";
+import { Doors, WAYS } from "../../_hostile_peers.ts";
+import { overTls, serverOptions } from "../../_tls.ts";
+import {
+  commonName,
+  der,
+  extension,
+  type Fields,
+  forHost,
+  makeKeys,
+  makeX509,
+  octets,
+  ofAuthority,
+  ofLeaf,
+  oid,
+  pemOf,
+  sequence,
+  text,
+  validFor,
+} from "../../_x509.ts";
+
+/** An authority that is trusted, a peer that it knows, and one that it does not. */
+const ca = makeKeys("P-256");
+const own = makeKeys("P-256");
+const stranger = makeKeys("P-256");
+const CA = commonName("ca");
+const caDer = makeX509(
+  { issuer: CA, subject: CA, publicKey: ca.publicKey, extensions: [ofAuthority] },
+  ca.privateKey,
+);
+const ROSE: Fields = {
+  issuer: CA,
+  subject: commonName("rose"),
+  publicKey: own.publicKey,
+  extensions: [ofLeaf, forHost("localhost")],
+};
+const NOTHING = new Uint8Array();
+const VERSION_1 = { version: NOTHING, extensions: [] };
+const CLIENTS = WAYS.filter(({ asks }) => asks !== "server");
+
+/** A certificate of the authority, which is like another apart from some fields. */
+function signedByCa(fields: Partial<Fields> = {}): Uint8Array {
+  return makeX509({ ...ROSE, ...fields }, ca.privateKey);
+}
+
+Deno.test(
+  "A peer is let in by a certificate with its key, and by nothing less",
+  overTls,
+  async () => {
+    const doors = new Doors(pemOf(caDer));
+    const chain = [signedByCa()];
+    await doors.letIn({ chain, key: own.privateKey });
+    await doors.refuse("has not proved that its certificate is its own", {
+      chain,
+      key: stranger.privateKey,
+    });
+    const forged = makeX509(ROSE, stranger.privateKey);
+    await doors.refuse("has a bad signature", { chain: [forged], key: own.privateKey });
+  },
+);
+
+// Deno 2.9.6 asks for no proof of the key where its TLS layer cannot read the certificate.
+Deno.test("A peer is not let in by what is no certificate in DER", overTls, async (t) => {
+  const doors = new Doors(pemOf(caDer));
+  const good = signedByCa();
+  const withExtension = (...inside: Uint8Array[]): Uint8Array =>
+    signedByCa({ extensions: [sequence(...inside), forHost("localhost")] });
+  const cases: Record<string, Uint8Array> = {
+    "with a byte behind it": Uint8Array.of(...good, 0),
+    "with a length of one byte more": Uint8Array.of(0x30, 0x83, 0, ...good.subarray(2)),
+    "of X.509 version 1": signedByCa(VERSION_1),
+    "of X.509 version 1 that says so": signedByCa({ version: der(0xa0, der(0x02, [0])) }),
+    "of X.509 version 2": signedByCa({ version: der(0xa0, der(0x02, [1])) }),
+    "of X.509 version 4": signedByCa({ version: der(0xa0, der(0x02, [3])) }),
+    "with a unique identifier": signedByCa({ uniqueIds: der(0x81, [0, 1]) }),
+    "with a number of one byte more": signedByCa({ serialNumber: der(0x02, [0, 1]) }),
+    "with a time that there is not": signedByCa({
+      validity: sequence(text(0x17, "250230000000Z"), text(0x17, "490101000000Z")),
+    }),
+    "with a time that has parts of a second": signedByCa({
+      validity: sequence(text(0x18, "20250101000000.5Z"), text(0x17, "490101000000Z")),
+    }),
+    "with a BOOLEAN of another value": withExtension(
+      oid("2.5.29.19"),
+      der(0x01, [0xc3]),
+      octets(sequence()),
+    ),
+    "with an object identifier that is padded": withExtension(
+      der(0x06, [0x55, 0x1d, 0x80, 0x13]),
+      octets(sequence()),
+    ),
+    "with an extension that goes on": withExtension(oid("1.2.3"), octets(sequence()), octets()),
+    "with an extension twice": signedByCa({
+      extensions: [ofLeaf, ofLeaf, forHost("localhost")],
+    }),
+    "that says in two ways how it is signed": signedByCa({
+      algorithm: sequence(oid("1.2.840.10045.4.3.3")),
+    }),
+  };
+  for (const [name, shown] of Object.entries(cases)) {
+    await t.step(name, async () => {
+      for (const { privateKey } of [own, stranger]) {
+        await doors.refuse("certificate", { chain: [shown], key: privateKey });
+      }
+    });
+  }
+});
+
+Deno.test("A peer is not let in by the public certificate of whom it trusts", overTls, async () => {
+  const pinned = makeX509({ ...ROSE, issuer: ROSE.subject }, own.privateKey);
+  const doors = new Doors(pemOf(caDer, pinned));
+  for (const chain of [[caDer], [pinned]]) {
+    await doors.refuse("has not proved", { chain, key: stranger.privateKey });
+  }
+  await doors.letIn({ chain: [pinned], key: own.privateKey });
+});
+
+Deno.test("Nobody is trusted by a certificate of X.509 version 1", overTls, () => {
+  const fields = { issuer: CA, subject: CA, publicKey: ca.publicKey, ...VERSION_1 };
+  for (const version of [1, 2]) {
+    const old = makeX509({
+      ...fields,
+      version: version === 1 ? NOTHING : der(0xa0, der(0x02, [1])),
+    }, ca.privateKey);
+    assertThrows(
+      () =>
+        new TlsAcceptor(
+          serverOptions({ clientCertificate: "required", ca: pemOf(caDer, old) }),
+        ),
+      TypeError,
+      `ca must be certificates of X.509 version 3, got one of version ${version} (CN=ca)`,
+    );
+  }
+});
+
+Deno.test("A certificate in `ca` has to be valid as any other", overTls, async () => {
+  const pinned = (validity: Uint8Array): Uint8Array =>
+    makeX509({ ...ROSE, issuer: ROSE.subject, validity }, own.privateKey);
+  const expired = pinned(validFor(30, -1));
+  const early = pinned(validFor(-1, 30));
+  const key = own.privateKey;
+  await new Doors(pemOf(expired)).refuse("has expired: it was valid until", {
+    chain: [expired],
+    key,
+  });
+  await new Doors(pemOf(early)).refuse("is not valid yet, but from", { chain: [early], key });
+  const oldCa = makeX509(
+    {
+      issuer: CA,
+      subject: CA,
+      publicKey: ca.publicKey,
+      extensions: [ofAuthority],
+      validity: validFor(30, -1),
+    },
+    ca.privateKey,
+  );
+  await new Doors(pemOf(oldCa)).refuse('leads to "CN=ca", whose certificate has expired', {
+    chain: [signedByCa()],
+    key,
+  });
+});
+
+Deno.test(
+  "A client that shows what is no certificate is no client without one",
+  overTls,
+  async () => {
+    const doors = new Doors(pemOf(caDer));
+    const chain = [Uint8Array.of(1, 2, 3)];
+    await doors.refuse("certificate", { chain, key: own.privateKey }, CLIENTS);
+  },
+);
+
+// An intermediate for example.com alone has put another host where some read a subjectAltName.
+Deno.test("Constraints on names are not evaded", overTls, async (t) => {
+  const between = makeKeys("P-256");
+  const subject = commonName("between");
+  const subtree = sequence(text(0x82, "example.com"));
+  const constraints = extension("2.5.29.30", sequence(der(0xa0, subtree)), true);
+  const intermediate = signedByCa({
+    subject,
+    publicKey: between.publicKey,
+    extensions: [ofAuthority, constraints],
+  });
+  const doors = new Doors(pemOf(caDer));
+  const leaf = (...extensions: Uint8Array[]): Uint8Array =>
+    makeX509({ ...ROSE, issuer: subject, extensions }, between.privateKey);
+  const padded = sequence(
+    der(0x06, [0x55, 0x1d, 0x80, 0x11]),
+    octets(sequence(text(0x82, "localhost"))),
+  );
+  const cases: Record<string, Uint8Array> = {
+    "by another host": leaf(forHost("localhost")),
+    "by an object identifier that is padded": leaf(forHost("www.example.com"), padded),
+    "by two names": leaf(
+      extension("2.5.29.17", sequence(text(0x82, "www.example.com"), text(0x82, "localhost"))),
+    ),
+    "by a final dot": leaf(forHost("localhost.")),
+  };
+  for (const [name, shown] of Object.entries(cases)) {
+    await t.step(name, async () => {
+      const chain = [shown, intermediate];
+      await doors.refuse("certificate", { chain, key: own.privateKey });
+    });
+  }
+});

@@ -1,0 +1,137 @@
+/**
+ * X.509 certificates (RFC 5280), read from their DER.
+ *
+ * Deno 2.9.6 takes certificates that nobody has signed for valid if it cannot parse them, and gives names as one text
+ * without escapes: a certificate for the one name `a.example, DNS:b.example` looks as if it were for two. So all that
+ * is decided by what a certificate says is decided by what is read here.
+ */
+
+import {
+  areEqual,
+  BIT_STRING,
+  BOOLEAN,
+  CONTEXT_CONSTRUCTED,
+  DerReader,
+  GENERALIZED_TIME,
+  OCTET_STRING,
+  oidText,
+  readWhole,
+  SEQUENCE,
+  UTC_TIME,
+} from "./der.ts";
+import { type Name, readName } from "./names.ts";
+
+/** What a certificate says. */
+export interface Certificate {
+  /** All of it, as it came. */
+  readonly der: Uint8Array;
+  /** The part that is signed, as it came. */
+  readonly signed: Uint8Array;
+  /** The version of X.509: 1 to 3. */
+  readonly version: number;
+  /** The two's complement of its number. */
+  readonly serialNumber: Uint8Array;
+  /** Who has signed it. */
+  readonly issuer: Name;
+  /** Whom it names. */
+  readonly subject: Name;
+  /** When it begins to be valid, and from when on it is not any more, in milliseconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
+  /** The subject's key: a SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
+  /** By their object identifiers, in hexadecimal digits. */
+  readonly extensions: ReadonlyMap<string, Extension>;
+  /** How it is signed: an AlgorithmIdentifier. */
+  readonly algorithm: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** One extension of a certificate. */
+export interface Extension {
+  /** Whether whoever does not understand it must not accept the certificate. */
+  readonly isCritical: boolean;
+  readonly value: Uint8Array;
+}
+
+/** Reads a certificate. Throws if the bytes are none, in DER and with nothing behind it. */
+export function readCertificate(der: Uint8Array): Certificate {
+  const certificate = readWhole(der, (reader) => reader.inner(SEQUENCE));
+  const signed = certificate.takeWhole(SEQUENCE);
+  const algorithm = certificate.takeWhole(SEQUENCE);
+  const signature = certificate.bytesOfBits();
+  certificate.end();
+
+  const fields = new DerReader(signed).inner(SEQUENCE);
+  const version = readVersion(fields.takeIf(CONTEXT_CONSTRUCTED));
+  const serialNumber = fields.integer();
+  if (!areEqual(fields.takeWhole(SEQUENCE), algorithm)) {
+    throw new Error("it says in two ways how it is signed");
+  }
+  const issuer = readName(fields.takeWhole(SEQUENCE));
+  const validity = fields.inner(SEQUENCE);
+  const validFrom = readTime(validity);
+  const validTo = readTime(validity);
+  validity.end();
+  const subject = readName(fields.takeWhole(SEQUENCE));
+  const publicKey = fields.takeWhole(SEQUENCE);
+  readWhole(publicKey, (reader) => {
+    const key = reader.inner(SEQUENCE);
+    key.take(SEQUENCE);
+    key.take(BIT_STRING);
+    key.end();
+  });
+  const extensions = readExtensions(fields.takeIf(CONTEXT_CONSTRUCTED | 3));
+  fields.end(); // no unique identifiers (§4.1.2.8), as nobody has them
+  return {
+    der,
+    signed,
+    version,
+    serialNumber,
+    issuer,
+    subject,
+    validFrom,
+    validTo,
+    publicKey,
+    extensions,
+    algorithm,
+    signature,
+  };
+}
+
+function readVersion(field: Uint8Array | undefined): number {
+  if (field === undefined) return 1;
+  const version = readWhole(field, (reader) => reader.smallInteger()) + 1;
+  if (version === 2 || version === 3) return version;
+  throw new Error("there is no such version of X.509");
+}
+
+/** §4.1.2.5. */
+function readTime(validity: DerReader): number {
+  const isShort = validity.tag === UTC_TIME;
+  const text = String.fromCharCode(...validity.take(isShort ? UTC_TIME : GENERALIZED_TIME));
+  const century = !isShort ? "" : Number(text.slice(0, 2)) < 50 ? "20" : "19";
+  const iso = `${century}${text}`
+    .replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6.000Z");
+  const time = Date.parse(iso);
+  // What there is not, such as the 30th of February, becomes another time.
+  if (iso.length === 24 && !isNaN(time) && new Date(time).toISOString() === iso) return time;
+  throw new Error("a time is not one");
+}
+
+function readExtensions(field: Uint8Array | undefined): Map<string, Extension> {
+  const extensions = new Map<string, Extension>();
+  if (field === undefined) return extensions;
+  const list = readWhole(field, (reader) => reader.inner(SEQUENCE));
+  do {
+    const extension = list.inner(SEQUENCE);
+    const oid = extension.oid();
+    // DER leaves out what is `false`, and many authorities do not.
+    const isCritical = extension.tag === BOOLEAN && extension.boolean();
+    const value = extension.take(OCTET_STRING);
+    extension.end();
+    if (extensions.has(oid)) throw new Error(`the extension ${oidText(oid)} stands there twice`);
+    extensions.set(oid, { isCritical, value });
+  } while (!list.isAtEnd);
+  return extensions;
+}

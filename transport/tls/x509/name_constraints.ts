@@ -1,0 +1,90 @@
+/** Whom the certificates below an authority may name (RFC 5280 §4.2.1.10). */
+
+import type { Certificate } from "./certificate.ts";
+import type { NameConstraints } from "./extensions.ts";
+import {
+  COMMON_NAME,
+  DIRECTORY_NAME,
+  DNS_NAME,
+  EMAIL,
+  EMAIL_ADDRESS,
+  type GeneralName,
+  IP_ADDRESS,
+  latin1,
+} from "./names.ts";
+
+/**
+ * Throws if a certificate names somebody whom it may not. Of kinds of names other than DNS names and IP addresses none
+ * may be there if there is a constraint on them: they are not understood.
+ *
+ * @param isLeaf Whether it is the peer's own, of which the common name may be taken for a host.
+ */
+export function checkNames(
+  certificate: Certificate,
+  altNames: readonly GeneralName[],
+  { permitted, excluded }: NameConstraints,
+  isLeaf: boolean,
+): void {
+  for (const name of [...altNames, ...namesOfSubject(certificate, altNames, isLeaf)]) {
+    const ofSameKind = ({ tag }: GeneralName): boolean => tag === name.tag;
+    const allowing = permitted.filter(ofSameKind);
+    const isPermitted = allowing.length === 0 || allowing.some((base) => isWithin(name, base));
+    if (isPermitted && !excluded.filter(ofSameKind).some((base) => overlaps(name, base))) continue;
+    throw new Error("names somebody whom its issuer may not vouch for (name constraints)");
+  }
+}
+
+/** The names in the subject that count: all of it, addresses of email, and what others may take for a host. */
+function namesOfSubject(
+  { subject }: Certificate,
+  altNames: readonly GeneralName[],
+  isLeaf: boolean,
+): GeneralName[] {
+  const names: GeneralName[] = [];
+  if (subject.attributes.length > 0) names.push({ tag: DIRECTORY_NAME, content: subject.der });
+  const isHost = isLeaf && !altNames.some(({ tag }) => tag === DNS_NAME);
+  for (const { oid, text = "" } of subject.attributes) {
+    const content = encoder.encode(text);
+    if (oid === EMAIL_ADDRESS) names.push({ tag: EMAIL, content });
+    if (oid === COMMON_NAME && isHost && HOST.test(text)) names.push({ tag: DNS_NAME, content });
+  }
+  return names;
+}
+
+const encoder = new TextEncoder();
+const HOST = /^[\w-]+(\.[\w-]+)+\.?$/;
+
+/** Whether all that the name stands for is within the subtree. */
+function isWithin({ tag, content }: GeneralName, base: GeneralName): boolean {
+  if (tag === IP_ADDRESS) return isInNetwork(content, base.content);
+  return tag === DNS_NAME && isBelow(hostOf(content), hostOf(base.content));
+}
+
+/** Whether anything that the name stands for may be within the subtree. */
+function overlaps(name: GeneralName, base: GeneralName): boolean {
+  if (name.tag === IP_ADDRESS) return !isNetwork(base.content) || isWithin(name, base);
+  if (name.tag !== DNS_NAME || isWithin(name, base)) return true;
+  const host = hostOf(name.content);
+  // A wildcard stands for one label, so for a base that has one label more than what is behind it.
+  return host.startsWith("*.") && host.slice(1) === hostOf(base.content).replace(/^[^.]+/, "");
+}
+
+/** A subtree that begins with a dot is of what is below it only. */
+function isBelow(host: string, base: string): boolean {
+  return base === "" || host === base || host.endsWith(base.startsWith(".") ? base : `.${base}`);
+}
+
+function hostOf(content: Uint8Array): string {
+  return latin1(content).toLowerCase().replace(/\.$/, "");
+}
+
+/** An address with a mask. */
+function isNetwork(base: Uint8Array): boolean {
+  return base.length === 8 || base.length === 32;
+}
+
+function isInNetwork(address: Uint8Array, base: Uint8Array): boolean {
+  const { length } = address;
+  if (!isNetwork(base) || base.length !== length * 2) return false;
+  return address.every((byte, i) => ((byte ^ base[i]!) & base[length + i]!) === 0);
+}

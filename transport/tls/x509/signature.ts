@@ -1,0 +1,123 @@
+/** Whether a certificate is signed with a key (RFC 5280 §4.1.1.2), by the algorithms that TLS layers take today. */
+
+import { Buffer } from "node:buffer";
+import { constants, createPublicKey, verify } from "node:crypto";
+import { hex, readWhole, SEQUENCE } from "./der.ts";
+import type { Certificate } from "./certificate.ts";
+
+type Kind = "RSA" | "EC" | "Ed25519";
+
+interface Algorithm {
+  readonly kind: Kind;
+  readonly hash: string | null;
+  /** Of RSA-PSS, in bytes. */
+  readonly saltLength?: number;
+}
+
+/** By their AlgorithmIdentifiers: RFC 4055 §5 and §3.1, RFC 5758 §3.2, RFC 8410 §3. None with SHA-1 or older. */
+const ALGORITHMS = new Map<string, Algorithm>([
+  ["300d06092a864886f70d01010b0500", { kind: "RSA", hash: "sha256" }],
+  ["300d06092a864886f70d01010c0500", { kind: "RSA", hash: "sha384" }],
+  ["300d06092a864886f70d01010d0500", { kind: "RSA", hash: "sha512" }],
+  [pss("01", "20"), { kind: "RSA", hash: "sha256", saltLength: 32 }],
+  [pss("02", "30"), { kind: "RSA", hash: "sha384", saltLength: 48 }],
+  [pss("03", "40"), { kind: "RSA", hash: "sha512", saltLength: 64 }],
+  ["300a06082a8648ce3d040302", { kind: "EC", hash: "sha256" }],
+  ["300a06082a8648ce3d040303", { kind: "EC", hash: "sha384" }],
+  ["300a06082a8648ce3d040304", { kind: "EC", hash: "sha512" }],
+  ["300506032b6570", { kind: "Ed25519", hash: null }],
+]);
+
+/** With the same hash, in hexadecimal digits, for MGF1, and a salt as long as it gives. */
+function pss(hash: string, saltLength: string): string {
+  const hashed = `300d06096086480165030402${hash}0500`;
+  return `304106092a864886f70d01010a3034a00f${hashed}a11c301a06092a864886f70d010108${hashed}a20302` +
+    `01${saltLength}`;
+}
+
+/** By the AlgorithmIdentifiers in SubjectPublicKeyInfos: RFC 3279 §2.3.1, RFC 5480 §2.1.1, RFC 8410 §3. */
+const KEYS = new Map<string, { kind: Kind; length?: number }>([
+  ["300d06092a864886f70d0101010500", { kind: "RSA" }],
+  ["301306072a8648ce3d020106082a8648ce3d030107", { kind: "EC", length: 1 + 2 * 32 }],
+  ["301006072a8648ce3d020106052b81040022", { kind: "EC", length: 1 + 2 * 48 }],
+  ["301006072a8648ce3d020106052b81040023", { kind: "EC", length: 1 + 2 * 66 }],
+  ["300506032b6570", { kind: "Ed25519", length: 32 }],
+]);
+
+const MIN_RSA_BITS = 2048;
+/** Larger ones, and larger exponents, would let a peer keep this side busy. */
+const MAX_RSA_BITS = 8192;
+const MAX_RSA_EXPONENT_BITS = 33;
+const UNCOMPRESSED = 4;
+
+/** The kind of a key that is accepted. Throws at any other. */
+export function keyKind(publicKey: Uint8Array): Kind {
+  const fields = readWhole(publicKey, (reader) => reader.inner(SEQUENCE));
+  const known = KEYS.get(hex(fields.takeWhole(SEQUENCE)));
+  if (known === undefined) throw new Error("has a key of a kind that is not accepted");
+  const key = fields.bytesOfBits();
+  if (known.kind === "RSA") checkRsa(key);
+  else if (key.length !== known.length || known.kind === "EC" && key[0] !== UNCOMPRESSED) {
+    throw new Error("has a key that is none");
+  }
+  return known.kind;
+}
+
+function checkRsa(key: Uint8Array): void {
+  const fields = readWhole(key, (reader) => reader.inner(SEQUENCE));
+  const bits = bitsOf(fields.integer());
+  const exponentBits = bitsOf(fields.integer());
+  fields.end();
+  if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS) {
+    throw new Error(`has an RSA key of ${bits} bits, not of ${MIN_RSA_BITS} to ${MAX_RSA_BITS}`);
+  }
+  if (exponentBits < 2 || exponentBits > MAX_RSA_EXPONENT_BITS) {
+    throw new Error(`has an RSA key with an exponent of ${exponentBits} bits`);
+  }
+}
+
+/** A number that is not negative, without the zeros before it. Throws at another. */
+function unsigned(integer: Uint8Array): Uint8Array {
+  if (integer[0]! >= 0x80) throw new Error("a number is negative");
+  return integer[0] === 0 ? integer.subarray(1) : integer;
+}
+
+function bitsOf(integer: Uint8Array): number {
+  const bytes = unsigned(integer);
+  return bytes.length === 0 ? 0 : bytes.length * 8 - Math.clz32(bytes[0]!) + 24;
+}
+
+/** Throws unless the bytes of the certificate, just as they came, are signed with the issuer's key. */
+export function checkSignature(certificate: Certificate, issuer: Certificate): void {
+  const algorithm = ALGORITHMS.get(hex(certificate.algorithm));
+  if (algorithm === undefined) throw new Error("is signed in a way that is not accepted");
+  if (keyKind(issuer.publicKey) === algorithm.kind && isSigned(certificate, issuer, algorithm)) {
+    return;
+  }
+  throw new Error("has a bad signature");
+}
+
+function isSigned(
+  { signed, signature }: Certificate,
+  { publicKey }: Certificate,
+  { kind, hash, saltLength }: Algorithm,
+): boolean {
+  try {
+    if (kind === "EC") checkEcdsa(signature);
+    const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+    const padding = saltLength === undefined
+      ? {}
+      : { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
+    return verify(hash, signed, { key, ...padding }, signature);
+  } catch {
+    return false;
+  }
+}
+
+/** Throws unless it is two numbers in DER (RFC 5480 §A). */
+function checkEcdsa(signature: Uint8Array): void {
+  const numbers = readWhole(signature, (reader) => reader.inner(SEQUENCE));
+  unsigned(numbers.integer());
+  unsigned(numbers.integer());
+  numbers.end();
+}
