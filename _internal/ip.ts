@@ -20,6 +20,11 @@ export function parseIp(text: string, options: ParseIpOptions = {}): Uint8Array 
   return bytes && new Uint8Array(bytes);
 }
 
+/** A host as it is, where an IPv6 address may stand in brackets, as in URLs (RFC 3986 §3.2.2). */
+export function withoutBrackets(host: string): string {
+  return /^\[[^\]]*:[^\]]*\]$/.test(host) ? host.slice(1, -1) : host;
+}
+
 function withoutZone(text: string): string {
   const address = text.split("%", 1)[0]!;
   return address.includes(":") && text.length > address.length + 1 ? address : text;

@@ -1,5 +1,5 @@
 import { checkInteger, shown } from "../_internal/checks.ts";
-import { parseIp } from "../_internal/ip.ts";
+import { parseIp, withoutBrackets } from "../_internal/ip.ts";
 import type { Connection, Listener } from "./connection.ts";
 
 interface TcpAddress {
@@ -92,5 +92,8 @@ export function tcpAddress(
       }`,
     );
   }
-  return { hostname, port: checkInteger("port", port, minPort, 65535) };
+  return {
+    hostname: withoutBrackets(hostname),
+    port: checkInteger("port", port, minPort, 65535),
+  };
 }

@@ -108,6 +108,24 @@ Deno.test(
   },
 );
 
+Deno.test("connect() takes an IPv6 address as URLs have it", overTls, async () => {
+  await using server = serveTls({ hostname: "[::1]" });
+  const { hostname } = new URL(`tls://[0:0::1]:${server.port}`);
+  assertEquals(hostname, "[::1]");
+  await using client = await server.dial({ hostname });
+  assertEquals(await ask(client, "rose"), "rose!");
+  await using renamed = await server.dial({ hostname, tls: { serverName: "[::1]" } });
+  assertEquals(await ask(renamed, "rose"), "rose!");
+  await server.server.shutdown();
+  for (const tls of [undefined, { ca }]) {
+    await assertRejects(
+      () => connect({ hostname, port: server.port, ...(tls && { tls }) }),
+      ConnectionRefusedError,
+      `cannot connect to [::1]:${server.port}: `,
+    );
+  }
+});
+
 Deno.test(
   "connect() shows its certificate and speaks a protocol that both have",
   overTls,

@@ -1,13 +1,15 @@
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
+import { withoutBrackets } from "../../_internal/ip.ts";
 import { type AltName, shortIp } from "./x509/names.ts";
 
 /**
  * A host name or an IP address in the one form in which it is compared: lower case, without a final dot, not ASCII
- * as A-labels (RFC 5891 §4.4), IPv6 at its shortest. Empty where the text is neither.
+ * as A-labels (RFC 5891 §4.4), IPv6 at its shortest and without brackets. Empty where the text is neither.
  */
 export function canonicalName(name: string): string {
-  if (isIP(name) !== 0) return shortIp(name).toLowerCase();
+  const address = withoutBrackets(name);
+  if (isIP(address) !== 0) return shortIp(address).toLowerCase();
   const ascii = keyOf(domainToASCII(name));
   return HOST_NAME.test(ascii) ? ascii : "";
 }

@@ -44,6 +44,7 @@ Deno.test("canonicalName() has one form for one host", { permissions: "none" }, 
     "2001:0DB8:0:0::1": "2001:db8::1",
     "fe80::1%eth0": "fe80::1",
     "::ffff:192.0.2.1": "::ffff:c000:201",
+    "[2001:DB8::1]": "2001:db8::1",
     "192.0.2.1": "192.0.2.1",
     "under_score": "under_score",
   };
