@@ -32,7 +32,7 @@
 
 import { BLAME } from "./session/blame.ts";
 import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
-import { checkBytes, checkInteger } from "./_internal/checks.ts";
+import { checkBytes, checkInteger, checkMethods, shown } from "./_internal/checks.ts";
 import { Lifecycle } from "./session/lifecycle.ts";
 import type { Output } from "./session/output.ts";
 import type { PreparedMessage } from "./session/prepared_message.ts";
@@ -40,7 +40,7 @@ import type { Reader } from "./session/reader.ts";
 import { Reading as SessionReading } from "./session/reading.ts";
 import { SessionGroup } from "./session/group.ts";
 import { readableOf, writableOf } from "./session/web_streams.ts";
-import type { Codec } from "./codecs/codec.ts";
+import type { Codec, Decoder } from "./codecs/codec.ts";
 import { Exactly } from "./codecs/exactly.ts";
 import { lines, type LinesOptions } from "./codecs/lines.ts";
 import { FrameTooLargeError, type SessionEnd, TruncatedFrameError } from "./errors.ts";
@@ -268,8 +268,10 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param codec How frames are made out of bytes, and bytes out of frames.
    * @param options `signal`: makes the loop reject with its reason.
    * @returns The reading, which can also `read()` one frame and `send()` one.
+   * @throws {TypeError} If `codec` is no codec.
    */
   frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = {}): Frames<In, Out> {
+    checkMethods("codec", codec, ["decoder", "encode"]);
     return new SessionFrames(this.#reader, this.#output, codec, options.signal);
   }
 
@@ -429,6 +431,15 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 }
 
+/** Without `maxBuffered`, nothing would bound what is held of a frame. */
+function checkDecoder(decoder: Decoder<unknown>): void {
+  checkMethods("the decoder", decoder, ["decode"]);
+  const { maxBuffered } = decoder;
+  if (maxBuffered >= 0) return;
+  const got = typeof maxBuffered === "number" ? maxBuffered : shown(maxBuffered);
+  throw new TypeError(`maxBuffered of the decoder must be a number of bytes, got ${got}`);
+}
+
 class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Out> {
   readonly #reader: Reader;
   readonly #output: Output;
@@ -441,6 +452,7 @@ class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Ou
     signal: AbortSignal | undefined,
   ) {
     super(reader, codec, { signal, drains: true });
+    checkDecoder(this.decoder);
     this.#reader = reader;
     this.#output = output;
     this.#codec = codec;

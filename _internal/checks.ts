@@ -42,6 +42,16 @@ export function checkObject(name: string, value: unknown): void {
   throw new TypeError(`${name} must be an object, got ${shown(value)}`);
 }
 
+/** Throws unless `value` is an object that has these methods. */
+export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
+  checkObject(name, value);
+  for (const method of methods) {
+    const got = (value as Record<string, unknown>)[method];
+    if (typeof got === "function") continue;
+    throw new TypeError(`${method} of ${name} must be a function, got ${shown(got)}`);
+  }
+}
+
 /** Throws unless `value` is one of `allowed`. */
 export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
   if (typeof value === "string" && allowed.includes(value)) return;

@@ -57,7 +57,10 @@ export interface Decoder<Frame> {
    * no frame.
    *
    * @param input At least one unread byte.
-   * @returns The frame, or `MORE`.
+   * @returns The frame, or `MORE`; anything but `undefined`.
+   * @throws {MalformedFrameError | FrameTooLargeError} If the peer has done something wrong; a class derived from these
+   * will do. What else it throws counts as a fault of the decoder, and is reported as what a handler throws of its own.
+   * Either way, the input is finished.
    */
   decode(input: DecoderInput): Frame | typeof MORE;
   /**

@@ -158,9 +158,9 @@ export class Lifecycle implements Hooks {
     else this.#finish(ended ? "peer" : "local", undefined);
   }
 
-  /** Whether the session itself threw this: then it is no fault of the handler that let it through. */
+  /** Whether the session itself threw this, and for no fault of a codec: then the handler may let it through. */
   threw(error: unknown): boolean {
-    if (error === undefined) return false;
+    if (error === undefined || error === this.reader.bug) return false;
     return [this.#failure, this.reader.fault, this.#group.drained].includes(error as Error);
   }
 

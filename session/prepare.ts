@@ -1,7 +1,7 @@
 /** `prepare()`, which `session.ts` publishes. */
 
 import { BufferPool } from "./buffer_pool.ts";
-import { checkObject, shown } from "../_internal/checks.ts";
+import { checkMethods, shown } from "../_internal/checks.ts";
 import { concat } from "../_internal/concat.ts";
 import { Gather } from "./gather.ts";
 import { PreparedMessage } from "./prepared_message.ts";
@@ -64,7 +64,7 @@ function encoded<Message>(
   message: Message,
   codec: Pick<Codec<unknown, Message>, "encode">,
 ): Uint8Array {
-  checkObject("codec", codec);
+  checkMethods("codec", codec, ["encode"]);
   const gather = new Gather(new BufferPool());
   gather.addFrame(codec, message);
   const pieces: Uint8Array[] = [];

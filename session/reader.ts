@@ -1,5 +1,10 @@
 import { type Decoder, MORE } from "../codecs/codec.ts";
-import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
+import {
+  FrameTooLargeError,
+  MalformedFrameError,
+  ProxyHeaderError,
+  TruncatedFrameError,
+} from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import { InputBuffer } from "./input.ts";
 import type { Hooks } from "./output.ts";
@@ -9,6 +14,14 @@ import { turn } from "./turn.ts";
 export const END: unique symbol = Symbol("END");
 /** So many unread bytes are heard out for a reading that may come yet. */
 const HEARD_OUT = 64 * 1024;
+
+/** What a decoder throws where the peer is at fault. */
+const PEERS_FAULTS = [
+  FrameTooLargeError,
+  MalformedFrameError,
+  ProxyHeaderError,
+  TruncatedFrameError,
+];
 
 // Frames are compared with these symbols only if they are symbols: of a string, V8 compares out of line (5 ns a time).
 export function isMore(frame: unknown): frame is typeof MORE {
@@ -66,8 +79,10 @@ export class Reader {
   reading = false;
   /** The reading that waits. */
   waiting: Waiting<unknown> | undefined;
-  /** The last error that the input itself gave to a reading: the peer's fault, not the handler's. */
+  /** The last error that the input itself gave to a reading: mostly the peer's fault, and not the handler's. */
   fault: Error | undefined;
+  /** What a decoder has thrown that does not say that the peer is at fault: then the decoder is. */
+  bug: Error | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
@@ -276,6 +291,9 @@ export class Reader {
         frame = decoder.finish(input);
       }
       if (!isMore(frame)) {
+        if (frame === undefined) {
+          throw new TypeError("the decoder returned undefined: it must return a frame or MORE");
+        }
         if (input.unread === unread) {
           throw new TypeError("the decoder consumed nothing for a frame");
         }
@@ -285,10 +303,11 @@ export class Reader {
         throw new FrameTooLargeError(decoder.maxBuffered, input.unread);
       }
       return frame;
-    } catch (error) {
-      throw this.refuse(
-        error instanceof Error ? error : new Error("the decoder threw", { cause: error }),
-      );
+    } catch (thrown) {
+      const isError = thrown instanceof Error;
+      const error = isError ? thrown : new Error("the decoder threw", { cause: thrown });
+      if (!PEERS_FAULTS.some((kind) => error instanceof kind)) this.bug = error;
+      throw this.refuse(error);
     }
   }
 

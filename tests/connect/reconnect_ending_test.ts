@@ -16,6 +16,7 @@ import { requests } from "../../requests/requests.ts";
 import { type Handler, serve } from "../../serve/serve.ts";
 import type { Session } from "../../session.ts";
 import type { Connection } from "../../transport/mod.ts";
+import { codecOf, DECODER_BUGS } from "../_decoder_bugs.ts";
 import { dialing, refusingPort, silentPort } from "../_dialing.ts";
 import { assertDone, diary, inMemory, sessionOf, SOON } from "../_reconnecting.ts";
 import {
@@ -443,6 +444,20 @@ for (const [fault, [server, handler]] of Object.entries(FAULTS)) {
     });
     assertEquals(thrown.length, 3);
     await assertDone(client);
+  });
+}
+
+for (const [bug, { decode, kind, words }] of Object.entries(DECODER_BUGS)) {
+  Deno.test(`ReconnectingClient.run() fails with ${bug} out of a decoder`, bounded, async () => {
+    await using dialled = inMemory((session) => session.send("rose"));
+    const client = reconnect({ port: 9, ...SOON });
+    await assertRejects(
+      () => client.run((session) => session.frames(codecOf(decode)).read()),
+      kind,
+      words,
+    );
+    await assertDone(client);
+    assertEquals(dialled.dials, 1);
   });
 }
 

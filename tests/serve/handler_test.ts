@@ -1,8 +1,21 @@
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { type EndReason, type SessionEnd, SessionEndedError } from "../../errors.ts";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  type EndReason,
+  MalformedFrameError,
+  type SessionEnd,
+  SessionEndedError,
+} from "../../errors.ts";
+import { requests } from "../../requests/requests.ts";
 import { type Handler, serve, type ServeOptions, type Server } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { type Connection, memoryListener } from "../../transport/mod.ts";
+import { codecOf, DECODER_BUGS } from "../_decoder_bugs.ts";
 import { ask, bounded, echo, readAll, until } from "../_serving.ts";
 
 Deno.test("serve() closes a session gracefully when its handler returns", bounded, async () => {
@@ -142,6 +155,14 @@ const FAULTS: Record<string, Fault> = {
     act: (client) => client.write(new Uint8Array([0xff, 0x0a])),
     reason: "error",
   },
+  "a class of a decoder's own for what the peer does wrong": {
+    handler: (session) =>
+      session.frames(codecOf(() => {
+        throw new class extends MalformedFrameError {}("no such command", 0);
+      })).read(),
+    act: (client) => client.write(utf8.encode("rose")),
+    reason: "error",
+  },
   "maxBufferedOutput": {
     options: { highWaterMark: 1000, maxBufferedOutput: 5000 },
     async handler(session): Promise<void> {
@@ -249,6 +270,58 @@ Deno.test("serve() reports what a handler makes of its session's error", bounded
   assertEquals((told[0] as Error).message, "no name came");
   assert((told[0] as Error).cause instanceof SessionEndedError);
 });
+
+for (const [bug, { decode, kind, words }] of Object.entries(DECODER_BUGS)) {
+  const READERS: Record<string, Handler> = {
+    "frames()": async (session) => {
+      for await (const _ of session.frames(codecOf(decode)));
+    },
+    "frames().read()": (session) => session.frames(codecOf(decode)).read(),
+    "requests()": (session) => requests(session.frames(codecOf(decode))).request("rose"),
+  };
+  for (const [reader, handler] of Object.entries(READERS)) {
+    Deno.test(`serve() reports ${bug} out of a decoder under ${reader}`, bounded, async () => {
+      const listener = memoryListener();
+      const told: unknown[] = [];
+      const ends: SessionEnd[] = [];
+      await using server = serve({
+        listener,
+        onError: (error) => void told.push(error),
+        observer: { onSessionEnd: (_, end) => void ends.push(end) },
+      }, handler);
+      await using client = new Session(listener.connect());
+      await client.send("rose");
+      await client.readLine();
+      await client.close();
+      await until(() => ends.length === 1);
+      assertInstanceOf(told[0], kind, words);
+      assertStringIncludes(told[0].message, words);
+      assertEquals([told.length, server.stats().handlerErrors], [1, 1]);
+      assertEquals(ends[0]!.reason, "error");
+      assertStrictEquals(ends[0]!.cause, told[0]);
+    });
+  }
+}
+
+Deno.test(
+  "serve() ends a session for the bug of a decoder that its handler hides",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const ends: SessionEnd[] = [];
+    const observer = { onSessionEnd: (_: Session, end: SessionEnd) => void ends.push(end) };
+    await using server = serve({ listener, observer }, async (session) => {
+      await session.frames(codecOf(DECODER_BUGS["no result"]!.decode)).read().catch(() => {});
+    });
+    await using client = new Session(listener.connect());
+    await client.send("rose");
+    await client.readLine();
+    await client.close();
+    await until(() => ends.length === 1);
+    assertEquals([ends[0]!.reason, server.stats().handlerErrors], ["error", 0]);
+    assertInstanceOf(ends[0]!.cause, TypeError);
+  },
+);
 
 const THROWN: readonly (readonly [name: string, value: unknown])[] = [
   ["a string", "text"],

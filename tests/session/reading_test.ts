@@ -15,6 +15,8 @@ import {
   SessionEndedError,
   TruncatedFrameError,
 } from "../../errors.ts";
+import { prepare } from "../../session.ts";
+import { codecOf, DECODER_BUGS, FINISHING_BUG } from "../_decoder_bugs.ts";
 import { collect, isPending, testEach, testEachReset, until } from "../_transports.ts";
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
@@ -546,15 +548,48 @@ testEach(
   },
 );
 
-testEach("Session.frames() rejects a decoder that makes frames of nothing", async (open) => {
+for (const [bug, { decode, kind, words }] of Object.entries(DECODER_BUGS)) {
+  testEach(`Session.frames() gives the error of a decoder with a bug: ${bug}`, async (open) => {
+    await using opened = await open();
+    const { session, peer } = opened;
+    await peer.send("rose");
+    const error = await assertRejects(() => session.frames(codecOf(decode)).read(), kind, words);
+    assertStrictEquals(await assertRejects(() => session.readLine()), error);
+  });
+}
+
+testEach("Session.frames() gives the error of a decoder whose finish() has a bug", async (open) => {
   await using opened = await open();
-  const { session, peer } = opened;
-  const idle: Codec<string> = {
-    decoder: () => ({ maxBuffered: 10, decode: () => "frame" }),
-    encode: () => {},
-  };
-  await peer.send("x");
-  await assertRejects(() => session.frames(idle).read(), TypeError, "consumed nothing");
+  await opened.peer.send("rose");
+  await opened.peer.closeWrite();
+  const frames = opened.session.frames(FINISHING_BUG);
+  await assertRejects(() => frames.read(), TypeError, "the decoder returned undefined");
+});
+
+testEach("Session.frames() refuses what is no codec", async (open) => {
+  await using opened = await open();
+  const { session } = opened;
+  const wrong: [codec: unknown, words: string][] = [
+    [undefined, "codec must be an object, got undefined"],
+    [null, "codec must be an object, got null"],
+    [lines, "codec must be an object, got a function"],
+    [{}, "decoder of codec must be a function, got undefined"],
+    [{ decoder: () => ({}), encode: "no" }, "encode of codec must be a function, got a string"],
+    [{ decoder: () => {}, encode: () => {} }, "the decoder must be an object, got undefined"],
+    [{ decoder: () => ({}), encode: () => {} }, "decode of the decoder must be a function"],
+    [
+      { decoder: () => ({ decode: () => MORE }), encode: () => {} },
+      "maxBuffered of the decoder must be a number of bytes, got undefined",
+    ],
+    [
+      { decoder: () => ({ decode: () => MORE, maxBuffered: NaN }), encode: () => {} },
+      "maxBuffered of the decoder must be a number of bytes, got NaN",
+    ],
+  ];
+  for (const [codec, words] of wrong) {
+    assertThrows(() => session.frames(codec as Codec<unknown>), TypeError, words);
+  }
+  assertThrows(() => prepare("rose", {} as Codec<string>), TypeError, "encode of codec must be");
 });
 
 testEach(
