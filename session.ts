@@ -39,7 +39,7 @@ import type { PreparedMessage } from "./session/prepared_message.ts";
 import type { Reader } from "./session/reader.ts";
 import { Reading as SessionReading } from "./session/reading.ts";
 import { SessionGroup } from "./session/group.ts";
-import { readableOf, writableOf } from "./session/web_streams.ts";
+import { InputStream, writableOf } from "./session/web_streams.ts";
 import type { Codec, Decoder } from "./codecs/codec.ts";
 import { Exactly } from "./codecs/exactly.ts";
 import { lines, type LinesOptions } from "./codecs/lines.ts";
@@ -125,7 +125,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   readonly #life: Lifecycle;
   readonly #reader: Reader;
   readonly #output: Output;
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #readable: InputStream | undefined;
   #writable: WritableStream<string | Uint8Array> | undefined;
 
   /**
@@ -311,10 +311,10 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * The input as a web stream, for `pipeThrough()` and the like. It reads only when it is read. To cancel it leaves
    * the session open and the rest of the input to later readings; a read of the stream that was merely abandoned
-   * (`releaseLock()`) goes on waiting, and what it gets stays in the stream.
+   * (`releaseLock()`) goes on waiting, and what it gets stays in the stream. TLS cannot begin while anybody has it.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= readableOf(this.#life);
+    return (this.#readable ??= new InputStream(this.#reader)).stream;
   }
 
   /**
@@ -329,6 +329,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * Hands bytes back: the next reading begins with them.
    *
    * @param bytes The bytes, which are copied.
+   * @throws {TypeError} While TLS begins: they came before it.
    */
   unread(bytes: Uint8Array): void {
     this.#reader.unread(checkBytes("bytes to unread", bytes));
@@ -365,13 +366,14 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * A session that `serve()` has given takes the server's part, with its `tls` options, which say `starttls`; any
    * other takes the client's.
    *
-   * Input that has come before but is still unread was not protected, though it would be read as if it were: then the
-   * session ends with an error (CVE-2011-0411, RFC 3207 §6).
+   * Input that has come before but is still unread, in the session or in {@linkcode readable}, was not protected,
+   * though it would be read as if it were: then the session ends with an error (CVE-2011-0411, RFC 3207 §6).
    *
    * @param options Those of a client.
    * @returns What TLS has agreed on.
    * @throws {TlsHandshakeError} If TLS could not be agreed on. The session has ended then.
-   * @throws {TypeError | RangeError} If a reading waits, the session has TLS already, or an option is wrong.
+   * @throws {TypeError | RangeError} If a reading waits, `readable` is locked, the session has TLS already, or an option
+   * is wrong.
    *
    * @example
    * ```ts ignore
@@ -386,11 +388,9 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   async upgradeTls(options: UpgradeTlsOptions = {}): Promise<TlsInfo> {
     if (this.tls !== undefined) throw new TypeError("the session has TLS already");
     const { acceptTls, serverName } = this.#group;
-    if (acceptTls !== undefined) await this.#life.upgrade(acceptTls());
-    else {
-      const begin = tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
-      await this.#life.upgrade(begin, options.signal);
-    }
+    const begin = acceptTls?.() ?? tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
+    const signal = acceptTls === undefined ? options.signal : undefined;
+    await this.#life.upgrade(begin, this.#readable?.held ?? 0, signal);
     return this.tls!;
   }
 

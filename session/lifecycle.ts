@@ -101,17 +101,18 @@ export class Lifecycle implements Hooks {
 
   /**
    * Goes on over what `begin` makes of the connection. What is sent meanwhile follows on that; what has come before
-   * would be taken for something that came on it, so there must be nothing of that kind. If `signal` aborts before
-   * `begin` is called, that is the end of the session; from then on it is up to `begin`.
+   * would be taken for something that came on it, so there must be nothing of that kind, nor `held` bytes elsewhere.
+   * If `signal` aborts before `begin` is called, that is the end of the session; from then on it is up to `begin`.
    */
   async upgrade(
     begin: (connection: Connection) => Promise<Connection>,
-    signal?: AbortSignal,
+    held: number,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const { reader, output } = this;
     reader.checkFree();
-    this.#refuseUnread();
+    this.#refuse(reader.input.unread + held);
     const prefix = reader.detach();
     this.#isUpgrading = true;
     try {
@@ -129,8 +130,7 @@ export class Lifecycle implements Hooks {
   }
 
   /** Whoever has put bytes before the beginning of TLS would have them taken for its peer's (CVE-2011-0411). */
-  #refuseUnread(): void {
-    const { unread } = this.reader.input;
+  #refuse(unread: number): void {
     if (unread === 0) return;
     const error = new TlsHandshakeError(
       formatAddress(normalizeAddress(this.connection.remoteAddr)),

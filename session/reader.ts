@@ -129,11 +129,14 @@ export class Reader {
 
   /** Throws if a reading waits, or none can. */
   checkFree(): void {
-    if (this.#isDetached && this.#failure === undefined) {
-      throw new TypeError("the session is about to begin TLS: await that first");
-    }
+    this.#checkAttached();
     if (this.waiting === undefined) return;
     throw new TypeError("another reading of this session waits already: one at a time");
+  }
+
+  #checkAttached(): void {
+    if (!this.#isDetached || this.#failure !== undefined) return;
+    throw new TypeError("the session is about to begin TLS: await that first");
   }
 
   /** Decodes one frame from what is unread; never waits. Throws what a reading is to be given. */
@@ -210,6 +213,7 @@ export class Reader {
   }
 
   unread(bytes: Uint8Array): void {
+    this.#checkAttached(); // or it would be read as if it had come under TLS
     this.#last = undefined;
     this.input.unshift(bytes);
     this.waiting?.wake();

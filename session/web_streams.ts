@@ -1,20 +1,47 @@
 import { ownedChunks } from "./chunks.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import type { Reader } from "./reader.ts";
 import { Reading } from "./reading.ts";
 
 /** Input as a web stream. It reads only when it is read, so that what nobody took stays with the session. */
-export function readableOf(life: Lifecycle): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const chunks = new Reading(life.reader, ownedChunks);
-  return new ReadableStream({
-    async pull(controller): Promise<void> {
-      const { value, done } = await chunks.next();
-      if (done) controller.close();
-      else controller.enqueue(value as Uint8Array<ArrayBuffer>);
-    },
-    async cancel(): Promise<void> {
-      await chunks.return();
-    },
-  }, { highWaterMark: 0 });
+export class InputStream {
+  readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly #chunks: Reading<Uint8Array>;
+  #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  #isReading = false;
+
+  constructor(reader: Reader) {
+    this.#chunks = new Reading(reader, ownedChunks);
+    this.stream = new ReadableStream({
+      start: (controller) => void (this.#controller = controller),
+      pull: () => this.#pull(),
+      cancel: async () => void await this.#chunks.return(),
+    }, { highWaterMark: 0, size: ({ length }) => length });
+  }
+
+  /**
+   * How many bytes it has taken that nobody has read, as after a read that was abandoned. Throws while somebody has
+   * it: what is piped or teed may be held where nobody can see it.
+   */
+  get held(): number {
+    if (this.stream.locked || this.#isReading) {
+      throw new TypeError(
+        "TLS cannot begin while session.readable is locked or a read of it waits",
+      );
+    }
+    return -(this.#controller.desiredSize ?? 0);
+  }
+
+  async #pull(): Promise<void> {
+    this.#isReading = true;
+    try {
+      const { value, done } = await this.#chunks.next();
+      if (done) this.#controller.close();
+      else this.#controller.enqueue(value as Uint8Array<ArrayBuffer>);
+    } finally {
+      this.#isReading = false;
+    }
+  }
 }
 
 /** Output as a web stream: closing it half-closes, aborting it aborts the session. */

@@ -64,6 +64,17 @@ export function testEach(
   }
 }
 
+/** Registers a test over the two ends of each transport that has no TLS. */
+export function testEachPair(
+  name: string,
+  run: (pair: () => Promise<[Connection, Connection]>) => Promise<void>,
+): void {
+  for (const { name: transport, ignore, pair } of TRANSPORTS) {
+    if (transport.startsWith("TLS")) continue;
+    Deno.test({ name: `${name} (${transport})`, ignore, timeout: 60_000, fn: () => run(pair) });
+  }
+}
+
 async function open(transport: Transport, options?: SessionOptions): Promise<Opened> {
   const [near, far] = await transport.pair();
   let writes = 0;
