@@ -46,7 +46,7 @@ export function delimited(
   }
   const bytes = typeof delimiter === "string"
     ? new TextEncoder().encode(delimiter)
-    : delimiter.slice();
+    : new Uint8Array(delimiter); // slice() of a Buffer is no copy
   checkInteger("the delimiter's length", bytes.length, 1, 256);
   return {
     decoder: () => new DelimitedDecoder(bytes, maxLength),

@@ -5,6 +5,12 @@ import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } f
 
 const LF = 0x0a;
 const CR = 0x0d;
+/** What the peer, or the next program that is given the line, may take for its end. */
+const NOT_IN_A_LINE = [
+  ["\n", "a line feed"],
+  ["\r", "a carriage return"],
+  ["\0", "a NUL character"],
+] as const;
 /** So many bytes are looked at one by one before a search of the whole rest pays. */
 const NEAR = 48;
 
@@ -35,7 +41,8 @@ export interface LinesOptions {
  *
  * @param options Length, strictness, and how sent lines end.
  * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` where `fatal` is set; to
- * send a text that would not come back as one line is a `TypeError`.
+ * send a text with LF, CR or NUL in it is a `TypeError`, since others take these for the end of a line, so that whoever
+ * has put one into the text would say a line of his own. Lines that are read may have CR and NUL in them.
  * @throws {RangeError} If an option is out of range.
  *
  * @example
@@ -130,9 +137,8 @@ function findLineFeed(buffer: Uint8Array, from: number, end: number): number {
 
 function encodeLine(line: string, ending: string, maxLength: number, out: FrameWriter): void {
   if (typeof line !== "string") throw new TypeError(`a line must be a string, got ${shown(line)}`);
-  if (line.includes("\n")) throw new TypeError("a line must not contain a line feed");
-  if (line.endsWith("\r")) {
-    throw new TypeError("a line must not end in a carriage return: it would be lost");
+  for (const [character, name] of NOT_IN_A_LINE) {
+    if (line.includes(character)) throw new TypeError(`a line must not contain ${name}`);
   }
   if (line.length * 3 > maxLength) {
     const length = utf8Length(line);

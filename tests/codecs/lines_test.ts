@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import fc from "fast-check";
 import { lines, type LinesOptions } from "../../codecs/lines.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../../errors.ts";
+import { prepare } from "../../session.ts";
 import { concat, decode, encode, threeWays, toBytes } from "../_codecs.ts";
 
 type Input = string | readonly number[];
@@ -82,10 +83,26 @@ Deno.test("lines() sends either end", { permissions: "none" }, async () => {
   assertEquals(await encode(lines({ ending: "\r\n" }), ["rose", ""]), toBytes("rose\r\n\r\n"));
 });
 
+Deno.test(
+  "lines() refuses to send what others take for the end of a line",
+  { permissions: "none" },
+  async () => {
+    const ends = { "\n": "a line feed", "\r": "a carriage return", "\0": "a NUL character" };
+    for (const [end, name] of Object.entries(ends)) {
+      for (const line of [end, `a${end}`, `${end}a`, `a${end}b`, `${"x".repeat(20_000)}${end}b`]) {
+        for (const ending of ["\n", "\r\n"] as const) {
+          const codec = lines({ ending });
+          const words = `a line must not contain ${name}`;
+          await assertRejects(() => encode(codec, [line]), TypeError, words);
+          assertThrows(() => prepare(line, codec), TypeError, words);
+        }
+      }
+    }
+  },
+);
+
 Deno.test("lines() refuses to send what would not come back", { permissions: "none" }, async () => {
   const codec = lines({ maxLength: 5 });
-  await assertRejects(() => encode(codec, ["a\nb"]), TypeError, "line feed");
-  await assertRejects(() => encode(codec, ["a\r"]), TypeError, "carriage return");
   await assertRejects(() => encode(codec, [1 as unknown as string]), TypeError, "number");
   await assertRejects(() => encode(codec, ["123456"]), FrameTooLargeError, "limit of 5");
   await assertRejects(
@@ -104,7 +121,7 @@ Deno.test(
   { permissions: "none" },
   async () => {
     const line = fc.string({ unit: "binary" }).filter((text) =>
-      !/\n|\r$/.test(text) && text.isWellFormed()
+      !/[\n\r\0]/.test(text) && text.isWellFormed()
     );
     await fc.assert(fc.asyncProperty(
       fc.array(line),
