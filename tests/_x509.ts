@@ -69,7 +69,8 @@ export interface Fields {
   issuer: Uint8Array;
   validity?: Uint8Array;
   subject: Uint8Array;
-  publicKey: KeyObject;
+  /** The key, or what stands for it in DER. */
+  publicKey: KeyObject | Uint8Array;
   /** Each with all that stands round it. */
   extensions?: Uint8Array[];
   /** What comes between the key and the extensions. */
@@ -89,7 +90,9 @@ export function toBeSigned(fields: Fields, key: KeyObject): Uint8Array {
     extensions = [],
     uniqueIds = new Uint8Array(),
   } = fields;
-  const spki = publicKey.export({ format: "der", type: "spki" });
+  const spki = publicKey instanceof Uint8Array
+    ? publicKey
+    : publicKey.export({ format: "der", type: "spki" });
   const all = extensions.length === 0 ? new Uint8Array() : der(0xa3, sequence(...extensions));
   return sequence(
     version,

@@ -6,6 +6,7 @@ import { shakeHands, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import {
   checkCertificate,
+  type CheckedTlsOptions,
   checkServerName,
   checkTlsOptions,
   type TlsCertificate,
@@ -13,21 +14,28 @@ import {
 } from "./options.ts";
 import { verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
+import { Signatures } from "./x509/signature.ts";
 
 /** Throws what is wrong with the options of a client, of which `serverName` may be missing. */
 export function checkTlsClientOptions(options: TlsClientOptions): void {
-  const { serverName, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
-  if (serverName !== undefined) checkServerName(serverName);
-  checkTlsOptions(options);
-  checkBoolean("unsafelyIgnoreCertificateErrors", isUnsafe);
-  ownCertificate(options);
+  if (options.serverName !== undefined) checkServerName(options.serverName);
+  resolveOptions(options);
 }
 
-/** What this side shows, if anything. */
-function ownCertificate({ cert, key }: TlsClientOptions): TlsCertificate | undefined {
-  if (cert === undefined && key === undefined) return undefined;
-  const checked = checkCertificate({ cert: cert!, key: key! });
-  return { cert: checked.cert, key: checked.key };
+interface ClientSettings extends CheckedTlsOptions {
+  /** What this side shows, if anything. */
+  own: TlsCertificate | undefined;
+  isUnsafe: boolean;
+}
+
+/** Checks what does not depend on the host. */
+function resolveOptions(options: TlsClientOptions): ClientSettings {
+  const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
+  const common = checkTlsOptions(options);
+  checkBoolean("unsafelyIgnoreCertificateErrors", isUnsafe);
+  const hasOwn = cert !== undefined || key !== undefined;
+  const own = hasOwn ? checkCertificate({ cert: cert!, key: key! }) : undefined;
+  return { ...common, own, isUnsafe };
 }
 
 /**
@@ -59,16 +67,18 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
 }
 
 function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
-  checkTlsClientOptions(options);
-  const { unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
-  const { alpn, anchors, ...common } = checkTlsOptions(options);
+  const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
   const serverName = isIP(host) === 0 ? host : "";
-  const { context } = createSecureContext({ ...common, ...ownCertificate(options) });
+  const { context } = createSecureContext({
+    ...common,
+    ...(own && { cert: own.cert, key: own.key }),
+  });
   const asking = { requestCert: true, rejectUnauthorized: false };
   const records = TlsRecords.client({ context: { ...context, ...asking }, alpn }, serverName);
+  const signatures = new Signatures();
   const verify = (): PeerCertificate | undefined => {
     try {
-      return verifyPeer(records, { remoteAddr, role: "server", anchors, host });
+      return verifyPeer(records, { remoteAddr, role: "server", anchors, host, signatures });
     } catch (error) {
       if (!isUnsafe) throw error;
     }

@@ -123,15 +123,20 @@ export interface CheckedCertificate extends TlsCertificate {
   readonly altNames: AltName[];
 }
 
-/** Checks what both sides have. */
-export function checkTlsOptions(options: TlsOptions & { ca?: string | string[] }): {
+/** What both sides have, after it was looked at. */
+export interface CheckedTlsOptions {
   alpn?: string[];
   ca?: string[];
   /** What is in `ca`. */
   anchors?: Certificate[];
   minVersion: TlsVersion;
   maxVersion: TlsVersion;
-} {
+}
+
+/** Checks what both sides have. */
+export function checkTlsOptions(
+  options: TlsOptions & { ca?: string | string[] },
+): CheckedTlsOptions {
   const { alpn, ca, minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = options;
   checkOneOf("minVersion", minVersion, VERSIONS);
   checkOneOf("maxVersion", maxVersion, VERSIONS);

@@ -45,12 +45,13 @@ const MAX_NAMES = 10;
  */
 export function verifyPeer(
   { peerCertificates, verifyError }: Shown,
-  { remoteAddr, role, host, anchors }: PeerOptions,
+  { remoteAddr, host, ...options }: PeerOptions,
 ): PeerCertificate | undefined {
+  const { role, anchors } = options;
   if (peerCertificates.length === 0 && role === "client") return undefined;
   try {
     const shown = readAll(peerCertificates);
-    checkPath(shown, { role, anchors, now: Date.now() });
+    checkPath(shown, { ...options, now: Date.now() });
     const peer = shown[0];
     const altNames = altNamesOf(readExtensions(peer.extensions).altNames);
     if (host !== undefined) checkHost(altNames, host);

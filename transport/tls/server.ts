@@ -8,10 +8,12 @@ import { verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
 import { keyOf } from "./server_names.ts";
 import { type ServerSettings, serverSettings } from "./settings.ts";
+import { Signatures } from "./x509/signature.ts";
 
 /** A server's TLS: certificates by server name, client certificates, reload. */
 export class TlsAcceptor {
   #settings: ServerSettings;
+  readonly #signatures = new Signatures();
 
   /** Throws at once what is wrong with the options. */
   constructor(options: TlsServerOptions) {
@@ -33,6 +35,7 @@ export class TlsAcceptor {
    */
   accept(connection: Connection, timeout: number): Promise<Connection> {
     const { context, choose, clientCertificate, anchors } = this.#settings;
+    const signatures = this.#signatures;
     const begin = (remoteAddr: string): Side => {
       const records = TlsRecords.server(context, choose !== undefined);
       return {
@@ -42,7 +45,7 @@ export class TlsAcceptor {
         agree: () => {
           const peer = clientCertificate === "none"
             ? undefined
-            : verifyPeer(records, { remoteAddr, role: "client", anchors });
+            : verifyPeer(records, { remoteAddr, role: "client", anchors, signatures });
           if (peer === undefined && clientCertificate === "required") {
             throw new CertificateError(remoteAddr, "the client has shown no certificate");
           }

@@ -18,7 +18,7 @@ import {
   UNKNOWN_CA,
   UNSUPPORTED_CERTIFICATE,
 } from "./problem.ts";
-import { checkSignature, keyKind } from "./signature.ts";
+import { keyKind, type Signatures } from "./signature.ts";
 
 /** What a path has to be like. */
 export interface PathOptions {
@@ -28,6 +28,7 @@ export interface PathOptions {
   role: "server" | "client";
   /** When it has to be valid, in milliseconds since 1970. */
   now: number;
+  signatures: Signatures;
 }
 
 const MAX_LENGTH = 10;
@@ -120,7 +121,7 @@ class Search {
       if (this.#signatures++ >= MAX_SIGNATURES) {
         throw new Error(`leads to nobody who is trusted by ${MAX_SIGNATURES} signatures`);
       }
-      checkSignature(top.certificate, issuer);
+      this.#options.signatures.check(top.certificate, issuer);
     });
     return link;
   }

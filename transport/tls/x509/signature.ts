@@ -1,7 +1,7 @@
 /** Whether a certificate is signed with a key (RFC 5280 §4.1.1.2), by the algorithms that TLS layers take today. */
 
 import { Buffer } from "node:buffer";
-import { constants, createPublicKey, verify } from "node:crypto";
+import { constants, createHash, createPublicKey, verify } from "node:crypto";
 import { hex, readWhole, SEQUENCE } from "./der.ts";
 import type { Certificate } from "./certificate.ts";
 
@@ -72,7 +72,9 @@ function checkRsa(key: Uint8Array): void {
     throw new Error(`has an RSA key of ${bits} bits, not of ${MIN_RSA_BITS} to ${MAX_RSA_BITS}`);
   }
   if (exponentBits < 2 || exponentBits > MAX_RSA_EXPONENT_BITS) {
-    throw new Error(`has an RSA key with an exponent of ${exponentBits} bits`);
+    throw new Error(
+      `has an RSA key with an exponent of ${exponentBits} bits, not of 2 to ${MAX_RSA_EXPONENT_BITS}`,
+    );
   }
 }
 
@@ -87,8 +89,24 @@ function bitsOf(integer: Uint8Array): number {
   return bytes.length === 0 ? 0 : bytes.length * 8 - Math.clz32(bytes[0]!) + 24;
 }
 
-/** Throws unless the bytes of the certificate, just as they came, are signed with the issuer's key. */
-export function checkSignature(certificate: Certificate, issuer: Certificate): void {
+/** So many are remembered. */
+const MAX_KNOWN = 10_000;
+
+/** Looks at signatures, and remembers those that are good: to look at one takes up to 2 ms. */
+export class Signatures {
+  readonly #known: Set<string> = new Set();
+
+  /** Throws unless the bytes of the certificate, just as they came, are signed with the issuer's key. */
+  check(certificate: Certificate, issuer: Certificate): void {
+    const { publicKey } = issuer; // whose length is part of it, so that both parts are told apart
+    const both = createHash("sha256").update(publicKey).update(certificate.der).digest("base64");
+    if (!this.#known.delete(both)) checkSignature(certificate, issuer);
+    if (this.#known.size === MAX_KNOWN) this.#known.delete(this.#known.values().next().value!);
+    this.#known.add(both);
+  }
+}
+
+function checkSignature(certificate: Certificate, issuer: Certificate): void {
   const algorithm = ALGORITHMS.get(hex(certificate.algorithm));
   if (algorithm === undefined) throw new Error("is signed in a way that is not accepted");
   if (keyKind(issuer.publicKey) === algorithm.kind && isSigned(certificate, issuer, algorithm)) {

@@ -1,6 +1,7 @@
 import { assertThrows } from "@std/assert";
 import { readCertificate } from "../../../../transport/tls/x509/certificate.ts";
 import { checkPath } from "../../../../transport/tls/x509/path.ts";
+import { Signatures } from "../../../../transport/tls/x509/signature.ts";
 import {
   commonName,
   der,
@@ -89,7 +90,8 @@ interface Case {
 
 function check({ shown, anchors = [rootDer], role = "server" }: Case): void {
   const [first, ...others] = shown.map(readCertificate);
-  const options = { anchors: anchors.map(readCertificate), role, now: Date.now() };
+  const signatures = new Signatures();
+  const options = { anchors: anchors.map(readCertificate), role, now: Date.now(), signatures };
   checkPath([first!, ...others], options);
 }
 
