@@ -43,7 +43,9 @@ export class Conversation {
         reply += await this.#heard();
         this.#next = this.#listen();
       } while (reply.length < expected.length && expected.startsWith(reply));
-      if (isTlsAlert(reply)) throw new ProgramError(`${this.#server} speaks TLS: try --tls`);
+      if (isTlsAlert(this.#session, reply)) {
+        throw new ProgramError(`${this.#server} speaks TLS: try --tls`);
+      }
       return withoutLineEnd(reply); // other servers may send one
     } finally {
       clearTimeout(timer);

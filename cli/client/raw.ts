@@ -71,9 +71,9 @@ async function relayAgainAndAgain(
 
 /** A person has to know why nothing happens any more. */
 function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }: Plan): void {
-  const { remoteAddr, bytesRead, bytesWritten, tls } = session;
+  const { remoteAddr, bytesRead, bytesWritten } = session;
   const address = formatAddress(remoteAddr);
-  if (tls === undefined && isTlsAlert(beginning)) say(`${address} speaks TLS: try --tls`);
+  if (isTlsAlert(session, beginning)) say(`${address} speaks TLS: try --tls`);
   if ((verbose || Deno.stdin.isTerminal()) && raw?.receives) {
     const hint = mayWantTls(session) ? " without a word: it may want --tls" : "";
     say(`${address} closed the connection${hint}`);

@@ -6,9 +6,9 @@ export function mayWantTls({ tls, bytesRead }: Session): boolean {
 }
 
 /**
- * Whether what a session has brought first is an alert of TLS (RFC 8446 §5.1 and §6), in plaintext: what a server that
+ * Whether what a session without TLS has brought first is an alert of TLS (RFC 8446 §5.1 and §6): what a server that
  * speaks TLS says to whoever does not. `text` has the bytes as characters.
  */
-export function isTlsAlert(text: string): boolean {
-  return text.startsWith("\x15\x03") && text.slice(3, 5) === "\0\x02";
+export function isTlsAlert({ tls }: Session, text: string): boolean {
+  return tls === undefined && text.startsWith("\x15\x03") && text.slice(3, 5) === "\0\x02";
 }
