@@ -2,6 +2,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
+import { say, standardError } from "./standard_error.ts";
 
 const encoder = new TextEncoder();
 
@@ -37,7 +38,9 @@ export interface Arguments {
 
 /** Runs a program: reads its command line, and turns every error into one line and an exit code. */
 export async function runProgram(program: Program): Promise<void> {
-  Deno.exit(await exitCode(program, Deno.args));
+  const code = await exitCode(program, Deno.args);
+  await standardError.finish();
+  Deno.exit(code);
 }
 
 async function exitCode(program: Program, args: string[]): Promise<number> {
@@ -47,7 +50,7 @@ async function exitCode(program: Program, args: string[]): Promise<number> {
     if (error instanceof Deno.errors.BrokenPipe) return 0; // whoever reads the output has enough
     const isMisuse = error instanceof UsageError;
     const line = explain(error).replace(/\s*\n\s*/g, " ");
-    console.error(`error: ${line}${isMisuse ? " (see --help)" : ""}`);
+    say(`error: ${line}${isMisuse ? " (see --help)" : ""}`);
     return isMisuse ? 2 : 1;
   }
 }
@@ -114,7 +117,9 @@ function print(text: string): number {
 /** Writes a line to standard output. Throws `BrokenPipe` if nobody reads it any more, as `console.log()` does not. */
 export function printLine(text: string): void {
   try {
-    writeAll(Deno.stdout, `${text}\n`);
+    for (let rest = encoder.encode(`${text}\n`); rest.length > 0;) {
+      rest = rest.subarray(Deno.stdout.writeSync(rest));
+    }
   } catch (error) {
     throw writeError(error, "standard output");
   }
@@ -139,13 +144,6 @@ export function permissionError(
   // For most of /dev and /proc, Deno takes nothing less.
   const needed = what.startsWith("all access") ? "--allow-all" : flags.join(" ");
   return new ProgramError(`no permission for ${what}: run with ${needed}`);
-}
-
-/** Writes all of a text at once. */
-export function writeAll(output: typeof Deno.stdout, text: string): void {
-  for (let rest = encoder.encode(text); rest.length > 0;) {
-    rest = rest.subarray(output.writeSync(rest));
-  }
 }
 
 /** An option that is a whole number. */

@@ -7,9 +7,10 @@ import {
   reconnect,
   type ReconnectingClient,
 } from "../../mod.ts";
-import { describe, dialProblem, say } from "./dial.ts";
+import { describe, dialProblem } from "./dial.ts";
 import type { Plan } from "./options.ts";
 import { ProgramError } from "../program.ts";
+import { say } from "../standard_error.ts";
 
 /** A client that comes back until `isDone`, and says on standard error when it has to and when it has. */
 export function comingBack(

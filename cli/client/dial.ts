@@ -15,6 +15,7 @@ import {
 import type { Place, Plan, TlsPlan } from "./options.ts";
 import { describeTls } from "./describe_tls.ts";
 import { permissionError, ProgramError, UsageError } from "../program.ts";
+import { say } from "../standard_error.ts";
 
 /** The library's names of options whose values it alone looks at, and those of the command line. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -60,11 +61,6 @@ export async function dial(options: ConnectOptions, plan: Plan): Promise<Session
 export function describe(session: Session, duration: number): void {
   say(`connected to ${formatAddress(session.remoteAddr)} in ${Math.round(duration)} ms`);
   if (session.tls !== undefined) { for (const line of describeTls(session.tls)) say(line); }
-}
-
-/** A line on standard error that is no error. */
-export function say(text: string): void {
-  console.error(text);
 }
 
 /** The place as people write it. */

@@ -7,7 +7,8 @@ import { comingBack } from "./comeback.ts";
 import { Conversation, LostError, MAX_MESSAGE } from "./conversation.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
 import { standardInput } from "./standard_input.ts";
-import { printLine, ProgramError, UsageError, writeAll } from "../program.ts";
+import { printLine, ProgramError, UsageError } from "../program.ts";
+import { say, standardError } from "../standard_error.ts";
 
 /** Says each name after the reply to the last, and prints the replies. Without names, takes them from standard input. */
 export async function greet(plan: Plan, args: readonly string[]): Promise<number> {
@@ -31,7 +32,7 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
       const problem = problemOf(name);
       if (problem === undefined) printLine(await caller.say(name));
       else {
-        console.error(`error: ${problem}`);
+        say(`error: ${problem}`);
         if (!Deno.stdin.isTerminal()) code = 1; // a person has seen it and can try again
       }
     }
@@ -129,7 +130,7 @@ async function sessionOf(client: ReconnectingClient): Promise<Session> {
 /** The lines of standard input. */
 async function* typedNames(caller: Caller): AsyncIterable<string> {
   const prompt = (text: string) => {
-    if (Deno.stdin.isTerminal()) writeAll(Deno.stderr, text);
+    if (Deno.stdin.isTerminal()) standardError.push(text);
   };
   const lines = standardInput().lines();
   try {

@@ -3,6 +3,7 @@
 import { FLAGS, OPTIONS, readPlan } from "./options.ts";
 import { greet } from "./greet.ts";
 import { type Arguments, runProgram } from "../program.ts";
+import { say } from "../standard_error.ts";
 import { relayStandardStreams } from "./raw.ts";
 
 const HELP = `Talks to the greeting service: sends names, prints the replies, then says exit.
@@ -64,9 +65,7 @@ export function main(): Promise<void> {
 async function run(args: Arguments): Promise<number> {
   const plan = readPlan(args);
   if (plan.tls?.isInsecure) {
-    console.error(
-      "warning: --insecure takes any certificate: whoever sits in between can read all",
-    );
+    say("warning: --insecure takes any certificate: whoever sits in between can read all");
   }
   return plan.raw === undefined
     ? await greet(plan, args.names)

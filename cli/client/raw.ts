@@ -1,12 +1,13 @@
 /** What `--raw` does: standard input to the server, and what the server sends to standard output. */
 
 import { type ConnectOptions, formatAddress, type Session, SessionEndedError } from "../../mod.ts";
-import { dial, dialError, dialOptions, say } from "./dial.ts";
+import { dial, dialError, dialOptions } from "./dial.ts";
 import type { Plan, RawPlan } from "./options.ts";
 import { comingBack } from "./comeback.ts";
 import { HexDump } from "./hex_dump.ts";
 import { OutputFile } from "./output_file.ts";
 import { ProgramError } from "../program.ts";
+import { say } from "../standard_error.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
 import { RelayOutput } from "./relay_output.ts";

@@ -8,7 +8,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import { writeAll } from "../program.ts";
+import { standardError } from "../standard_error.ts";
 
 /** What `--log-level` takes. */
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
@@ -20,13 +20,17 @@ export type LogFormat = "text" | "json";
 export function openLog(level: LogLevel, format: LogFormat): Logger {
   const toLine = formatter(format);
   configureSync({
-    sinks: { stderr: (record) => writeAll(Deno.stderr, toLine(record)) },
+    sinks: { stderr: (record) => standardError.push(toLine(record)) },
     loggers: [
       { category: "parley", sinks: ["stderr"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
     ],
   });
-  return getLogger("parley");
+  const logger = getLogger("parley");
+  standardError.onOmission = (count) => {
+    logger.error("{count} messages were left out: nobody has read the log in time", { count });
+  };
+  return logger;
 }
 
 function formatter(format: LogFormat): (record: LogRecord) => string {

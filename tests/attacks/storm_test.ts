@@ -83,7 +83,7 @@ for (const [name, options, how] of PORTS) {
     await good.close();
     const { ends, causes } = await server.until(({ active }) => active === 0);
     for (const end of Object.keys(ends)) assertMatch(end, /^peer/);
-    for (const cause of Object.keys(causes)) assertMatch(cause, /^(handshake|proxy-header) /);
+    for (const cause of Object.keys(causes)) assertMatch(cause, /^(handshake|left|proxy-header)\b/);
     await server.end();
   });
 }

@@ -162,6 +162,60 @@ Deno.test({ name: "server.ts goes on when nobody reads its log any more", ignore
   assertEquals((await server.program.ended()).code, 0);
 });
 
+/** A server that was visited so often while nobody read its log, and what reads that on. */
+async function unread(
+  visits: number,
+): Promise<{ child: Deno.ChildProcess; readLog: () => Promise<string> }> {
+  const child = new Deno.Command("deno", {
+    args: [
+      ...["run", "--quiet", "--allow-net", "server.ts", "--port", "0", "--log-format", "json"],
+    ],
+    stdin: "null",
+    stderr: "piped",
+  }).spawn();
+  const watchdog = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  child.status.then(() => clearTimeout(watchdog));
+  const log = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  const beginning = (await log.read()).value!;
+  const port = Number(/listening on 127\.0\.0\.1:(\d+)/.exec(beginning)![1]);
+  for (let i = 0; i < visits; i++) {
+    using client = await Client.connect(port);
+    await client.hear("welcome!");
+  }
+  const readLog = async () => {
+    let text = beginning;
+    for (;;) {
+      const { value, done } = await log.read();
+      if (done) return text;
+      text += value;
+    }
+  };
+  return { child, readLog };
+}
+
+Deno.test({ name: "server.ts serves while nobody reads its log", ignore }, async () => {
+  const { child, readLog } = await unread(1500); // the pipe is full after some 300
+  child.kill("SIGTERM");
+  assertEquals((await child.status).code, 0);
+  await readLog();
+});
+
+Deno.test(
+  { name: "server.ts logs how many messages were left out while nobody read", ignore },
+  async () => {
+    const { child, readLog } = await unread(4000);
+    child.kill("SIGTERM");
+    const text = await readLog();
+    assertEquals((await child.status).code, 0);
+    const records = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const gaps = records.filter(({ message }) => /messages were left out/.test(message));
+    const omitted = gaps.reduce((sum, { count }) => sum + count, 0);
+    assert(omitted > 0);
+    // Listening, draining, closed, and the two of each session.
+    assertEquals(records.length - gaps.length + omitted, 3 + 2 * 4000);
+  },
+);
+
 Deno.test(
   { name: "server.ts --delay replies no sooner, and welcomes at once", ignore },
   async () => {
