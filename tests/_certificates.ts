@@ -15,7 +15,7 @@ export interface Certificate {
 }
 
 /** What a certificate says. */
-interface Wanted {
+export interface Wanted {
   /** As openssl takes it, such as `/CN=rose/O=Garden`. */
   subject: string;
   /** Lines of extensions, such as `subjectAltName=DNS:localhost`; without any it is of X.509 version 1. */
@@ -27,6 +27,8 @@ interface Wanted {
   by?: Certificate;
   /** What openssl takes for the key's kind; P-256 by default. */
   newKey?: string[];
+  /** Whose key it is for, instead of a new one. */
+  like?: Certificate;
   /** How it is signed, as openssl takes it. */
   signing?: string[];
   /** Its number; one of its own by default. */
@@ -56,12 +58,15 @@ const P256 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 /** Makes a certificate. */
 export async function makeCertificate(wanted: Wanted): Promise<Certificate> {
   const { subject, extensions = [], since = 0, days = 2, by, newKey = P256, signing = [] } = wanted;
-  const { serialNumber = `${Date.now()}${made}` } = wanted;
+  const { like, serialNumber = `${Date.now()}${made}` } = wanted;
   const path = `${await tempDir()}/${made++}`;
   const [certFile, keyFile, request, extFile] = ["pem", "key", "csr", "ext"]
     .map((kind) => `${path}.${kind}`) as [string, string, string, string];
-  const keyAndRequest = ["-nodes", "-keyout", keyFile, "-out", request];
-  await openssl("req", "-new", "-utf8", "-newkey", ...newKey, ...keyAndRequest, "-subj", subject);
+  if (like !== undefined) await Deno.copyFile(like.keyFile, keyFile);
+  const keys = like === undefined
+    ? ["-newkey", ...newKey, "-nodes", "-keyout", keyFile]
+    : ["-key", keyFile];
+  await openssl("req", "-new", "-utf8", ...keys, "-out", request, "-subj", subject);
   await Deno.writeTextFile(extFile, `${extensions.join("\n")}\n`);
   const withExtensions = extensions.length > 0 ? ["-extfile", extFile] : [];
   const inAndOut = ["-in", request, "-out", certFile, ...withExtensions];
