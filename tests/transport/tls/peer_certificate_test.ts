@@ -1,6 +1,9 @@
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { TlsAcceptor } from "../../../transport/tls/server.ts";
 import { Doors, WAYS } from "../../_hostile_peers.ts";
+import { canRun } from "../../_permissions.ts";
+import { runModule } from "../../_serving.ts";
+import { makeTempDir } from "../../_temp_dir.ts";
 import { overTls, serverOptions } from "../../_tls.ts";
 import {
   commonName,
@@ -203,4 +206,63 @@ Deno.test("Constraints on names are not evaded", overTls, async (t) => {
       await doors.refuse("certificate", { chain, key: own.privateKey });
     });
   }
+});
+
+const JUDGE = `
+  import { createPrivateKey } from "node:crypto";
+  import { serveHostile } from "library/tests/_hostile_tls.ts";
+  import { memoryPair } from "library/transport/memory.ts";
+  import { dialTls } from "library/transport/tls/client.ts";
+  for (const [name, chain, key] of SHOWN) {
+    for (const version of ["TLSv1.2", "TLSv1.3"]) {
+      const [near, far] = memoryPair();
+      const shown = { chain: chain.map((der) => Uint8Array.fromHex(der)), key: createPrivateKey(key) };
+      const served = serveHostile(far, version, shown).catch(() => {});
+      const options = { serverName: "localhost" };
+      const outcome = await dialTls(near, options, new AbortController().signal).then(
+        (connection) => connection.close() ?? "let in",
+        (error) => error.name,
+      );
+      await served;
+      far.close();
+      console.log(name + ": " + outcome);
+    }
+  }
+`;
+
+Deno.test("Without a `ca`, the roots of Deno let nobody else in", {
+  ...overTls,
+  ignore: overTls.ignore || !await canRun("deno"),
+}, async () => {
+  await using dir = await makeTempDir();
+  await Deno.writeTextFile(`${dir.path}/ca.pem`, pemOf(caDer));
+  const good = signedByCa();
+  const forged = makeX509(ROSE, stranger.privateKey);
+  const changed = forged.slice();
+  changed[forged.findIndex((byte, at) => byte === 0xff && forged[at - 2] === 0x01)] = 0xc3;
+  const cases: [name: string, chain: Uint8Array[], keys: typeof own][] = [
+    ["good", [good], own],
+    ["without its key", [good], stranger],
+    ["with a byte behind it, without its key", [Uint8Array.of(...good, 0)], stranger],
+    ["forged", [forged], own],
+    ["forged, and no DER", [changed], own],
+    ["of X.509 version 1, without its key", [signedByCa(VERSION_1)], stranger],
+    ["of a root, without its key", [caDer], stranger],
+    ["expired", [signedByCa({ validity: validFor(30, -1) })], own],
+    ["for another host", [signedByCa({ extensions: [ofLeaf, forHost("elsewhere")] })], own],
+  ];
+  const shown = cases.map(([name, chain, { privateKey }]) => [
+    name,
+    chain.map((der) => der.toHex()),
+    privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+  ]);
+  const { stdout, stderr } = await runModule(JUDGE.replace("SHOWN", JSON.stringify(shown)), {
+    flags: ["--cert", `${dir.path}/ca.pem`],
+  });
+  assertEquals(stderr, "");
+  const expected = cases.flatMap(([name]) => {
+    const outcome = `${name}: ${name === "good" ? "let in" : "CertificateError"}\n`;
+    return [outcome, outcome];
+  });
+  assertEquals(stdout, expected.join(""));
 });
