@@ -154,8 +154,8 @@ export class Admission {
         entrant.connection = await stage.run(entrant.connection);
         reason = this.#judge(entrant.connection, permit);
       } catch (error) {
-        const left = error instanceof Error && error.cause instanceof PeerLeft && error.cause;
-        [reason, cause] = left ? ["left", left.cause] : [stage.reason, error];
+        reason = error instanceof Error && error.cause instanceof PeerLeft ? "left" : stage.reason;
+        cause = error;
       }
       if (reason !== undefined || this.#isClosed) break;
     }

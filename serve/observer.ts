@@ -45,7 +45,7 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
  * | `untrusted` | the address is not that of a trusted proxy |
  * | `proxy-header` | there was no valid PROXY header in time |
  * | `handshake` | the TLS handshake failed, or took too long |
- * | `left` | the peer left before it had sent anything of what comes before a session, as many health checks do |
+ * | `left` | the peer left before it had sent anything, a PROXY header or TLS, as many health checks do |
  * | `descriptors` | it took the last descriptor of the process, which is kept free |
  */
 export type RefusalReason =
@@ -234,14 +234,17 @@ export function logObserver(logger: Logger): ServerObserver {
       if (!limit.take()) return;
       const address = formatAddress(remoteAddr);
       const omitted = limit.takeOmitted();
-      const why = cause === undefined ? REFUSALS[reason] : `${REFUSALS[reason]} (${String(cause)})`;
+      const why = cause === undefined || isLeaver ? "" : ` (${String(cause)})`;
       const level = isLeaver ? "debug" : "warn";
-      logger[level](plain(`connection from ${address} refused: ${why}`) + more(omitted), {
-        address,
-        reason,
-        ...(cause !== undefined && { cause }),
-        ...(omitted > 0 && { omitted }),
-      });
+      logger[level](
+        plain(`connection from ${address} refused: ${REFUSALS[reason]}${why}`) + more(omitted),
+        {
+          address,
+          reason,
+          ...(cause !== undefined && { cause }),
+          ...(omitted > 0 && { omitted }),
+        },
+      );
     },
     onAcceptError(error, retryIn): void {
       const then = retryIn === Infinity ? "shutting down" : `again within ${retryIn} ms`;

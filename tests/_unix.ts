@@ -1,6 +1,6 @@
 // Unix sockets of these tests, and what other programs do with theirs.
 
-import { canRun, canUnix } from "./_permissions.ts";
+import { canRun, canSys, canUnix } from "./_permissions.ts";
 import { Program } from "./_programs.ts";
 import { bounded, overNetCounting } from "./_serving.ts";
 import { makeTempDir } from "./_temp_dir.ts";
@@ -19,6 +19,9 @@ export const overAbstract: TestOptions = {
   ...bounded,
   ignore: !canUnix || Deno.build.os !== "linux",
 };
+
+/** With a mode. */
+export const overUnixMode: TestOptions = { ...overUnix, ignore: overUnix.ignore || !canSys };
 
 /** With other programs on Linux's sockets; elsewhere, a connect to a full backlog may wait or be refused. */
 export const withPython: TestOptions = {

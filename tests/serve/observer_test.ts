@@ -131,15 +131,12 @@ Deno.test("logObserver() says why a connection was refused", { permissions: "non
 Deno.test("logObserver() logs peers that leave at once for who looks for faults", {
   permissions: "none",
 }, () => {
-  const gone = new Deno.errors.ConnectionReset("gone");
-  for (const [cause, why] of [[undefined, ""], [gone, " (ConnectionReset: gone)"]] as const) {
-    const refusal = { reason: "left", ...(cause !== undefined && { cause }) } as const;
-    assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
-      "debug",
-      `connection from [::1]:1234 refused: it left before it had sent anything${why}`,
-      { address: "[::1]:1234", ...refusal },
-    ]);
-  }
+  const refusal = { reason: "left", cause: new Error("nothing has come") } as const;
+  assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
+    "debug",
+    "connection from [::1]:1234 refused: it left before it had sent anything",
+    { address: "[::1]:1234", ...refusal },
+  ]);
 });
 
 Deno.test("logObserver() lets no address be a template", { permissions: "none" }, () => {

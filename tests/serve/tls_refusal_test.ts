@@ -105,6 +105,21 @@ Deno.test("serve() refuses who leaves within the handshake", overTls, async () =
   assertMatch(message, /before the handshake was done/);
 });
 
+Deno.test("serve() tells of who leaves before the handshake as no fault", overTls, async () => {
+  const proxied = { proxyProtocol: "required", trusted: ["127.0.0.1"] } as const;
+  for (const [options, header] of [[{}, ""], [proxied, "PROXY UNKNOWN\r\n"]] as const) {
+    await using tls = serveTls(options);
+    const conn = await Deno.connect({ port: tls.port });
+    await conn.write(new TextEncoder().encode(header));
+    conn.close();
+    await until(() => tls.refusals.length > 0);
+    assertEquals(tls.refusals.map(({ reason }) => reason), ["left"]);
+    assertEquals((await tls.failure()).code, "closed");
+    const { left, handshake } = tls.server.stats().refusals;
+    assertEquals([left, handshake], [1, 0]);
+  }
+});
+
 Deno.test(
   "serve() counts handshakes in maxSessions and maxSessionsPerAddress",
   overTls,

@@ -1,4 +1,5 @@
 import { closeQuietly } from "../../_internal/close_quietly.ts";
+import { PeerLeft } from "../../_internal/peer_left.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
 import { type Connection, formatAddress, normalizeAddress, type TlsInfo } from "../connection.ts";
 import { TlsConnection } from "./connection.ts";
@@ -51,7 +52,7 @@ export async function shakeHands(
   } catch (error) {
     side?.records.destroy();
     const { cause } = error as { cause?: unknown };
-    isClosed ||= WHEN_CLOSED.some((kind) => cause instanceof kind); // by somebody else
+    isClosed ||= isByUs(cause);
     close();
     throw giveUp.aborted ? giveUp.reason : error;
   } finally {
@@ -59,16 +60,23 @@ export async function shakeHands(
   }
 }
 
-/** What a connection rejects with once this side has closed it. */
-const WHEN_CLOSED = [Deno.errors.Interrupted, Deno.errors.BadResource];
+/** Whether a connection has rejected with this because this side has closed it. */
+function isByUs(cause: unknown): boolean {
+  return cause instanceof Deno.errors.Interrupted || cause instanceof Deno.errors.BadResource;
+}
 
 /** Goes on until there is TLS. What is to be said then is left to whoever takes over. */
 async function exchange(connection: Connection, remoteAddr: string, side: Side): Promise<TlsInfo> {
   const { role, records } = side;
   const failed = (code: "closed" | "server-name", problem: string, cause?: unknown): Error =>
     new TlsHandshakeError(remoteAddr, code, problem, { cause });
+  let hasHeard = false;
+  const gone = (problem: string, cause?: unknown): Error => {
+    const isSilent = role === "server" && !hasHeard && !isByUs(cause);
+    return failed("closed", problem, isSilent ? new PeerLeft({ cause }) : cause);
+  };
   const lost = (error: unknown): never => {
-    throw failed("closed", "the connection was lost before the handshake was done", error);
+    throw gone("the connection was lost before the handshake was done", error);
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     for (let at = 0; at < bytes.length;) {
@@ -97,9 +105,8 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
     await write(records.drain());
     if (records.fault !== undefined) throw explain(remoteAddr, role, records.fault);
     const count = await connection.read(buffer).catch(lost);
-    if (count === null) {
-      throw failed("closed", "the peer closed the connection before the handshake was done");
-    }
+    if (count === null) throw gone("the peer closed the connection before the handshake was done");
+    hasHeard = true;
     records.receive(buffer.subarray(0, count));
     if (!records.isHeld) continue;
     const name = records.serverName;
