@@ -21,7 +21,7 @@ export interface Shown {
 }
 
 /** What is asked of a peer. */
-export interface PeerOptions extends Omit<PathOptions, "now"> {
+export interface PeerOptions extends Omit<PathOptions, "now" | "maxSignatures"> {
   /** The address of the peer, as text. */
   readonly remoteAddr: string;
   /** The host that the certificate of a server has to be for, in canonical form. */
@@ -30,6 +30,9 @@ export interface PeerOptions extends Omit<PathOptions, "now"> {
 
 /** So many certificates are looked at. Hardly a peer has more than four. */
 const MAX_SHOWN = 20;
+/** So many signatures are looked at, and fewer to tell what is wrong where the TLS layer says that something is. */
+const MAX_SIGNATURES = 10;
+const MAX_SIGNATURES_OF_REFUSED = 3;
 /** So many names of a certificate are told in a message. */
 const MAX_NAMES = 10;
 
@@ -51,7 +54,8 @@ export function verifyPeer(
   if (peerCertificates.length === 0 && role === "client") return undefined;
   try {
     const shown = readAll(peerCertificates);
-    checkPath(shown, { ...options, now: Date.now() });
+    const maxSignatures = verifyError === "" ? MAX_SIGNATURES : MAX_SIGNATURES_OF_REFUSED;
+    checkPath(shown, { ...options, now: Date.now(), maxSignatures });
     const peer = shown[0];
     const altNames = altNamesOf(readExtensions(peer.extensions).altNames);
     if (host !== undefined) checkHost(altNames, host);

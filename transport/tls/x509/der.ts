@@ -18,6 +18,9 @@ export const CONTEXT = 0x80;
 /** Of such a field that holds other elements. */
 export const CONTEXT_CONSTRUCTED = 0xa0;
 
+/** Those that are in use have 20 bytes at most; to write one of 60,000 bytes took 2 s. */
+const MAX_OID = 128;
+
 /** Goes through the elements of DER one after the other. All that it does throws where there is another thing. */
 export class DerReader {
   readonly #bytes: Uint8Array;
@@ -127,6 +130,7 @@ export class DerReader {
   /** The bytes of an object identifier, in hexadecimal digits. */
   oid(): string {
     const content = this.take(OBJECT_IDENTIFIER);
+    if (content.length > MAX_OID) throw new Error("an OBJECT IDENTIFIER is too long");
     let isAtStart = true; // of a number
     for (const byte of content) {
       if (isAtStart && byte === 0x80) throw new Error("an OBJECT IDENTIFIER is padded");

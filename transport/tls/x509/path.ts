@@ -29,11 +29,11 @@ export interface PathOptions {
   /** When it has to be valid, in milliseconds since 1970. */
   now: number;
   signatures: Signatures;
+  /** How many signatures are looked at before it is given up. The peer chooses who might have signed what. */
+  maxSignatures: number;
 }
 
 const MAX_LENGTH = 10;
-/** So many signatures are looked at. One takes up to 2 ms, and the peer chooses who might have signed what. */
-const MAX_SIGNATURES = 10;
 /** So much of a name is told in a message. */
 const MAX_TOLD = 100;
 
@@ -118,10 +118,11 @@ class Search {
         const problem = `is signed with another key than that of ${told(issuer)}`;
         throw new CertificateProblem(problem, UNKNOWN_CA);
       }
-      if (this.#signatures++ >= MAX_SIGNATURES) {
-        throw new Error(`leads to nobody who is trusted by ${MAX_SIGNATURES} signatures`);
+      const { signatures, maxSignatures } = this.#options;
+      if (this.#signatures++ >= maxSignatures) {
+        throw new Error(`leads to nobody who is trusted by ${maxSignatures} signatures`);
       }
-      this.#options.signatures.check(top.certificate, issuer);
+      signatures.check(top.certificate, issuer);
     });
     return link;
   }

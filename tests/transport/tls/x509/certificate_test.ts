@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { readCertificate } from "../../../../transport/tls/x509/certificate.ts";
 import { readExtensions } from "../../../../transport/tls/x509/extensions.ts";
 import { altNamesOf } from "../../../../transport/tls/x509/names.ts";
+import { der, makeKeys, makeX509, sequence } from "../../../_x509.ts";
 
 /** A certificate that openssl has made, with all that names may hold. */
 const DER = Uint8Array.fromBase64(`
@@ -60,6 +61,23 @@ Deno.test("readCertificate() shows what is no plain text for what it is", {
   assertEquals(textOf(0x03, 12, 0), "CN=#030c00c3b673652c2022412b4222"); // bits instead of text
   assertEquals(textOf(0x0c, 12, 0xef, 0xbb, 0xbf), "CN=\\ef\\bb\\bfse\\"); // a BOM
   assertEquals(textOf(0x14, 12, 0x80, 0x93), "CN=\\c2\\80\\c2\\93¶se\\"); // Latin-1, no windows-1252
+});
+
+Deno.test("readCertificate() shows long identifiers, and none that are too long", {
+  permissions: "none",
+}, () => {
+  const { publicKey, privateKey } = makeKeys("Ed25519");
+  const read = (length: number): string => {
+    const identifier = der(0x06, new Uint8Array(length).fill(0xff).with(length - 1, 0x7f));
+    const name = sequence(der(0x31, sequence(identifier, der(0x0c, [0x41]))));
+    const fields = { issuer: name, subject: name, publicKey };
+    return readCertificate(makeX509(fields, privateKey)).subject.text;
+  };
+  assertEquals(read(5), "2.34359738287=A");
+  assertEquals(read(128), `2.${2n ** 896n - 81n}=A`);
+  for (const length of [129, 30_000]) {
+    assertThrows(() => read(length), Error, "an OBJECT IDENTIFIER is too long");
+  }
 });
 
 Deno.test("readCertificate() throws at what is cut off, and at what comes behind", {

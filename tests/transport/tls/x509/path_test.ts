@@ -1,4 +1,4 @@
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { readCertificate } from "../../../../transport/tls/x509/certificate.ts";
 import { checkPath } from "../../../../transport/tls/x509/path.ts";
 import { Signatures } from "../../../../transport/tls/x509/signature.ts";
@@ -86,13 +86,16 @@ interface Case {
   shown: Uint8Array[];
   anchors?: Uint8Array[];
   role?: "server" | "client";
+  signatures?: Signatures;
 }
 
-function check({ shown, anchors = [rootDer], role = "server" }: Case): void {
+function check(
+  { shown, anchors = [rootDer], role = "server", signatures = new Signatures() }: Case,
+): void {
   const [first, ...others] = shown.map(readCertificate);
-  const signatures = new Signatures();
-  const options = { anchors: anchors.map(readCertificate), role, now: Date.now(), signatures };
-  checkPath([first!, ...others], options);
+  const trusted = anchors.map(readCertificate);
+  const limits = { now: Date.now(), signatures, maxSignatures: 10 };
+  checkPath([first!, ...others], { anchors: trusted, role, ...limits });
 }
 
 /** A leaf below an intermediate that has these extensions. */
@@ -347,21 +350,51 @@ for (const [name, { problem, ...what }] of Object.entries(BAD)) {
   });
 }
 
-Deno.test("checkPath() ends whatever it is shown", { permissions: "none" }, () => {
-  // Each may be the issuer of each other, as far as names tell.
-  const twins = Array.from(
-    { length: 19 },
-    () => given(between, between, [ofAuthority, keyId(1), byKeyId(2)]),
-  );
-  assertThrows(() => check({ shown: [leafDer, ...twins] }), Error, "leads to");
+class Counted extends Signatures {
+  count = 0;
+
+  override check(...args: Parameters<Signatures["check"]>): void {
+    this.count++;
+    super.check(...args);
+  }
+}
+
+Deno.test(
+  "checkPath() looks at a few signatures, whatever it is shown",
+  { permissions: "none" },
+  () => {
+    const mazes: Record<string, [twins: Uint8Array[], problem: string]> = {
+      "where nobody is the issuer": [
+        Array.from(
+          { length: 19 },
+          () => given(root, { ...between, keys: below.keys }, [ofAuthority]),
+        ),
+        "has a bad signature",
+      ],
+      "where everybody is everybody's issuer": [
+        Array.from({ length: 19 }, (_, i) => {
+          return given(between, between, [ofAuthority, keyId(i % 2), byKeyId((i + 1) % 2)]);
+        }),
+        "leads to nobody who is trusted within 10 certificates",
+      ],
+    };
+    for (const [twins, problem] of Object.values(mazes)) {
+      const signatures = new Counted();
+      const shown = [leafDer, ...twins, betweenDer];
+      assertThrows(() => check({ shown, signatures }), Error, problem);
+      assertEquals(signatures.count, 10);
+    }
+  },
+);
+
+Deno.test("checkPath() goes up 10 certificates at most", { permissions: "none" }, () => {
   const ladder = Array.from({ length: 12 }, (_, i) => party(`step ${i}`));
   const steps = ladder.slice(1).map((to, i) => given(ladder[i]!, to, [ofAuthority])).reverse();
-  const top = given(ladder[0]!, ladder[0]!, [ofAuthority]);
-  const foot = given(ladder.at(-1)!, leaf, []);
+  const anchors = [given(ladder[0]!, ladder[0]!, [ofAuthority])];
+  check({ shown: [given(ladder[8]!, leaf, []), ...steps], anchors });
   assertThrows(
-    () => check({ shown: [foot, ...steps], anchors: [top] }),
+    () => check({ shown: [given(ladder[9]!, leaf, []), ...steps], anchors }),
     Error,
-    "within 10 certificates",
+    "leads to nobody who is trusted within 10 certificates",
   );
-  check({ shown: [given(ladder[8]!, leaf, []), ...steps], anchors: [top] });
 });
