@@ -52,6 +52,7 @@ export {
   type LogFields,
   type Logger,
   logObserver,
+  printable,
   type Refusal,
   type RefusalReason,
   type ServerObserver,

@@ -1,5 +1,7 @@
 /** Helpers that know nothing of sessions, each in a file of its own. Here: addresses, and how people write them. */
 
+import { printable } from "./printable.ts";
+
 /** The address of one end of an in-memory connection. */
 export interface MemoryAddr {
   /** Always `memory`. */
@@ -36,7 +38,7 @@ export function formatAddress(addr: Address): string {
     case "unix":
     case "unixpacket":
       // An abstract name is shown as `ss` and `netstat` do. A peer may name its own socket as it likes.
-      return addr.path?.replace(/^\0/, "@").replace(/\p{Cc}/gu, "?") || "unix socket";
+      return printable(addr.path?.replace(/^\0/, "@") ?? "") || "unix socket";
     case "memory":
       return addr.name;
     default:

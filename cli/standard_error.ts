@@ -1,5 +1,7 @@
 /** How the programs write to standard error: in order, and without waiting for whoever reads it. */
 
+import { printable } from "../mod.ts";
+
 /** The most that may wait to be written, in characters. What comes then is left out. */
 const MAX_WAITING = 1024 * 1024;
 /** So many characters are written at once, if there are more. */
@@ -91,9 +93,9 @@ export class TextQueue {
 /** The program's. */
 export const standardError: TextQueue = new TextQueue(Deno.stderr);
 
-/** Says a line on standard error. */
+/** Says a line on standard error, whatever somebody else has put into it. */
 export function say(line: string): void {
-  standardError.push(`${line}\n`);
+  standardError.push(`${printable(line)}\n`);
 }
 
 /** Resolves when a promise that does not reject has settled, or after so many milliseconds. */

@@ -13,6 +13,7 @@ import {
   formatAddress,
   FrameTooLargeError,
   prepare,
+  printable,
   serve,
   type ServeOptions,
   type Server,
@@ -20,8 +21,6 @@ import {
 } from "@parley/tcp";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
-/** What would move the cursor in other people's terminals, turn the direction of their text, or worse. */
-const CONTROL = /[^\P{Cc}\t]|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 /** How many people a message names: of a crowd, the rest is only counted. */
 const MAX_NAMES = 20;
 
@@ -131,7 +130,7 @@ export function chat(options: ServeOptions): Server {
     for await (const line of session.lines({ maxLength: 1000 })) {
       const { room } = person;
       const [, command, argument = ""] = /^\/(\w+) ?(.*)$/.exec(line) ?? [];
-      if (command === undefined) room.say(`${name}: ${line.replace(CONTROL, "?")}`);
+      if (command === undefined) room.say(`${name}: ${line.split("\t").map(printable).join("\t")}`);
       else if (command === "quit") return;
       else if (command === "join" && NAME.test(argument)) {
         leave(person);

@@ -19,10 +19,12 @@
  * @module
  */
 
-import { describeEnd, type SessionEnd } from "../errors.ts";
+import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
+import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
 
+export { printable } from "../_internal/printable.ts";
 export type { SessionEnd } from "../errors.ts";
 export type { Session } from "../session.ts";
 export type { Address } from "../transport/connection.ts";
@@ -115,8 +117,8 @@ export interface ServerObserver {
 
 /** Prints the errors of a server that has been given nobody to tell: otherwise its handlers would fail in silence. */
 export const printErrors: Required<Pick<ServerObserver, "onHandlerError" | "onAcceptError">> = {
-  onHandlerError: (error): void => console.error(error),
-  onAcceptError: (error): void => console.error(error),
+  onHandlerError: (error): void => console.error(stackOf(error)),
+  onAcceptError: (error): void => console.error(stackOf(error)),
 };
 
 /** At most so many refusals are logged within so many milliseconds: who is refused must not be able to fill the log. */
@@ -135,7 +137,7 @@ const REFUSALS: Record<RefusalReason, string> = {
   descriptors: "it took the last descriptor",
 };
 
-/** Facts that go with a log message. */
+/** Facts that go with a log message: plain values. What was thrown is a text or, of an error, its parts as texts. */
 export type LogFields = Record<string, unknown>;
 
 /** What a logger must have: `console`, a LogTape logger and a `@std/log` logger do as they are. */
@@ -213,7 +215,7 @@ export function logObserver(logger: Logger): ServerObserver {
     onSessionEnd(session, { reason, cause, duration }): void {
       const { id, address } = identity(session);
       const { bytesRead, bytesWritten } = session;
-      const why = plain(describeEnd(reason, cause));
+      const why = cause === undefined ? reason : `${reason} (${plain(textOf(cause))})`;
       logger.info(
         `session ${id} from ${plain(address)} ended: ${why}, after ${Math.round(duration)} ms, ` +
           `${bytesRead} bytes in, ${bytesWritten} bytes out`,
@@ -221,7 +223,7 @@ export function logObserver(logger: Logger): ServerObserver {
           id,
           address,
           reason,
-          ...(cause !== undefined && { cause }),
+          ...(cause !== undefined && { cause: factsOf(cause) }),
           duration,
           bytesRead,
           bytesWritten,
@@ -234,29 +236,32 @@ export function logObserver(logger: Logger): ServerObserver {
       if (!limit.take()) return;
       const address = formatAddress(remoteAddr);
       const omitted = limit.takeOmitted();
-      const why = cause === undefined || isLeaver ? "" : ` (${String(cause)})`;
+      const why = cause === undefined || isLeaver ? "" : ` (${textOf(cause)})`;
       const level = isLeaver ? "debug" : "warn";
       logger[level](
         plain(`connection from ${address} refused: ${REFUSALS[reason]}${why}`) + more(omitted),
         {
           address,
           reason,
-          ...(cause !== undefined && { cause }),
+          ...(cause !== undefined && { cause: factsOf(cause) }),
           ...(omitted > 0 && { omitted }),
         },
       );
     },
     onAcceptError(error, retryIn): void {
       const then = retryIn === Infinity ? "shutting down" : `again within ${retryIn} ms`;
-      logger.warn(`cannot accept (${then}): ${plain(String(error))}`, { error, retryIn });
+      logger.warn(`cannot accept (${then}): ${plain(textOf(error))}`, {
+        error: factsOf(error),
+        retryIn,
+      });
     },
     onHandlerError(error, session): void {
       const { id, address } = identity(session);
-      const text = error instanceof Error ? error.stack ?? String(error) : String(error);
-      logger.error(`the handler of session ${id} from ${plain(address)} threw: ${plain(text)}`, {
+      const text = plain(stackOf(error));
+      logger.error(`the handler of session ${id} from ${plain(address)} threw: ${text}`, {
         id,
         address,
-        error,
+        error: factsOf(error),
       });
     },
   };

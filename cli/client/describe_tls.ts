@@ -3,23 +3,18 @@ import type { TlsInfo } from "../../mod.ts";
 /** What TLS has agreed on and whom the peer's certificate names, in lines for `--verbose`. */
 export function describeTls(tls: TlsInfo): string[] {
   const { protocol, cipher, alpn, peerCertificate } = tls;
-  const lines = [`${protocol}, cipher ${cipher}, ALPN ${alpn ? printable(alpn) : "none"}`];
+  const lines = [`${protocol}, cipher ${cipher}, ALPN ${alpn ?? "none"}`];
   if (peerCertificate === undefined) {
     lines.push("certificate: not verified");
     return lines;
   }
   const { subject, issuer, subjectAltNames, validFrom, validTo } = peerCertificate;
   lines.push(
-    `certificate: ${printable(subject) || "no name"}, signed by ${printable(issuer) || "no name"}`,
-    `certificate for: ${subjectAltNames.map(printable).join(", ") || "no host at all"}`,
+    `certificate: ${subject || "no name"}, signed by ${issuer || "no name"}`,
+    `certificate for: ${subjectAltNames.join(", ") || "no host at all"}`,
     `certificate valid: ${dateOf(validFrom)} to ${dateOf(validTo)}`,
   );
   return lines;
-}
-
-/** What a peer has named itself must not reach a terminal as it is. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, "?");
 }
 
 function dateOf(date: Date): string {

@@ -1,6 +1,6 @@
 /** The conversation with the greeting service, from the welcome to the exit. */
 
-import { FrameTooLargeError, type ReconnectingClient, type Session } from "../../mod.ts";
+import { FrameTooLargeError, printable, type ReconnectingClient, type Session } from "../../mod.ts";
 import { dial, dialError, dialOptions } from "./dial.ts";
 import type { Plan } from "./options.ts";
 import { comingBack } from "./comeback.ts";
@@ -25,12 +25,12 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
 
   const caller = new Caller(plan);
   try {
-    printLine(await caller.arrive());
+    show(await caller.arrive());
     let code = 0;
     for await (const name of names.length > 0 ? names : typedNames(caller)) {
       if (name === "exit") break;
       const problem = problemOf(name);
-      if (problem === undefined) printLine(await caller.say(name));
+      if (problem === undefined) show(await caller.say(name));
       else {
         say(`error: ${problem}`);
         if (!Deno.stdin.isTerminal()) code = 1; // a person has seen it and can try again
@@ -40,6 +40,12 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
   } finally {
     await caller.end();
   }
+}
+
+/** Prints a reply: to a terminal, which must not obey what a server sends, without escapes and the like. */
+function show(reply: string): void {
+  const isTerminal = Deno.stdout.isTerminal();
+  printLine(isTerminal ? reply.split(/\r?\n/).map(printable).join("\n") : reply);
 }
 
 /** Has one conversation after the other where the plan says that it comes back, and else only one. */

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
+import { serve } from "../../serve/serve.ts";
 import { cannotRun } from "../_client_program.ts";
 import {
   assertOneLine,
@@ -14,6 +15,8 @@ import {
   start,
   startOnTerminal,
 } from "../_programs.ts";
+import { portOf } from "../_serving.ts";
+import { DISTURBING, isDisturbing } from "../_thrown.ts";
 
 const ignore = cannotStart;
 
@@ -443,6 +446,26 @@ Deno.test({ name: "client.ts prompts on a terminal", ignore: cannotStartTerminal
   // What follows, such as the prompt of a shell, gets a line of its own.
   assertEquals(stdout.replace("^D\b\b", "").split("name: ").at(-1), "\r\n");
   await server.program.stderr.until(/ended: local/);
+});
+
+Deno.test({
+  name: "client.ts lets no reply disturb a terminal, and changes none elsewhere",
+  ignore: cannotStartTerminal,
+}, async () => {
+  for (const text of DISTURBING) {
+    await using server = serve({ port: 0 }, async (session) => {
+      await session.send("welcome!");
+      for await (const _ of session) await session.send(text);
+    });
+    const args = ["--port", String(portOf(server)), "rose"];
+    await using program = startOnTerminal("client.ts", ...args);
+    const { code, stdout } = await program.ended();
+    assertEquals(code, 0);
+    assertFalse(isDisturbing(stdout.replaceAll("\r\n", "\n")), JSON.stringify(stdout));
+    const plain = await run("client.ts", ...args);
+    const said = new TextDecoder().decode(new TextEncoder().encode(text)).replace(/\r?\n$/, "");
+    assertEquals(plain.stdout, `welcome!\n${said}\n`);
+  }
 });
 
 Deno.test({

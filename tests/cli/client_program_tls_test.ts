@@ -1,10 +1,11 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
 import { serve } from "../../serve/serve.ts";
 import { cannotRun, runClient, startClient, startOpenssl } from "../_client_program.ts";
-import { cannotTls, makeCertificates } from "../_certificates.ts";
+import { cannotTls, makeCertificate, makeCertificates } from "../_certificates.ts";
 import { assertOneLine, cannotStart, Program } from "../_programs.ts";
 import type { Session } from "../../session.ts";
 import { portOf, readAll } from "../_serving.ts";
+import { isDisturbing } from "../_thrown.ts";
 
 const ignore = cannotStart || cannotTls || await cannotRun("openssl");
 const { ca, rogueCa, server: shown, client: own } = await makeCertificates();
@@ -45,6 +46,22 @@ Deno.test({ name: "client.ts --raw --tls talks to openssl s_server", ignore }, a
     lines[5]!,
     /^certificate valid: 20\d\d-\d\d-\d\dT[\d:]+Z to 20\d\d-\d\d-\d\dT[\d:]+Z$/,
   );
+});
+
+Deno.test({ name: "client.ts --tls shows no name that disturbs a terminal", ignore }, async () => {
+  const name = "\x1b[2Jevil\x9b31m\u202e";
+  const disturbing = await makeCertificate({
+    subject: `/CN=${name}`,
+    extensions: [`subjectAltName=DNS:localhost,DNS:\x1b[31mevil`],
+    by: ca,
+  });
+  await using server = await startOpenssl("-cert", disturbing.certFile, "-key", disturbing.keyFile);
+  const args = ["--raw", "--port", `${server.port}`, "--verbose", ...TRUSTING];
+  for (const host of ["localhost", "example.org"]) {
+    const { stderr } = await runClient(READ, [...args, "--servername", host]);
+    assertMatch(stderr, /evil/);
+    assertFalse(isDisturbing(stderr), JSON.stringify(stderr));
+  }
 });
 
 Deno.test({ name: "client.ts --tls says what is wrong with a certificate", ignore }, async () => {

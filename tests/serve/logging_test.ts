@@ -1,10 +1,12 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertFalse, assertMatch, assertStringIncludes } from "@std/assert";
 import { configureSync, getLogger, type LogRecord, resetSync } from "@logtape/logtape";
-import type { Logger } from "../../serve/observer.ts";
+import { textOf } from "../../_internal/thrown.ts";
+import type { LogFields, Logger } from "../../serve/observer.ts";
 import { serve } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { canNet, canRun } from "../_permissions.ts";
+import { isDisturbing, THROWN } from "../_thrown.ts";
 import { bounded, echo, readAll, recorder, runModule, serveThrough } from "../_serving.ts";
 
 const canRunDeno = canNet && await canRun("deno");
@@ -198,3 +200,77 @@ Deno.test("serve() takes console as it is", { ...bounded, ignore: !canRunDeno },
   assertEquals(lines[0], 'listening on memory { state: "listening", address: "memory" }');
   assertEquals(lines[1], 'session 1 from memory a started { id: 1, address: "memory a" }');
 });
+
+/** A server whose sessions each have thrown at them what a handler can throw, one after the other. */
+const THROWING = `
+  import { serve } from "library/serve/serve.ts";
+  import { Session } from "library/session.ts";
+  import { THROWN } from "library/tests/_thrown.ts";
+  import { memoryListener } from "library/transport/mod.ts";
+  const listener = memoryListener();
+  let next = 0;
+  const server = serve({ listener, OPTIONS }, () => {
+    throw THROWN[next++][1];
+  });
+  for (const _ of THROWN) {
+    const client = new Session(listener.connect());
+    for await (const _ of client);
+    await client.close();
+  }
+  await server.shutdown();
+`;
+
+Deno.test("serve() prints whatever is thrown, and nothing that disturbs a terminal", {
+  ...bounded,
+  ignore: !canRunDeno,
+}, async () => {
+  const { code, stdout, stderr } = await runModule(THROWING.replace("OPTIONS", ""));
+  assertEquals([code, stdout], [0, ""], stderr);
+  assertFalse(isDisturbing(stderr));
+  const firsts = stderr.trimEnd().split("\n").filter((line) => !/^( +at |caused by )/.test(line));
+  assertEquals(firsts, THROWN.map(([, thrown]) => textOf(thrown)));
+});
+
+Deno.test("serve() logs whatever is thrown to console, and nothing that disturbs a terminal", {
+  ...bounded,
+  ignore: !canRunDeno,
+}, async () => {
+  const { code, stdout, stderr } = await runModule(THROWING.replace("OPTIONS", "logger: console"));
+  assertEquals(code, 0, stderr);
+  assertFalse(isDisturbing(stdout + stderr));
+  const threw = stderr.match(/^the handler of session \d+ from memory a threw: /gm);
+  assertEquals(threw?.length, THROWN.length);
+  assertFalse(/^ERROR forged/m.test(stdout + stderr));
+});
+
+Deno.test(
+  "serve() logs whatever is thrown with fields that any logger can write",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const lines: string[] = [];
+    const write = (message: string, fields: LogFields): void => {
+      lines.push(JSON.stringify({ message, ...fields }));
+    };
+    const logger = { debug: write, info: write, warn: write, error: write };
+    let next = 0;
+    const server = serve({ listener, logger }, () => {
+      throw THROWN[next++]![1];
+    });
+    for (const _ of THROWN) {
+      const client = new Session(listener.connect());
+      await readAll(client);
+      await client.close();
+    }
+    await server.shutdown();
+    for (
+      const kind of [
+        /^{"message":"the handler of session/,
+        /^{"message":"session \d+ .* ended: error/,
+      ]
+    ) {
+      assertEquals(lines.filter((line) => kind.test(line)).length, THROWN.length);
+    }
+    for (const line of lines) assertFalse(isDisturbing(line), line);
+  },
+);

@@ -95,7 +95,7 @@ Deno.test("logObserver() logs the cause of a session's end", { permissions: "non
     "session 1 from memory b ended: peer (ConnectionReset: gone (away) at 100% d), after 1 ms, " +
     "3 bytes in, 5 bytes out",
   ]);
-  assertEquals(fields["cause"], cause);
+  assertEquals(fields["cause"], { name: "ConnectionReset", message: "gone {away} at 100%d" });
 });
 
 Deno.test("logObserver() logs refusals as warnings", { permissions: "none" }, () => {
@@ -120,10 +120,13 @@ Deno.test("logObserver() says why a connection was refused", { permissions: "non
     ],
   ];
   for (const [refusal, why] of cases) {
+    const facts = refusal.cause !== undefined && {
+      cause: { name: "Error", message: "bad {certificate} at 100%d" },
+    };
     assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
       "warn",
       `connection from [::1]:1234 refused: ${why}`,
-      { address: "[::1]:1234", ...refusal },
+      { address: "[::1]:1234", reason: refusal.reason, ...facts },
     ]);
   }
 });
@@ -132,10 +135,11 @@ Deno.test("logObserver() logs peers that leave at once for who looks for faults"
   permissions: "none",
 }, () => {
   const refusal = { reason: "left", cause: new Error("nothing has come") } as const;
+  const cause = { name: "Error", message: "nothing has come" };
   assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
     "debug",
     "connection from [::1]:1234 refused: it left before it had sent anything",
-    { address: "[::1]:1234", ...refusal },
+    { address: "[::1]:1234", reason: "left", cause },
   ]);
 });
 
@@ -204,16 +208,17 @@ Deno.test("logObserver() tells of what it left out in the end", { permissions: "
 });
 
 Deno.test("logObserver() logs failed accepts as warnings", { permissions: "none" }, () => {
-  const error = new Error("no {descriptors}");
+  const error = Object.assign(new Error("no {descriptors}"), { code: "EMFILE" });
+  const facts = { name: "Error", message: "no {descriptors}", code: "EMFILE" };
   assertEquals(logged((observer) => observer.onAcceptError(error, 5)), [
     "warn",
     "cannot accept (again within 5 ms): Error: no (descriptors)",
-    { error, retryIn: 5 },
+    { error: facts, retryIn: 5 },
   ]);
   assertEquals(logged((observer) => observer.onAcceptError(error, Infinity)), [
     "warn",
     "cannot accept (shutting down): Error: no (descriptors)",
-    { error, retryIn: Infinity },
+    { error: facts, retryIn: Infinity },
   ]);
 });
 
@@ -226,20 +231,22 @@ Deno.test("logObserver() logs what handlers throw as errors", { permissions: "no
     message,
     /^the handler of session 1 from memory b threw: SessionEndedError: .*\(\(id\)\)\n +at .*:\d+/,
   );
-  assertEquals(fields, { id: 1, address: "memory b", error });
+  assertMatch(message, /\ncaused by \(id\)$/);
+  const facts = { name: "SessionEndedError", message: error.message, causes: ["{id}"] };
+  assertEquals(fields, { id: 1, address: "memory b", error: facts });
 });
 
 Deno.test("logObserver() logs what is thrown and no error", { permissions: "none" }, async () => {
   const session = await someSession();
   const stackless = new Error("bare");
   delete stackless.stack;
-  const cases: [thrown: unknown, text: string][] = [
-    ["{text}", "(text)"],
-    [undefined, "undefined"],
-    [stackless, "Error: bare"],
+  const cases: [thrown: unknown, text: string, facts: unknown][] = [
+    ["{text}", "(text)", "{text}"],
+    [undefined, "undefined", "undefined"],
+    [stackless, "Error: bare", { name: "Error", message: "bare" }],
   ];
-  for (const [error, text] of cases) {
-    assertEquals(logged((observer) => observer.onHandlerError(error, session)), [
+  for (const [thrown, text, error] of cases) {
+    assertEquals(logged((observer) => observer.onHandlerError(thrown, session)), [
       "error",
       `the handler of session 1 from memory b threw: ${text}`,
       { id: 1, address: "memory b", error },
@@ -252,12 +259,14 @@ Deno.test("printErrors prints what nobody else is told", { permissions: "none" }
   const printed: unknown[][] = [];
   const real = console.error;
   console.error = (...args: unknown[]): void => void printed.push(args);
-  const [thrown, failed] = [new Error("no such command"), new Error("no descriptors")];
+  const [thrown, failed] = [new Error("no\nsuch command"), "no descriptors"];
   try {
     printErrors.onHandlerError!(thrown, session);
     printErrors.onAcceptError!(failed, 5);
   } finally {
     console.error = real;
   }
-  assertEquals(printed, [[thrown], [failed]]);
+  assertEquals(printed.length, 2);
+  assertMatch(String(printed[0]), /^Error: no\\nsuch command\n +at /);
+  assertEquals(printed[1], ["no descriptors"]);
 });

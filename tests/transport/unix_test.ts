@@ -98,7 +98,10 @@ Deno.test("serve() takes an abstract name", overAbstract, async () => {
 });
 
 Deno.test("formatAddress() shows no control character of a path", { permissions: "none" }, () => {
-  assertEquals(formatAddress({ transport: "unix", path: "/tmp/a\nb\0\x1b[c" }), "/tmp/a?b??[c");
+  assertEquals(
+    formatAddress({ transport: "unix", path: "/tmp/a\nb\0\x1b[c" }),
+    "/tmp/a\\nb\\x00\\x1b[c",
+  );
   assertEquals(formatAddress({ transport: "unix", path: "" }), "unix socket");
 });
 

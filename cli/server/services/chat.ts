@@ -1,8 +1,12 @@
-import { FrameTooLargeError, type Handler, prepare, type Session } from "../../../mod.ts";
+import {
+  FrameTooLargeError,
+  type Handler,
+  prepare,
+  printable,
+  type Session,
+} from "../../../mod.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
-/** What would move the cursor in other people's terminals, turn the direction of their text, or worse. */
-const CONTROL = /[^\P{Cc}\t]|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 /** How many people a message names. It goes to everybody: the rest of a crowd is only counted. */
 const MAX_NAMES = 20;
 
@@ -26,7 +30,7 @@ async function visit(room: Room, session: Session): Promise<void> {
   if (name === undefined) return;
   try {
     for await (const line of session.lines({ maxLength: 1000 })) {
-      room.say(name, line.replace(CONTROL, "?"));
+      room.say(name, line.split("\t").map(printable).join("\t"));
     }
   } finally {
     room.leave(name);
