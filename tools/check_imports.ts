@@ -41,7 +41,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["tests"],
 ];
 const IN_CHECKOUT_ONLY = /^(bench|examples|tests|tools)\//;
-const PROGRAM_DEPENDENCY = /^@(std\/(cli|log)|logtape\/logtape)(\/|$)/;
+const PROGRAM_DEPENDENCY = /^@std\/(cli|log)(\/|$)/;
 const SOCKET_MODULE = /^node:(dgram|http|http2|https|net|tls)$/;
 const ONLY_TRANSPORT = "only transport/ opens sockets";
 

@@ -1,40 +1,67 @@
-import {
-  configureSync,
-  getAnsiColorFormatter,
-  getJsonLinesFormatter,
-  getLogger,
-  getTextFormatter,
-  type Logger,
-  type LogLevel,
-  type LogRecord,
-} from "@logtape/logtape";
+/** The server program's log: records of `@std/log`, as text or JSON lines on standard error. */
+
+import { BaseHandler } from "@std/log/base-handler";
+import { getLogger } from "@std/log/get-logger";
+import type { LevelName } from "@std/log/levels";
+import type { Logger, LogRecord } from "@std/log/logger";
+import { setup } from "@std/log/setup";
 import { standardError } from "../standard_error.ts";
 
+const LEVELS = { debug: "DEBUG", info: "INFO", warning: "WARN", error: "ERROR" } as const;
+
+/** A level, as `--log-level` takes it. */
+export type LogLevel = keyof typeof LEVELS;
+
 /** What `--log-level` takes. */
-export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
+export const LOG_LEVELS = Object.keys(LEVELS) as readonly LogLevel[];
 
 /** How log records are written: what `--log-format` takes. */
 export type LogFormat = "text" | "json";
 
 /** Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. */
 export function openLog(level: LogLevel, format: LogFormat): Logger {
-  const toLine = formatter(format);
-  configureSync({
-    sinks: { stderr: (record) => standardError.push(toLine(record)) },
-    loggers: [
-      { category: "parley", sinks: ["stderr"], lowestLevel: level },
-      { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
-    ],
+  const levelName = LEVELS[level];
+  setup({
+    handlers: { stderr: new StandardErrorHandler(levelName, { formatter: formatter(format) }) },
+    loggers: { parley: { level: levelName, handlers: ["stderr"] } },
   });
   const logger = getLogger("parley");
   standardError.onOmission = (count) => {
-    logger.error("{count} messages were left out: nobody has read the log in time", { count });
+    logger.error(`${count} messages were left out: nobody has read the log in time`, { count });
   };
   return logger;
 }
 
+class StandardErrorHandler extends BaseHandler {
+  override log(line: string): void {
+    standardError.push(`${line}\n`);
+  }
+}
+
 function formatter(format: LogFormat): (record: LogRecord) => string {
-  if (format === "json") return getJsonLinesFormatter({ properties: "flatten" });
+  if (format === "json") return jsonLine;
   const hasColour = Deno.stderr.isTerminal() && !Deno.noColor;
-  return hasColour ? getAnsiColorFormatter() : getTextFormatter();
+  return (record) => textLine(record, hasColour);
+}
+
+const COLOURS: Partial<Record<LevelName, number>> = { DEBUG: 34, INFO: 32, WARN: 33, ERROR: 31 };
+
+/** Such as `2026-01-31 12:00:00.000 +00:00 [INF] parley: listening on 127.0.0.1:1234`. */
+function textLine({ datetime, levelName, loggerName, msg }: LogRecord, hasColour: boolean): string {
+  const time = datetime.toISOString().replace("T", " ").replace("Z", " +00:00");
+  const level = levelName === "WARN" ? "WRN" : levelName.slice(0, 3);
+  if (!hasColour) return `${time} [${level}] ${loggerName}: ${msg}`;
+  const colour = COLOURS[levelName as LevelName];
+  return `\x1b[2m${time}\x1b[0m \x1b[1;${colour}m${level}\x1b[0m ${loggerName}: ${msg}`;
+}
+
+/** The fields of a record stand beside what every record has, so that they can be asked for by name. */
+function jsonLine({ datetime, levelName, loggerName, msg, args: [fields] }: LogRecord): string {
+  return JSON.stringify({
+    "@timestamp": datetime.toISOString(),
+    level: levelName,
+    message: msg,
+    logger: loggerName,
+    ...fields as object | undefined,
+  });
 }

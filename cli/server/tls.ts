@@ -20,10 +20,10 @@ export function reloadCertificate(server: Server, files: CertificateFiles, logge
   const { cert } = files;
   try {
     server.reloadTls(readCertificate(files));
-    logger.info("the certificate was reloaded from {cert}: new sessions use it", { cert });
+    logger.info(`the certificate was reloaded from "${cert}": new sessions use it`, { cert });
   } catch (error) {
     const problem = certificateProblem(error, files) ?? (error as Error).message;
-    logger.error("the certificate was not reloaded, the old one stays: {problem}", { problem });
+    logger.error(`the certificate was not reloaded, the old one stays: ${problem}`, { problem });
   }
 }
 
