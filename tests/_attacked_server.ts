@@ -38,6 +38,10 @@ const HANDLERS: Record<string, Handler> = {
   },
   /** Reads nothing. */
   deaf: (session) => session.closed,
+  /** Reads all that comes, and answers nothing. */
+  swallow: async (session) => {
+    for await (const _ of session.bytes({ borrow: true }));
+  },
   /** Greets, and reads what comes to its end. */
   greet: async (session) => {
     await session.send("welcome!\n");

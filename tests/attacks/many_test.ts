@@ -54,6 +54,40 @@ Deno.test(`serve() has 10,000 sessions at once (ignored below ulimit -Hn ${MANY 
   assert(active >= 1 && Object.keys(ends).every((end) => end.startsWith("peer")));
 });
 
+// Stays, sends much when it is told to, and stays.
+const STAY = `
+context = ssl._create_unverified_context()
+crowd = [context.wrap_socket(dial()) for _ in range(int(args[0]))]
+print("all are here", flush=True)
+sys.stdin.readline()
+for client in crowd:
+    client.sendall(bytes(int(args[1])))
+print("all is sent", flush=True)
+sys.stdin.readline()
+`;
+
+Deno.test("serve() takes little memory for sessions under TLS, also once they have sent much", {
+  ...attacked,
+  ignore: attacked.ignore || overTls.ignore,
+}, async () => {
+  const [CLIENTS, BYTES] = [800, 200_000];
+  await using server = await Attacked.start("swallow", { tls: localhost }, { flags: COLLECTING });
+  const dialled = await server.dial({ tls: { unsafelyIgnoreCertificateErrors: true } });
+  await dialled.close();
+  const before = (await server.collected()).rss;
+  const each = async (): Promise<number> => ((await server.collected()).rss - before) / CLIENTS;
+  await using crowd = attacker(STAY, server.port, `${CLIENTS}`, `${BYTES}`);
+  await crowd.stdout.until(/all are here/);
+  await server.until(({ active }) => active === CLIENTS);
+  assertLess(await each(), 36 * 1024);
+  await crowd.type("send\n");
+  await crowd.stdout.until(/all is sent/);
+  await server.until(({ bytesRead }) => bytesRead === CLIENTS * BYTES);
+  assertLess(await each(), 150 * 1024);
+  await crowd.type("leave\n");
+  assertEquals((await crowd.ended()).stderr, "");
+});
+
 // Each asks, and asks again once it is answered, until the server closes. Then it tells how many answers came.
 const ASK = `
 import selectors

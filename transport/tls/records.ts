@@ -40,6 +40,8 @@ const CLIENT = 0;
 const SERVER = 1;
 /** The header of a record: type, version, and the length of what follows (RFC 8446 §5.1). */
 const HEADER = 5;
+/** The layer is given no more than this at once: what it takes in it keeps memory for, and so much it has anyhow. */
+const MAX_PIECE = 4096;
 
 /** What one side of TLS goes by: certificates, whom it trusts, versions. */
 export interface TlsContext {
@@ -152,13 +154,13 @@ export class TlsRecords {
   }
 
   /**
-   * Takes in what came from the peer: one record after the other, since the layer drops what it has made out where
-   * it fails within what it was given.
+   * Takes in what came from the peer: no more than one record at a time, since the layer drops what it has made out
+   * where it fails within what it was given.
    */
   receive(encrypted: Uint8Array): void {
     let at = 0;
     while (at < encrypted.length && this.fault === undefined && !this.hasEnded) {
-      const end = this.#recordEnd(encrypted, at);
+      const end = this.#pieceEnd(encrypted, at);
       this.#layer.readBuffer(encrypted.subarray(at, end));
       at = end;
     }
@@ -220,8 +222,9 @@ export class TlsRecords {
     else this.#clear.push(new Uint8Array(clear));
   }
 
-  /** Where the record that goes on at `at` ends, or else what came of it. */
-  #recordEnd(bytes: Uint8Array, at: number): number {
+  /** Up to where the record that goes on at `at` can be handed over. */
+  #pieceEnd(bytes: Uint8Array, start: number): number {
+    let at = start;
     while (this.#header < HEADER && at < bytes.length) {
       const byte = bytes[at++]!;
       this.#header++;
@@ -229,7 +232,7 @@ export class TlsRecords {
       if (this.#header === HEADER) this.#left |= byte;
     }
     if (this.#header < HEADER) return at;
-    const end = Math.min(bytes.length, at + this.#left);
+    const end = Math.min(bytes.length, at + this.#left, start + MAX_PIECE);
     this.#left -= end - at;
     if (this.#left === 0) this.#header = 0;
     return end;
