@@ -276,6 +276,26 @@ export class RequestLimitError extends Error {
   }
 }
 
+/** A queue of messages has ended since there was no room for one more, as its option `overflow` says. */
+export class QueueOverflowError extends Error {
+  /** The name of the class. */
+  override readonly name = "QueueOverflowError";
+  /** How much the queue may hold, as `maxSize` says. */
+  readonly limit: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit How much the queue may hold.
+   */
+  constructor(limit: number) {
+    super(
+      `the queue has no room for one more message: it holds as much as maxSize allows (${limit})`,
+    );
+    this.limit = limit;
+  }
+}
+
 /**
  * What kept TLS from being agreed on.
  *

@@ -83,6 +83,7 @@ export type {
   TextOptions,
 } from "./session/options.ts";
 export { prepare } from "./session/prepare.ts";
+export { MessageQueue, type MessageQueueOptions, type OverflowPolicy } from "./session/queue.ts";
 export type { UpgradeTlsOptions } from "./session/upgrade_tls.ts";
 export type {
   Address,
