@@ -99,7 +99,7 @@ export interface TlsClientOptions extends TlsOptions {
   serverName?: string;
   /**
    * Who may have signed the server's certificate, in PEM: certificates of X.509 version 3. One whose issuer is there
-   * as well leads to that; any other is trusted itself, also if it is the server's own.
+   * as well leads to that; any other is trusted itself, also if it is the server's own and signed by itself.
    *
    * @default {the certificate authorities that Deno trusts}
    */

@@ -2,14 +2,14 @@
 
 import { createHash } from "node:crypto";
 import { CertificateError } from "../../errors.ts";
-import { checkPath, type PathOptions } from "./x509/path.ts";
 import type { PeerCertificate } from "../connection.ts";
-import { hex } from "./x509/der.ts";
-import { isFor } from "./server_names.ts";
 import { certificateProblem } from "./errors.ts";
+import { isFor } from "./server_names.ts";
 import { type Certificate, readCertificate } from "./x509/certificate.ts";
+import { hex } from "./x509/der.ts";
 import { readExtensions } from "./x509/extensions.ts";
 import { type AltName, altNamesOf } from "./x509/names.ts";
+import { checkPath, type PathOptions } from "./x509/path.ts";
 import { CertificateProblem, UNKNOWN_CA } from "./x509/problem.ts";
 
 /** What a peer has shown: what {@linkcode TlsRecords} tells of it. */

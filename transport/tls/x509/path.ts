@@ -1,8 +1,7 @@
 /** Whether the certificates that a peer has shown lead to somebody who is trusted (RFC 5280 §6, as OpenSSL has it). */
 
-import { areEqual } from "./der.ts";
-import { checkNames } from "./name_constraints.ts";
 import type { Certificate } from "./certificate.ts";
+import { areEqual } from "./der.ts";
 import {
   DIGITAL_SIGNATURE,
   KEY_CERT_SIGN,
@@ -10,6 +9,7 @@ import {
   readExtensions,
   type Says,
 } from "./extensions.ts";
+import { checkNames } from "./name_constraints.ts";
 import { DIRECTORY_NAME } from "./names.ts";
 import {
   alertFor,

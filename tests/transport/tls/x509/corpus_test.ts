@@ -142,6 +142,10 @@ const CHAINS: Record<string, () => Promise<Chain>> = {
     const { shown: [own, middle] } = await between({});
     return { shown: [own!], trusted: [middle!], args: ["-partial_chain"] };
   },
+  "of itself, which somebody unknown has signed": async () => {
+    const own = await leaf(plainRoot);
+    return { shown: [own], trusted: [own], args: ["-partial_chain"], not: "server" };
+  },
   "of an intermediate that is trusted with its root": async () => {
     const { shown: [own, middle], trusted } = await between({});
     return { shown: [own!], trusted: [middle!, ...trusted] };
