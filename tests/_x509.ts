@@ -145,7 +145,7 @@ function algorithmOf(key: KeyObject): Uint8Array {
 /** The same in PEM. */
 export function pemOf(...chain: Uint8Array[]): string {
   return chain.map((one) => {
-    const lines = one.toBase64().replaceAll(/.{64}/g, "$&\n");
+    const lines = one.toBase64().match(/.{1,64}/g)!.join("\n");
     return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
   }).join("");
 }
