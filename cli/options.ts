@@ -4,7 +4,7 @@ const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 
 /** The longest time that a timer takes, in milliseconds. */
 const MAX_DURATION = 2 ** 31 - 1;
 
-/** An option that is a time with its unit, or `none`. Returns milliseconds, `Infinity` for `none`. */
+/** An option that is a time, a bare number of milliseconds or `none`. Returns milliseconds, `Infinity` for `none`. */
 export function durationOption<Default>(
   { options }: Arguments,
   name: string,
@@ -13,12 +13,12 @@ export function durationOption<Default>(
   const text = options[name];
   if (text === undefined) return otherwise;
   if (text === "none") return Infinity;
-  const [, count, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
-  const duration = Number(count) * (UNITS[unit ?? ""] ?? NaN);
+  const [, count, unit = "ms"] = /^(\d+)(ms|s|m|h)?$/.exec(text) ?? [];
+  const duration = Number(count) * UNITS[unit]!;
   if (duration >= 1 && duration <= MAX_DURATION) return duration;
   throw new UsageError(
-    `--${name} must be a time from 1ms to 596h, such as 500ms, 30s, 10m or 1h, or none, ` +
-      `got ${JSON.stringify(text)}`,
+    `--${name} must be a time from 1ms to 596h, such as 500ms, 30s, 10m or 1h, ` +
+      `a number of milliseconds, or none, got ${JSON.stringify(text)}`,
   );
 }
 

@@ -66,6 +66,7 @@ async function runWith(program: Program, args: string[]): Promise<number> {
       boolean: ["help", "version", ...flags],
       string: [...program.options],
       collect: [...program.options],
+      alias: { help: "h" },
       unknown(arg: string, key?: string): boolean {
         if (key === undefined) names.push(arg);
         else unknown ??= arg;

@@ -47,7 +47,7 @@ Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --idle TIME        silence that ends it (default none)
 
   --verbose          say on standard error what is dialled and agreed on
-  --help             print this
+  -h, --help         print this
   --version          print the version
 
 Examples

@@ -89,8 +89,8 @@ export interface Plan {
 export function readPlan(args: Arguments): Plan {
   const { flags } = args;
   const place = placeOf(args);
-  const timeout = timeOption(args, "timeout", 10_000);
-  const idle = timeOption(args, "idle", Infinity);
+  const timeout = durationOption(args, "timeout", 10_000);
+  const idle = durationOption(args, "idle", Infinity);
   const isProxied = args.options["proxy-header"] !== undefined;
   const header = choiceOption(args, "proxy-header", ["v1", "v2"], "v1");
   checkTogether(args);
@@ -163,12 +163,4 @@ function checkTogether({ options, flags }: Arguments): void {
     if (!isGiven(one) || !isGiven(other)) continue;
     throw new UsageError(`--${one} and --${other} exclude each other: ${why}`);
   }
-}
-
-/** An option that is a time: with its unit as everywhere, or a bare number of milliseconds. */
-function timeOption(args: Arguments, name: string, otherwise: number): number {
-  const isBare = /^-?\d+$/.test(args.options[name] ?? "");
-  return isBare
-    ? integerOption(args, name, [1, 2 ** 31 - 1], otherwise)
-    : durationOption(args, name, otherwise);
 }

@@ -5,7 +5,7 @@ import { LOG_LEVELS, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";
 import { startError } from "./errors.ts";
 import { FLAGS, OPTIONS, type Plan, readPlan } from "./options.ts";
-import { readCertificate, reloadCertificate } from "./tls.ts";
+import { readCertificate, reloadCertificate, warnOfOthers } from "./tls.ts";
 import { serviceOf } from "./services.ts";
 
 const HELP = `The greeting service: says welcome!, then hello, NAME! to each name until exit.
@@ -27,7 +27,8 @@ Address
 
 TLS, which needs --allow-read of both files
   --tls-cert FILE      certificate in PEM, then those that lead to its root
-  --tls-key FILE       its private key; SIGHUP makes it read both files again
+  --tls-key FILE       its private key, which nobody else should be able to
+                       read; SIGHUP makes the server read both files again
 
 Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
   --allow LIST         who may come in (default: everybody)
@@ -39,7 +40,7 @@ Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
                        most from one address; more are refused (default: all)
   --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
 
-Times, such as 500ms, 30s, 10m, 1h or none
+Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --idle-timeout TIME      silence that ends a session (default 10m)
   --shutdown-timeout TIME  longest wait for sessions at the end (default 15s)
 
@@ -47,7 +48,7 @@ Log, on standard error
   --log-level LEVEL    debug, info, warning or error (default info)
   --log-format FORMAT  text or json (default text)
 
-  --help               print this
+  -h, --help           print this
   --version            print the version
 
 Examples
@@ -75,14 +76,18 @@ async function run(args: Arguments): Promise<number> {
   const { certificate } = plan;
 
   let signals = 0;
-  const onStop = () => {
-    if (++signals === 1) server.shutdown();
-    else server.abort(new Error("the program was told to stop twice"));
+  const onStop = (signal: Deno.Signal) => {
+    if (++signals > 1) return server.abort(new Error("the program was told to stop twice"));
+    server.shutdown();
+    tellRest(server, signal, logger);
   };
   // Before it listens: whoever starts the program may stop it as soon as it says that it does.
-  for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, onStop);
-  if (certificate !== undefined && !IS_WINDOWS) { // there it means that the console is closed
-    Deno.addSignalListener("SIGHUP", () => reloadCertificate(server, certificate, logger));
+  for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => onStop(signal));
+  if (!IS_WINDOWS) { // there it means that the console is closed
+    Deno.addSignalListener("SIGHUP", () => {
+      if (certificate !== undefined) reloadCertificate(server, certificate, logger);
+      else logger.info("SIGHUP makes the server read its certificate again, and it has none", {});
+    });
   }
   const server = start(plan, logger);
   try {
@@ -94,14 +99,25 @@ async function run(args: Arguments): Promise<number> {
   return signals > 1 ? 1 : 0;
 }
 
+/** Says what a server that is to stop still waits for, and how not to. */
+function tellRest(server: Server, signal: Deno.Signal, logger: Logger): void {
+  const { active } = server.stats();
+  if (active === 0) return;
+  const sessions = active === 1 ? "1 session" : `${active} sessions`;
+  const another = signal === "SIGINT" ? "another Ctrl-C (SIGINT)" : `another ${signal}`;
+  logger.info(`waiting for ${sessions} to end: ${another} ends them at once`, { active });
+}
+
 function start(plan: Plan, logger: Logger): Server {
   const { handler, options } = serviceOf(plan.service, plan.delay);
   try {
     const tls = plan.certificate && readCertificate(plan.certificate);
-    return serve(
+    const server = serve(
       { ...options, ...plan.place, ...plan.limits, ...(tls && { tls }), logger },
       handler,
     );
+    if (plan.certificate !== undefined) warnOfOthers(plan.certificate, logger);
+    return server;
   } catch (error) {
     throw startError(error, plan);
   }

@@ -8,7 +8,7 @@ function given(name: string, value?: string): Arguments {
 }
 
 Deno.test(
-  "durationOption() takes a time with its unit as milliseconds",
+  "durationOption() takes a time with its unit, or milliseconds",
   { permissions: "none" },
   () => {
     const times: Record<string, number> = {
@@ -17,6 +17,8 @@ Deno.test(
       "0030s": 30_000,
       "10m": 600_000,
       "1h": 3_600_000,
+      "30": 30,
+      "2147483647": 2_147_483_647,
       "596h": 2_145_600_000,
       "2147483647ms": 2_147_483_647,
       "none": Infinity,
@@ -29,7 +31,9 @@ Deno.test(
 );
 
 Deno.test("durationOption() refuses everything else", { permissions: "none" }, () => {
-  for (const text of ["30", "0ms", "2147483648ms", "1d", "1.5s", "s", " 1s", "1S", "toString"]) {
+  for (
+    const text of ["0", "-30", "0ms", "2147483648ms", "1d", "1.5s", "s", " 1s", "1S", "toString"]
+  ) {
     const problem = "--time must be a time from 1ms to 596h, such as 500ms";
     const error = assertThrows(
       () => durationOption(given("time", text), "time", 7),

@@ -11,7 +11,7 @@ Deno.test(
   async () => {
     const { stdout: help } = await run("server.ts", "--help");
     for (const name of [...OPTIONS, ...FLAGS, "help", "version"]) {
-      assertEquals(help.match(new RegExp(`^  --${name}( |\n)`, "gm"))?.length, 1, name);
+      assertEquals(help.match(new RegExp(`^  (-h, )?--${name}( |\n)`, "gm"))?.length, 1, name);
     }
     assertEquals(help.match(/^ {2}deno run .*server\.ts .*$/gm)?.length, 3);
     for (const group of ["Service", "Address", "TLS", "Clients", "Times", "Log", "Examples"]) {
@@ -24,7 +24,8 @@ Deno.test(
 );
 
 const COUNT = "must be a whole number from 1 to 1073741824, got";
-const TIME = "must be a time from 1ms to 596h, such as 500ms, 30s, 10m or 1h, or none, got";
+const TIME =
+  "must be a time from 1ms to 596h, such as 500ms, 30s, 10m or 1h, a number of milliseconds, or none, got";
 const BLOCK = "must be an IP address or a CIDR block such as 10.0.0.0/8, got";
 const OF_NO_USE = "is of no use with --unix";
 
@@ -88,7 +89,7 @@ const MISUSES: [args: string[], message: string][] = [
     '--ipv6-prefix must be a whole number from 1 to 128, got "129"',
   ],
   [["--ipv6-prefix=48"], "--ipv6-prefix is of no use without --max-sessions-per-address"],
-  ...["30", "0s", "1.5s", "-1s", "30 s", "597h", "10d", "s", "Infinity"].map((
+  ...["0", "-30", "0s", "1.5s", "-1s", "30 s", "597h", "10d", "s", "Infinity"].map((
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
   [["--shutdown-timeout", "soon"], `--shutdown-timeout ${TIME} "soon"`],

@@ -263,6 +263,38 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+Deno.test(
+  { name: "server.ts says what it waits for when it is told to stop", ignore },
+  async () => {
+    for (
+      const [signal, named] of [["SIGINT", "Ctrl-C \\(SIGINT\\)"], ["SIGTERM", "SIGTERM"]] as const
+    ) {
+      await using server = await GreetingServer.start();
+      using _one = await server.enter();
+      using _two = await server.enter();
+      server.program.kill(signal);
+      const line = `waiting for 2 sessions to end: another ${named} ends them at once\n`;
+      await server.program.stderr.until(new RegExp(line));
+      server.program.kill(signal);
+      assertEquals((await server.program.ended()).code, 1);
+    }
+  },
+);
+
+Deno.test({
+  name: "server.ts without TLS goes on after SIGHUP",
+  ignore: ignore || Deno.build.os === "windows",
+}, async () => {
+  await using server = await GreetingServer.start();
+  server.program.kill("SIGHUP");
+  await server.program.stderr.until(
+    /SIGHUP makes the server read its certificate again, and it has none\n/,
+  );
+  using client = await server.enter();
+  await client.say("rose");
+  await client.hear("hello, rose!");
+});
+
 Deno.test({ name: "server.ts exits with 1 at once on a second signal", ignore }, async () => {
   await using server = await GreetingServer.start("--delay", "1000000");
   using asking = await server.enter();
@@ -292,7 +324,7 @@ const HELP = /^The greeting service[^]*--allow-net server\.ts[^]*--hostname[^]*-
 Deno.test({ name: "server.ts --help and --version print to standard output", ignore }, async () => {
   const results = await Promise.all([
     run("server.ts", "--help"),
-    run("server.ts", "--help", "extra", "--port", "x"),
+    run("server.ts", "-h", "extra", "--port", "x"),
     run("server.ts", "--version"),
   ]);
   for (const { code, stderr } of results) assertEquals([code, stderr], [0, ""]);

@@ -95,6 +95,33 @@ Deno.test({
 });
 
 Deno.test({
+  name: "server.ts warns of a private key that everybody may read",
+  ignore: ignoreSignals,
+}, async () => {
+  await using dir = await makeTempDir();
+  const files = await makeCertificate(dir.path, "one");
+  const warning = (mode: string) =>
+    `[WRN] parley: --tls-key ${files.key} is open to everybody on this machine (mode ${mode}): chmod o= it\n`;
+  for (
+    const [mode, isWarned] of [[0o600, false], [0o640, false], [0o644, true], [
+      0o402,
+      true,
+    ]] as const
+  ) {
+    await Deno.chmod(files.key, mode);
+    await using server = await serving(permissionsFor(files), ...argsFor(files));
+    const { stderr } = server.program;
+    if (isWarned) await stderr.until(/\[WRN\].*\n/);
+    assertEquals(stderr.text.includes(warning(mode.toString(8))), isWarned, stderr.text);
+    assertEquals(stderr.text.includes("[WRN]"), isWarned, stderr.text);
+    if (isWarned) continue;
+    await Deno.chmod(files.key, 0o604);
+    server.program.kill("SIGHUP"); // perhaps it was changed for the new key
+    await stderr.until(/was reloaded.*\n.*mode 604/);
+  }
+});
+
+Deno.test({
   name: "server.ts keeps its certificate on SIGHUP where the files will not do",
   ignore: ignoreSignals,
 }, async () => {
