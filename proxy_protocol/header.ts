@@ -113,9 +113,8 @@ export interface ProxyHeaderInit {
   crc32c?: boolean;
 }
 
-/** An address family, by its number in version 2. */
+/** Address families, by their numbers in version 2: 2 is IPv6. */
 export const INET = 1;
-export const INET6 = 2;
 export const UNIX = 3;
 
 /** How many bytes an address has, by its family. */

@@ -4,11 +4,11 @@ import {
   type DecodedProxyHeader,
   type Ends,
   INET,
+  type ProxyHeader,
   type ProxyHeaderInit,
   toEnds,
   UNIX,
 } from "./header.ts";
-import type { ProxyHeader } from "./header.ts";
 
 /** The longest line, its end included (§2.1). */
 const MAX_LINE = 107;
