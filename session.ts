@@ -418,7 +418,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Ends the session at once. What was not sent yet is lost.
+   * Ends the session at once. What was not sent yet is lost, and the peer sees that it was cut off, where the transport
+   * can tell: by a reset, or by the missing close_notify of TLS. The sockets of `Deno.listen` cannot.
    *
    * @param reason Becomes the cause of the end.
    */

@@ -10,7 +10,7 @@ import {
   TruncatedFrameError,
 } from "../errors.ts";
 import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
-import { closeQuietly } from "../_internal/close_quietly.ts";
+import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -168,15 +168,16 @@ export class Lifecycle implements Hooks {
   fail(error: unknown): void {
     if (error !== undefined && error === this.#group.drained) this.#finish("drain", undefined);
     else if (this.threw(error)) this.close();
-    else this.#finish("error", error);
+    else this.#finish("error", error, true);
   }
 
   /** Ends at once. */
   terminate(reason: EndReason, cause: unknown, keepInput = false): void {
     if (this.#isShut) return;
+    const isCut = this.#end === undefined && CUTS.has(reason);
     if (this.#end === undefined) this.#begin(reason, cause, keepInput ? "keep" : "drop");
     else this.#lose(reason, cause);
-    this.#shut();
+    this.#shut(isCut || this.output.buffered > 0);
   }
 
   /** Looks at the deadlines; returns the shortest duration that the next sweep has to serve. */
@@ -237,7 +238,7 @@ export class Lifecycle implements Hooks {
     this.#group.pace(this.deadlines.shortest);
   }
 
-  #finish(reason: EndReason, cause: unknown): void {
+  #finish(reason: EndReason, cause: unknown, isCut = false): void {
     if (this.#isHearingOut) { // nobody listens any more
       this.reader.fail(this.#failure!, false);
       this.#shut();
@@ -246,6 +247,7 @@ export class Lifecycle implements Hooks {
     const failure = this.#begin(reason, cause, "drop");
     if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
+    if (isCut && this.connection.reset !== undefined) return this.#cut();
     // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
     const isTold = this.connection.tls === undefined;
     if (isTold && this.reader.ended && this.output.buffered === 0) return this.#shut();
@@ -268,6 +270,13 @@ export class Lifecycle implements Hooks {
     this.reader.drop(done);
   }
 
+  /** Writes what was sent, as it may say what is wrong, and then lets the peer see that there was to be more. */
+  #cut(): void {
+    this.#limit();
+    this.output.flushed().then(() => this.#shut(true), () => this.#shut());
+    this.reader.drop(() => {});
+  }
+
   /** Output that was accepted before `close()` will not arrive: that is then the end's reason. */
   #lose(reason: EndReason, cause: unknown): void {
     const end = this.#end!;
@@ -277,12 +286,13 @@ export class Lifecycle implements Hooks {
     if (cause !== undefined) end.cause = cause;
   }
 
-  #shut(): void {
+  #shut(isCut = false): void {
     if (this.#isShut) return;
     this.#isShut = true;
     this.reader.fail(this.#failure!, true);
     this.output.fail(this.#failure!);
-    closeQuietly(this.connection);
+    if (isCut) resetQuietly(this.connection);
+    else closeQuietly(this.connection);
     this.#leave();
   }
 
@@ -295,6 +305,9 @@ export class Lifecycle implements Hooks {
     this.#closed?.resolve(end);
   }
 }
+
+/** Ends that can come in the middle of a reply. In a silence of the peer it has heard all, if nothing is buffered. */
+const CUTS: ReadonlySet<EndReason> = new Set(["local", "limit", "lifetime", "drain"]);
 
 /** What an error says about the reason of an end. */
 function reasonOf(error: unknown): EndReason {

@@ -30,10 +30,11 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
     await Promise.race([promise, closing.promise]);
     timers.delete(timer);
   };
-  const close = (): void => {
+  const close = (resets = false): void => {
     for (const timer of timers) clearTimeout(timer);
     closing.reject(new Deno.errors.Interrupted("the connection was closed"));
-    connection.close();
+    if (resets) connection.reset!();
+    else connection.close();
   };
 
   return {
@@ -62,7 +63,8 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
       return count;
     },
     closeWrite: () => connection.closeWrite(),
-    close,
+    close: () => close(),
+    ...(connection.reset !== undefined && { reset: () => close(true) }),
   };
 }
 

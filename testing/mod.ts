@@ -283,6 +283,25 @@ export class ScriptedPeer {
   }
 
   /**
+   * Waits for the connection to be reset, which must come before anything else: the handler was cut off, as by an error
+   * of its own. Of a transport that cannot reset, such as the one of `Deno.listen`, a real peer sees the end of input.
+   *
+   * @throws {Error} If something else comes, or nothing in time.
+   */
+  async expectReset(): Promise<void> {
+    const got = await this.#inTime("a reset", async (signal) => {
+      try {
+        const { value, done } = await this.session.bytes({ signal }).next();
+        return done ? "the end of input" : show(value);
+      } catch (error) {
+        if ((error as Error).cause instanceof Deno.errors.ConnectionReset) return;
+        throw error;
+      }
+    });
+    if (got !== undefined) throw new Error(`the peer expected a reset, got ${got}`);
+  }
+
+  /**
    * Half-closes.
    *
    * @returns Resolves once the handler can see it.

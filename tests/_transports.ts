@@ -18,6 +18,8 @@ export interface Opened extends AsyncDisposable {
   peer: Peer;
   /** How often the session called `write()` on its connection. */
   writes(): number;
+  /** Whether the transport can let the peer see that it was cut off. */
+  cuts: boolean;
 }
 
 interface Transport {
@@ -25,6 +27,8 @@ interface Transport {
   ignore: boolean;
   /** Whether what waits to be written is lost once the peer has half-closed. */
   isLossy?: boolean;
+  /** Whether what has come and is not read is lost once a write has failed. */
+  isDeaf?: boolean;
   pair(): Promise<[Connection, Connection]>;
 }
 
@@ -38,27 +42,35 @@ const TRANSPORTS: Transport[] = [
       name: `node TCP, ${way}`,
       ignore: !canNet,
       isLossy: way === "public", // by Deno 2.9.6
+      isDeaf: way === "public", // a net.Socket destroys itself
       pair: () => by(way, nodePair),
     },
-    { name: `node Unix, ${way}`, ignore: !canUnix, pair: () => by(way, nodeUnixPair) },
+    {
+      name: `node Unix, ${way}`,
+      ignore: !canUnix,
+      isDeaf: way === "public",
+      pair: () => by(way, nodeUnixPair),
+    },
     {
       name: `TLS over node TCP, ${way}`,
       ignore: overTls.ignore,
+      isDeaf: way === "public",
       pair: async () => tlsOver(await by(way, nodePair)),
     },
   ]),
 ];
 
-/** Registers a test over each transport; one that sends to a half-closed peer, only where that arrives. */
+/** Registers a test over each transport that can do what it needs. */
 export function testEach(
   name: string,
   run: (open: (options?: SessionOptions) => Promise<Opened>) => Promise<void>,
-  { toHalfClosed = false }: { toHalfClosed?: boolean } = {},
+  { toHalfClosed = false, hearsOut = false }: { toHalfClosed?: boolean; hearsOut?: boolean } = {},
 ): void {
   for (const transport of TRANSPORTS) {
+    const { isLossy = false, isDeaf = false } = transport;
     Deno.test({
       name: `${name} (${transport.name})`,
-      ignore: transport.ignore || (toHalfClosed && transport.isLossy === true),
+      ignore: transport.ignore || (toHalfClosed && isLossy) || (hearsOut && isDeaf),
       fn: () => run((options) => open(transport, options)),
     });
   }
@@ -88,12 +100,14 @@ async function open(transport: Transport, options?: SessionOptions): Promise<Ope
     },
     closeWrite: () => near.closeWrite(),
     close: () => near.close(),
+    ...(near.reset !== undefined && { reset: () => near.reset!() }),
   }, options);
   const peer = new Peer(far);
   return {
     session,
     peer,
     writes: () => writes,
+    cuts: near.reset !== undefined,
     async [Symbol.asyncDispose](): Promise<void> {
       session.abort();
       peer.close();
@@ -257,10 +271,11 @@ export class Peer {
     }
   }
 
-  /** The same for a session that was ended at once: over TLS the input is then cut, for good reason. */
+  /** The same for a session that was ended at once, which shows where the transport can tell. */
   countToClose(): Promise<number> {
+    const { UnexpectedEof, ConnectionReset } = Deno.errors;
     return this.countToEnd().catch((error) => {
-      if (error instanceof Deno.errors.UnexpectedEof) return 0;
+      if (error instanceof UnexpectedEof || error instanceof ConnectionReset) return 0;
       throw error;
     });
   }

@@ -82,6 +82,11 @@ export interface Connection {
   /** Frees everything at once and makes a waiting read or write reject. Called once. */
   close(): void;
   /**
+   * Does what `close()` does, in its place, but so that the peer can tell that it was cut off: without it, what has
+   * arrived would look like all there was to be. In TCP that is a reset, which destroys what is still on its way.
+   */
+  reset?(): void;
+  /**
    * Turns Nagle's algorithm off or on, where there is one.
    *
    * @param noDelay Whether it is off.

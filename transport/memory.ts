@@ -15,7 +15,7 @@ export interface MemoryPairOptions {
 
 /**
  * Two ends of a connection within this process. It behaves as TCP does (partial writes, back-pressure, half-close,
- * a reset where unread input is thrown away) and needs no permission.
+ * a reset where unread input is thrown away or a session is aborted) and needs no permission.
  *
  * @param options How much may be under way.
  * @returns The two ends; each belongs to whoever takes it.
@@ -117,6 +117,12 @@ class MemoryConnection implements Connection {
     if (this.#input.leave()) this.#output.reset();
     else this.#output.finish();
   }
+
+  /** What was written before can still be read, as from the peer's own system in TCP. */
+  reset(): void {
+    this.#input.leave(GONE.reset);
+    this.#output.cut();
+  }
 }
 
 /** Thrown at each side once the pipe is of no more use to it. */
@@ -135,6 +141,7 @@ class Pipe {
   #start = 0;
   #length = 0;
   #ended = false;
+  #isCut = false;
   #readFault: Fault;
   #writeFault: Fault;
   #wakeReader: (() => void) | undefined;
@@ -147,6 +154,10 @@ class Pipe {
   async read(buffer: Uint8Array): Promise<number | null> {
     while (this.#length === 0 || this.#readFault !== undefined) {
       if (this.#readFault !== undefined) throw this.#takeReadFault();
+      if (this.#isCut) {
+        this.#isCut = false; // told once, then it is the end of input
+        throw GONE.reset();
+      }
       if (this.#ended) return null;
       await new Promise<void>((resolve) => this.#wakeReader = resolve);
     }
@@ -191,6 +202,12 @@ class Pipe {
     this.#wake();
   }
 
+  /** The writer resets, once what it has written is read. */
+  cut(): void {
+    this.#isCut = true;
+    this.finish();
+  }
+
   /** The writer resets: what the reader has not read is destroyed. */
   reset(): void {
     this.finish();
@@ -199,11 +216,11 @@ class Pipe {
   }
 
   /** The reader closes. Returns whether bytes are thrown away by that. */
-  leave(): boolean {
+  leave(fault?: () => Error): boolean {
     const unread = this.#length > 0;
     this.#length = 0;
     this.#readFault = this.#wakeReader === undefined ? GONE.closed : GONE.interrupted;
-    this.#writeFault ??= unread ? GONE.reset : GONE.broken;
+    this.#writeFault ??= fault ?? (unread ? GONE.reset : GONE.broken);
     this.#wake();
     return unread;
   }

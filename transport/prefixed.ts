@@ -6,6 +6,7 @@ export class PrefixedConnection implements Connection {
   readonly localAddr: Address;
   readonly tls?: TlsInfo;
   readonly proxy?: ProxyHeader;
+  readonly reset?: () => void;
   readonly #inner: Connection;
   /** What comes before the input of the connection itself; a promise while the read of it is still outstanding. */
   #prefix: Uint8Array | Promise<Uint8Array> | undefined;
@@ -16,6 +17,7 @@ export class PrefixedConnection implements Connection {
     this.localAddr = inner.localAddr;
     if (inner.tls !== undefined) this.tls = inner.tls;
     if (inner.proxy !== undefined) this.proxy = inner.proxy;
+    if (inner.reset !== undefined) this.reset = () => inner.reset!();
     this.#prefix = prefix;
     if (prefix instanceof Promise) prefix.catch(() => {}); // told to whoever reads
   }

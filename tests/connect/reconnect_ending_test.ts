@@ -28,6 +28,7 @@ import {
   overNetCounting,
   portOf,
   readAll,
+  readToReset,
   settle,
   until,
 } from "../_serving.ts";
@@ -369,7 +370,7 @@ Deno.test("ReconnectingClient.session is the one that is alive", bounded, async 
   assertStrictEquals(client.session, first);
   assertEquals(await ask(first, "rose"), "rose!");
   dialled.server.sessions.forEach((session) => session.abort());
-  assertEquals(await readAll(first), "");
+  assertEquals(await readToReset(first), "");
   await first.close();
   await settle();
   assertEquals(client.session, undefined);

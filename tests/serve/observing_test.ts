@@ -8,6 +8,7 @@ import {
   bounded,
   echo,
   readAll,
+  readToReset,
   recorder,
   seeRefused,
   serveThrough,
@@ -32,7 +33,7 @@ Deno.test("serve() tells its observer all that happens, in order", bounded, asyn
   await until(() => server.sessions.size === 2);
   await seeRefused(listener.connect());
   await first.send("fail\n");
-  assertEquals(await readAll(first), "");
+  assertEquals(await readToReset(first), "");
   await first.close();
   await until(() => server.sessions.size === 1);
   server.suspend();

@@ -197,6 +197,31 @@ testEach("Session.abort() ends at once, with its reason as the cause", async (op
   peer.close();
 });
 
+testEach("Session.abort() lets the peer see that it was cut off", async (open) => {
+  await using opened = await open();
+  const { session, peer, cuts } = opened;
+  session.send("half a reply");
+  await session.flush();
+  session.abort();
+  assertEquals(await peer.text(12), "half a reply");
+  if (!cuts) return assertEquals(await peer.countToEnd(), 0); // nothing there can tell
+  const error = await assertRejects(() => peer.countToEnd());
+  const { ConnectionReset, UnexpectedEof } = Deno.errors;
+  assert(error instanceof ConnectionReset || error instanceof UnexpectedEof, `${error}`);
+});
+
+testEach("A session that is aborted once it has closed destroys nothing", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  session.send("x".repeat(50_000));
+  const closed = session.close();
+  await until(() => session.bytesBuffered === 0);
+  await session.closeWrite();
+  session.abort();
+  assertEquals((await peer.textToEnd()).length, 50_000);
+  assertEquals((await closed).reason, "local");
+});
+
 testEach(
   "Session.signal aborts when the session ends, whenever it is first asked for",
   async (open) => {
@@ -255,7 +280,7 @@ testEach("What the peer said last is read although a write has failed", async (o
   assertStrictEquals(await assertRejects(() => rest.next()), failure);
   const end = await session.closed;
   assertEquals([end.reason, end.cause], ["peer", failure.cause]);
-});
+}, { hearsOut: true });
 
 testEach("A loop hears what the peer said last, then why the session has ended", async (open) => {
   await using opened = await open();
@@ -275,7 +300,7 @@ testEach("A loop hears what the peer said last, then why the session has ended",
   assertEquals(heard, ["1", "2", "3", "552 too big"]);
   assertStrictEquals(error, failure);
   await session.closed;
-});
+}, { hearsOut: true });
 
 testEach("What the peer said last is kept although nobody reads yet", async (open) => {
   await using opened = await open();
@@ -287,7 +312,7 @@ testEach("What the peer said last is kept although nobody reads yet", async (ope
   await session.closed; // it does not wait for readings
   assertEquals(await session.readLine(), last);
   assertStrictEquals(await assertRejects(() => session.readLine()), failure);
-});
+}, { hearsOut: true });
 
 /** A connection that takes no output, and has as much input as is asked for. */
 function broken(size: number, cause: Error): [connection: Connection, read: () => number] {

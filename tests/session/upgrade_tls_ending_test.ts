@@ -49,7 +49,7 @@ testMail("Session.abort() ends a session while TLS begins", async (start) => {
   assertEquals(error.reason, "local");
   assertStrictEquals(error.cause, reason);
   assertEquals((await service.end()).reason, "local");
-  assertEquals([await peer.countToEnd(), service.errors], [0, []]);
+  assertEquals([await peer.countToClose(), service.errors], [0, []]);
   peer.close();
 });
 
@@ -101,7 +101,7 @@ testMail("Session.close() while TLS begins does not wait for ever", async (start
     session.send("never said");
   }); // the handler has returned
   const peer = new Peer(await service.raw());
-  assertEquals(await peer.countToEnd(), 0);
+  assertEquals(await peer.countToClose(), 0);
   peer.close();
   assertEquals((await service.end()).reason, "write-stalled");
   assertInstanceOf(await upgrades[0], SessionEndedError);
@@ -119,7 +119,7 @@ testMail(
     assertEquals(await ask(client, "rose"), "rose!");
     assertEquals(await client.readLine(), undefined);
     await client.close();
-    assertEquals(await stalled.countToEnd(), 0);
+    assertEquals(await stalled.countToClose(), 0);
     stalled.close();
     await stopped;
     assertEquals(service.ends.map(({ reason }) => reason), ["local", "drain"]);

@@ -38,7 +38,7 @@ Deno.test("converse() runs the greeting service against a script", async () => {
 
 Deno.test("converse() tells what the handler threw", async () => {
   const thrown = new Error("no such room");
-  const { end, error } = await converse(() => Promise.reject(thrown), (peer) => peer.expectEnd());
+  const { end, error } = await converse(() => Promise.reject(thrown), (peer) => peer.expectReset());
   assertEquals([end.reason, end.cause, error], ["error", thrown, thrown]);
 });
 
@@ -56,6 +56,12 @@ Deno.test("converse() rejects with an expectation that is not met", async () => 
         await peer.expect("welcome!");
         await peer.expectEnd();
       }, "expected the end of input within 30 ms"],
+      [(peer) => peer.expectReset(), 'expected a reset, got "welcome!"'],
+      [async (peer) => {
+        await peer.send("exit");
+        await peer.expect("welcome!");
+        await peer.expectReset();
+      }, "expected a reset, got the end of input"],
     ];
   for (const [script, message] of wrong) {
     await assertRejects(() => converse(greet, script, { timeout: 30 }), Error, message);

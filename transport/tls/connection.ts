@@ -1,6 +1,6 @@
 /** TLS over any connection: both sides, certificates, STARTTLS. Here: a connection under TLS. */
 
-import { closeQuietly } from "../../_internal/close_quietly.ts";
+import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
 import { explainLive } from "./errors.ts";
 import type { TlsRecords } from "./records.ts";
@@ -99,10 +99,18 @@ export class TlsConnection implements Connection {
 
   /** Says no close_notify: without `closeWrite()`, the peer can tell that it was cut off. */
   close(): void {
+    this.#close(closeQuietly);
+  }
+
+  reset(): void {
+    this.#close(resetQuietly);
+  }
+
+  #close(closeRaw: (raw: Connection) => void): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#records.destroy();
-    closeQuietly(this.#raw);
+    closeRaw(this.#raw);
     this.#leave();
   }
 
