@@ -320,7 +320,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   /**
    * The output as a web stream of text or bytes, with {@linkcode send}'s back-pressure. To close it half-closes the
-   * session, to abort it aborts the session.
+   * session, to abort it aborts the session. A character that is split over two chunks of text comes out whole.
    */
   get writable(): WritableStream<string | Uint8Array> {
     return this.#writable ??= writableOf(this.#life);
@@ -339,7 +339,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * Sends text or bytes. They are gathered and go out, in the order of the calls, when the handler comes to wait.
    *
-   * @param data Text, which is sent as UTF-8, or bytes, or what {@linkcode prepare} has made for many sessions. Bytes
+   * @param data Text, which is sent as UTF-8 (half a surrogate pair is not kept for the next call: it becomes U+FFFD,
+   * see {@linkcode writable}), or bytes, or what {@linkcode prepare} has made for many sessions. Bytes
    * under 16 KiB are copied; larger ones must not change until the promise settles.
    * @returns Resolves at once while less than `highWaterMark` is unsent, else when the peer has taken enough; for
    * large bytes when they are wholly written. It may be left alone: its rejection never counts as unhandled.

@@ -46,14 +46,32 @@ export class InputStream {
 
 /** Output as a web stream: closing it half-closes, aborting it aborts the session. */
 export function writableOf(life: Lifecycle): WritableStream<string | Uint8Array> {
+  const { output } = life;
+  let half = ""; // the first half of a surrogate pair, whose other may begin the next chunk
   return new WritableStream({
     start(controller): void {
       const { signal } = life;
       if (signal.aborted) controller.error(signal.reason);
       else signal.addEventListener("abort", () => controller.error(signal.reason));
     },
-    write: (chunk) => life.output.send(chunk),
-    close: () => life.closeWrite(),
+    write(chunk): Promise<void> {
+      if (typeof chunk !== "string") {
+        if (half !== "") output.send(half);
+        half = "";
+        return output.send(chunk);
+      }
+      const text = half + chunk;
+      half = isHighSurrogate(text.charCodeAt(text.length - 1)) ? text.slice(-1) : "";
+      return output.send(half === "" ? text : text.slice(0, -1));
+    },
+    close(): Promise<void> {
+      if (half !== "") output.send(half);
+      return life.closeWrite();
+    },
     abort: (reason) => life.terminate("local", reason),
   });
+}
+
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff;
 }

@@ -98,11 +98,11 @@ for (const sends of [false, true]) {
   testEach(
     `Session.close() waits for a slow reader${sends ? " that also writes" : ""}`,
     async (open) => {
-      await using opened = await open({ closeTimeout: 400 });
+      await using opened = await open({ closeTimeout: 300 });
       const { session, peer } = opened;
-      const sent = session.send(new Uint8Array(30 * MIB)); // takes the peer 1.2 s or more
+      const sent = session.send(new Uint8Array(16 * MIB)); // takes the peer 0.6 s or more
       const closed = session.close();
-      await takeSlowly(peer, 30 * MIB, sends);
+      await takeSlowly(peer, 16 * MIB, sends);
       await sent;
       assertEquals(await peer.countToEnd(), 0);
       peer.close();

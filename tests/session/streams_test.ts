@@ -97,6 +97,34 @@ testEach(
   },
 );
 
+testEach("Session.writable joins a character that is split over chunks of text", async (open) => {
+  const texts = [
+    "a\ud83d",
+    "\ude00b",
+    "\ud83d",
+    "",
+    "\ude00",
+    "\ude00c\ud83d",
+    "\ud83d\ude00",
+    "\ud83d",
+  ];
+  const expected = await new Response(
+    ReadableStream.from(texts).pipeThrough(new TextEncoderStream()),
+  ).bytes();
+  {
+    await using opened = await open();
+    const received = opened.peer.bytes(expected.length);
+    await ReadableStream.from(texts).pipeTo(opened.session.writable);
+    assertEquals(await received, expected);
+    assertEquals(await opened.peer.countToEnd(), 0);
+  }
+  await using opened = await open();
+  const writer = opened.session.writable.getWriter();
+  for (const chunk of ["a\ud83d", new TextEncoder().encode("b"), "\ude00"]) writer.write(chunk);
+  writer.close();
+  assertEquals(await opened.peer.textToEnd(), "a\ufffdb\ufffd");
+});
+
 testEach("Session streams go through transforms, both ways", async (open) => {
   await using left = await open();
   const input = "rose ".repeat(50_000);
