@@ -7,6 +7,8 @@ const MIN_RETRY = 5;
 const MAX_RETRY = 1000;
 /** After so many resets in a row, accepting rests for a moment. */
 const MAX_RESETS = 1000;
+/** So few connections are not what has taken the descriptors. */
+const FEW = 8;
 /** What is known of the room for connections is looked at anew after these many milliseconds, doubling. */
 const MIN_AGE = 1000;
 const MAX_AGE = 60_000;
@@ -25,7 +27,7 @@ export interface AcceptorHooks {
   nextChange(): Promise<void>;
   /** A connection was accepted. */
   onConnection(connection: Connection): void;
-  /** The last descriptor is taken: one is to become free. */
+  /** The last descriptor is taken, and many are connections: one is to become free. */
   onExhausted(error: unknown): void;
   /** Accepting failed, and is tried again within so many milliseconds; `Infinity` if the listener is closed. */
   onError(error: unknown, retryIn: number): void;
@@ -67,7 +69,7 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
       }
       const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
       retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
-      if (isExhaustion(error)) {
+      if (isExhaustion(error) && hooks.count() > FEW) {
         room.learn(hooks.count());
         hooks.onExhausted(error);
         await pause(MIN_RETRY, hooks); // until there is one, also for whoever is told
@@ -91,7 +93,7 @@ class Room {
     const isRecent = now - this.#foundAt < 2 * this.#age;
     this.#age = isRecent ? Math.min(MAX_AGE, 2 * this.#age) : MIN_AGE;
     this.#foundAt = now;
-    this.#limit = Math.max(1, count - 1);
+    this.#limit = count - 1;
   }
 
   /** For how long there is none for one more, in milliseconds. Later, others may have left some: it has to be tried. */

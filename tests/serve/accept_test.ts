@@ -305,22 +305,23 @@ Deno.test(
   "serve() ends the newest session when descriptors run out, and has one less from then on",
   bounded,
   async () => {
-    const { server, listener, clients, events } = await crowded(4);
+    using _time = clock(); // stands still
+    const { server, listener, clients, events } = await crowded(10);
     listener.fail(noDescriptor());
     await until(() => server.stats().acceptErrors === 1);
-    assertEquals([server.sessions.size, listener.accepts], [3, 5]);
-    assertEquals(events.slice(-2)[0], "end 4 limit");
+    assertEquals([server.sessions.size, listener.accepts], [9, 11]);
+    assertEquals(events.slice(-2)[0], "end 10 limit");
     assertMatch(events.at(-1)!, /^accept Error: Too many open files \(os error 24\) \d+$/);
-    await assertRejects(() => clients[3]!.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
-    clients[3]!.close();
+    await assertRejects(() => clients[9]!.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
+    clients[9]!.close();
     await settle();
-    assertEquals(listener.accepts, 5); // the one that is free stays free
+    assertEquals(listener.accepts, 11); // the one that is free stays free
     clients[0]!.close();
-    await until(() => listener.accepts === 6);
+    await until(() => listener.accepts === 12);
     listener.give(memoryPair()[1]);
-    await until(() => server.sessions.size === 3);
+    await until(() => server.sessions.size === 9);
     await settle();
-    assertEquals(listener.accepts, 6);
+    assertEquals(listener.accepts, 12);
     server.abort();
     await server.finished;
   },
@@ -330,22 +331,32 @@ Deno.test(
   "serve() ends no session that has heard something when descriptors run out",
   bounded,
   async () => {
-    const { server, listener, clients } = await crowded(3);
-    await clients[2]!.write(new TextEncoder().encode("rose"));
+    using _time = clock(); // stands still
+    const { server, listener, clients } = await crowded(10);
+    await clients[9]!.write(new TextEncoder().encode("rose"));
     await until(() => server.stats().bytesRead === 4);
     listener.fail(noDescriptor());
     await until(() => server.stats().acceptErrors === 1);
-    assertEquals(server.sessions.size, 3);
+    assertEquals(server.sessions.size, 10);
     clients[0]!.close();
-    await until(() => server.sessions.size === 2);
+    await until(() => server.sessions.size === 9);
     await settle();
-    assertEquals(listener.accepts, 4); // so one is free from now on
+    assertEquals(listener.accepts, 11); // so one is free from now on
     clients[1]!.close();
-    await until(() => listener.accepts === 5);
+    await until(() => listener.accepts === 12);
     server.abort();
     await server.finished;
   },
 );
+
+Deno.test("serve() ends no session when others have taken the descriptors", bounded, async () => {
+  const { server, listener } = await crowded(8);
+  listener.fail(noDescriptor());
+  await until(() => listener.accepts === 10);
+  assertEquals([server.sessions.size, server.stats().acceptErrors], [8, 1]);
+  server.abort();
+  await server.finished;
+});
 
 Deno.test(
   "serve() sees again and again, at longer intervals, whether there are more descriptors",
