@@ -2,8 +2,6 @@
 
 import {
   type EndReason,
-  FrameTooLargeError,
-  OutputLimitError,
   type SessionEnd,
   SessionEndedError,
   TlsHandshakeError,
@@ -17,6 +15,7 @@ import type { FlushQueue } from "./flush_queue.ts";
 import { type Hooks, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
 import { Reader } from "./reader.ts";
+import { isCutting, reasonOf } from "./reasons.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 
 /** The checked options of one session, with nothing left to default. */
@@ -174,7 +173,7 @@ export class Lifecycle implements Hooks {
   /** Ends at once. */
   terminate(reason: EndReason, cause: unknown, keepInput = false): void {
     if (this.#isShut) return;
-    const isCut = this.#end === undefined && CUTS.has(reason);
+    const isCut = this.#end === undefined && this.#halfClosed === undefined && isCutting(reason);
     if (this.#end === undefined) this.#begin(reason, cause, keepInput ? "keep" : "drop");
     else this.#lose(reason, cause);
     this.#shut(isCut || this.output.buffered > 0);
@@ -247,10 +246,11 @@ export class Lifecycle implements Hooks {
     const failure = this.#begin(reason, cause, "drop");
     if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
-    if (isCut && this.connection.reset !== undefined) return this.#cut();
+    const isTold = this.#halfClosed !== undefined;
+    if (isCut && !isTold && this.connection.reset !== undefined) return this.#cut();
     // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
-    const isTold = this.connection.tls === undefined;
-    if (isTold && this.reader.ended && this.output.buffered === 0) return this.#shut();
+    const tells = this.connection.tls === undefined;
+    if (tells && this.reader.ended && this.output.buffered === 0) return this.#shut();
     this.#linger();
   }
 
@@ -304,16 +304,4 @@ export class Lifecycle implements Hooks {
     this.#group.leave(this.#session, end);
     this.#closed?.resolve(end);
   }
-}
-
-/** Ends that can come in the middle of a reply. In a silence of the peer it has heard all, if nothing is buffered. */
-const CUTS: ReadonlySet<EndReason> = new Set(["local", "limit", "lifetime", "drain"]);
-
-/** What an error says about the reason of an end. */
-function reasonOf(error: unknown): EndReason {
-  if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
-  const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =
-    Deno.errors;
-  const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof];
-  return gone.some((kind) => error instanceof kind) ? "peer" : "error";
 }

@@ -87,6 +87,14 @@ const CUTS: Ending[] = [
 const ENDS: Ending[] = [
   { name: "its handler returns", handler: half },
   {
+    name: "its handler throws after closeWrite()",
+    handler: async (session) => {
+      await half(session);
+      await session.closeWrite();
+      throw new Error("out of luck");
+    },
+  },
+  {
     name: "its line is too long",
     handler: async (session) => {
       await half(session);
