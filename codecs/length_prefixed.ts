@@ -4,6 +4,8 @@ import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } f
 
 /** A varint of 64 bits takes at most so many bytes. */
 const MAX_VARINT = 10;
+/** What stands for the size of a varint that does not end. */
+const ENDLESS = -1;
 
 /** Options of {@linkcode lengthPrefixed}. */
 export interface LengthPrefixedOptions {
@@ -14,6 +16,12 @@ export interface LengthPrefixedOptions {
    * @default {4}
    */
   width?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
+  /**
+   * The most bytes that a varint may take, both ways: 1 to 10. MQTT has 4 (MQTT 3.1.1 §2.2.3).
+   *
+   * @default {10}
+   */
+  maxWidth?: number;
   /**
    * Whether the lowest byte of the length comes first.
    *
@@ -58,6 +66,7 @@ interface Layout {
   isVarint: boolean;
   /** The size of the length, of a varint the least. */
   width: number;
+  maxWidth: number;
   littleEndian: boolean;
   offset: number;
   /** What the length counts besides what follows it. */
@@ -74,7 +83,8 @@ interface Layout {
  *
  * @param options How the length is written and what it counts.
  * @returns The codec. Its decoder throws `FrameTooLargeError` as soon as it has seen the length, and
- * `MalformedFrameError` for a length that is less than the header or for an endless varint.
+ * `MalformedFrameError` for a length that is less than the header, and for a varint of more than `maxWidth` bytes once
+ * so many have come.
  * @throws {TypeError | RangeError} If an option is out of range, or does not go with another.
  *
  * @example
@@ -109,9 +119,15 @@ function resolve(options: LengthPrefixedOptions): Layout {
   const adjustment = checkInteger("adjustment", options.adjustment ?? 0, -(2 ** 30), 2 ** 30);
   const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
   const isVarint = width === "varint";
+  if (!isVarint && options.maxWidth !== undefined) {
+    throw new TypeError(`maxWidth is for varints, and width is ${width}`);
+  }
+  const maxWidth = isVarint
+    ? checkInteger("maxWidth", options.maxWidth ?? MAX_VARINT, 1, MAX_VARINT)
+    : width;
   const size = isVarint ? 1 : width;
   const surplus = (includesHeader ? offset + size : 0) - adjustment;
-  return { isVarint, width: size, littleEndian, offset, surplus, keepHeader, maxLength };
+  return { isVarint, width: size, maxWidth, littleEndian, offset, surplus, keepHeader, maxLength };
 }
 
 class LengthPrefixedDecoder implements Decoder<Uint8Array> {
@@ -120,9 +136,9 @@ class LengthPrefixedDecoder implements Decoder<Uint8Array> {
   readonly #minHeader: number;
 
   constructor(layout: Layout) {
-    const { isVarint, width, offset, maxLength } = layout;
+    const { width, maxWidth, offset, maxLength } = layout;
     this.#minHeader = offset + width;
-    this.maxBuffered = offset + (isVarint ? MAX_VARINT : width) + maxLength;
+    this.maxBuffered = offset + maxWidth + maxLength;
     this.#layout = layout;
   }
 
@@ -132,6 +148,12 @@ class LengthPrefixedDecoder implements Decoder<Uint8Array> {
     if (header === 0) {
       input.need(this.#minHeader);
       return MORE;
+    }
+    if (header === ENDLESS) {
+      throw new MalformedFrameError(
+        `a varint must end within ${layout.maxWidth} bytes`,
+        layout.offset,
+      );
     }
     const total = header + bodySize(input.buffer, input.start, header, layout);
     const skipped = layout.keepHeader ? 0 : header;
@@ -147,20 +169,20 @@ class LengthPrefixedDecoder implements Decoder<Uint8Array> {
   }
 }
 
-/** The size of the header with the length, or 0 while it is not there. */
+/** The size of the header with the length, 0 while it is not there, or `ENDLESS`. */
 function headerSize(
   buffer: Uint8Array,
   start: number,
   end: number,
-  { isVarint, offset, width }: Layout,
+  { isVarint, offset, width, maxWidth }: Layout,
 ): number {
   if (!isVarint) return end - start < offset + width ? 0 : offset + width;
-  for (let size = 1; size <= MAX_VARINT; size++) {
+  for (let size = 1; size <= maxWidth; size++) {
     const at = start + offset + size - 1;
     if (at >= end) return 0;
     if (buffer[at]! < 0x80) return offset + size;
   }
-  throw new MalformedFrameError(`a varint must end within ${MAX_VARINT} bytes`, offset);
+  return ENDLESS;
 }
 
 /** How many bytes follow a header. What is over 2^53 comes out rounded, and over any limit. */
@@ -183,7 +205,8 @@ function bodySize(buffer: Uint8Array, start: number, header: number, layout: Lay
 }
 
 function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWriter): void {
-  const { isVarint, width, littleEndian, offset, surplus, keepHeader, maxLength } = layout;
+  const { isVarint, width, maxWidth, littleEndian, offset, surplus, keepHeader, maxLength } =
+    layout;
   checkBytes("a message", message);
   if (message.length > maxLength) throw new FrameTooLargeError(maxLength, message.length);
   if (keepHeader) checkWhole(message, layout);
@@ -191,7 +214,7 @@ function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWri
     throw new TypeError("frames with a header before the length are sent whole: set keepHeader");
   } else {
     const length = message.length + surplus;
-    if (isVarint) varint(length, out);
+    if (isVarint) encodeVarint(length, maxWidth, out);
     else out.uint(length, width, littleEndian);
   }
   out.bytes(message);
@@ -199,15 +222,17 @@ function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWri
 
 function checkWhole(frame: Uint8Array, layout: Layout): void {
   const header = headerSize(frame, 0, frame.length, layout);
-  const total = header === 0 ? 0 : header + bodySize(frame, 0, header, layout);
+  const total = header <= 0 ? 0 : header + bodySize(frame, 0, header, layout);
   if (total === frame.length) return;
   throw new TypeError(
     `a whole frame must have its length in place: ${frame.length} bytes, and it says ${total}`,
   );
 }
 
-function varint(value: number, out: FrameWriter): void {
-  if (value < 0) throw new RangeError(`a varint cannot hold ${value}`);
+function encodeVarint(value: number, maxWidth: number, out: FrameWriter): void {
+  if (value < 0 || value >= 128 ** maxWidth) {
+    throw new RangeError(`a varint of ${maxWidth} bytes cannot hold ${value}`);
+  }
   let rest = value;
   for (; rest >= 0x80; rest = Math.floor(rest / 128)) out.uint(0x80 | (rest % 128), 1);
   out.uint(rest, 1);

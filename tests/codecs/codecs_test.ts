@@ -47,7 +47,14 @@ const truncated = (
   expected?: number,
 ): Failure => [TruncatedFrameError, { received, expected }];
 
-const mqtt = lengthPrefixed({ width: "varint", offset: 1, keepHeader: true });
+const mqtt = lengthPrefixed({ width: "varint", maxWidth: 4, offset: 1, keepHeader: true });
+const largeMqtt = lengthPrefixed({
+  width: "varint",
+  maxWidth: 4,
+  offset: 1,
+  keepHeader: true,
+  maxLength: 2 ** 28 + 4,
+});
 const long = "x".repeat(100_000);
 
 const CASES: Case[] = [
@@ -377,6 +384,48 @@ const CASES: Case[] = [
     next: [[0xc0, 0], [0xc0, 0]],
   },
   {
+    name: "lengthPrefixed() as MQTT has it, of 128 bytes",
+    codec: mqtt,
+    input: [0x30, 0x80, 1, ...Array(128).fill(7)],
+    frames: [[0x30, 0x80, 1, ...Array(128).fill(7)]],
+    next: [[0x30, 0x81, 0x80, 0x80, 0, 9], [0x30, 0x81, 0x80, 0x80, 0, 9]],
+  },
+  {
+    name: "lengthPrefixed() of a varint of more bytes than MQTT has, with a value of 0",
+    codec: mqtt,
+    input: [0xc0, 0, 0x30, 0x80, 0x80, 0x80, 0x80, 0],
+    frames: [[0xc0, 0]],
+    error: malformed(1),
+  },
+  {
+    name: "lengthPrefixed() of a varint of more bytes than MQTT has",
+    codec: mqtt,
+    input: [0xc0, 0, 0x10, 0xff, 0xff, 0xff, 0xff, 1],
+    frames: [[0xc0, 0]],
+    error: malformed(1),
+  },
+  {
+    name: "lengthPrefixed() of a varint that has as many bytes as MQTT has and goes on",
+    codec: mqtt,
+    input: [0xc0, 0, 0x10, 0xff, 0xff, 0xff, 0xff],
+    frames: [[0xc0, 0]],
+    error: malformed(1),
+  },
+  {
+    name: "lengthPrefixed() of the largest varint that MQTT has",
+    codec: mqtt,
+    input: [0x10, 0xff, 0xff, 0xff, 0x7f],
+    frames: [],
+    error: tooLarge(8388608, 2 ** 28 - 1 + 5),
+  },
+  {
+    name: "lengthPrefixed() of the largest varint that MQTT has, cut off",
+    codec: largeMqtt,
+    input: [0x10, 0xff, 0xff, 0xff, 0x7f, 1],
+    frames: [],
+    error: truncated(6, 2 ** 28 - 1 + 5),
+  },
+  {
     name: "lengthPrefixed() cut off",
     codec: lengthPrefixed({ width: 1 }),
     input: [1, 7, 3, 1, 2],
@@ -638,6 +687,13 @@ Deno.test("Codecs refuse to send what would not come back", { permissions: "none
     [lengthPrefixed({ offset: 1 }), toBytes("a"), TypeError, "set keepHeader"],
     [mqtt, toBytes([0x30, 4, 1, 2]), TypeError, "4 bytes, and it says 6"],
     [mqtt, toBytes([0x30]), TypeError, "1 bytes, and it says 0"],
+    [mqtt, toBytes([0x30, 0x80, 0x80, 0x80, 0x80, 0]), TypeError, "6 bytes, and it says 0"],
+    [
+      lengthPrefixed({ width: "varint", maxWidth: 1 }),
+      new Uint8Array(128),
+      RangeError,
+      "a varint of 1 bytes cannot hold 128",
+    ],
     [lengthPrefixed(), text, TypeError, "got a string"],
   ];
   for (const [codec, message, kind, words] of wrong) {
@@ -680,6 +736,8 @@ Deno.test("Codecs check their options", { permissions: "none" }, () => {
     [() => lengthPrefixed({ adjustment: 0.5 }), RangeError, "adjustment"],
     [() => lengthPrefixed({ maxLength: 0 }), RangeError, "maxLength"],
     [() => lengthPrefixed({ width: "varint", includesHeader: true }), TypeError, "varint"],
+    [() => lengthPrefixed({ width: "varint", maxWidth: 11 }), RangeError, "maxWidth"],
+    [() => lengthPrefixed({ maxWidth: 4 }), TypeError, "maxWidth is for varints, and width is 4"],
   ];
   for (const [make, kind, words] of wrong) assertThrows(make, kind, words);
 });
