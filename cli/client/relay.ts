@@ -5,7 +5,7 @@ import type { RelayOutput } from "./relay_output.ts";
 
 /** So many bytes fit in the peer's system, where they wait for it whatever becomes of the connection. */
 const SURE = 64 * 1024;
-/** How long a peer that was sent more may be silent before it finishes its side, in milliseconds. */
+/** How long a peer that was sent more may be silent before it finishes its side, if nobody says, in milliseconds. */
 const SILENCE = 60_000;
 
 /** The two ends of a relay, and when it is over. */
@@ -57,14 +57,14 @@ export async function relay(session: Session, options: RelayOptions): Promise<vo
  */
 async function arrival(session: Session, receiving: Promise<void>): Promise<void> {
   if (session.bytesWritten <= SURE) return;
-  session.idleTimeout = Math.min(session.idleTimeout, SILENCE);
+  if (session.idleTimeout === Infinity) session.idleTimeout = SILENCE;
   try {
     await receiving;
   } catch (error) {
     if (!(error instanceof SessionEndedError && error.reason === "idle")) throw error;
-    const silence = `${session.idleTimeout} ms of silence`;
+    const problem = `it has not finished after ${session.idleTimeout} ms of silence`;
     throw new ProgramError(
-      `the server may not have got everything: it has not finished after ${silence}`,
+      `the server may not have got everything: ${problem}, try a longer --idle`,
     );
   }
 }

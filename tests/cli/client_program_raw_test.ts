@@ -180,7 +180,7 @@ Deno.test({
   await program.endInput();
   await peer.hear("x".repeat(200_000));
   await peer.hearEnd();
-  const why = "it has not finished after 300 ms of silence";
+  const why = "it has not finished after 300 ms of silence, try a longer --idle";
   assertOneLine(await program.ended(), [1, `the server may not have got everything: ${why}`]);
 });
 
