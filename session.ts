@@ -380,9 +380,10 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @example
    * ```ts ignore
    * // the server's handler
-   * for await (const line of session.lines()) {
+   * const lines = session.lines({ ending: "\r\n", strict: true });
+   * for await (const line of lines) {
    *   if (line !== "STARTTLS") continue;
-   *   await session.send("220 go ahead\r\n");
+   *   await lines.send("220 go ahead");
    *   await session.upgradeTls();
    * }
    * ```

@@ -1,6 +1,6 @@
-import { checkInteger, shown } from "../_internal/checks.ts";
+import { checkBoolean, checkInteger, shown } from "../_internal/checks.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
-import { FrameTooLargeError } from "../errors.ts";
+import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
 
 const LF = 0x0a;
@@ -11,6 +11,12 @@ const NOT_IN_A_LINE = [
   ["\r", "a carriage return"],
   ["\0", "a NUL character"],
 ] as const;
+/** The bytes of each end. */
+const ENDINGS: Readonly<Record<string, readonly number[]>> = {
+  "\n": [LF],
+  "\r\n": [CR, LF],
+  "\r": [CR],
+};
 /** So many bytes are looked at one by one before a search of the whole rest pays. */
 const NEAR = 48;
 
@@ -29,19 +35,27 @@ export interface LinesOptions {
    */
   fatal?: boolean;
   /**
-   * What ends the lines that are sent. Lines that are read may end in either.
+   * What ends the lines that are sent: LF, CRLF, or CR, as serial devices have it. Lines that are read may end in LF or
+   * CRLF, or else in CR alone where this is CR.
    *
    * @default {"\n"}
    */
-  ending?: "\n" | "\r\n";
+  ending?: "\n" | "\r\n" | "\r";
+  /**
+   * Whether nothing but `ending` ends a line that is read: any other CR or LF is malformed, and what follows the last
+   * end at the end of input is a line cut off. A server of SMTP needs it, with CRLF (RFC 5321 §2.3.8).
+   *
+   * @default {false}
+   */
+  strict?: boolean;
 }
 
 /**
- * Lines of UTF-8 text, ended by LF or CRLF. A last line without an end counts.
+ * Lines of UTF-8 text, ended by LF or CRLF. A last line without an end counts, unless `strict` is set.
  *
  * @param options Length, strictness, and how sent lines end.
- * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` where `fatal` is set; to
- * send a text with LF, CR or NUL in it is a `TypeError`, since others take these for the end of a line, so that whoever
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` where `fatal` or `strict` is
+ * set; to send a text with LF, CR or NUL in it is a `TypeError`, since others take these for the end of a line, so that whoever
  * has put one into the text would say a line of his own. Lines that are read may have CR and NUL in them.
  * @throws {RangeError} If an option is out of range.
  *
@@ -60,31 +74,33 @@ export interface LinesOptions {
  * ```
  */
 export function lines(options: LinesOptions = {}): Codec<string> {
-  const { fatal = false, ending = "\n" } = options;
+  const { fatal = false, ending = "\n", strict = false } = options;
   const maxLength = checkInteger("maxLength", options.maxLength ?? 64 * 1024, 1, 2 ** 30);
-  if (ending !== "\n" && ending !== "\r\n") {
-    throw new RangeError(`ending must be "\\n" or "\\r\\n", got ${JSON.stringify(ending)}`);
+  checkBoolean("strict", strict);
+  if (!Object.hasOwn(ENDINGS, ending)) {
+    throw new RangeError(
+      `ending must be "\\n", "\\r\\n" or "\\r", got ${JSON.stringify(ending)}`,
+    );
   }
-  return new Lines(maxLength, fatal, ending);
+  return new Lines({ maxLength, fatal, ending, strict });
 }
 
 class Lines implements Codec<string> {
-  readonly #maxLength: number;
-  readonly #fatal: boolean;
-  readonly #ending: string;
+  readonly #options: Required<LinesOptions>;
 
-  constructor(maxLength: number, fatal: boolean, ending: string) {
-    this.#maxLength = maxLength;
-    this.#fatal = fatal;
-    this.#ending = ending;
+  constructor(options: Required<LinesOptions>) {
+    this.#options = options;
   }
 
   decoder(): Decoder<string> {
-    return new LinesDecoder(this.#maxLength, this.#fatal);
+    return this.#options.strict
+      ? new StrictLinesDecoder(this.#options)
+      : new LinesDecoder(this.#options);
   }
 
   encode(line: string, out: FrameWriter): void {
-    encodeLine(line, this.#ending, this.#maxLength, out);
+    const { ending, maxLength } = this.#options;
+    encodeLine(line, ending, maxLength, out);
   }
 }
 
@@ -92,20 +108,25 @@ class LinesDecoder implements Decoder<string> {
   readonly maxBuffered: number;
   readonly #maxLength: number;
   readonly #fatal: boolean;
-  /** How many of the unread bytes are known to hold no line feed. */
+  /** The byte that ends a line. */
+  readonly #last: number;
+  /** How many of the unread bytes are known to end no line. */
   #scanned = 0;
 
-  constructor(maxLength: number, fatal: boolean) {
+  constructor({ maxLength, fatal, ending }: Required<LinesOptions>) {
     this.maxBuffered = maxLength + 1; // a carriage return may wait for its line feed
     this.#maxLength = maxLength;
     this.#fatal = fatal;
+    this.#last = ending === "\r" ? CR : LF;
   }
 
   decode(input: DecoderInput): string | typeof MORE {
     const { buffer, start, end } = input;
-    const at = findLineFeed(buffer, start + this.#scanned, end);
+    const last = this.#last;
+    const at = indexOf(buffer, last, start + this.#scanned, end);
     const stop = at < 0 ? end : at;
-    const length = stop - start - (stop > start && buffer[stop - 1] === CR ? 1 : 0);
+    const hasReturn = last === LF && stop > start && buffer[stop - 1] === CR;
+    const length = stop - start - (hasReturn ? 1 : 0);
     if (length > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, length);
     if (at < 0) {
       this.#scanned = end - start;
@@ -126,12 +147,59 @@ class LinesDecoder implements Decoder<string> {
   }
 }
 
-function findLineFeed(buffer: Uint8Array, from: number, end: number): number {
+/** Lines that end in one way alone. It has no `finish()`, so that the session tells of a line that was cut off. */
+class StrictLinesDecoder implements Decoder<string> {
+  readonly maxBuffered: number;
+  readonly #maxLength: number;
+  readonly #fatal: boolean;
+  readonly #ending: readonly number[];
+  /** How many of the unread bytes are known to be neither CR nor LF. */
+  #scanned = 0;
+
+  constructor({ maxLength, fatal, ending }: Required<LinesOptions>) {
+    this.maxBuffered = maxLength + ending.length - 1;
+    this.#maxLength = maxLength;
+    this.#fatal = fatal;
+    this.#ending = ENDINGS[ending]!;
+  }
+
+  decode(input: DecoderInput): string | typeof MORE {
+    const { buffer, start, end } = input;
+    const ending = this.#ending;
+    const at = this.#findEnd(buffer, start + this.#scanned, end);
+    const length = at - start;
+    if (length > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, length);
+    for (let i = 0; i < ending.length; i++) {
+      if (at + i === end) {
+        this.#scanned = length;
+        return MORE;
+      }
+      if (buffer[at + i] === ending[i]) continue;
+      const found = buffer[at] === CR ? "carriage return" : "line feed";
+      throw new MalformedFrameError(`a bare ${found} ends no line`, length);
+    }
+    this.#scanned = 0;
+    const line = decodeUtf8(buffer, start, at, this.#fatal);
+    input.consume(length + ending.length);
+    return line;
+  }
+
+  /** Where the first CR or LF stands, or `end`. The one that is likely bounds the search for the other. */
+  #findEnd(buffer: Uint8Array, from: number, end: number): number {
+    const first = this.#ending[0]!;
+    const likely = indexOf(buffer, first, from, end);
+    const limit = likely < 0 ? end : likely;
+    const other = indexOf(buffer, first === CR ? LF : CR, from, limit);
+    return other < 0 ? limit : other;
+  }
+}
+
+function indexOf(buffer: Uint8Array, byte: number, from: number, end: number): number {
   const near = Math.min(end, from + NEAR);
-  for (let i = from; i < near; i++) if (buffer[i] === LF) return i;
+  for (let i = from; i < near; i++) if (buffer[i] === byte) return i;
   if (near === end) return -1;
   // Bounded by a view: the memory behind `end` may be large, and a search of it would make short pieces dear.
-  const found = buffer.subarray(near, end).indexOf(LF);
+  const found = buffer.subarray(near, end).indexOf(byte);
   return found < 0 ? -1 : near + found;
 }
 

@@ -55,6 +55,10 @@ export const TARGETS: Record<string, Target> = {
     codec: lines({ maxLength: CAP, fatal: true }),
     message: (random) => "ä€x".repeat(random.upTo(20)),
   },
+  "lines() that is strict": {
+    codec: lines({ ending: "\r\n", strict: true, maxLength: CAP }),
+    message: (random) => "ä€x".repeat(random.upTo(20)),
+  },
   "netstring()": { codec: netstring({ maxLength: CAP }), message: (random) => random.bytes(300) },
 };
 

@@ -576,6 +576,7 @@ const CAPPED: Record<string, Codec<unknown, never>> = {
     adjustment: -3,
   }),
   "lines()": lines({ maxLength: 2000, fatal: true }),
+  "lines() that is strict": lines({ maxLength: 2000, ending: "\r\n", strict: true }),
   "netstring()": netstring({ maxLength: 2000 }),
 };
 
