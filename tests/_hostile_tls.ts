@@ -35,6 +35,8 @@ export interface Shown {
   chain: Uint8Array[];
   /** The private key that it proves. */
   key: KeyObject;
+  /** What it says instead of a proof: an algorithm, and a signature. */
+  proof?: Uint8Array;
 }
 
 type Version = "TLSv1.2" | "TLSv1.3";
@@ -94,7 +96,7 @@ export async function serveHostile(
   await peer.say(11, vector(3, ...shown.chain.map((one) => vector(3, one))));
   const parameters = concat([[3], X25519, vector(1, share)].map(bytes));
   const signed = concat([clientRandom, random, parameters]);
-  await peer.say(12, parameters, signature(shown.key, signed));
+  await peer.say(12, parameters, shown.proof ?? signature(shown.key, signed));
   await peer.say(HELLO_DONE);
   const theirs = new Bytes((await peer.message()).subarray(4)).vector(1);
   const secrets = secrets12(agreed(privateKey, theirs), clientRandom, random);
@@ -159,7 +161,9 @@ export async function dialHostile(
   }
   await peer.say(11, vector(3, ...shown.chain.map((one) => vector(3, one))));
   await peer.say(16, vector(1, share));
-  if (shown.chain.length > 0) await peer.say(15, signature(shown.key, peer.transcript()));
+  if (shown.chain.length > 0) {
+    await peer.say(15, shown.proof ?? signature(shown.key, peer.transcript()));
+  }
   const secrets = secrets12(agreed(privateKey, theirs!), random, serverRandom);
   await connection.write(CHANGE_CIPHER_SPEC);
   peer.encrypt = sealing12(secrets.clientKey, secrets.clientIv);
@@ -168,7 +172,7 @@ export async function dialHostile(
 
 async function sayCertificate13(
   peer: Peer,
-  { chain, key }: Shown,
+  { chain, key, proof }: Shown,
   context: Iterable<number>,
   role: string,
 ): Promise<void> {
@@ -176,7 +180,8 @@ async function sayCertificate13(
   await peer.say(11, vector(1, context), vector(3, ...entries));
   if (chain.length === 0) return;
   const about = `${" ".repeat(64)}TLS 1.3, ${role} CertificateVerify\0`;
-  await peer.say(15, signature(key, concat([Buffer.from(about), hashOf(peer.transcript())])));
+  const signed = concat([Buffer.from(about), hashOf(peer.transcript())]);
+  await peer.say(15, proof ?? signature(key, signed));
 }
 
 /** Messages of the handshake over a connection, and all that was said so far. */

@@ -1,4 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { TlsHandshakeError } from "../../../errors.ts";
 import { TlsAcceptor } from "../../../transport/tls/server.ts";
 import { Doors, WAYS } from "../../_hostile_peers.ts";
 import { canRun } from "../../_permissions.ts";
@@ -62,6 +63,24 @@ Deno.test(
     await doors.refuse("has a bad signature", { chain: [forged], key: own.privateKey });
   },
 );
+
+Deno.test("A peer is not let in by what is no proof of its key", overTls, async () => {
+  const doors = new Doors(pemOf(caDer));
+  const chain = [signedByCa()];
+  const { privateKey: key } = own;
+  const numbers = der(0x30, der(0x02, [1]), der(0x02, [1]));
+  const signatures = [[], [0x30], [0x30, 0], numbers, [...numbers, 0], new Uint8Array(64)];
+  const schemes = [[4, 3], [5, 3], [8, 4], [8, 7], [4, 1], [2, 1], [0, 0]];
+  for (const scheme of schemes) {
+    for (const signature of signatures) {
+      const proof = Uint8Array.of(...scheme, 0, signature.length, ...signature);
+      for (const way of WAYS) {
+        const verdict = await doors.judge({ chain, key, proof }, way);
+        assertInstanceOf(verdict, TlsHandshakeError, `${JSON.stringify(way)} ${proof.toHex()}`);
+      }
+    }
+  }
+});
 
 // Deno 2.9.6 asks for no proof of the key where its TLS layer cannot read the certificate.
 Deno.test("A peer is not let in by what is no certificate in DER", overTls, async (t) => {
