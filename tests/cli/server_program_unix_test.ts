@@ -1,10 +1,11 @@
 // The server program on a Unix socket.
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertFalse, assertMatch, assertStringIncludes } from "@std/assert";
 import { assertOneLine, cannotStart } from "../_programs.ts";
 import { canUnix } from "../_permissions.ts";
 import { cannotRun, runCommand, serving, startServer } from "../_server_program.ts";
 import { makeTempDir } from "../_temp_dir.ts";
+import { isDisturbing } from "../_thrown.ts";
 
 const ignore = cannotStart || !canUnix;
 
@@ -49,6 +50,30 @@ Deno.test({ name: "server.ts --unix listens on a socket and takes it away", igno
   assertEquals(code, 0);
   assertMatch(stderr, /session 1 from unix socket ended: peer, .* 4 bytes in, 20 bytes out\n/);
   assertEquals(await Array.fromAsync(Deno.readDir(dir.path)), []);
+});
+
+/** Comes from a socket that it has named so, in the abstract namespace. */
+const NAMED = `
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.bind("\\0\\x1b[2Jrose\\u202e\\n[ERR] forged")
+client.connect(sys.argv[1])
+client.recv(8)
+`;
+
+Deno.test({
+  name: "server.ts --unix lets no client forge a line of the log by its name",
+  ignore: ignore || Deno.build.os !== "linux" || await cannotRun("python3"),
+}, async () => {
+  await using dir = await makeTempDir();
+  const path = `${dir.path}/greet.sock`;
+  await using server = await serving(permissionsFor(path), "--unix", path);
+  assertEquals((await runCommand("python3", ["-c", NAMED, path])).code, 0);
+  const { stderr } = server.program;
+  const name = String.raw`@\x1b[2Jrose\u202e\n[ERR] forged`;
+  await stderr.until(/session 1 .* ended.*\n/);
+  assertStringIncludes(stderr.text, `[INF] parley: session 1 from ${name} started\n`);
+  assertFalse(isDisturbing(stderr.text));
 });
 
 for (
