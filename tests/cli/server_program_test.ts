@@ -207,7 +207,8 @@ Deno.test(
     child.kill("SIGTERM");
     const text = await readLog();
     assertEquals((await child.status).code, 0);
-    const records = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const records = text.trimEnd().split("\n").map((line) => JSON.parse(line))
+      .filter(({ message }) => !message.startsWith("waiting for ")); // for the last session, perhaps
     const gaps = records.filter(({ message }) => /messages were left out/.test(message));
     const omitted = gaps.reduce((sum, { count }) => sum + count, 0);
     assert(omitted > 0);
