@@ -276,6 +276,24 @@ export class RequestLimitError extends Error {
   }
 }
 
+/** A reply has more frames than `maxReplyFrames` allows. Its connection is still of use: what else comes of it is dropped. */
+export class ReplyLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "ReplyLimitError";
+  /** How many frames a reply may have that is waited for as a whole. */
+  readonly limit: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit How many frames a reply may have.
+   */
+  constructor(limit: number) {
+    super(`the reply has more frames than maxReplyFrames allows (${limit})`);
+    this.limit = limit;
+  }
+}
+
 /** A queue of messages has ended since there was no room for one more, as its option `overflow` says. */
 export class QueueOverflowError extends Error {
   /** The name of the class. */

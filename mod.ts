@@ -39,6 +39,7 @@ export {
   OutputLimitError,
   ProxyHeaderError,
   QueueOverflowError,
+  ReplyLimitError,
   RequestLimitError,
   RequestTimeoutError,
   type SessionEnd,
@@ -69,11 +70,13 @@ export {
   type ServerTlsOptions,
 } from "./serve/serve.ts";
 export {
+  type MultiFrameOptions,
   type RequestId,
   type RequestOptions,
   type Requests,
   requests,
   type RequestsOptions,
+  type StreamOptions,
 } from "./requests/requests.ts";
 export {
   reconnect,

@@ -42,6 +42,11 @@ export function checkObject(name: string, value: unknown): void {
   throw new TypeError(`${name} must be an object, got ${shown(value)}`);
 }
 
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`${name} must be a function, got ${shown(value)}`);
+}
+
 /** Throws unless `value` is an object that has these methods. */
 export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
   checkObject(name, value);

@@ -13,12 +13,27 @@ export class LinkedList<T> implements Iterable<T> {
   #first: Link<T> | undefined;
   #last: Link<T> | undefined;
 
+  /** The first value. */
+  get first(): T | undefined {
+    return this.#first?.value;
+  }
+
   /** Adds a value at the end, and returns its place. */
   push(value: T): Link<T> {
     const link: Link<T> = { value, previous: this.#last, next: undefined, isListed: true };
     if (this.#last === undefined) this.#first = link;
     else this.#last.next = link;
     this.#last = link;
+    this.length++;
+    return link;
+  }
+
+  /** Adds a value before all others, and returns its place. */
+  unshift(value: T): Link<T> {
+    const link: Link<T> = { value, previous: undefined, next: this.#first, isListed: true };
+    if (this.#first === undefined) this.#last = link;
+    else this.#first.previous = link;
+    this.#first = link;
     this.length++;
     return link;
   }

@@ -1,68 +1,12 @@
 /** Which request a reply belongs to: by its place in the order, or by an id. */
 
 import { shown } from "../_internal/checks.ts";
-import { type Link, LinkedList } from "../_internal/linked_list.ts";
+import { LinkedList } from "../_internal/linked_list.ts";
 import { MalformedFrameError } from "../errors.ts";
+import type { Call } from "./call.ts";
 import type { RequestId, RequestsSettings } from "./options.ts";
 
-/** One request, from the call until its reply has come or has been given up for good. */
-export class Call<In, Out> {
-  /** May be left alone: its rejection never counts as unhandled. */
-  readonly promise: Promise<In>;
-  readonly id: RequestId | undefined;
-  readonly timeout: number;
-  /** When the timeout is over, by `performance.now()`. */
-  readonly deadline: number;
-  /** What is sent; let go of once it was. */
-  message: Out | undefined;
-  isSent = false;
-  isSettled = false;
-  /** Its place in the list that holds it, if one does: the queue, later one of its matcher. */
-  link: Link<Call<In, Out>> | undefined;
-  #signal: AbortSignal | undefined;
-  #onAbort: (() => void) | undefined;
-  #resolve!: (reply: In) => void;
-  #reject!: (error: unknown) => void;
-
-  constructor(message: Out, id: RequestId | undefined, timeout: number) {
-    this.message = message;
-    this.id = id;
-    this.timeout = timeout;
-    this.deadline = timeout === Infinity ? Infinity : performance.now() + timeout;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // Who awaits one of several requests is not yet listening to the others when the session ends for them all.
-    this.promise.catch(() => {});
-  }
-
-  /** Calls `onAbort` if the signal aborts before the call is settled. */
-  watch(signal: AbortSignal, onAbort: () => void): void {
-    this.#signal = signal;
-    this.#onAbort = onAbort;
-    signal.addEventListener("abort", onAbort);
-  }
-
-  resolve(reply: In): void {
-    this.#settle();
-    this.#resolve(reply);
-  }
-
-  reject(error: unknown): void {
-    this.#settle();
-    this.#reject(error);
-  }
-
-  #settle(): void {
-    this.isSettled = true;
-    this.message = undefined;
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#signal = this.#onAbort = undefined;
-  }
-}
-
-/** The calls that have been sent and have no reply yet, those that were given up included. */
+/** The calls that have been sent and whose replies are not over yet, those that were given up included. */
 export interface Matcher<In, Out> extends Iterable<Call<In, Out>> {
   /** How many there are, as far as they count to `maxInFlight`. */
   readonly size: number;
@@ -76,20 +20,29 @@ export interface Matcher<In, Out> extends Iterable<Call<In, Out>> {
   remove(call: Call<In, Out>): void;
   /** The call was sent, and nobody waits for its reply any more. */
   abandon(call: Call<In, Out>): void;
-  /** Takes the call that a frame replies to. */
+  /** The call that a frame belongs to; it is taken if the frame is the last of its reply. */
   match(frame: In): Call<In, Out> | undefined;
+  /** Forgets all that were sent, and returns those that somebody waits for. */
+  reset(): Call<In, Out>[];
 }
 
 /** The matcher that the options ask for. */
 export function matcherOf<In, Out>(
-  { ids, maxInFlight }: RequestsSettings<In, Out>,
+  { ids, isReply, maxInFlight }: RequestsSettings<In, Out>,
 ): Matcher<In, Out> {
-  return ids === undefined ? new InOrder() : new ById(ids, maxInFlight);
+  if (ids === undefined) return new InOrder(isReply);
+  const byId = new ById(ids, maxInFlight);
+  return isReply === undefined ? byId : new Both(byId, new InOrder(isReply));
 }
 
 /** The n-th reply belongs to the n-th request. A call that was given up keeps its place, so that no reply shifts. */
 class InOrder<In, Out> implements Matcher<In, Out> {
-  readonly #calls = new LinkedList<Call<In, Out>>();
+  #calls = new LinkedList<Call<In, Out>>();
+  readonly #isReply: ((frame: In) => boolean) | undefined;
+
+  constructor(isReply: ((frame: In) => boolean) | undefined) {
+    this.#isReply = isReply;
+  }
 
   get size(): number {
     return this.#calls.length;
@@ -109,11 +62,21 @@ class InOrder<In, Out> implements Matcher<In, Out> {
 
   abandon(): void {}
 
-  match(): Call<In, Out> {
-    const call = this.#calls.shift();
-    if (call !== undefined) return call;
-    const problem = "a reply that no request asked for: replies and requests are out of step";
-    throw new MalformedFrameError(problem, 0);
+  match(frame: In): Call<In, Out> | undefined {
+    if (this.#isReply !== undefined && !this.#isReply(frame)) return;
+    const call = this.#calls.first;
+    if (call === undefined) {
+      const problem = "a reply that no request asked for: replies and requests are out of step";
+      throw new MalformedFrameError(problem, 0);
+    }
+    if (call.endsWith(frame)) this.#calls.shift();
+    return call;
+  }
+
+  reset(): Call<In, Out>[] {
+    const calls = unsettled(this);
+    this.#calls = new LinkedList();
+    return calls;
   }
 
   [Symbol.iterator](): Iterator<Call<In, Out>> {
@@ -128,20 +91,24 @@ class InOrder<In, Out> implements Matcher<In, Out> {
 class ById<In, Out> implements Matcher<In, Out> {
   /** By id, those that wait for their turn and those that were given up included. */
   readonly #calls = new Map<unknown, Call<In, Out>>();
-  readonly #abandoned = new LinkedList<Call<In, Out>>();
-  readonly #ofRequest: (message: Out) => RequestId;
-  readonly #ofReply: (frame: In) => unknown;
+  #abandoned = new LinkedList<Call<In, Out>>();
   readonly #maxAbandoned: number;
+  readonly ofRequest: (message: Out) => RequestId | undefined;
+  readonly ofReply: (frame: In) => unknown;
   size = 0;
 
   constructor(ids: NonNullable<RequestsSettings<In, Out>["ids"]>, maxAbandoned: number) {
-    this.#ofRequest = ids.ofRequest;
-    this.#ofReply = ids.ofReply;
+    this.ofRequest = ids.ofRequest;
+    this.ofReply = ids.ofReply;
     this.#maxAbandoned = maxAbandoned;
   }
 
   identify(message: Out): RequestId {
-    const id = this.#ofRequest(message);
+    return this.check(this.ofRequest(message));
+  }
+
+  /** Throws unless an id can be used. */
+  check(id: unknown): RequestId {
     if (typeof id !== "string" && typeof id !== "number" && typeof id !== "bigint") {
       throw new TypeError(`an id must be a string, a number or a bigint, got ${shown(id)}`);
     }
@@ -170,10 +137,22 @@ class ById<In, Out> implements Matcher<In, Out> {
   }
 
   match(frame: In): Call<In, Out> | undefined {
-    const call = this.#calls.get(this.#ofReply(frame));
+    return this.matchId(this.ofReply(frame), frame);
+  }
+
+  matchId(id: unknown, frame: In): Call<In, Out> | undefined {
+    const call = this.#calls.get(id);
     if (!call?.isSent) return undefined; // a peer may guess an id whose turn has not come
-    this.#take(call);
+    if (call.endsWith(frame)) this.#take(call);
     return call;
+  }
+
+  reset(): Call<In, Out>[] {
+    const calls = unsettled(this);
+    for (const call of [...this]) this.#calls.delete(call.id);
+    this.#abandoned = new LinkedList();
+    this.size = 0;
+    return calls;
   }
 
   *[Symbol.iterator](): Generator<Call<In, Out>> {
@@ -185,4 +164,63 @@ class ById<In, Out> implements Matcher<In, Out> {
     if (call.link !== undefined) this.#abandoned.remove(call.link);
     else if (call.isSent) this.size--;
   }
+}
+
+/** Requests with ids beside others without, whose replies come in their order. */
+class Both<In, Out> implements Matcher<In, Out> {
+  readonly #byId: ById<In, Out>;
+  readonly #inOrder: InOrder<In, Out>;
+
+  constructor(byId: ById<In, Out>, inOrder: InOrder<In, Out>) {
+    this.#byId = byId;
+    this.#inOrder = inOrder;
+  }
+
+  get size(): number {
+    return this.#byId.size + this.#inOrder.size;
+  }
+
+  identify(message: Out): RequestId | undefined {
+    const id = this.#byId.ofRequest(message);
+    return id === undefined ? undefined : this.#byId.check(id);
+  }
+
+  admit(call: Call<In, Out>): void {
+    if (call.id !== undefined) this.#byId.admit(call);
+  }
+
+  add(call: Call<In, Out>): void {
+    if (call.id === undefined) this.#inOrder.add(call);
+    else this.#byId.add();
+  }
+
+  remove(call: Call<In, Out>): void {
+    this.#of(call).remove(call);
+  }
+
+  abandon(call: Call<In, Out>): void {
+    this.#of(call).abandon(call);
+  }
+
+  match(frame: In): Call<In, Out> | undefined {
+    const id = this.#byId.ofReply(frame);
+    return id === undefined ? this.#inOrder.match(frame) : this.#byId.matchId(id, frame);
+  }
+
+  reset(): Call<In, Out>[] {
+    return [...this.#byId.reset(), ...this.#inOrder.reset()];
+  }
+
+  *[Symbol.iterator](): Generator<Call<In, Out>> {
+    yield* this.#byId;
+    yield* this.#inOrder;
+  }
+
+  #of(call: Call<In, Out>): Matcher<In, Out> {
+    return call.id === undefined ? this.#inOrder : this.#byId;
+  }
+}
+
+function unsettled<In, Out>(calls: Iterable<Call<In, Out>>): Call<In, Out>[] {
+  return [...calls].filter(({ isSettled }) => !isSettled);
 }

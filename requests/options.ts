@@ -12,21 +12,22 @@ export interface RequestsOptions<In, Out = In> {
    * `replyId`. Without the two, replies come in the order of the requests.
    *
    * @param message The request.
-   * @returns Its id.
+   * @returns Its id; with `isReply`, `undefined` for a request without one, whose reply comes in the order of these.
    */
-  requestId?: (message: Out) => RequestId;
+  requestId?: (message: Out) => RequestId | undefined;
   /**
    * Reads the id of the request that a frame replies to. If it throws, the requests end with what it threw; a
    * `MalformedFrameError` says that the frame is at fault.
    *
    * @param frame The frame.
-   * @returns The id; `undefined` for a frame that is no reply.
+   * @returns The id; `undefined` for a frame that has none.
    */
   replyId?: (frame: In) => RequestId | undefined;
   /**
-   * Whether a frame is the reply to a request, where the peer also sends what nobody asked for. By default every
-   * frame is. If it throws, the requests end with what it threw; a `MalformedFrameError` says that the frame is at
-   * fault.
+   * Whether a frame is a reply, or a part of one, where the peer also sends what nobody asked for. By default every
+   * frame is. With ids, only frames without an id are asked about, and by default none is: the two ways of finding
+   * requests go together on one session. If it throws, the requests end with what it threw; a `MalformedFrameError`
+   * says that the frame is at fault.
    *
    * @param frame The frame.
    * @returns Whether it is.
@@ -63,6 +64,25 @@ export interface RequestsOptions<In, Out = In> {
   maxQueued?: number;
 }
 
+/** Options of requests whose replies may have several frames. */
+export interface MultiFrameOptions<In, Out = In> extends RequestsOptions<In, Out> {
+  /**
+   * Whether a frame is the last of the reply that it belongs to. With it, `request()` resolves to all frames of a
+   * reply. If it throws, the requests end with what it threw; a `MalformedFrameError` says that the frame is at fault.
+   *
+   * @param frame The frame.
+   * @returns Whether it is.
+   */
+  isLast: (frame: In) => boolean;
+  /**
+   * How many frames a reply may have that is waited for as a whole: 1 to 2^30. Past that, the request rejects with a
+   * `ReplyLimitError`. So much is held of each reply, times what the codec lets a frame have.
+   *
+   * @default {1024}
+   */
+  maxReplyFrames?: number;
+}
+
 /** Options of one request. */
 export interface RequestOptions {
   /** Gives the request up: it rejects with the signal's reason, and a reply that still comes is dropped. */
@@ -74,9 +94,28 @@ export interface RequestOptions {
   timeout?: number;
 }
 
+/** Options of one request whose reply is read frame by frame. */
+export interface StreamOptions<In> extends RequestOptions {
+  /** Gives the request up: the loop rejects with the signal's reason, and what still comes of its reply is dropped. */
+  signal?: AbortSignal;
+  /**
+   * How long to wait for each frame, for the first the wait for its turn included, in milliseconds; `Infinity` for no
+   * limit. While a frame waits to be read, no time passes. Default: as the option of `requests()` says.
+   */
+  timeout?: number;
+  /**
+   * Whether a frame is the last of the reply. It is called with each frame of it in turn. Default: the option of
+   * `requests()`; without that, the first is.
+   *
+   * @param frame The frame.
+   * @returns Whether it is.
+   */
+  isLast?: (frame: In) => boolean;
+}
+
 /** Requests and their replies, several at a time. `requests()` makes it. */
-export interface Requests<In, Out = In> extends AsyncDisposable {
-  /** How many requests were sent and have no reply yet; in order, those that were given up are among them. */
+export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
+  /** How many requests were sent and have no whole reply yet; in order, those that were given up are among them. */
   readonly inFlight: number;
   /** How many requests wait for their turn to be sent. */
   readonly queued: number;
@@ -91,16 +130,32 @@ export interface Requests<In, Out = In> extends AsyncDisposable {
    * @param message The request. It is sent when its turn has come: once there is a place among `maxInFlight` and the
    * peer keeps up with what it is sent. It must not change until the promise settles.
    * @param options `signal` and `timeout`.
-   * @returns The reply. It may be left alone: its rejection never counts as unhandled.
+   * @returns The reply: a frame or, with the option `isLast`, all its frames. It may be left alone: its rejection
+   * never counts as unhandled.
    * @throws {RequestTimeoutError} If no reply comes in time.
    * @throws {RequestLimitError} If too many requests wait already.
+   * @throws {ReplyLimitError} If the reply has more frames than `maxReplyFrames`. The rest of it is dropped.
    * @throws {SessionEndedError} If the session ends before, or the peer finishes its side.
    * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is bad, or has a reply that
    * nothing asked for. As with every other end, all requests are then given the same error.
    * @throws {TypeError} If the id is of no use or belongs to a request that has no reply yet, or after `close()`.
    * @throws Whatever the codec throws for a message that it cannot encode: only that request fails.
    */
-  request(message: Out, options?: RequestOptions): Promise<In>;
+  request(message: Out, options?: RequestOptions): Promise<Reply>;
+  /**
+   * Sends a request and gives its reply frame by frame, as it comes. The request is sent without waiting for the loop.
+   *
+   * Whoever reads sets the pace: while 16 frames wait, nothing more is read of the session, so that the replies to
+   * other requests wait as well. To leave the loop gives the request up, and the rest of its reply is dropped.
+   *
+   * @param message The request, as of `request()`.
+   * @param options `signal`, `timeout` and `isLast`.
+   * @returns The frames. The loop rejects with what `request()` rejects with, after the frames that have come.
+   */
+  stream(
+    message: Out,
+    options?: StreamOptions<In>,
+  ): AsyncIterableIterator<In, undefined, void>;
   /**
    * Takes no more requests, and waits for the replies to those that it has. The session stays open. If it is called
    * before anything but the last reply is waited for, the next reading begins after that reply; only late replies
@@ -120,8 +175,12 @@ export interface Requests<In, Out = In> extends AsyncDisposable {
 /** The options with nothing left to default. */
 export interface RequestsSettings<In, Out> {
   /** Present where requests have ids. */
-  ids: { ofRequest: (message: Out) => RequestId; ofReply: (frame: In) => unknown } | undefined;
-  isReply: (frame: In) => boolean;
+  ids:
+    | { ofRequest: (message: Out) => RequestId | undefined; ofReply: (frame: In) => unknown }
+    | undefined;
+  isReply: ((frame: In) => boolean) | undefined;
+  isLast: ((frame: In) => boolean) | undefined;
+  maxReplyFrames: number;
   onUnmatched: (frame: In) => void | Promise<void>;
   timeout: number;
   maxInFlight: number;
@@ -130,11 +189,13 @@ export interface RequestsSettings<In, Out> {
 
 /** Checks the options and fills in what they leave out. */
 export function resolveRequestsOptions<In, Out>(
-  options: RequestsOptions<In, Out>,
+  options: RequestsOptions<In, Out> & Partial<MultiFrameOptions<In, Out>>,
 ): RequestsSettings<In, Out> {
   checkObject("options", options);
-  const { requestId, replyId, isReply = () => true, onUnmatched = () => {} } = options;
-  for (const [name, value] of Object.entries({ requestId, replyId, isReply, onUnmatched })) {
+  const { requestId, replyId, isReply, isLast, onUnmatched = () => {} } = options;
+  for (
+    const [name, value] of Object.entries({ requestId, replyId, isReply, isLast, onUnmatched })
+  ) {
     if (value === undefined || typeof value === "function") continue;
     throw new TypeError(`${name} must be a function, got ${shown(value)}`);
   }
@@ -145,6 +206,8 @@ export function resolveRequestsOptions<In, Out>(
   return {
     ids: requestId && replyId && { ofRequest: requestId, ofReply: replyId },
     isReply,
+    isLast,
+    maxReplyFrames: checkInteger("maxReplyFrames", options.maxReplyFrames ?? 1024, 1, 2 ** 30),
     onUnmatched,
     timeout: checkDuration("timeout", options.timeout ?? 30_000),
     maxInFlight: checkInteger("maxInFlight", options.maxInFlight ?? 1024, 1, 2 ** 20),

@@ -6,6 +6,7 @@ Deno.test("LinkedList keeps the order and takes any value out", { permissions: "
   const step = fc.oneof(
     fc.constant("push" as const),
     fc.constant("shift" as const),
+    fc.constant("unshift" as const),
     fc.nat(), // takes out one that was pushed, there or not
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -16,13 +17,16 @@ Deno.test("LinkedList keeps the order and takes any value out", { permissions: "
       if (step === "push") {
         model.push(links.length);
         links.push(list.push(links.length));
+      } else if (step === "unshift") {
+        model.unshift(links.length);
+        links.push(list.unshift(links.length));
       } else if (step === "shift") assertEquals(list.shift(), model.shift());
       else if (links.length > 0) {
         const link = links[step % links.length]!;
         list.remove(link);
         model = model.filter((value) => value !== link.value);
       }
-      assertEquals([[...list], list.length], [model, model.length]);
+      assertEquals([[...list], list.length, list.first], [model, model.length, model[0]]);
     }
   }));
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { RequestLimitError } from "../../errors.ts";
-import type { RequestsOptions } from "../../requests/requests.ts";
+import type { MultiFrameOptions, RequestsOptions } from "../../requests/requests.ts";
 import { ask, type Asking, byId } from "../_requests.ts";
 import { bounded, settle, until } from "../_serving.ts";
 
@@ -11,6 +11,7 @@ const CHANCES = {
   push: 1,
   abort: 3,
   answer: 6,
+  part: 6,
   repeat: 3,
 };
 
@@ -39,31 +40,44 @@ interface Made {
   readonly reason: object;
   isAborted: boolean;
   isAnswered: boolean;
-  settled: ({ reply: string } | { error: unknown })[];
+  /** The frames of its reply that were sent. */
+  readonly reply: string[];
+  /** Those that it got, and what with if it failed. */
+  settled: { got: string[]; error?: unknown }[];
+}
+
+/** One way of matching replies and requests. */
+interface Mode {
+  options: RequestsOptions<string> | MultiFrameOptions<string>;
+  /** Whether the n-th request has an id. */
+  hasId(number: number): boolean;
 }
 
 /** The two ends of one run: the requests that were made, and those that the peer has seen. */
 class Run {
   readonly asking: Asking;
   readonly made: Made[] = [];
-  readonly #inOrder: boolean;
-  readonly #unanswered: string[] = [];
-  readonly #answered: string[] = [];
+  readonly #mode: Mode;
+  readonly #unanswered: Made[] = [];
+  readonly #answered: Made[] = [];
 
-  constructor(asking: Asking, inOrder: boolean) {
+  constructor(asking: Asking, mode: Mode) {
     this.asking = asking;
-    this.#inOrder = inOrder;
+    this.#mode = mode;
     this.#listen().catch(() => {}); // the session has ended
   }
 
   async step(step: Step): Promise<void> {
     if (step.do === "turn") return await settle();
-    if (step.do === "request") this.#request();
+    if (step.do === "request") this.#request(step.which);
     else if (step.do === "push") this.#send("!push");
     else if (step.do === "abort") this.#abort(pick(this.made, step.which));
-    else if (step.do === "answer") this.#answer(this.#inOrder ? 0 : step.which);
-    else if (!this.#inOrder && this.#answered.length > 0) { // in order, a repeated reply is another one's
-      this.#send(`${pick(this.#answered, step.which)}again`);
+    else if (step.do === "answer") this.#answer(pick(this.#answerable, step.which));
+    else if (step.do === "part") {
+      if ("isLast" in this.#mode.options) this.#part(pick(this.#answerable, step.which), "part");
+    } else if (this.#answered.length > 0) { // in order, a repeated reply is another one's
+      const again = pick(this.#answered.filter(({ message }) => message.includes(":")), step.which);
+      if (again !== undefined) this.#send(`${again.message}again`);
     }
   }
 
@@ -74,8 +88,15 @@ class Run {
     await settle();
   }
 
-  #request(): void {
-    const message = `${this.made.length}:`;
+  /** Those with an id, and of the others the first. */
+  get #answerable(): Made[] {
+    const first = this.#unanswered.find(({ message }) => !message.includes(":"));
+    return this.#unanswered.filter((made) => made === first || made.message.includes(":"));
+  }
+
+  #request(which: number): void {
+    const number = this.made.length;
+    const message = `${number}${this.#mode.hasId(number) ? ":" : ";"}`;
     const abortion = new AbortController();
     const made: Made = {
       message,
@@ -83,13 +104,26 @@ class Run {
       reason: { of: message },
       isAborted: false,
       isAnswered: false,
+      reply: [],
       settled: [],
     };
     this.made.push(made);
-    this.asking.rpc.request(message, { signal: abortion.signal }).then(
-      (reply) => made.settled.push({ reply }),
-      (error) => made.settled.push({ error }),
+    const { signal } = abortion;
+    if (which % 2 === 0) return void this.#stream(made, signal);
+    (this.asking.rpc.request(message, { signal }) as Promise<string | string[]>).then(
+      (reply) => made.settled.push({ got: [reply].flat() }),
+      (error) => made.settled.push({ got: [], error }),
     );
+  }
+
+  async #stream({ message, settled }: Made, signal: AbortSignal): Promise<void> {
+    const got: string[] = [];
+    try {
+      for await (const frame of this.asking.rpc.stream(message, { signal })) got.push(frame);
+      settled.push({ got });
+    } catch (error) {
+      settled.push({ got, error });
+    }
   }
 
   #abort(made: Made | undefined): void {
@@ -98,13 +132,18 @@ class Run {
     made.abortion.abort(made.reason);
   }
 
-  #answer(which: number): void {
-    const message = pick(this.#unanswered, which);
-    if (message === undefined) return;
-    this.#unanswered.splice(this.#unanswered.indexOf(message), 1);
-    this.#answered.push(message);
-    this.made[parseInt(message)]!.isAnswered = true;
-    this.#send(`${message}reply`);
+  #part(made: Made | undefined, word: string): void {
+    if (made === undefined) return;
+    made.reply.push(`${made.message}${word}`);
+    this.#send(`${made.message}${word}`);
+  }
+
+  #answer(made: Made | undefined): void {
+    if (made === undefined) return;
+    this.#unanswered.splice(this.#unanswered.indexOf(made), 1);
+    this.#answered.push(made);
+    made.isAnswered = true;
+    this.#part(made, "reply");
   }
 
   #send(line: string): void {
@@ -112,7 +151,9 @@ class Run {
   }
 
   async #listen(): Promise<void> {
-    for await (const message of this.asking.asked) this.#unanswered.push(message);
+    for await (const message of this.asking.asked) {
+      this.#unanswered.push(this.made[parseInt(message)]!);
+    }
   }
 }
 
@@ -123,13 +164,14 @@ function pick<T>(items: readonly T[], which: number): T | undefined {
 /** Looks at one request after all has ended with `cause`. */
 function check(made: Made, cause: unknown): void {
   assertEquals(made.settled.length, 1, `${made.message} is settled once`);
-  const [outcome] = made.settled;
-  if ("reply" in outcome!) {
-    assertEquals(outcome.reply, `${made.message}reply`);
+  const { got, ...failure } = made.settled[0]!;
+  assertEquals(got, made.reply.slice(0, got.length)); // its own, and none is missing in between
+  if (!("error" in failure)) {
+    assertEquals(got, made.reply);
     assert(made.isAnswered);
     return;
   }
-  const { error } = outcome!;
+  const { error } = failure;
   if (error instanceof RequestLimitError) assert(!made.isAnswered);
   else if (made.isAborted && error === made.reason) return;
   else {
@@ -138,14 +180,26 @@ function check(made: Made, cause: unknown): void {
   }
 }
 
-const modes: [name: string, options: RequestsOptions<string>][] = [
-  ["in order", { isReply: (frame) => !frame.startsWith("!") }],
-  ["by id", byId],
-];
+const isReply = (frame: string) => !frame.startsWith("!");
+const isLast = (frame: string) => frame.endsWith("reply");
+const both: RequestsOptions<string> = {
+  requestId: (line) => line.includes(":") ? line.split(":")[0]! : undefined,
+  replyId: (line) => line.includes(":") ? line.split(":")[0] : undefined,
+  isReply,
+};
 
-for (const [mode, options] of modes) {
+const modes: Record<string, Mode> = {
+  "in order": { options: { isReply }, hasId: () => false },
+  "by id": { options: byId, hasId: () => true },
+  "both": { options: both, hasId: (number) => number % 3 > 0 },
+  "several frames in order": { options: { isReply, isLast }, hasId: () => false },
+  "several frames by id": { options: { ...byId, isLast }, hasId: () => true },
+  "several frames, both": { options: { ...both, isLast }, hasId: (number) => number % 3 > 0 },
+};
+
+for (const [name, mode] of Object.entries(modes)) {
   Deno.test(
-    `every request gets its own reply or its own error, whatever happens (${mode})`,
+    `every request gets its own reply or its own error, whatever happens (${name})`,
     bounded,
     async () => {
       const maxInFlight = fc.integer({ min: 1, max: 8 });
@@ -158,10 +212,10 @@ for (const [mode, options] of modes) {
           fc.record({ steps, maxInFlight, maxQueued, seed, chop, ending }),
           async ({ steps, maxInFlight, maxQueued, seed, chop, ending }) => {
             await using asking = ask(
-              { ...options, maxInFlight, maxQueued },
+              { ...mode.options, maxInFlight, maxQueued },
               { network: { seed, chop } },
             );
-            const run = new Run(asking, mode === "in order");
+            const run = new Run(asking, mode);
             for (const step of steps) {
               await run.step(step);
               assert(asking.rpc.inFlight >= 0 && asking.rpc.inFlight <= maxInFlight);

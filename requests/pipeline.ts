@@ -1,0 +1,276 @@
+import { nextTick } from "node:process";
+import { Alarm } from "../_internal/alarm.ts";
+import { checkDuration, checkFunction } from "../_internal/checks.ts";
+import { LinkedList } from "../_internal/linked_list.ts";
+import { rejected } from "../_internal/promises.ts";
+import {
+  MalformedFrameError,
+  ReplyLimitError,
+  RequestLimitError,
+  RequestTimeoutError,
+  SessionEndedError,
+} from "../errors.ts";
+import { MessageQueue } from "../session/queue.ts";
+import { BLAME } from "../session/blame.ts";
+import type { Frames } from "../session.ts";
+import { type Call, type CallInit, SingleCall, StreamCall, WholeCall } from "./call.ts";
+import { type Matcher, matcherOf } from "./matching.ts";
+import type { RequestOptions, Requests, RequestsSettings, StreamOptions } from "./options.ts";
+
+/** Requests over frames: those that wait for their turn, those that were sent, and what reads their replies. */
+export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
+  readonly #frames: Frames<In, Out>;
+  readonly #settings: RequestsSettings<In, Out>;
+  /** Those that wait for their turn. */
+  readonly #queue = new LinkedList<Call<In, Out>>();
+  readonly #matcher: Matcher<In, Out>;
+  readonly #closed = Promise.withResolvers<unknown>();
+  /** How many calls are not settled, sent or not. */
+  #waiting = 0;
+  #isSending = false;
+  #isClosing = false;
+  #end: { cause: unknown } | undefined;
+  readonly #alarm = new Alarm((now) => this.#timeOut(now));
+
+  constructor(frames: Frames<In, Out>, settings: RequestsSettings<In, Out>) {
+    this.#frames = frames;
+    this.#settings = settings;
+    this.#matcher = matcherOf(settings);
+    this.#receive();
+  }
+
+  get inFlight(): number {
+    return this.#end === undefined ? this.#matcher.size : 0;
+  }
+
+  get queued(): number {
+    return this.#end === undefined ? this.#queue.length : 0;
+  }
+
+  get closed(): Promise<unknown> {
+    return this.#closed.promise;
+  }
+
+  request(message: Out, options: RequestOptions = {}): Promise<unknown> {
+    try {
+      const init = this.#init(message, options);
+      const { isLast, maxReplyFrames } = this.#settings;
+      const call = isLast === undefined
+        ? new SingleCall(init)
+        : new WholeCall(init, maxReplyFrames);
+      this.#admit(call, options.signal);
+      return call.promise;
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  stream(
+    message: Out,
+    options: StreamOptions<In> = {},
+  ): AsyncIterableIterator<In, undefined, void> {
+    let call: StreamCall<In, Out>;
+    try {
+      call = new StreamCall(this.#init(message, options), options.signal);
+      this.#admit(call, options.signal);
+    } catch (error) {
+      const failed = new MessageQueue<In>();
+      failed.close(error);
+      return failed;
+    }
+    return {
+      next: () => call.next(),
+      return: () => {
+        if (!call.isSettled) this.#giveUp(call, undefined);
+        return call.leave();
+      },
+      [Symbol.asyncIterator](): AsyncIterableIterator<In, undefined, void> {
+        return this;
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#stopReading();
+    await this.#closed.promise;
+  }
+
+  abort(reason: unknown = new DOMException("the requests were aborted", "AbortError")): void {
+    this.#finish(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Whether nothing is left to be read for. */
+  get #isDone(): boolean {
+    return this.#end !== undefined || (this.#isClosing && this.#waiting === 0);
+  }
+
+  #init(message: Out, { signal, timeout, isLast }: StreamOptions<In>): CallInit<In, Out> {
+    const settings = this.#settings;
+    const duration = timeout === undefined ? settings.timeout : checkDuration("timeout", timeout);
+    if (isLast !== undefined) checkFunction("isLast", isLast);
+    signal?.throwIfAborted();
+    if (this.#isClosing) throw new TypeError("cannot make a request after close()");
+    if (this.#end !== undefined) throw this.#end.cause;
+    const id = this.#matcher.identify(message);
+    const limit = settings.maxInFlight + settings.maxQueued;
+    if (this.inFlight + this.queued >= limit) throw new RequestLimitError(limit);
+    return {
+      message,
+      id,
+      timeout: duration,
+      isIdempotent: false,
+      isLast: isLast ?? settings.isLast,
+    };
+  }
+
+  #admit(call: Call<In, Out>, signal: AbortSignal | undefined): void {
+    this.#waiting++;
+    this.#matcher.admit(call);
+    if (signal !== undefined) call.watch(signal, () => this.#giveUp(call, signal.reason));
+    this.#alarm.set(call.deadline);
+    call.link = this.#queue.push(call);
+    this.#sendNext();
+  }
+
+  /** Sends what has its turn, one after the other: the next waits until the session has room for more output. */
+  #sendNext(): void {
+    const { maxInFlight } = this.#settings;
+    if (this.#isSending || this.#end !== undefined || this.inFlight >= maxInFlight) return;
+    const call = this.#queue.shift();
+    if (call !== undefined) this.#send(call);
+  }
+
+  async #send(call: Call<In, Out>): Promise<void> {
+    const message = call.message as Out;
+    call.message = call.link = undefined;
+    call.isSent = this.#isSending = true;
+    this.#matcher.add(call);
+    try {
+      await this.#frames.send(message);
+    } catch (error) {
+      // Of a session that has ended, what is read last may be the reply; then comes the error, for all.
+      if (!(error instanceof SessionEndedError)) {
+        this.#matcher.remove(call);
+        this.#fail(call, error);
+      }
+    }
+    this.#isSending = false;
+    this.#sendNext();
+  }
+
+  /** Rejects a call that its caller, or its timeout, has no more patience with. */
+  #giveUp(call: Call<In, Out>, error: unknown): void {
+    if (!call.isSent) {
+      this.#queue.remove(call.link!);
+      call.link = undefined;
+      this.#matcher.remove(call);
+    } else if (!call.isOver) this.#matcher.abandon(call);
+    this.#fail(call, error);
+    queueMicrotask(() => this.#sendNext()); // first, all go that the same signal or moment ends
+  }
+
+  #fail(call: Call<In, Out>, error: unknown): void {
+    if (call.isSettled) return;
+    call.reject(error);
+    this.#waiting--;
+    this.#stopReading();
+  }
+
+  async #receive(): Promise<void> {
+    try {
+      for (;;) {
+        // Whoever got the last reply may close() before anything is read that belongs to another reading.
+        if (this.#waiting === 0) await new Promise<void>((resolve) => nextTick(resolve));
+        if (this.#isDone) break;
+        const frame = await this.#frames.read();
+        if (frame === undefined) {
+          if (this.#isDone) continue;
+          throw this.#unanswered();
+        }
+        const call = this.#match(frame);
+        if (call === undefined) {
+          this.#onUnmatched(frame);
+          continue;
+        }
+        const room = this.#take(call, frame);
+        if (room !== undefined) await room;
+      }
+      this.#finish(undefined);
+    } catch (error) {
+      this.#finish(error);
+    }
+  }
+
+  #onUnmatched(frame: In): void {
+    const handled = this.#settings.onUnmatched(frame);
+    if (handled instanceof Promise) handled.catch((error) => this.#finish(error));
+  }
+
+  /** Gives a frame to the call that it belongs to; returns what to wait for before the next is read. */
+  #take(call: Call<In, Out>, frame: In): Promise<void> | undefined {
+    if (!call.isSettled) {
+      call.take(frame);
+      if (call.isSettled) this.#waiting--;
+      else if (call.isFull) this.#giveUp(call, new ReplyLimitError(this.#settings.maxReplyFrames));
+    }
+    if (!call.isOver) return call.room();
+    this.#sendNext();
+  }
+
+  /** The call that a frame belongs to. A frame that cannot be is the peer's fault, as one that cannot be decoded is. */
+  #match(frame: In): Call<In, Out> | undefined {
+    try {
+      return this.#matcher.match(frame);
+    } catch (error) {
+      throw error instanceof MalformedFrameError ? this.#blame(error) : error;
+    }
+  }
+
+  /** What requests are told of a peer that has finished its side. */
+  #unanswered(): Error {
+    const cause = this.#waiting === 0
+      ? undefined
+      : new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
+    return this.#blame(new SessionEndedError("peer", { cause }));
+  }
+
+  #blame(error: Error): Error {
+    (this.#frames as { [BLAME]?(error: Error): void })[BLAME]?.(error);
+    return error;
+  }
+
+  /** Lets go of the frames if there is nothing left to wait for. */
+  #stopReading(): void {
+    if (this.#isDone) this.#frames.return().catch((error) => this.#finish(error));
+  }
+
+  #finish(cause: unknown): void {
+    if (this.#end !== undefined) return;
+    this.#end = { cause };
+    this.#alarm.clear();
+    for (const call of this.#calls()) call.reject(cause);
+    this.#stopReading();
+    this.#closed.resolve(cause);
+  }
+
+  /** Those that are waited for. */
+  #calls(): Call<In, Out>[] {
+    return [...this.#matcher, ...this.#queue].filter((call) => !call.isSettled);
+  }
+
+  /** Gives up what is over, and returns when to look again. */
+  #timeOut(now: number): number {
+    let next = Infinity;
+    for (const call of this.#calls()) {
+      if (call.isBehind) call.defer();
+      if (call.deadline > now) next = Math.min(next, call.deadline);
+      else this.#giveUp(call, new RequestTimeoutError(call.timeout, call.isSent));
+    }
+    return next;
+  }
+}
