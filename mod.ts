@@ -101,6 +101,8 @@ export {
   MORE,
   type OverflowPolicy,
   type PeerCertificate,
+  type PrefixedOptions,
+  type PrefixWidth,
   prepare,
   type PreparedMessage,
   type ProxyHeader,

@@ -69,6 +69,8 @@ export {
   type DecoderInput,
   type FrameWriter,
   MORE,
+  type PrefixedOptions,
+  type PrefixWidth,
 } from "./codecs/codec.ts";
 export type { PreparedMessage } from "./session/prepared_message.ts";
 export type { LinesOptions } from "./codecs/lines.ts";

@@ -14,8 +14,17 @@ const code = String.fromCharCode;
 /** Below so many bytes a look at each of them costs less than a call of the decoder. */
 const SHORT = 64;
 
-/** Decodes whole UTF-8. Bad bytes become U+FFFD, or a `MalformedFrameError` where `fatal` is set. */
-export function decodeUtf8(buffer: Uint8Array, start: number, end: number, fatal: boolean): string {
+/**
+ * Decodes whole UTF-8. Bad bytes become U+FFFD, or a `MalformedFrameError` where `fatal` is set, for a frame that begins
+ * at `origin`.
+ */
+export function decodeUtf8(
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+  fatal: boolean,
+  origin: number = start,
+): string {
   if (end - start <= SHORT) {
     const text = asciiText(buffer, start, end);
     if (text !== undefined) return text;
@@ -25,7 +34,8 @@ export function decodeUtf8(buffer: Uint8Array, start: number, end: number, fatal
   try {
     return strict.decode(bytes);
   } catch (cause) {
-    throw new MalformedFrameError("invalid UTF-8", firstInvalid(bytes), { cause });
+    const offset = start - origin + firstInvalid(bytes);
+    throw new MalformedFrameError("invalid UTF-8", offset, { cause });
   }
 }
 

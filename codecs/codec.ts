@@ -88,6 +88,13 @@ export interface FrameWriter {
    */
   text(text: string): void;
   /**
+   * Adds text as UTF-8, and a NUL that ends it.
+   *
+   * @param text The text, without a NUL of its own.
+   * @throws {TypeError} If there is a NUL in it.
+   */
+  cstring(text: string): void;
+  /**
    * Adds an unsigned integer.
    *
    * @param value From 0 to 256^`width` - 1.
@@ -96,6 +103,65 @@ export interface FrameWriter {
    * @throws {RangeError} If the value or the width is out of range.
    */
   uint(value: number | bigint, width: number, littleEndian?: boolean): void;
+  /**
+   * Adds a signed integer, in two's complement.
+   *
+   * @param value From -(256^`width`)/2 to 256^`width`/2 - 1.
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @throws {RangeError} If the value or the width is out of range.
+   */
+  int(value: number | bigint, width: number, littleEndian?: boolean): void;
+  /**
+   * Adds a floating-point number (IEEE 754).
+   *
+   * @param value The number; in 4 bytes it is rounded.
+   * @param width How many bytes, 4 or 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   */
+  float(value: number, width: 4 | 8, littleEndian?: boolean): void;
+  /**
+   * Adds an unsigned integer as a varint (LEB128: seven bits a byte, the lowest first), in as few bytes as it takes.
+   *
+   * @param value From 0 to 2^64 - 1.
+   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @throws {RangeError} If the value does not fit, or `maxWidth` is out of range.
+   */
+  varint(value: number | bigint, maxWidth?: number): void;
+  /**
+   * Adds what a function writes, with its length in front. It may call this again within.
+   *
+   * @param width How the length is written: in 1 to 8 bytes, or as a varint, before which the bytes are moved.
+   * @param write Writes to the same writer, and is done when it returns.
+   * @param options What the length counts and how it is written.
+   * @throws {RangeError} If the length does not fit.
+   */
+  prefixed(width: PrefixWidth, write: (out: FrameWriter) => void, options?: PrefixedOptions): void;
+}
+
+/** How a length is written: in 1 to 8 bytes, or as a varint. */
+export type PrefixWidth = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
+
+/** Options of {@linkcode FrameWriter.prefixed} and `Cursor.prefixed()`. */
+export interface PrefixedOptions {
+  /**
+   * Whether the length counts its own bytes, too. Not for varints.
+   *
+   * @default {false}
+   */
+  includesHeader?: boolean;
+  /**
+   * Whether the lowest byte of the length comes first.
+   *
+   * @default {false}
+   */
+  littleEndian?: boolean;
+  /**
+   * The most bytes that a varint may take: 1 to 10.
+   *
+   * @default {10}
+   */
+  maxWidth?: number;
 }
 
 /** How the two sides of a protocol put messages into bytes. `In` is what is read, `Out` what is sent. */

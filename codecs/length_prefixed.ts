@@ -1,9 +1,8 @@
 import { checkBytes, checkInteger } from "../_internal/checks.ts";
+import { MAX_VARINT } from "../_internal/numbers.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
 
-/** A varint of 64 bits takes at most so many bytes. */
-const MAX_VARINT = 10;
 /** What stands for the size of a varint that does not end. */
 const ENDLESS = -1;
 
@@ -214,7 +213,7 @@ function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWri
     throw new TypeError("frames with a header before the length are sent whole: set keepHeader");
   } else {
     const length = message.length + surplus;
-    if (isVarint) encodeVarint(length, maxWidth, out);
+    if (isVarint) out.varint(length, maxWidth);
     else out.uint(length, width, littleEndian);
   }
   out.bytes(message);
@@ -227,13 +226,4 @@ function checkWhole(frame: Uint8Array, layout: Layout): void {
   throw new TypeError(
     `a whole frame must have its length in place: ${frame.length} bytes, and it says ${total}`,
   );
-}
-
-function encodeVarint(value: number, maxWidth: number, out: FrameWriter): void {
-  if (value < 0 || value >= 128 ** maxWidth) {
-    throw new RangeError(`a varint of ${maxWidth} bytes cannot hold ${value}`);
-  }
-  let rest = value;
-  for (; rest >= 0x80; rest = Math.floor(rest / 128)) out.uint(0x80 | (rest % 128), 1);
-  out.uint(rest, 1);
 }

@@ -1,4 +1,5 @@
 import { checkBoolean, checkInteger, shown } from "../_internal/checks.ts";
+import { indexOfByte } from "../_internal/index_of.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
@@ -17,8 +18,6 @@ const ENDINGS: Readonly<Record<string, readonly number[]>> = {
   "\r\n": [CR, LF],
   "\r": [CR],
 };
-/** So many bytes are looked at one by one before a search of the whole rest pays. */
-const NEAR = 48;
 
 /** Options of {@linkcode lines}. */
 export interface LinesOptions {
@@ -123,7 +122,7 @@ class LinesDecoder implements Decoder<string> {
   decode(input: DecoderInput): string | typeof MORE {
     const { buffer, start, end } = input;
     const last = this.#last;
-    const at = indexOf(buffer, last, start + this.#scanned, end);
+    const at = indexOfByte(buffer, last, start + this.#scanned, end);
     const stop = at < 0 ? end : at;
     const hasReturn = last === LF && stop > start && buffer[stop - 1] === CR;
     const length = stop - start - (hasReturn ? 1 : 0);
@@ -187,20 +186,11 @@ class StrictLinesDecoder implements Decoder<string> {
   /** Where the first CR or LF stands, or `end`. The one that is likely bounds the search for the other. */
   #findEnd(buffer: Uint8Array, from: number, end: number): number {
     const first = this.#ending[0]!;
-    const likely = indexOf(buffer, first, from, end);
+    const likely = indexOfByte(buffer, first, from, end);
     const limit = likely < 0 ? end : likely;
-    const other = indexOf(buffer, first === CR ? LF : CR, from, limit);
+    const other = indexOfByte(buffer, first === CR ? LF : CR, from, limit);
     return other < 0 ? limit : other;
   }
-}
-
-function indexOf(buffer: Uint8Array, byte: number, from: number, end: number): number {
-  const near = Math.min(end, from + NEAR);
-  for (let i = from; i < near; i++) if (buffer[i] === byte) return i;
-  if (near === end) return -1;
-  // Bounded by a view: the memory behind `end` may be large, and a search of it would make short pieces dear.
-  const found = buffer.subarray(near, end).indexOf(byte);
-  return found < 0 ? -1 : near + found;
 }
 
 function encodeLine(line: string, ending: string, maxLength: number, out: FrameWriter): void {

@@ -39,7 +39,16 @@
  * @module
  */
 
-export { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+export {
+  type Codec,
+  type Decoder,
+  type DecoderInput,
+  type FrameWriter,
+  MORE,
+  type PrefixedOptions,
+  type PrefixWidth,
+} from "./codec.ts";
+export { Cursor, type CursorOptions } from "./cursor.ts";
 export { delimited, type DelimitedOptions } from "./delimited.ts";
 export { fixed } from "./fixed.ts";
 export { jsonLines, type JsonLinesOptions } from "./json_lines.ts";

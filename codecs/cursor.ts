@@ -1,0 +1,309 @@
+import { checkInteger } from "../_internal/checks.ts";
+import { indexOfByte } from "../_internal/index_of.ts";
+import { bigUintAt, floatAt, longAt, MAX_VARINT, signed, uint32At } from "../_internal/numbers.ts";
+import { decodeUtf8 } from "../_internal/utf8.ts";
+import { MalformedFrameError } from "../errors.ts";
+import type { DecoderInput, PrefixedOptions, PrefixWidth } from "./codec.ts";
+import { prefixSize } from "./prefix.ts";
+
+/** Options of {@linkcode Cursor}. */
+export interface CursorOptions {
+  /**
+   * How many bytes it may read. Over a decoder's input it has to be said, and so many bytes have to be there: what
+   * passes it is malformed, and not yet to come.
+   *
+   * @default All of a frame.
+   */
+  length?: number;
+  /**
+   * Whether text that is no UTF-8 is an error. Otherwise bad bytes become U+FFFD.
+   *
+   * @default {false}
+   */
+  fatal?: boolean;
+}
+
+/**
+ * Reads values out of a frame, one after the other, or out of the input of a decoder, of which it consumes nothing.
+ *
+ * What the frame does not hold is a `MalformedFrameError` that says where. From a decoder, that counts as the peer's
+ * fault. {@linkcode FrameWriter} has the same names.
+ *
+ * @example
+ * ```ts
+ * import { Cursor } from "@parley/tcp/codecs";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const cursor = new Cursor(new Uint8Array([1, 0, 2, 0x68, 0x69, 0xff, 0xfe]));
+ * assertEquals(cursor.uint(1), 1);
+ * assertEquals(cursor.prefixed(2).text(), "hi");
+ * assertEquals(cursor.int(2), -2);
+ * assertEquals(cursor.left, 0);
+ * ```
+ */
+export class Cursor {
+  readonly #buffer: Uint8Array;
+  readonly #fatal: boolean;
+  /** Whether the memory is the session's, so that bytes have to be copied. */
+  #isLent: boolean;
+  /** Where the frame begins in the buffer, how far it is read, and where it ends. */
+  #origin: number;
+  #at: number;
+  #end: number;
+
+  /**
+   * Makes a cursor at the first byte.
+   *
+   * @param source A frame, or the input that a decoder was given. Then the cursor is valid during that call.
+   * @param options How many bytes it may read, and what becomes of bad text.
+   * @throws {RangeError} If there are fewer bytes than `length`.
+   */
+  constructor(source: Uint8Array, options?: CursorOptions);
+  /**
+   * The same over the input that a decoder was given.
+   *
+   * @param source The input. The cursor is valid during the call, and consumes nothing.
+   * @param options How many bytes it may read, and what becomes of bad text.
+   */
+  constructor(source: DecoderInput, options: CursorOptions & { length: number });
+  constructor(source: Uint8Array | DecoderInput, options: CursorOptions = {}) {
+    const { length, fatal = false } = options;
+    const isFrame = source instanceof Uint8Array;
+    this.#buffer = isFrame ? source : source.buffer;
+    this.#fatal = fatal;
+    this.#isLent = !isFrame;
+    this.#origin = this.#at = isFrame ? 0 : source.start;
+    if (isFrame && length === undefined) this.#end = source.length;
+    else {
+      const most = isFrame ? source.length : source.end - source.start;
+      this.#end = this.#at + checkInteger("length", length, 0, most);
+    }
+  }
+
+  /** How many bytes were read. */
+  get offset(): number {
+    return this.#at - this.#origin;
+  }
+
+  /** How many bytes are left. */
+  get left(): number {
+    return this.#end - this.#at;
+  }
+
+  /**
+   * Reads an unsigned integer.
+   *
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there, or passes 2^53 - 1: {@linkcode bigUint} reads that.
+   */
+  uint(width: number, littleEndian: boolean = false): number {
+    if (width === 1) return this.#buffer[this.#take(1)]!;
+    const at = this.#take(checkInteger("width", width, 1, 8));
+    if (width <= 4) return uint32At(this.#buffer, at, width, littleEndian);
+    return this.#exact(longAt(this.#buffer, at, width, littleEndian, false), at);
+  }
+
+  /**
+   * Reads a signed integer in two's complement.
+   *
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there, or not within 2^53 - 1: {@linkcode bigInt} reads that.
+   */
+  int(width: number, littleEndian: boolean = false): number {
+    const at = this.#take(checkInteger("width", width, 1, 8));
+    if (width <= 4) return signed(uint32At(this.#buffer, at, width, littleEndian), width);
+    return this.#exact(longAt(this.#buffer, at, width, littleEndian, true), at);
+  }
+
+  /**
+   * Reads an unsigned integer of any value.
+   *
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there.
+   */
+  bigUint(width: number, littleEndian: boolean = false): bigint {
+    const at = this.#take(checkInteger("width", width, 1, 8));
+    return bigUintAt(this.#buffer, at, width, littleEndian);
+  }
+
+  /**
+   * Reads a signed integer of any value, in two's complement.
+   *
+   * @param width How many bytes, from 1 to 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there.
+   */
+  bigInt(width: number, littleEndian: boolean = false): bigint {
+    return BigInt.asIntN(width * 8, this.bigUint(width, littleEndian));
+  }
+
+  /**
+   * Reads a floating-point number (IEEE 754).
+   *
+   * @param width How many bytes, 4 or 8.
+   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @returns The number.
+   * @throws {MalformedFrameError} If it is not there.
+   */
+  float(width: 4 | 8, littleEndian: boolean = false): number {
+    if (width !== 4 && width !== 8) throw new RangeError(`width must be 4 or 8, got ${width}`);
+    return floatAt(this.#buffer, this.#take(width), width, littleEndian);
+  }
+
+  /**
+   * Reads an unsigned integer that is a varint (LEB128: seven bits a byte, the lowest first).
+   *
+   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there, does not end within `maxWidth` bytes, or passes 2^53 - 1:
+   * {@linkcode bigVarint} reads that.
+   */
+  varint(maxWidth: number = MAX_VARINT): number {
+    const at = this.#at;
+    const size = this.#varintSize(maxWidth);
+    let value = 0;
+    for (let i = at + size - 1; i >= at; i--) value = value * 128 + (this.#buffer[i]! & 0x7f);
+    return this.#exact(value, at);
+  }
+
+  /**
+   * Reads an unsigned integer of up to 64 bits that is a varint.
+   *
+   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @returns The integer.
+   * @throws {MalformedFrameError} If it is not there, does not end within `maxWidth` bytes, or passes 2^64 - 1.
+   */
+  bigVarint(maxWidth: number = MAX_VARINT): bigint {
+    const at = this.#at;
+    const size = this.#varintSize(maxWidth);
+    let value = 0n;
+    for (let i = at + size - 1; i >= at; i--) {
+      value = value << 7n | BigInt(this.#buffer[i]! & 0x7f);
+    }
+    if (value < 2n ** 64n) return value;
+    throw this.#malformed(`${value} passes 2^64 - 1`, at);
+  }
+
+  /**
+   * Reads text.
+   *
+   * @param length How many bytes. Default: all that are left.
+   * @returns The text.
+   * @throws {MalformedFrameError} If there are fewer, or if they are no UTF-8 and `fatal` is set.
+   */
+  text(length: number = this.left): string {
+    const at = this.#take(checkLength(length));
+    return decodeUtf8(this.#buffer, at, this.#at, this.#fatal, this.#origin);
+  }
+
+  /**
+   * Reads text up to a NUL, and passes over that.
+   *
+   * @returns The text.
+   * @throws {MalformedFrameError} If there is no NUL, or if the bytes are no UTF-8 and `fatal` is set.
+   */
+  cstring(): string {
+    const at = this.#at;
+    const nul = indexOfByte(this.#buffer, 0, at, this.#end);
+    if (nul < 0) throw this.#malformed("no NUL ends the text", at);
+    this.#at = nul + 1;
+    return decodeUtf8(this.#buffer, at, nul, this.#fatal, this.#origin);
+  }
+
+  /**
+   * Reads bytes. Of a frame they are a view; those of a decoder's input are copied, and belong to the caller.
+   *
+   * @param length How many bytes. Default: all that are left.
+   * @returns The bytes.
+   * @throws {MalformedFrameError} If there are fewer.
+   */
+  bytes(length: number = this.left): Uint8Array {
+    const at = this.#take(checkLength(length));
+    const view = this.#buffer.subarray(at, this.#at);
+    return this.#isLent ? new Uint8Array(view) : view;
+  }
+
+  /**
+   * Passes over bytes.
+   *
+   * @param length How many bytes.
+   * @throws {MalformedFrameError} If there are fewer.
+   */
+  skip(length: number): void {
+    this.#take(checkLength(length));
+  }
+
+  /**
+   * Reads a length and passes over as many bytes, which another cursor reads. Its offsets are those of the frame.
+   *
+   * @param width How the length is written: in 1 to 8 bytes, or as a varint.
+   * @param options What the length counts and how it is written.
+   * @returns A cursor over the bytes that the length counts.
+   * @throws {MalformedFrameError} If there are fewer, or if the length is less than its own size that it has to count.
+   */
+  prefixed(width: PrefixWidth, options: PrefixedOptions = {}): Cursor {
+    const { includesHeader = false, littleEndian = false, maxWidth } = options;
+    const size = prefixSize(width, includesHeader, maxWidth);
+    const at = this.#at;
+    const value = width === "varint" ? this.varint(size) : this.uint(width, littleEndian);
+    const length = value - (includesHeader ? size : 0);
+    if (length < 0) {
+      throw this.#malformed(`a length of ${value} is less than it has to count`, at);
+    }
+    if (length > this.left) {
+      throw this.#malformed(`a length of ${value}, and ${this.left} bytes are left`, at);
+    }
+    const within = new Cursor(this.#buffer, { fatal: this.#fatal });
+    within.#isLent = this.#isLent;
+    within.#origin = this.#origin;
+    within.#at = this.#take(length);
+    within.#end = this.#at;
+    return within;
+  }
+
+  /** Goes on by so many bytes, and returns where they begin. */
+  #take(count: number): number {
+    const at = this.#at;
+    if (count < 0) throw this.#malformed(`there cannot be ${count} bytes`, at);
+    if (count > this.#end - at) {
+      throw this.#malformed(`${count} bytes must stand here, and ${this.left} are left`, at);
+    }
+    this.#at = at + count;
+    return at;
+  }
+
+  /** Passes over a varint, and returns its size. */
+  #varintSize(maxWidth: number): number {
+    checkInteger("maxWidth", maxWidth, 1, MAX_VARINT);
+    const at = this.#at;
+    for (let size = 1; size <= maxWidth; size++) {
+      if (at + size > this.#end) throw this.#malformed("the varint does not end", at);
+      if (this.#buffer[at + size - 1]! >= 0x80) continue;
+      this.#at = at + size;
+      return size;
+    }
+    throw this.#malformed(`a varint must end within ${maxWidth} bytes`, at);
+  }
+
+  #exact(value: number, at: number): number {
+    if (Number.isSafeInteger(value)) return value;
+    throw this.#malformed("the integer is not within 2^53 - 1", at);
+  }
+
+  #malformed(problem: string, at: number): MalformedFrameError {
+    this.#at = at;
+    return new MalformedFrameError(problem, at - this.#origin);
+  }
+}
+
+/** A length that a peer has sent may be negative, which is its fault. */
+function checkLength(length: number): number {
+  return checkInteger("length", length, -Infinity, Infinity);
+}

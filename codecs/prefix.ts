@@ -1,0 +1,23 @@
+/** What `FrameWriter.prefixed()` and `Cursor.prefixed()` have in common. */
+
+import { checkInteger } from "../_internal/checks.ts";
+import { MAX_VARINT } from "../_internal/numbers.ts";
+import type { PrefixWidth } from "./codec.ts";
+
+/** The size of a length, of a varint the most. Throws if the options do not go together. */
+export function prefixSize(
+  width: PrefixWidth,
+  includesHeader: boolean,
+  maxWidth: number | undefined,
+): number {
+  if (width === "varint") {
+    if (includesHeader) {
+      throw new TypeError("includesHeader does not go with a varint, whose own size varies");
+    }
+    return checkInteger("maxWidth", maxWidth ?? MAX_VARINT, 1, MAX_VARINT);
+  }
+  if (maxWidth !== undefined) {
+    throw new TypeError(`maxWidth is for varints, and width is ${width}`);
+  }
+  return checkInteger("width", width, 1, 8);
+}
