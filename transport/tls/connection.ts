@@ -81,9 +81,11 @@ export class TlsConnection implements Connection {
     this.#writeCount = chunk.length;
     const writer = this.#writer = Promise.withResolvers();
     const encrypted = this.#records.send(chunk);
+    this.#send(encrypted);
     // With the keys of TLS 1.2 used up, all that comes is a close_notify.
-    if (encrypted.length > chunk.length) this.#send(encrypted);
-    else this.#onWriteError(new Deno.errors.ConnectionAborted("TLS was given up"));
+    if (encrypted.length <= chunk.length) {
+      this.#failWrites(new Deno.errors.ConnectionAborted("TLS was given up"));
+    }
     return writer.promise;
   }
 
@@ -102,6 +104,7 @@ export class TlsConnection implements Connection {
     this.#close(closeQuietly);
   }
 
+  /** The same, and the raw connection is reset if it can be. */
   reset(): void {
     this.#close(resetQuietly);
   }

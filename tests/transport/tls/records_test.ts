@@ -1,9 +1,22 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { createSecureContext } from "node:tls";
 import { memoryPair } from "../../../transport/memory.ts";
+import { concat } from "../../../_internal/concat.ts";
+import { disturb, randomFrom } from "../../../testing/disturb.ts";
+import { TlsConnection } from "../../../transport/tls/connection.ts";
+import { TlsRecords } from "../../../transport/tls/records.ts";
 import { canRun } from "../../_permissions.ts";
 import { Program } from "../../_programs.ts";
-import { closeBoth, overTls, tlsOver } from "../../_tls.ts";
+import { closeBoth, overTls, serverOptions, tlsOver } from "../../_tls.ts";
 import { isPending, Peer } from "../../_transports.ts";
+
+const calm = {
+  delay: 0,
+  stallAfter: Infinity,
+  truncateAfter: Infinity,
+  resetAfter: Infinity,
+  blockAfter: Infinity,
+};
 
 /** Takes a method off the TLS layer, as another version of Deno may lack it, and then asks for TLS. */
 const WITHOUT = `
@@ -72,5 +85,57 @@ Deno.test(
     assert(await isPending(last));
     closeBoth(server, client);
     await last.catch(() => {});
+  },
+);
+
+for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+  Deno.test(
+    `TlsConnection finds its records however they are cut, up to one that is none (${version})`,
+    overTls,
+    async () => {
+      const random = randomFrom(5);
+      const some = Array.from({ length: 60 }, () => 1 + random() * 400);
+      const words = [1, 2, 3, 16384, 1, 17000, ...some].map((size) =>
+        new Uint8Array(size).map(() => random() * 256)
+      );
+      const sent = concat(words);
+      for (const chop of [1, 2, 5, 6, 7, 23, 100, 5000, Infinity]) {
+        const [near, far] = memoryPair({ capacity: 2 ** 20 });
+        const [server, client] = await tlsOver(
+          [disturb(near, { ...calm, seed: 1, chop }), far],
+          serverOptions({ maxVersion: version }),
+        );
+        for (const word of words) await new Peer(client).send(word);
+        await far.write(new Uint8Array(9)); // what is no record, and comes in one read with some
+        const got: Uint8Array[] = [];
+        const reading = async () => {
+          for (let count: number | null = 0; count !== null;) {
+            const buffer = new Uint8Array(64 * 1024);
+            count = await server.read(buffer);
+            got.push(buffer.subarray(0, count ?? 0));
+          }
+        };
+        await assertRejects(reading, Deno.errors.InvalidData);
+        assertEquals(concat(got), sent);
+        closeBoth(server, client);
+      }
+    },
+  );
+}
+
+Deno.test(
+  "TlsConnection.write() takes nothing that the TLS layer does not encrypt",
+  overTls,
+  async () => {
+    const [near, far] = memoryPair();
+    const { context } = createSecureContext();
+    const records = TlsRecords.client({ context, alpn: undefined }, "");
+    records.destroy(); // as with the keys of TLS 1.2 used up, which takes 24 million records
+    const connection = new TlsConnection(near, records, { protocol: "TLSv1.2", cipher: "none" });
+    const words = new Uint8Array(5);
+    for (let round = 0; round < 2; round++) {
+      await assertRejects(() => connection.write(words), Deno.errors.ConnectionAborted, "given up");
+    }
+    closeBoth(connection, far);
   },
 );
