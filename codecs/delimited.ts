@@ -1,6 +1,7 @@
 import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
-import { FrameTooLargeError } from "../errors.ts";
+import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import { checkOnTooLong, type OnTooLong } from "./skipping.ts";
 
 /** Options of {@linkcode delimited}. */
 export interface DelimitedOptions {
@@ -10,6 +11,11 @@ export interface DelimitedOptions {
    * @default {65536}
    */
   maxLength?: number;
+  /**
+   * Called with the length, in bytes, of a frame that passes `maxLength`: it is dropped, and reading goes on with the next
+   * one. What this throws ends the input. Without it, such a frame is a `FrameTooLargeError`.
+   */
+  onTooLong?: (length: number) => void;
 }
 
 /**
@@ -48,8 +54,9 @@ export function delimited(
     ? new TextEncoder().encode(delimiter)
     : new Uint8Array(delimiter); // slice() of a Buffer is no copy
   checkInteger("the delimiter's length", bytes.length, 1, 256);
+  const onTooLong = checkOnTooLong(options.onTooLong);
   return {
-    decoder: () => new DelimitedDecoder(bytes, maxLength),
+    decoder: () => new DelimitedDecoder(bytes, maxLength, onTooLong),
     encode: (frame, out) => encodeDelimited(frame, bytes, maxLength, out),
   };
 }
@@ -60,28 +67,60 @@ class DelimitedDecoder implements Decoder<Uint8Array> {
   readonly #maxLength: number;
   /** How many of the unread bytes are known to begin no delimiter. */
   #scanned = 0;
+  readonly #onTooLong: OnTooLong | undefined;
+  /** How many bytes of this frame were dropped. */
+  #dropped = 0;
 
-  constructor(delimiter: Uint8Array, maxLength: number) {
+  constructor(delimiter: Uint8Array, maxLength: number, onTooLong: OnTooLong | undefined) {
     this.maxBuffered = maxLength + delimiter.length - 1; // the rest of a delimiter may be on its way
     this.#delimiter = delimiter;
     this.#maxLength = maxLength;
+    this.#onTooLong = onTooLong;
   }
 
   decode(input: DecoderInput): Uint8Array | typeof MORE {
-    const unread = input.buffer.subarray(input.start, input.end);
-    const at = indexOf(unread, this.#delimiter, this.#scanned);
-    if (at > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, at);
-    if (at < 0) {
-      this.#scanned = Math.max(0, unread.length - this.#delimiter.length + 1);
-      if (this.#scanned > this.#maxLength) {
-        throw new FrameTooLargeError(this.#maxLength, this.#scanned);
+    const size = this.#delimiter.length;
+    while (input.end > input.start) {
+      const unread = input.buffer.subarray(input.start, input.end);
+      const at = indexOf(unread, this.#delimiter, this.#scanned);
+      if (at < 0) {
+        this.#scanned = Math.max(0, unread.length - size + 1);
+        this.#checkLength(this.#scanned);
+        if (this.#dropped + this.#scanned > this.#maxLength) {
+          this.#drop(input, unread.length - Math.max(1, size - 1)); // a frame that is not complete leaves a byte
+        }
+        return MORE;
       }
-      return MORE;
+      this.#checkLength(at);
+      this.#scanned = 0;
+      if (this.#dropped + at <= this.#maxLength) {
+        const frame = input.take(at);
+        input.consume(size);
+        return frame;
+      }
+      this.#drop(input, at);
+      input.consume(size);
+      const length = this.#dropped;
+      this.#dropped = 0;
+      this.#onTooLong!(length);
     }
+    return MORE;
+  }
+
+  finish(input: DecoderInput): typeof MORE {
+    if (this.#dropped === 0) return MORE;
+    throw new TruncatedFrameError(this.#dropped + input.end - input.start);
+  }
+
+  #checkLength(length: number): void {
+    if (length <= this.#maxLength || this.#onTooLong !== undefined) return;
+    throw new FrameTooLargeError(this.#maxLength, length);
+  }
+
+  #drop(input: DecoderInput, count: number): void {
+    input.consume(count);
+    this.#dropped += count;
     this.#scanned = 0;
-    const frame = input.take(at);
-    input.consume(this.#delimiter.length);
-    return frame;
   }
 }
 

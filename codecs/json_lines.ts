@@ -22,6 +22,11 @@ export interface JsonLinesOptions<In> {
    * @returns The message.
    */
   parse?: (value: unknown) => In;
+  /**
+   * Called with the length, in bytes, of a line that passes `maxLength`: it is dropped, and reading goes on with the next
+   * one. What this throws ends the input. Without it, such a line is a `FrameTooLargeError`.
+   */
+  onTooLong?: (length: number) => void;
 }
 
 /**
@@ -59,8 +64,8 @@ export interface JsonLinesOptions<In> {
 export function jsonLines<In = unknown, Out = In>(
   options: JsonLinesOptions<In> = {},
 ): Codec<In, Out> {
-  const { parse = (value: unknown) => value as In, maxLength = 64 * 1024 } = options;
-  const text = lines({ maxLength, fatal: true });
+  const { parse = (value: unknown) => value as In, maxLength = 64 * 1024, onTooLong } = options;
+  const text = lines({ maxLength, fatal: true, ...(onTooLong !== undefined && { onTooLong }) });
   return {
     decoder: () => new JsonLinesDecoder(text.decoder(), maxLength, parse),
     encode: (message, out) => {

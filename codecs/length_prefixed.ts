@@ -2,6 +2,7 @@ import { checkBytes, checkInteger } from "../_internal/checks.ts";
 import { MAX_VARINT } from "../_internal/numbers.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import { checkOnTooLong, type OnTooLong, Skipping } from "./skipping.ts";
 
 /** What stands for the size of a varint that does not end. */
 const ENDLESS = -1;
@@ -58,6 +59,11 @@ export interface LengthPrefixedOptions {
    * @default {8388608}
    */
   maxLength?: number;
+  /**
+   * Called with the length, in bytes, of a message that passes `maxLength`: it is dropped, and reading goes on with the next
+   * one. What this throws ends the input. Without it, such a message is a `FrameTooLargeError`.
+   */
+  onTooLong?: (length: number) => void;
 }
 
 /** The checked options, so that a frame costs little: to compare a width that may be a string takes V8 5 ns each time. */
@@ -72,6 +78,7 @@ interface Layout {
   surplus: number;
   keepHeader: boolean;
   maxLength: number;
+  onTooLong: OnTooLong | undefined;
 }
 
 /**
@@ -81,7 +88,7 @@ interface Layout {
  * header stands before the length, only whole frames (`keepHeader`) can be sent: their length must be in place.
  *
  * @param options How the length is written and what it counts.
- * @returns The codec. Its decoder throws `FrameTooLargeError` as soon as it has seen the length, and
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, or calls `onTooLong`, as soon as it has seen the length, and
  * `MalformedFrameError` for a length that is less than the header, and for a varint of more than `maxWidth` bytes once
  * so many have come.
  * @throws {TypeError | RangeError} If an option is out of range, or does not go with another.
@@ -126,13 +133,26 @@ function resolve(options: LengthPrefixedOptions): Layout {
     : width;
   const size = isVarint ? 1 : width;
   const surplus = (includesHeader ? offset + size : 0) - adjustment;
-  return { isVarint, width: size, maxWidth, littleEndian, offset, surplus, keepHeader, maxLength };
+  const onTooLong = checkOnTooLong(options.onTooLong);
+  return {
+    isVarint,
+    width: size,
+    maxWidth,
+    littleEndian,
+    offset,
+    surplus,
+    keepHeader,
+    maxLength,
+    onTooLong,
+  };
 }
 
 class LengthPrefixedDecoder implements Decoder<Uint8Array> {
   readonly maxBuffered: number;
   readonly #layout: Layout;
   readonly #minHeader: number;
+  /** The frame that is being dropped. */
+  #skipping: Skipping | undefined;
 
   constructor(layout: Layout) {
     const { width, maxWidth, offset, maxLength } = layout;
@@ -143,28 +163,48 @@ class LengthPrefixedDecoder implements Decoder<Uint8Array> {
 
   decode(input: DecoderInput): Uint8Array | typeof MORE {
     const layout = this.#layout;
-    const header = headerSize(input.buffer, input.start, input.end, layout);
-    if (header === 0) {
-      input.need(this.#minHeader);
-      return MORE;
+    for (;;) {
+      if (this.#skipping !== undefined) {
+        if (!this.#skipping.goOn(input)) return MORE;
+        this.#skipping = undefined;
+      }
+      const header = headerSize(input.buffer, input.start, input.end, layout);
+      if (header === 0) {
+        input.need(this.#minHeader);
+        return MORE;
+      }
+      if (header === ENDLESS) {
+        throw new MalformedFrameError(
+          `a varint must end within ${layout.maxWidth} bytes`,
+          layout.offset,
+        );
+      }
+      const total = header + bodySize(input.buffer, input.start, header, layout);
+      const skipped = layout.keepHeader ? 0 : header;
+      if (total - skipped > layout.maxLength) {
+        this.#drop(total, total - skipped);
+        continue;
+      }
+      if (input.end - input.start < total) {
+        input.need(total);
+        return MORE;
+      }
+      input.consume(skipped);
+      return input.take(total - skipped);
     }
-    if (header === ENDLESS) {
-      throw new MalformedFrameError(
-        `a varint must end within ${layout.maxWidth} bytes`,
-        layout.offset,
-      );
-    }
-    const total = header + bodySize(input.buffer, input.start, header, layout);
-    const skipped = layout.keepHeader ? 0 : header;
-    if (total - skipped > layout.maxLength) {
-      throw new FrameTooLargeError(layout.maxLength, total - skipped);
-    }
-    if (input.end - input.start < total) {
-      input.need(total);
-      return MORE;
-    }
-    input.consume(skipped);
-    return input.take(total - skipped);
+  }
+
+  finish(input: DecoderInput): typeof MORE {
+    this.#skipping?.finish(input);
+    return MORE;
+  }
+
+  #drop(total: number, length: number): void {
+    const { maxLength, onTooLong } = this.#layout;
+    if (onTooLong === undefined) throw new FrameTooLargeError(maxLength, length);
+    this.#skipping = new Skipping();
+    this.#skipping.begin(total);
+    onTooLong(length);
   }
 }
 

@@ -1,8 +1,9 @@
 import { checkBoolean, checkInteger, shown } from "../_internal/checks.ts";
 import { indexOfByte } from "../_internal/index_of.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
-import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
+import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import { checkOnTooLong, type OnTooLong } from "./skipping.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -47,6 +48,16 @@ export interface LinesOptions {
    * @default {false}
    */
   strict?: boolean;
+  /**
+   * Called with the length, in bytes, of a line that passes `maxLength`: it is dropped, and reading goes on with the next
+   * one. What this throws ends the input. Without it, such a line is a `FrameTooLargeError`.
+   */
+  onTooLong?: (length: number) => void;
+}
+
+/** The checked options. */
+interface Rules extends Required<Omit<LinesOptions, "onTooLong">> {
+  onTooLong: OnTooLong | undefined;
 }
 
 /**
@@ -81,24 +92,28 @@ export function lines(options: LinesOptions = {}): Codec<string> {
       `ending must be "\\n", "\\r\\n" or "\\r", got ${JSON.stringify(ending)}`,
     );
   }
-  return new Lines({ maxLength, fatal, ending, strict });
+  return new Lines({
+    maxLength,
+    fatal,
+    ending,
+    strict,
+    onTooLong: checkOnTooLong(options.onTooLong),
+  });
 }
 
 class Lines implements Codec<string> {
-  readonly #options: Required<LinesOptions>;
+  readonly #rules: Rules;
 
-  constructor(options: Required<LinesOptions>) {
-    this.#options = options;
+  constructor(rules: Rules) {
+    this.#rules = rules;
   }
 
   decoder(): Decoder<string> {
-    return this.#options.strict
-      ? new StrictLinesDecoder(this.#options)
-      : new LinesDecoder(this.#options);
+    return this.#rules.strict ? new StrictLinesDecoder(this.#rules) : new LinesDecoder(this.#rules);
   }
 
   encode(line: string, out: FrameWriter): void {
-    const { ending, maxLength } = this.#options;
+    const { ending, maxLength } = this.#rules;
     encodeLine(line, ending, maxLength, out);
   }
 }
@@ -107,80 +122,149 @@ class LinesDecoder implements Decoder<string> {
   readonly maxBuffered: number;
   readonly #maxLength: number;
   readonly #fatal: boolean;
+  readonly #onTooLong: OnTooLong | undefined;
   /** The byte that ends a line. */
   readonly #last: number;
   /** How many of the unread bytes are known to end no line. */
   #scanned = 0;
+  /** How many bytes of this line were dropped. */
+  #dropped = 0;
 
-  constructor({ maxLength, fatal, ending }: Required<LinesOptions>) {
+  constructor({ maxLength, fatal, ending, onTooLong }: Rules) {
     this.maxBuffered = maxLength + 1; // a carriage return may wait for its line feed
     this.#maxLength = maxLength;
     this.#fatal = fatal;
     this.#last = ending === "\r" ? CR : LF;
+    this.#onTooLong = onTooLong;
   }
 
   decode(input: DecoderInput): string | typeof MORE {
+    for (;;) {
+      const { buffer, start, end } = input;
+      const last = this.#last;
+      const at = indexOfByte(buffer, last, start + this.#scanned, end);
+      const stop = at < 0 ? end : at;
+      const hasReturn = last === LF && stop > start && buffer[stop - 1] === CR;
+      const length = stop - start - (hasReturn ? 1 : 0);
+      if (length + this.#dropped > this.#maxLength) {
+        if (this.#drop(input, length, at + 1 - start)) continue;
+        return MORE;
+      }
+      if (at < 0) {
+        this.#scanned = end - start;
+        return MORE;
+      }
+      this.#scanned = 0;
+      const line = decodeUtf8(buffer, start, start + length, this.#fatal);
+      input.consume(at + 1 - start);
+      return line;
+    }
+  }
+
+  finish(input: DecoderInput): string | typeof MORE {
     const { buffer, start, end } = input;
-    const last = this.#last;
-    const at = indexOfByte(buffer, last, start + this.#scanned, end);
-    const stop = at < 0 ? end : at;
-    const hasReturn = last === LF && stop > start && buffer[stop - 1] === CR;
-    const length = stop - start - (hasReturn ? 1 : 0);
-    if (length > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, length);
-    if (at < 0) {
-      this.#scanned = end - start;
+    const length = end - start;
+    if (length + this.#dropped > this.#maxLength) {
+      this.#drop(input, length, length);
       return MORE;
     }
-    this.#scanned = 0;
-    const line = decodeUtf8(buffer, start, start + length, this.#fatal);
-    input.consume(at + 1 - start);
+    const line = decodeUtf8(buffer, start, end, this.#fatal);
+    input.consume(length);
     return line;
   }
 
-  finish(input: DecoderInput): string {
-    const { buffer, start, end } = input;
-    if (end - start > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, end - start);
-    const line = decodeUtf8(buffer, start, end, this.#fatal);
-    input.consume(end - start);
-    return line;
+  /**
+   * Drops a line that is too long, or what has come of it but for a byte: a line that is not complete leaves one unread.
+   * Returns whether there is anything to decode.
+   */
+  #drop(input: DecoderInput, length: number, size: number): boolean {
+    const total = this.#dropped + length;
+    if (this.#onTooLong === undefined) throw new FrameTooLargeError(this.#maxLength, total);
+    this.#scanned = 0;
+    if (size <= 0) {
+      const count = input.end - input.start - 1;
+      input.consume(count);
+      this.#dropped += count;
+      return false;
+    }
+    input.consume(size);
+    this.#dropped = 0;
+    this.#onTooLong(total);
+    return input.end > input.start;
   }
 }
 
-/** Lines that end in one way alone. It has no `finish()`, so that the session tells of a line that was cut off. */
+/** Lines that end in one way alone: what the end of input cuts off is no line. */
 class StrictLinesDecoder implements Decoder<string> {
   readonly maxBuffered: number;
   readonly #maxLength: number;
   readonly #fatal: boolean;
+  readonly #onTooLong: OnTooLong | undefined;
   readonly #ending: readonly number[];
   /** How many of the unread bytes are known to be neither CR nor LF. */
   #scanned = 0;
+  /** How many bytes of this line were dropped. */
+  #dropped = 0;
 
-  constructor({ maxLength, fatal, ending }: Required<LinesOptions>) {
+  constructor({ maxLength, fatal, ending, onTooLong }: Rules) {
     this.maxBuffered = maxLength + ending.length - 1;
     this.#maxLength = maxLength;
     this.#fatal = fatal;
+    this.#onTooLong = onTooLong;
     this.#ending = ENDINGS[ending]!;
   }
 
   decode(input: DecoderInput): string | typeof MORE {
-    const { buffer, start, end } = input;
-    const ending = this.#ending;
-    const at = this.#findEnd(buffer, start + this.#scanned, end);
-    const length = at - start;
-    if (length > this.#maxLength) throw new FrameTooLargeError(this.#maxLength, length);
-    for (let i = 0; i < ending.length; i++) {
-      if (at + i === end) {
+    while (input.end > input.start) {
+      const { buffer, start, end } = input;
+      const at = this.#findEnd(buffer, start + this.#scanned, end);
+      const length = at - start;
+      const total = this.#dropped + length;
+      const isTooLong = total > this.#maxLength;
+      if (isTooLong && this.#onTooLong === undefined) {
+        throw new FrameTooLargeError(this.#maxLength, total);
+      }
+      const isWhole = this.#isEnd(buffer, at, end, total);
+      if (!isWhole) {
         this.#scanned = length;
+        if (isTooLong) this.#drop(input, at === end ? length - 1 : length); // so that a byte is left
         return MORE;
       }
+      this.#scanned = 0;
+      if (isTooLong) {
+        input.consume(length + this.#ending.length);
+        this.#dropped = 0;
+        this.#onTooLong!(total);
+        continue;
+      }
+      const line = decodeUtf8(buffer, start, at, this.#fatal);
+      input.consume(length + this.#ending.length);
+      return line;
+    }
+    return MORE;
+  }
+
+  finish(input: DecoderInput): typeof MORE {
+    if (this.#dropped === 0) return MORE;
+    throw new TruncatedFrameError(this.#dropped + input.end - input.start);
+  }
+
+  #drop(input: DecoderInput, count: number): void {
+    input.consume(count);
+    this.#dropped += count;
+    this.#scanned = 0;
+  }
+
+  /** Whether a line ends at `at`; not yet, where that is not all there. */
+  #isEnd(buffer: Uint8Array, at: number, end: number, offset: number): boolean {
+    const ending = this.#ending;
+    for (let i = 0; i < ending.length; i++) {
+      if (at + i === end) return false;
       if (buffer[at + i] === ending[i]) continue;
       const found = buffer[at] === CR ? "carriage return" : "line feed";
-      throw new MalformedFrameError(`a bare ${found} ends no line`, length);
+      throw new MalformedFrameError(`a bare ${found} ends no line`, offset);
     }
-    this.#scanned = 0;
-    const line = decodeUtf8(buffer, start, at, this.#fatal);
-    input.consume(length + ending.length);
-    return line;
+    return true;
   }
 
   /** Where the first CR or LF stands, or `end`. The one that is likely bounds the search for the other. */

@@ -1,9 +1,9 @@
 import { checkBytes, checkInteger } from "../_internal/checks.ts";
-import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
-import { type Codec, type DecoderInput, MORE } from "./codec.ts";
+import { FrameTooLargeError } from "../errors.ts";
+import type { Codec } from "./codec.ts";
+import { CountedDecoder } from "./counted.ts";
+import { checkOnTooLong } from "./skipping.ts";
 
-const ZERO = 0x30;
-const NINE = 0x39;
 const COLON = 0x3a;
 const COMMA = 0x2c;
 
@@ -15,6 +15,11 @@ export interface NetstringOptions {
    * @default {8388608}
    */
   maxLength?: number;
+  /**
+   * Called with the length, in bytes, of a frame that passes `maxLength`: it is dropped, and reading goes on with the next
+   * one. What this throws ends the input. Without it, such a frame is a `FrameTooLargeError`.
+   */
+  onTooLong?: (length: number) => void;
 }
 
 /**
@@ -40,12 +45,10 @@ export interface NetstringOptions {
  */
 export function netstring(options: NetstringOptions = {}): Codec<Uint8Array> {
   const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
-  const maxDigits = String(maxLength).length;
+  const onTooLong = checkOnTooLong(options.onTooLong);
+  const counting = { maxLength, separator: COLON, trailer: COMMA, minLength: 0, onTooLong };
   return {
-    decoder: () => ({
-      maxBuffered: maxDigits + 1 + maxLength + 1,
-      decode: (input) => decodeNetstring(input, maxLength),
-    }),
+    decoder: () => new CountedDecoder(counting),
     encode: (frame, out) => {
       checkBytes("a frame", frame);
       if (frame.length > maxLength) throw new FrameTooLargeError(maxLength, frame.length);
@@ -54,35 +57,4 @@ export function netstring(options: NetstringOptions = {}): Codec<Uint8Array> {
       out.text(",");
     },
   };
-}
-
-function decodeNetstring(input: DecoderInput, maxLength: number): Uint8Array | typeof MORE {
-  const { buffer, start, end } = input;
-  let length = 0;
-  let at = start;
-  for (; at < end && buffer[at] !== COLON; at++) {
-    const byte = buffer[at]!;
-    if (byte < ZERO || byte > NINE) {
-      throw new MalformedFrameError("a digit or a colon must stand here", at - start);
-    }
-    if (at > start && length === 0) {
-      throw new MalformedFrameError("a length must not begin with 0", 0);
-    }
-    length = length * 10 + byte - ZERO;
-    if (length > maxLength) throw new FrameTooLargeError(maxLength, length);
-  }
-  if (at === end) return MORE;
-  if (at === start) throw new MalformedFrameError("a length must stand before the colon", 0);
-  const header = at + 1 - start;
-  if (end - at - 1 < length + 1) {
-    input.need(header + length + 1);
-    return MORE;
-  }
-  if (buffer[start + header + length] !== COMMA) {
-    throw new MalformedFrameError("a comma must end the frame", header + length);
-  }
-  input.consume(header);
-  const frame = input.take(length);
-  input.consume(1);
-  return frame;
 }

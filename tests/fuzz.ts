@@ -59,6 +59,18 @@ export const TARGETS: Record<string, Target> = {
     codec: lines({ ending: "\r\n", strict: true, maxLength: CAP }),
     message: (random) => "ä€x".repeat(random.upTo(20)),
   },
+  "lines() that goes on": {
+    codec: lines({ maxLength: 50, onTooLong: () => {} }),
+    message: (random) => "ä€x".repeat(random.upTo(8)),
+  },
+  "lengthPrefixed() that goes on": {
+    codec: lengthPrefixed({ width: 2, maxLength: 200, onTooLong: () => {} }),
+    message: (random) => random.bytes(200),
+  },
+  "netstring() that goes on": {
+    codec: netstring({ maxLength: 200, onTooLong: () => {} }),
+    message: (random) => random.bytes(200),
+  },
   "netstring()": { codec: netstring({ maxLength: CAP }), message: (random) => random.bytes(300) },
 };
 

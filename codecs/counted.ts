@@ -1,0 +1,128 @@
+/** Frames with their length in decimal digits in front: `netstring()` and `octetCounted()`. */
+
+import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
+import { type Decoder, type DecoderInput, MORE } from "./codec.ts";
+import { type OnTooLong, Skipping } from "./skipping.ts";
+
+const ZERO = 0x30;
+const NINE = 0x39;
+/** Frames that are dropped may have so many bytes: no protocol has more digits to say how many. */
+const MAX_DROPPED = 1e15;
+const MAX_HEADER = 17;
+
+/** How frames are written. */
+export interface Counting {
+  maxLength: number;
+  /** What stands behind the digits. */
+  separator: number;
+  /** What has to end a frame, if anything. */
+  trailer: number | undefined;
+  /** The least bytes that a frame may have. */
+  minLength: number;
+  onTooLong: OnTooLong | undefined;
+}
+
+export class CountedDecoder implements Decoder<Uint8Array> {
+  readonly maxBuffered: number;
+  readonly #counting: Counting;
+  readonly #skipping: Skipping = new Skipping();
+  /** Whether what ends a frame that was dropped has to come next, and the length of that frame before it. */
+  #isAwaitingTrailer = false;
+  #droppedSize = 0;
+
+  constructor(counting: Counting) {
+    this.maxBuffered = MAX_HEADER + counting.maxLength + 1;
+    this.#counting = counting;
+  }
+
+  decode(input: DecoderInput): Uint8Array | typeof MORE {
+    while (this.#skip(input)) {
+      const { buffer, start, end } = input;
+      const { maxLength, trailer, onTooLong } = this.#counting;
+      const at = this.#findSeparator(input);
+      if (at === end) return MORE;
+      const header = at + 1 - start;
+      const length = lengthAt(buffer, start, at);
+      if (length > maxLength) {
+        this.#skipping.begin(header + length);
+        this.#isAwaitingTrailer = trailer !== undefined;
+        this.#droppedSize = header + length;
+        onTooLong!(length);
+        continue;
+      }
+      const total = header + length + (trailer === undefined ? 0 : 1);
+      if (end - start < total) {
+        input.need(total);
+        return MORE;
+      }
+      if (trailer !== undefined) {
+        checkTrailer(buffer[start + header + length]!, trailer, header + length);
+      }
+      input.consume(header);
+      const frame = input.take(length);
+      if (trailer !== undefined) input.consume(1);
+      return frame;
+    }
+    return MORE;
+  }
+
+  finish(input: DecoderInput): typeof MORE {
+    this.#skipping.finish(input);
+    return MORE;
+  }
+
+  /** Drops what is to be dropped. Returns whether there is anything to decode. */
+  #skip(input: DecoderInput): boolean {
+    if (!this.#skipping.isDone && !this.#skipping.goOn(input)) return false;
+    if (input.end === input.start) return false;
+    if (!this.#isAwaitingTrailer) return true;
+    checkTrailer(input.buffer[input.start]!, this.#counting.trailer!, this.#droppedSize);
+    this.#isAwaitingTrailer = false;
+    input.consume(1);
+    return input.end > input.start;
+  }
+
+  /** Where the digits end, or the end of what has come. */
+  #findSeparator({ buffer, start, end }: DecoderInput): number {
+    const { maxLength, separator, minLength, onTooLong } = this.#counting;
+    const most = onTooLong === undefined ? maxLength : MAX_DROPPED;
+    let length = 0;
+    let at = start;
+    for (; at < end && buffer[at] !== separator; at++) {
+      const byte = buffer[at]!;
+      if (byte < ZERO || byte > NINE) {
+        throw new MalformedFrameError(
+          `a digit or a ${nameOf(separator)} must stand here`,
+          at - start,
+        );
+      }
+      if (at > start && length === 0) {
+        throw new MalformedFrameError("a length must not begin with 0", 0);
+      }
+      length = length * 10 + byte - ZERO;
+      if (length > most) throw new FrameTooLargeError(maxLength, length);
+    }
+    if (at === end) return at;
+    if (at === start) {
+      throw new MalformedFrameError(`a length must stand before the ${nameOf(separator)}`, 0);
+    }
+    if (length < minLength) {
+      throw new MalformedFrameError(`a frame must not have ${length} bytes`, 0);
+    }
+    return at;
+  }
+}
+
+function lengthAt(buffer: Uint8Array, start: number, end: number): number {
+  let length = 0;
+  for (let at = start; at < end; at++) length = length * 10 + buffer[at]! - ZERO;
+  return length;
+}
+
+function checkTrailer(byte: number, trailer: number, offset: number): void {
+  if (byte !== trailer) throw new MalformedFrameError("a comma must end the frame", offset);
+}
+
+function nameOf(separator: number): string {
+  return separator === 0x20 ? "space" : "colon";
+}
