@@ -3,7 +3,7 @@
 import { FrameTooLargeError, printable, type ReconnectingClient, type Session } from "../../mod.ts";
 import { dial, dialError, dialOptions } from "./dial.ts";
 import type { Plan } from "./options.ts";
-import { comingBack } from "./comeback.ts";
+import { reconnecting } from "./reconnecting.ts";
 import { Conversation, LostError, MAX_MESSAGE } from "./conversation.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
 import { standardInput } from "./standard_input.ts";
@@ -59,7 +59,7 @@ class Caller {
   constructor(plan: Plan) {
     this.#plan = plan;
     const options = dialOptions(plan, { chunkSize: MAX_MESSAGE });
-    const client = this.#client = plan.reconnect ? comingBack(options, plan) : undefined;
+    const client = this.#client = plan.reconnect ? reconnecting(options, plan) : undefined;
     this.#dial = async () =>
       client === undefined ? await dial(options, plan) : await sessionOf(client);
   }

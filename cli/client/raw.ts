@@ -3,7 +3,7 @@
 import { type ConnectOptions, formatAddress, type Session, SessionEndedError } from "../../mod.ts";
 import { dial, dialError, dialOptions } from "./dial.ts";
 import type { Plan, RawPlan } from "./options.ts";
-import { comingBack } from "./comeback.ts";
+import { reconnecting } from "./reconnecting.ts";
 import { HexDump } from "./hex_dump.ts";
 import { OutputFile } from "./output_file.ts";
 import { ProgramError } from "../program.ts";
@@ -50,7 +50,7 @@ async function relayAgainAndAgain(
   options: RelayOptions,
 ): Promise<void> {
   const { input, watcher } = options;
-  const client = comingBack(dialling, plan, () => input?.isDone ?? false);
+  const client = reconnecting(dialling, plan, () => input?.isDone ?? false);
   try {
     await client.run(async (session) => {
       await watcher.open();

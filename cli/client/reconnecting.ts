@@ -12,15 +12,15 @@ import type { Plan } from "./options.ts";
 import { ProgramError } from "../program.ts";
 import { say } from "../standard_error.ts";
 
-/** A client that comes back until `isDone`, and says on standard error when it has to and when it has. */
-export function comingBack(
+/** Makes a client that reconnects until `isDone`, and reports on standard error what it loses and regains. */
+export function reconnecting(
   options: ConnectOptions,
   plan: Plan,
   isDone: () => boolean = () => false,
 ): ReconnectingClient {
   const { verbose } = plan;
   let start = 0;
-  let isBack = true;
+  let isDown = false;
   return reconnect({
     ...options,
     shouldRetry: (error) => !isDone() && isWorthRetrying(error),
@@ -30,18 +30,18 @@ export function comingBack(
         if (verbose) say(`dialling ${address}, attempt ${attempt}`);
       },
       onDialError(error, _attempt, retryIn): void {
-        if (retryIn === Infinity || !verbose && !isBack) return;
-        isBack = false;
+        if (retryIn === Infinity || !verbose && isDown) return;
+        isDown = true;
         say(`${dialProblem(error)}: trying again`);
       },
       onSessionStart(session): void {
         if (verbose) describe(session, performance.now() - start);
-        else if (!isBack) say(`connected to ${formatAddress(session.remoteAddr)}`);
-        isBack = true;
+        else if (isDown) say(`connected to ${formatAddress(session.remoteAddr)}`);
+        isDown = false;
       },
       onSessionEnd(session, { reason, cause }, retryIn): void {
         if (retryIn === Infinity) return;
-        isBack = false;
+        isDown = true;
         say(`lost ${formatAddress(session.remoteAddr)}: ${whyOf(reason, cause)}: trying again`);
       },
     },
