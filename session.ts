@@ -30,7 +30,7 @@
  * @module
  */
 
-import { BLAME } from "./session/blame.ts";
+import { REPORT_INPUT_ERROR } from "./session/input_error.ts";
 import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
 import { checkBytes, checkInteger, checkMethods, shown } from "./_internal/checks.ts";
 import { Lifecycle } from "./session/lifecycle.ts";
@@ -296,7 +296,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     }
     if (count === 0) return new Uint8Array(0);
     const bytes = await new SessionReading(this.#reader, new Exactly(count)).read(options);
-    if (bytes === undefined) throw this.#reader.fault = new TruncatedFrameError(0, count);
+    if (bytes === undefined) throw this.#reader.inputError = new TruncatedFrameError(0, count);
     return bytes;
   }
 
@@ -468,8 +468,7 @@ class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Ou
     return this.#output.sendFrame(this.#codec, frame);
   }
 
-  /** So that a handler which lets the error through is not at fault. */
-  [BLAME](error: Error): void {
-    this.#reader.fault = error;
+  [REPORT_INPUT_ERROR](error: Error): void {
+    this.#reader.inputError = error;
   }
 }

@@ -11,7 +11,7 @@ import {
   SessionEndedError,
 } from "../errors.ts";
 import { MessageQueue } from "../session/queue.ts";
-import { BLAME } from "../session/blame.ts";
+import { REPORT_INPUT_ERROR } from "../session/input_error.ts";
 import type { Frames } from "../session.ts";
 import { type Call, type CallInit, SingleCall, StreamCall, WholeCall } from "./call.ts";
 import { type Matcher, matcherOf } from "./matching.ts";
@@ -227,7 +227,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     try {
       return this.#matcher.match(frame);
     } catch (error) {
-      throw error instanceof MalformedFrameError ? this.#blame(error) : error;
+      throw error instanceof MalformedFrameError ? this.#report(error) : error;
     }
   }
 
@@ -236,11 +236,11 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     const cause = this.#waiting === 0
       ? undefined
       : new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
-    return this.#blame(new SessionEndedError("peer", { cause }));
+    return this.#report(new SessionEndedError("peer", { cause }));
   }
 
-  #blame(error: Error): Error {
-    (this.#frames as { [BLAME]?(error: Error): void })[BLAME]?.(error);
+  #report(error: Error): Error {
+    (this.#frames as { [REPORT_INPUT_ERROR]?(error: Error): void })[REPORT_INPUT_ERROR]?.(error);
     return error;
   }
 

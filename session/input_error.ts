@@ -1,2 +1,5 @@
-/** By this, frames take an error for the peer's fault that was not found by reading them, but by what reads them. */
-export const BLAME: unique symbol = Symbol("blame");
+/**
+ * The method by which a user of frames, such as `requests()`, reports an error that the peer is at fault for: the
+ * handler may then let it through.
+ */
+export const REPORT_INPUT_ERROR: unique symbol = Symbol("reportInputError");

@@ -12,7 +12,7 @@ import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { type Hooks, Output } from "./output.ts";
+import { type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
 import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
@@ -46,7 +46,7 @@ interface Shared {
  * It passes through three points, each of them once: the end *begins* (readings, sends and the signal learn why),
  * the connection is *shut*, and all is *gone* (the descriptor is free, since no read or write holds it).
  */
-export class Lifecycle implements Hooks {
+export class Lifecycle implements IoEvents {
   readonly reader: Reader;
   readonly output: Output;
   readonly deadlines: Deadlines;
@@ -60,7 +60,7 @@ export class Lifecycle implements Hooks {
   #closed: PromiseWithResolvers<SessionEnd> | undefined;
   #halfClosed: Promise<void> | undefined;
   #isUpgrading = false;
-  #isHearingOut = false;
+  #isReadOnly = false;
   #isShut = false;
   #isGone = false;
 
@@ -150,17 +150,18 @@ export class Lifecycle implements Hooks {
 
   /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
   close(): void {
-    const { fault, ended } = this.reader;
-    const betweenFrames = fault instanceof TruncatedFrameError && fault.received === 0;
-    if (fault instanceof SessionEndedError) this.#finish(fault.reason, undefined);
-    else if (fault !== undefined && !betweenFrames) this.#finish(reasonOf(fault), fault);
-    else this.#finish(ended ? "peer" : "local", undefined);
+    const { inputError, ended } = this.reader;
+    const betweenFrames = inputError instanceof TruncatedFrameError && inputError.received === 0;
+    if (inputError instanceof SessionEndedError) this.#finish(inputError.reason, undefined);
+    else if (inputError !== undefined && !betweenFrames) {
+      this.#finish(reasonOf(inputError), inputError);
+    } else this.#finish(ended ? "peer" : "local", undefined);
   }
 
   /** Whether the session itself threw this, and for no fault of a codec: then the handler may let it through. */
   threw(error: unknown): boolean {
-    if (error === undefined || error === this.reader.bug) return false;
-    return [this.#failure, this.reader.fault, this.#group.drained].includes(error as Error);
+    if (error === undefined || error === this.reader.decoderError) return false;
+    return [this.#failure, this.reader.inputError, this.#group.drained].includes(error as Error);
   }
 
   /** Ends gracefully because the handler threw. */
@@ -205,11 +206,11 @@ export class Lifecycle implements Hooks {
     this.terminate(reason, error, reason === "peer");
   }
 
-  /** What the peer has said last, such as why it wants no more, may still be on its way, or in the system. */
+  /** Goes on reading: the peer's last bytes, which may say why it closed, may not have been read yet. */
   onWriteFailure(error: unknown): void {
     if (this.#end !== undefined) return this.onFailure(error);
-    this.#isHearingOut = true;
-    this.output.fail(this.#begin(reasonOf(error), error, "hear"));
+    this.#isReadOnly = true;
+    this.output.fail(this.#begin(reasonOf(error), error, "read"));
     if (!this.#isShut) this.#limit();
   }
 
@@ -222,10 +223,10 @@ export class Lifecycle implements Hooks {
     this.reader.resume();
   }
 
-  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "hear"): SessionEndedError {
+  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "read"): SessionEndedError {
     this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
     const failure = this.#failure = new SessionEndedError(reason, { cause });
-    if (input === "hear") this.reader.hearOut(failure, () => this.#shut());
+    if (input === "read") this.reader.failAtEnd(failure, () => this.#shut());
     else this.reader.fail(failure, input === "keep");
     this.#abortion?.abort(failure);
     return failure;
@@ -238,7 +239,7 @@ export class Lifecycle implements Hooks {
   }
 
   #finish(reason: EndReason, cause: unknown, isCut = false): void {
-    if (this.#isHearingOut) { // nobody listens any more
+    if (this.#isReadOnly) { // nobody listens any more
       this.reader.fail(this.#failure!, false);
       this.#shut();
     }

@@ -23,15 +23,15 @@ interface OutputLimits {
   maxBufferedOutput: number;
 }
 
-/** Whom an output tells what happens to it. */
-export interface Hooks {
-  /** Something failed; answers by calling `fail()`. */
+/** What the two halves of a session report to its lifecycle. */
+export interface IoEvents {
+  /** Reading or writing failed. The listener calls `fail()`. */
   onFailure(error: unknown): void;
-  /** The connection takes no more; answers by calling `fail()`. */
+  /** A write failed, so the connection takes no more. The listener calls `fail()`. */
   onWriteFailure(error: unknown): void;
-  /** Nothing is under way any more. */
+  /** A read or write has settled and no other of its kind is under way. */
   onIdle(): void;
-  /** The peer does not take at once what is written. */
+  /** A write is still under way at the end of the turn: the peer does not take it at once. */
   onBlocked(): void;
 }
 
@@ -57,7 +57,7 @@ export class Output extends Gather {
   readonly #pool: BufferPool;
   readonly #highWaterMark: number;
   readonly #limit: number;
-  readonly #hooks: Hooks;
+  readonly #events: IoEvents;
   /** What is being written, and the buffer that it was gathered in. */
   #current = NONE;
   #gathered: Uint8Array | undefined;
@@ -75,14 +75,20 @@ export class Output extends Gather {
   #barrier = Infinity;
   #attached: PromiseWithResolvers<void> | undefined;
 
-  constructor(sink: Sink, queue: FlushQueue, pool: BufferPool, limits: OutputLimits, hooks: Hooks) {
+  constructor(
+    sink: Sink,
+    queue: FlushQueue,
+    pool: BufferPool,
+    limits: OutputLimits,
+    events: IoEvents,
+  ) {
     super(pool);
     this.#pool = pool;
     this.#sink = sink;
     this.#queue = queue;
     this.#highWaterMark = limits.highWaterMark;
     this.#limit = limits.maxBufferedOutput;
-    this.#hooks = hooks;
+    this.#events = events;
   }
 
   /** Bytes that were accepted and not yet taken by the connection. */
@@ -152,7 +158,7 @@ export class Output extends Gather {
   }
 
   onTurnEnd(): void {
-    if (this.writing) this.#hooks.onBlocked();
+    if (this.writing) this.#events.onBlocked();
     else this.flush();
   }
 
@@ -214,7 +220,7 @@ export class Output extends Gather {
     const waiting = this.buffered - Math.max(0, exempt);
     if (waiting > this.#limit) {
       const error = new OutputLimitError(this.#limit, waiting);
-      this.#hooks.onFailure(error);
+      this.#events.onFailure(error);
       return rejected(this.#closed ?? error);
     }
     if (referenced) {
@@ -271,7 +277,7 @@ export class Output extends Gather {
     const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
     if (fault !== undefined) return this.#onMisconduct(fault);
     this.bytesWritten += count;
-    if (this.#failed) return this.#hooks.onIdle();
+    if (this.#failed) return this.#events.onIdle();
     if (count < this.#current.length) {
       if (count <= 0) {
         return this.#onMisconduct(new Deno.errors.WriteZero("the connection took no bytes"));
@@ -289,19 +295,19 @@ export class Output extends Gather {
       this.#drained = undefined;
     }
     if (this.#waiters !== undefined) this.#wake(this.#waiters);
-    if (!this.writing) this.#hooks.onIdle();
+    if (!this.writing) this.#events.onIdle();
   };
 
   readonly #onWriteError = (error: unknown): void => {
     this.writing = false;
-    if (!this.#failed) this.#hooks.onWriteFailure(error);
-    this.#hooks.onIdle();
+    if (!this.#failed) this.#events.onWriteFailure(error);
+    this.#events.onIdle();
   };
 
   /** Of a connection that does not do what it has to, nothing more can be made sense of. */
   #onMisconduct(error: Error): void {
-    this.#hooks.onFailure(error);
-    this.#hooks.onIdle();
+    this.#events.onFailure(error);
+    this.#events.onIdle();
   }
 
   /** Targets rise in the order of the calls. */

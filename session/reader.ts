@@ -7,16 +7,16 @@ import {
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import { InputBuffer } from "./input.ts";
-import type { Hooks } from "./output.ts";
+import type { IoEvents } from "./output.ts";
 import { turn } from "./turn.ts";
 
 /** What `pull()` returns once the input has ended. */
 export const END: unique symbol = Symbol("END");
-/** So many unread bytes are heard out for a reading that may come yet. */
-const HEARD_OUT = 64 * 1024;
+/** How many unread bytes are kept, once a write has failed, for a reading that has not begun yet. */
+const MAX_READ_AHEAD = 64 * 1024;
 
-/** What a decoder throws where the peer is at fault. */
-const PEERS_FAULTS = [
+/** The errors by which a decoder says that the peer is at fault. */
+const PEER_ERRORS = [
   FrameTooLargeError,
   MalformedFrameError,
   ProxyHeaderError,
@@ -64,8 +64,8 @@ export interface Waiting<Frame> {
 /**
  * The input half of a session: keeps at most one read of the connection outstanding, whichever reading wants it.
  *
- * A read cannot be taken back, so a reading that leaves while it waits leaves the read behind: it fills the
- * buffer for whoever reads next.
+ * A read cannot be cancelled. If a reading ends while it waits, the read stays outstanding and fills the buffer for the
+ * next reading.
  */
 export class Reader {
   readonly input: InputBuffer;
@@ -79,51 +79,51 @@ export class Reader {
   reading = false;
   /** The reading that waits. */
   waiting: Waiting<unknown> | undefined;
-  /** The last error that the input itself gave to a reading: mostly the peer's fault, and not the handler's. */
-  fault: Error | undefined;
-  /** What a decoder has thrown that does not say that the peer is at fault: then the decoder is. */
-  bug: Error | undefined;
+  /** The last error that the input gave to a reading. It is mostly the peer's fault and never the handler's. */
+  inputError: Error | undefined;
+  /** The last error of a decoder that is none of `PEER_ERRORS`: a bug in the decoder. */
+  decoderError: Error | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
   readonly #group: { readonly drained: Error | undefined };
-  readonly #hooks: Hooks;
+  readonly #events: IoEvents;
   #room: Uint8Array | undefined;
   #last: object | undefined;
   #reads = 0;
   #readsSeen = 0;
   #watched = false;
   /** Whether `onTurn()` will be called. */
-  #isResting = false;
+  #isDeferred = false;
   #broken = false;
   #failure: Error | undefined;
   #keepsInput = true;
   #isDropping = false;
-  /** Called once the input has ended or failed, where the session goes on for that alone. */
-  #onOver: (() => void) | undefined;
+  /** Called once the input has ended or failed, if the session stays open only for that. */
+  #onInputEnd: (() => void) | undefined;
   #isDetached = false;
-  /** Takes what the outstanding read brings, in place of the readings. */
-  #heir: PromiseWithResolvers<Uint8Array> | undefined;
+  /** Settles as the outstanding read does, if its bytes go to the caller of `detach()` and not to a reading. */
+  #handover: PromiseWithResolvers<Uint8Array> | undefined;
 
   /**
    * @param source What is read.
    * @param chunkSize The size of the first read.
    * @param output Flushed when a reading is about to wait.
    * @param group Holds what draining throws, once the server drains.
-   * @param hooks Told of failures, and whenever no read is outstanding any more.
+   * @param events Told of failures, and when no read is outstanding any more.
    */
   constructor(
     source: Source,
     chunkSize: number,
     output: Flushing,
     group: { readonly drained: Error | undefined },
-    hooks: Hooks,
+    events: IoEvents,
   ) {
     this.#source = source;
     this.#chunkSize = chunkSize;
     this.#output = output;
     this.#group = group;
-    this.#hooks = hooks;
+    this.#events = events;
     this.input = new InputBuffer(chunkSize);
   }
 
@@ -148,7 +148,7 @@ export class Reader {
       input.needed = 0;
       input.cap = reading.decoder.maxBuffered;
     }
-    if (this.#broken) throw this.fault;
+    if (this.#broken) throw this.inputError;
     if (input.end > input.start) {
       const frame = this.#decode(reading.decoder);
       reading.partial = isMore(frame);
@@ -159,14 +159,14 @@ export class Reader {
     const left = input.unread;
     if (left === 0) return END;
     const expected = input.needed > left ? input.needed : undefined;
-    throw this.fault = new TruncatedFrameError(left, expected);
+    throw this.inputError = new TruncatedFrameError(left, expected);
   }
 
   /** Makes a reading the one that waits, or throws why it cannot. */
   wait(reading: Waiting<unknown>): void {
     const { drained } = this.#group;
     if (drained !== undefined && reading.drains && this.input.unread === 0) {
-      throw this.fault = drained;
+      throw this.inputError = drained;
     }
     this.waiting = reading;
     this.#watched = false;
@@ -181,19 +181,19 @@ export class Reader {
   /** Reads for the reading that waits, if there is one and nothing is outstanding. */
   resume(): void {
     const reading = this.waiting;
-    if (reading === undefined || this.reading || this.#isResting) return;
+    if (reading === undefined || this.reading || this.#isDeferred) return;
     this.#read(this.input.room(reading.limit));
   }
 
-  /** Whether what is unread waits for the next turn of the event loop, and a reading with it. */
-  rest(): boolean {
+  /** Lets a reading wait for the next turn of the event loop, if there is unread input. Returns whether it does. */
+  defer(): boolean {
     if (this.input.unread === 0) return false;
-    if (!this.#isResting) turn.add(this);
-    return this.#isResting = true;
+    if (!this.#isDeferred) turn.add(this);
+    return this.#isDeferred = true;
   }
 
   onTurn(): void {
-    this.#isResting = false;
+    this.#isDeferred = false;
     if (this.#failure === undefined) this.#retry();
     else this.waiting?.wake();
   }
@@ -202,14 +202,14 @@ export class Reader {
   drain(): void {
     const reading = this.waiting;
     if (reading === undefined || !reading.drains || this.input.unread > 0) return;
-    this.fault = this.#group.drained;
-    reading.reject(this.fault);
+    this.inputError = this.#group.drained;
+    reading.reject(this.inputError);
   }
 
-  /** Ends the input for `error`: what follows cannot be made sense of. */
+  /** Ends the input with `error`, because what follows it cannot be decoded. */
   refuse(error: Error): Error {
     this.#broken = true;
-    return this.fault = error;
+    return this.inputError = error;
   }
 
   unread(bytes: Uint8Array): void {
@@ -231,7 +231,7 @@ export class Reader {
 
   /** Reads on and drops what comes until the input ends or fails; then calls `done`. */
   drop(done: () => void): void {
-    this.#onOver = done;
+    this.#onInputEnd = done;
     this.#isDropping = true;
     this.input.clear();
     if (this.ended) done();
@@ -239,16 +239,16 @@ export class Reader {
   }
 
   /**
-   * Readings go on until the input ends or fails, and then get `error` in place of its end. What nobody waits for is
-   * read as well, up to a bound. Calls `done` when it is over.
+   * Lets readings go on until the input ends or fails, and then fails them with `error`. Until then it reads even if
+   * no reading waits, up to `MAX_READ_AHEAD`. Calls `done` at the end.
    */
-  hearOut(error: Error, done: () => void): void {
-    this.#onOver = () => {
+  failAtEnd(error: Error, done: () => void): void {
+    this.#onInputEnd = () => {
       this.fail(error, true);
       done();
     };
-    if (this.ended) this.#onOver();
-    else this.#hearOn();
+    if (this.ended) this.#onInputEnd();
+    else this.#readAhead();
   }
 
   /**
@@ -274,9 +274,9 @@ export class Reader {
     this.#isDetached = true;
     this.input.clear(); // the memory of an outstanding read goes with what that brings
     if (!this.reading) return;
-    this.#heir = Promise.withResolvers();
-    this.#heir.promise.catch(() => {}); // the session may end before anybody looks at it
-    return this.#heir.promise;
+    this.#handover = Promise.withResolvers();
+    this.#handover.promise.catch(() => {}); // the session may end before anybody looks at it
+    return this.#handover.promise;
   }
 
   attach(source: Source): void {
@@ -310,7 +310,7 @@ export class Reader {
     } catch (thrown) {
       const isError = thrown instanceof Error;
       const error = isError ? thrown : new Error("the decoder threw", { cause: thrown });
-      if (!PEERS_FAULTS.some((kind) => error instanceof kind)) this.bug = error;
+      if (!PEER_ERRORS.some((kind) => error instanceof kind)) this.decoderError = error;
       throw this.refuse(error);
     }
   }
@@ -332,62 +332,62 @@ export class Reader {
     if (fault !== undefined) return this.#onReadError(fault);
     this.#room = undefined;
     this.reading = false;
-    if (this.#heir !== undefined) return this.#bequeath(room.subarray(0, count ?? 0));
+    if (this.#handover !== undefined) return this.#handOver(room.subarray(0, count ?? 0));
     if (count === null) this.ended = true;
     else this.bytesRead += count;
     if (this.#isDropping) return this.#drop(room, count);
     if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
       this.input.commit(room, count);
     }
-    if (this.#failure !== undefined) return this.#hooks.onIdle();
-    if (this.#onOver === undefined) return this.#retry();
-    if (this.ended) this.#onOver();
+    if (this.#failure !== undefined) return this.#events.onIdle();
+    if (this.#onInputEnd === undefined) return this.#retry();
+    if (this.ended) this.#onInputEnd();
     else this.#retry();
-    if (!this.reading) this.#hooks.onIdle();
+    if (!this.reading) this.#events.onIdle();
   };
 
   /** Lets the reading that waits try again, and reads on if there is still more to come. */
   #retry(): void {
     this.waiting?.wake();
-    if (this.#onOver !== undefined) return this.#hearOn();
+    if (this.#onInputEnd !== undefined) return this.#readAhead();
     if (this.waiting === undefined) return;
     if (this.#group.drained !== undefined) this.drain(); // what was unread may have belonged to no frame
     this.resume();
   }
 
-  /** In memory of its own, since a chunk may be lent. */
-  #hearOn(): void {
+  /** Reads into separate memory, since a chunk may be lent. */
+  #readAhead(): void {
     const { unread } = this.input;
     if (this.waiting !== undefined) this.resume();
-    else if (!this.reading && !this.#isDetached && unread < HEARD_OUT) {
+    else if (!this.reading && !this.#isDetached && unread < MAX_READ_AHEAD) {
       this.#read(new Uint8Array(Math.max(this.#chunkSize, unread)));
     }
   }
 
   #drop(room: Uint8Array, count: number | null): void {
-    if (count === null) this.#onOver!();
+    if (count === null) this.#onInputEnd!();
     else {
       this.input.commit(room, count);
       this.input.consume(this.input.unread);
       this.#read(this.input.room());
     }
-    if (!this.reading) this.#hooks.onIdle();
+    if (!this.reading) this.#events.onIdle();
   }
 
-  #bequeath(bytes: Uint8Array): void {
-    this.#heir!.resolve(bytes);
-    this.#heir = undefined;
-    this.#hooks.onIdle();
+  #handOver(bytes: Uint8Array): void {
+    this.#handover!.resolve(bytes);
+    this.#handover = undefined;
+    this.#events.onIdle();
   }
 
   readonly #onReadError = (error: unknown): void => {
     this.#room = undefined;
     this.reading = false;
-    if (this.#heir !== undefined) { // who is told, and knows better what it means
-      this.#heir.reject(error);
-      this.#heir = undefined;
-    } else if (this.#onOver !== undefined) this.#onOver();
-    else if (this.#failure === undefined) this.#hooks.onFailure(error);
-    this.#hooks.onIdle();
+    if (this.#handover !== undefined) { // its owner knows better what the error means
+      this.#handover.reject(error);
+      this.#handover = undefined;
+    } else if (this.#onInputEnd !== undefined) this.#onInputEnd();
+    else if (this.#failure === undefined) this.#events.onFailure(error);
+    this.#events.onIdle();
   };
 }

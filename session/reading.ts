@@ -115,7 +115,7 @@ export class Reading<Frame>
     this.#reader.checkFree();
     if (signal !== undefined) signal.throwIfAborted();
     turn.count();
-    return turn.isOver && this.#reader.rest() ? MORE : this.#reader.pull(this);
+    return turn.isOver && this.#reader.defer() ? MORE : this.#reader.pull(this);
   }
 
   #wait<Result>(single: boolean, signal: AbortSignal | undefined): Promise<Result> {

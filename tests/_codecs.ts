@@ -2,14 +2,14 @@
 
 import { concat } from "../_internal/concat.ts";
 import { InputBuffer } from "../session/input.ts";
-import { type Hooks, Output } from "../session/output.ts";
+import { type IoEvents, Output } from "../session/output.ts";
 import { BufferPool } from "../session/buffer_pool.ts";
 import { FlushQueue } from "../session/flush_queue.ts";
 import { Reader } from "../session/reader.ts";
 import { Reading } from "../session/reading.ts";
 import type { Codec } from "../codecs/codec.ts";
 
-const NO_HOOKS: Hooks = {
+const NO_EVENTS: IoEvents = {
   onFailure: () => {},
   onWriteFailure: () => {},
   onIdle: () => {},
@@ -44,7 +44,7 @@ export async function decode<In>(
   };
   const reader = new Reader(source, 1024, { queued: false, writing: false, flush: () => {} }, {
     drained: undefined,
-  }, NO_HOOKS);
+  }, NO_EVENTS);
   const reading = new Reading(reader, codec);
   const frames: In[] = [];
   let memory = 0;
@@ -75,7 +75,7 @@ export async function encode<Out>(
     closeWrite: () => Promise.resolve(),
   };
   const limits = { highWaterMark: 64 * 1024, maxBufferedOutput: 2 ** 40 };
-  const output = new Output(sink, new FlushQueue(), new BufferPool(), limits, NO_HOOKS);
+  const output = new Output(sink, new FlushQueue(), new BufferPool(), limits, NO_EVENTS);
   for (const message of messages) await output.sendFrame(codec, message);
   await output.flushed();
   return concat(parts);
