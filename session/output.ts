@@ -3,7 +3,7 @@ import { OutputLimitError } from "../errors.ts";
 import { miscount, shown } from "../_internal/checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { Gather, LARGE } from "./gather.ts";
+import { LARGE, OutputBuffer } from "./output_buffer.ts";
 import { bytesOf, PreparedMessage } from "./prepared_message.ts";
 import { rejected, rejectQuietly } from "../_internal/promises.ts";
 
@@ -45,7 +45,7 @@ interface Waiter {
  *
  * At most one write is under way. What is sent meanwhile is gathered and follows as one piece.
  */
-export class Output extends Gather {
+export class Output extends OutputBuffer {
   /** Bytes that the connection has taken. */
   bytesWritten = 0;
   /** Whether the flush queue holds this output already. */

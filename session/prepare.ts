@@ -3,7 +3,7 @@
 import { BufferPool } from "./buffer_pool.ts";
 import { checkMethods, shown } from "../_internal/checks.ts";
 import { concat } from "../_internal/concat.ts";
-import { Gather } from "./gather.ts";
+import { OutputBuffer } from "./output_buffer.ts";
 import { PreparedMessage } from "./prepared_message.ts";
 import type { Codec } from "../codecs/codec.ts";
 
@@ -65,9 +65,9 @@ function encoded<Message>(
   codec: Pick<Codec<unknown, Message>, "encode">,
 ): Uint8Array {
   checkMethods("codec", codec, ["encode"]);
-  const gather = new Gather(new BufferPool());
-  gather.addFrame(codec, message);
+  const buffer = new OutputBuffer(new BufferPool());
+  buffer.addFrame(codec, message);
   const pieces: Uint8Array[] = [];
-  while (!gather.isEmpty) pieces.push(gather.take().bytes);
+  while (!buffer.isEmpty) pieces.push(buffer.take().bytes);
   return concat(pieces);
 }

@@ -14,24 +14,24 @@ import { writeAscii } from "../_internal/utf8.ts";
 
 /** From this size on, bytes are written from the caller's memory and not copied. */
 export const LARGE: number = 16 * 1024;
-/** The most that gathered output grows to in one piece. */
-const MAX_GATHER = 64 * 1024;
+/** The largest piece that output is gathered in. */
+const MAX_PIECE = 64 * 1024;
 
 const encoder = new TextEncoder();
 
-/** Bytes on their way out. Those that were gathered here have a buffer that can be used again. */
+/** Bytes to be written. If they were gathered here, their buffer can be used again. */
 export interface Piece {
   readonly bytes: Uint8Array;
   readonly gathered: Uint8Array | undefined;
 }
 
-/** Gathers what is sent into few, ordered pieces. */
-export class Gather implements FrameWriter {
-  /** Bytes that were ever gathered. */
+/** Gathers what is sent into a few pieces, in order. */
+export class OutputBuffer implements FrameWriter {
+  /** How many bytes were ever added. */
   accepted = 0;
-  /** Whether, since this was last set to false, memory of a caller was taken in. */
+  /** Whether a piece refers to memory of a caller. It is set here and cleared by the output. */
   referenced = false;
-  /** What stands before the tail. */
+  /** The pieces before the tail. */
   #pieces: Piece[] = [];
   #tail: Uint8Array | undefined;
   #tailLength = 0;
@@ -126,12 +126,12 @@ export class Gather implements FrameWriter {
     }
   }
 
-  /** The memory of a piece that was being gathered: it may have grown, or have been sealed since. */
+  /** The memory of a piece: it may have grown or been sealed since it was the tail. */
   #bufferOf(piece: number): Uint8Array {
     return this.#pieces[piece]?.gathered ?? this.#tail!;
   }
 
-  /** Puts a varint where more bytes were kept free than it takes, and moves the ones after it up to it. */
+  /** Writes a varint into the bytes reserved for it, and closes the gap if it needs fewer. */
   #closeGap(piece: number, at: number, size: number, length: number): void {
     const buffer = this.#bufferOf(piece);
     const gap = size - putVarint(buffer, at, length);
@@ -153,7 +153,7 @@ export class Gather implements FrameWriter {
     this.#grew(data.length);
   }
 
-  /** Adds bytes that nobody ever changes. Few of them are copied where that saves a write. */
+  /** Adds bytes that never change. A small piece is copied if that saves a write. */
   addShared(bytes: Uint8Array): void {
     const { length } = bytes;
     if (length < LARGE && (length === 0 || !this.isEmpty)) return this.add(bytes);
@@ -170,7 +170,7 @@ export class Gather implements FrameWriter {
     this.#grew(written);
   }
 
-  /** Adds what a codec makes of a message, all of it or, if it throws, nothing. */
+  /** Encodes a message. If the codec throws, nothing is added. */
   addFrame<Message>(codec: Pick<Codec<unknown, Message>, "encode">, message: Message): void {
     const { accepted } = this;
     const { length } = this.#pieces;
@@ -189,10 +189,10 @@ export class Gather implements FrameWriter {
     }
   }
 
-  /** Throws if a codec has ended the output meanwhile. */
+  /** Throws if the output was closed while a codec encoded. */
   protected checkOpen(): void {}
 
-  /** Takes out the first piece; there must be something. */
+  /** Removes and returns the first piece. The buffer must not be empty. */
   take(): Piece {
     if (this.#pieces.length > 0) return this.#pieces.shift()!;
     const gathered = this.#tail!;
@@ -202,7 +202,7 @@ export class Gather implements FrameWriter {
     return { bytes, gathered };
   }
 
-  /** Lets what is gathered next begin a piece of its own. */
+  /** Ends the current piece: what is added next begins a new one. */
   seal(): void {
     const tail = this.#tail;
     if (tail === undefined || this.#tailLength === 0) return;
@@ -223,7 +223,7 @@ export class Gather implements FrameWriter {
     this.accepted += count;
   }
 
-  /** Memory behind the tail for so many more bytes. */
+  /** Returns the tail with room for `count` more bytes. */
   #reserve(count: number): Uint8Array {
     const tail = this.#tail;
     if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
@@ -232,11 +232,11 @@ export class Gather implements FrameWriter {
 
   #enlarge(tail: Uint8Array, count: number): Uint8Array {
     const needed = this.#tailLength + count;
-    if (needed > MAX_GATHER) {
+    if (needed > MAX_PIECE) {
       this.seal();
-      return new Uint8Array(MAX_GATHER);
+      return new Uint8Array(MAX_PIECE);
     }
-    const grown = new Uint8Array(Math.min(MAX_GATHER, Math.max(needed, tail.length * 2)));
+    const grown = new Uint8Array(Math.min(MAX_PIECE, Math.max(needed, tail.length * 2)));
     grown.set(tail.subarray(0, this.#tailLength));
     return grown;
   }
