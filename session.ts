@@ -30,31 +30,42 @@
  * @module
  */
 
-import { REPORT_INPUT_ERROR } from "./session/input_error.ts";
 import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
-import { checkBytes, checkInteger, checkMethods, shown } from "./_internal/checks.ts";
+import { checkBytes, checkInteger, checkMethods } from "./_internal/checks.ts";
+import { checkOptions, type Known, NO_OPTIONS } from "./_internal/options.ts";
 import { Lifecycle } from "./session/lifecycle.ts";
 import type { Output } from "./session/output.ts";
 import type { PreparedMessage } from "./session/prepared_message.ts";
 import type { Reader } from "./session/reader.ts";
+import { SessionFrames } from "./session/frames.ts";
 import { Reading as SessionReading } from "./session/reading.ts";
 import { SessionGroup } from "./session/group.ts";
 import { InputStream, writableOf } from "./session/web_streams.ts";
-import type { Codec, Decoder } from "./codecs/codec.ts";
+import type { Codec } from "./codecs/codec.ts";
 import { Exactly } from "./codecs/exactly.ts";
-import { lines, type LinesOptions } from "./codecs/lines.ts";
+import { LINES_OPTIONS, type LinesOptions, makeLines } from "./codecs/lines.ts";
 import { FrameTooLargeError, type SessionEnd, TruncatedFrameError } from "./errors.ts";
 import {
+  BYTES_OPTIONS,
   type BytesOptions,
   type Frames,
+  READ_EXACTLY_OPTIONS,
+  READ_OPTIONS,
   type ReadExactlyOptions,
   type Reading,
   type ReadOptions,
   resolveSessionOptions,
+  SESSION_OPTIONS,
   type SessionOptions,
+  TEXT_OPTIONS,
   type TextOptions,
 } from "./session/options.ts";
-import { hostOf, tlsDialler, type UpgradeTlsOptions } from "./session/upgrade_tls.ts";
+import {
+  hostOf,
+  refuseOptions,
+  tlsDialler,
+  type UpgradeTlsOptions,
+} from "./session/upgrade_tls.ts";
 import {
   type Address,
   type Connection,
@@ -98,6 +109,13 @@ export type {
   TlsInfo,
 } from "./transport/connection.ts";
 
+const CONNECTION_METHODS = ["read", "write", "closeWrite", "close"] as const;
+const CODEC_METHODS = ["decoder", "encode"] as const;
+const LINES_AND_READ_OPTIONS: Known<LinesOptions & ReadOptions> = {
+  ...LINES_OPTIONS,
+  ...READ_OPTIONS,
+};
+
 /**
  * One live connection.
  *
@@ -137,13 +155,15 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param connection The connection, such as a `Deno.Conn`.
    * @param options Limits and deadlines.
    * @param group Private to this package.
-   * @throws {TypeError | RangeError} If an option is out of range.
+   * @throws {TypeError | RangeError} If an option is wrong.
    */
   constructor(
     connection: Connection,
     options: SessionOptions = {},
     group: SessionGroup<Session> = new SessionGroup(),
   ) {
+    checkMethods("connection", connection, CONNECTION_METHODS);
+    if (group.settings === undefined) checkOptions(options, SESSION_OPTIONS);
     const settings = group.settings ?? resolveSessionOptions(options);
     this.#life = new Lifecycle(this, connection, settings, group as SessionGroup<object>);
     this.#reader = this.#life.reader;
@@ -235,7 +255,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param options `signal`, and `fatal`: whether bad bytes are a `MalformedFrameError`.
    * @returns The reading.
    */
-  text(options: TextOptions = {}): Reading<string> {
+  text(options: TextOptions = NO_OPTIONS): Reading<string> {
+    checkOptions(options, TEXT_OPTIONS);
     const chunks = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
     return new SessionReading(this.#reader, chunks, {
       signal: options.signal,
@@ -250,7 +271,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param options `signal`, and `borrow`: whether chunks are only lent.
    * @returns The reading.
    */
-  bytes(options: BytesOptions = {}): Reading<Uint8Array> {
+  bytes(options: BytesOptions = NO_OPTIONS): Reading<Uint8Array> {
+    checkOptions(options, BYTES_OPTIONS);
     const chunks = options.borrow ? borrowedChunks : ownedChunks;
     return new SessionReading(this.#reader, chunks, { signal: options.signal });
   }
@@ -261,8 +283,9 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param options Those of the codec, and `signal`.
    * @returns The reading.
    */
-  lines(options: LinesOptions & ReadOptions = {}): Frames<string> {
-    return this.frames(lines(options), options);
+  lines(options: LinesOptions & ReadOptions = NO_OPTIONS): Frames<string> {
+    checkOptions(options, LINES_AND_READ_OPTIONS);
+    return new SessionFrames(this.#reader, this.#output, makeLines(options), options.signal);
   }
 
   /**
@@ -273,8 +296,9 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @returns The reading, which can also `read()` one frame and `send()` one.
    * @throws {TypeError} If `codec` is no codec.
    */
-  frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = {}): Frames<In, Out> {
-    checkMethods("codec", codec, ["decoder", "encode"]);
+  frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = NO_OPTIONS): Frames<In, Out> {
+    checkMethods("codec", codec, CODEC_METHODS);
+    checkOptions(options, READ_OPTIONS);
     return new SessionFrames(this.#reader, this.#output, codec, options.signal);
   }
 
@@ -287,7 +311,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @throws {FrameTooLargeError} If `count` is over `maxLength`.
    * @throws {TruncatedFrameError} If the input ends before; what had come stays unread.
    */
-  async readExactly(count: number, options: ReadExactlyOptions = {}): Promise<Uint8Array> {
+  async readExactly(count: number, options: ReadExactlyOptions = NO_OPTIONS): Promise<Uint8Array> {
+    checkOptions(options, READ_EXACTLY_OPTIONS);
     const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
     checkInteger("count", count, 0, Number.MAX_SAFE_INTEGER);
     if (count > maxLength) {
@@ -307,8 +332,10 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @returns The line, or `undefined` at the end of input.
    * @throws {FrameTooLargeError} If the line is too long.
    */
-  readLine(options: LinesOptions & ReadOptions = {}): Promise<string | undefined> {
-    return this.lines(options).read(options);
+  readLine(options: LinesOptions & ReadOptions = NO_OPTIONS): Promise<string | undefined> {
+    const lines = this.lines(options);
+    const { signal } = options;
+    return lines.read(signal && { signal });
   }
 
   /**
@@ -373,7 +400,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * Input that has come before but is still unread, in the session or in {@linkcode readable}, was not protected,
    * though it would be read as if it were: then the session ends with an error (CVE-2011-0411, RFC 3207 §6).
    *
-   * @param options Those of a client.
+   * @param options Those of a client; a session of a server takes none.
    * @returns What TLS has agreed on.
    * @throws {TlsHandshakeError} If TLS could not be agreed on. The session has ended then.
    * @throws {TypeError | RangeError} If a reading waits, `readable` is locked, the session has TLS already, or an option
@@ -393,6 +420,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   async upgradeTls(options: UpgradeTlsOptions = {}): Promise<TlsInfo> {
     if (this.tls !== undefined) throw new TypeError("the session has TLS already");
     const { acceptTls, serverName } = this.#group;
+    if (acceptTls !== undefined) refuseOptions(options);
     const begin = acceptTls?.() ?? tlsDialler(options, serverName ?? hostOf(this.remoteAddr));
     const signal = acceptTls === undefined ? options.signal : undefined;
     await this.#life.upgrade(begin, this.#readable?.held ?? 0, signal);
@@ -434,41 +462,5 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /** Closes the session, so that `await using` can be used. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-}
-
-/** Without `maxBuffered`, nothing would bound what is held of a frame. */
-function checkDecoder(decoder: Decoder<unknown>): void {
-  checkMethods("the decoder", decoder, ["decode"]);
-  const { maxBuffered } = decoder;
-  if (maxBuffered >= 0) return;
-  const got = typeof maxBuffered === "number" ? maxBuffered : shown(maxBuffered);
-  throw new TypeError(`maxBuffered of the decoder must be a number of bytes, got ${got}`);
-}
-
-class SessionFrames<In, Out> extends SessionReading<In> implements Frames<In, Out> {
-  readonly #reader: Reader;
-  readonly #output: Output;
-  readonly #codec: Codec<In, Out>;
-
-  constructor(
-    reader: Reader,
-    output: Output,
-    codec: Codec<In, Out>,
-    signal: AbortSignal | undefined,
-  ) {
-    super(reader, codec, { signal, drains: true });
-    checkDecoder(this.decoder);
-    this.#reader = reader;
-    this.#output = output;
-    this.#codec = codec;
-  }
-
-  send(frame: Out): Promise<void> {
-    return this.#output.sendFrame(this.#codec, frame);
-  }
-
-  [REPORT_INPUT_ERROR](error: Error): void {
-    this.#reader.inputError = error;
   }
 }

@@ -47,6 +47,11 @@ export function checkFunction(name: string, value: unknown): void {
   throw new TypeError(`${name} must be a function, got ${shown(value)}`);
 }
 
+export function checkSignal(name: string, value: unknown): void {
+  if (value instanceof AbortSignal) return;
+  throw new TypeError(`${name} must be an AbortSignal, got ${shown(value)}`);
+}
+
 /** Throws unless `value` is an object that has these methods. */
 export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
   checkObject(name, value);

@@ -1,10 +1,11 @@
-import { checkInteger } from "../_internal/checks.ts";
+import { checkBoolean, checkInteger } from "../_internal/checks.ts";
 import { indexOfByte } from "../_internal/index_of.ts";
 import { bigUintAt, floatAt, longAt, MAX_VARINT, signed, uint32At } from "../_internal/numbers.ts";
+import { checkOptions, elsewhere, type Known, NO_OPTIONS } from "../_internal/options.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { MalformedFrameError } from "../errors.ts";
 import type { DecoderInput, PrefixedOptions, PrefixWidth } from "./codec.ts";
-import { prefixSize } from "./prefix.ts";
+import { PREFIXED_OPTIONS, prefixSize } from "./prefix.ts";
 
 /** Options of {@linkcode Cursor}. */
 export interface CursorOptions {
@@ -22,6 +23,8 @@ export interface CursorOptions {
    */
   fatal?: boolean;
 }
+
+const CURSOR_OPTIONS: Known<CursorOptions> = { length: elsewhere, fatal: checkBoolean };
 
 /**
  * Reads values out of a frame, one after the other, or out of the input of a decoder, of which it consumes nothing.
@@ -66,7 +69,8 @@ export class Cursor {
    * @param options How many bytes it may read, and what becomes of bad text.
    */
   constructor(source: DecoderInput, options: CursorOptions & { length: number });
-  constructor(source: Uint8Array | DecoderInput, options: CursorOptions = {}) {
+  constructor(source: Uint8Array | DecoderInput, options: CursorOptions = NO_OPTIONS) {
+    checkOptions(options, CURSOR_OPTIONS);
     const { length, fatal = false } = options;
     const isFrame = source instanceof Uint8Array;
     this.#buffer = isFrame ? source : source.buffer;
@@ -248,7 +252,8 @@ export class Cursor {
    * @returns A cursor over the bytes that the length counts.
    * @throws {MalformedFrameError} If there are fewer, or if the length is less than its own size that it has to count.
    */
-  prefixed(width: PrefixWidth, options: PrefixedOptions = {}): Cursor {
+  prefixed(width: PrefixWidth, options: PrefixedOptions = NO_OPTIONS): Cursor {
+    checkOptions(options, PREFIXED_OPTIONS);
     const { includesHeader = false, littleEndian = false, maxWidth } = options;
     const size = prefixSize(width, includesHeader, maxWidth);
     const at = this.#at;

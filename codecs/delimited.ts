@@ -1,7 +1,8 @@
-import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
+import { checkBytes, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import { checkOnTooLong, type OnTooLong } from "./skipping.ts";
+import type { OnTooLong } from "./skipping.ts";
 
 /** Options of {@linkcode delimited}. */
 export interface DelimitedOptions {
@@ -17,6 +18,8 @@ export interface DelimitedOptions {
    */
   onTooLong?: (length: number) => void;
 }
+
+const OPTIONS: Known<DelimitedOptions> = { maxLength: elsewhere, onTooLong: checkFunction };
 
 /**
  * Frames of bytes, each ended by a delimiter. What follows the last delimiter at the end of input is a frame cut off.
@@ -46,6 +49,7 @@ export function delimited(
   delimiter: string | Uint8Array,
   options: DelimitedOptions = {},
 ): Codec<Uint8Array> {
+  checkOptions(options, OPTIONS);
   const maxLength = checkInteger("maxLength", options.maxLength ?? 64 * 1024, 1, 2 ** 30);
   if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
     throw new TypeError(`delimiter must be a string or a Uint8Array, got ${shown(delimiter)}`);
@@ -54,7 +58,7 @@ export function delimited(
     ? new TextEncoder().encode(delimiter)
     : new Uint8Array(delimiter); // slice() of a Buffer is no copy
   checkInteger("the delimiter's length", bytes.length, 1, 256);
-  const onTooLong = checkOnTooLong(options.onTooLong);
+  const { onTooLong } = options;
   return {
     decoder: () => new DelimitedDecoder(bytes, maxLength, onTooLong),
     encode: (frame, out) => encodeDelimited(frame, bytes, maxLength, out),

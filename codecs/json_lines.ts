@@ -1,3 +1,5 @@
+import { checkFunction } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, MORE } from "./codec.ts";
 import { lines } from "./lines.ts";
@@ -28,6 +30,12 @@ export interface JsonLinesOptions<In> {
    */
   onTooLong?: (length: number) => void;
 }
+
+const OPTIONS: Known<JsonLinesOptions<unknown>> = {
+  maxLength: elsewhere,
+  parse: checkFunction,
+  onTooLong: checkFunction,
+};
 
 /**
  * JSON values, one a line (NDJSON). Lines that hold nothing but white space are passed over.
@@ -64,6 +72,7 @@ export interface JsonLinesOptions<In> {
 export function jsonLines<In = unknown, Out = In>(
   options: JsonLinesOptions<In> = {},
 ): Codec<In, Out> {
+  checkOptions(options, OPTIONS);
   const { parse = (value: unknown) => value as In, maxLength = 64 * 1024, onTooLong } = options;
   const text = lines({ maxLength, fatal: true, ...(onTooLong !== undefined && { onTooLong }) });
   return {

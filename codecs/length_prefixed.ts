@@ -1,8 +1,9 @@
-import { checkBytes, checkInteger } from "../_internal/checks.ts";
+import { checkBoolean, checkBytes, checkFunction, checkInteger } from "../_internal/checks.ts";
 import { MAX_VARINT } from "../_internal/numbers.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import { checkOnTooLong, type OnTooLong, Skipping } from "./skipping.ts";
+import { type OnTooLong, Skipping } from "./skipping.ts";
 
 /** What stands for the size of a varint that does not end. */
 const ENDLESS = -1;
@@ -66,6 +67,18 @@ export interface LengthPrefixedOptions {
   onTooLong?: (length: number) => void;
 }
 
+const OPTIONS: Known<LengthPrefixedOptions> = {
+  width: elsewhere,
+  maxWidth: elsewhere,
+  littleEndian: checkBoolean,
+  includesHeader: checkBoolean,
+  offset: elsewhere,
+  adjustment: elsewhere,
+  keepHeader: checkBoolean,
+  onTooLong: checkFunction,
+  maxLength: elsewhere,
+};
+
 /** The checked options, so that a frame costs little: to compare a width that may be a string takes V8 5 ns each time. */
 interface Layout {
   isVarint: boolean;
@@ -108,6 +121,7 @@ interface Layout {
  * ```
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8Array> {
+  checkOptions(options, OPTIONS);
   const layout = resolve(options);
   return {
     decoder: () => new LengthPrefixedDecoder(layout),
@@ -133,7 +147,7 @@ function resolve(options: LengthPrefixedOptions): Layout {
     : width;
   const size = isVarint ? 1 : width;
   const surplus = (includesHeader ? offset + size : 0) - adjustment;
-  const onTooLong = checkOnTooLong(options.onTooLong);
+  const { onTooLong } = options;
   return {
     isVarint,
     width: size,

@@ -1,9 +1,10 @@
-import { checkBoolean, checkInteger, shown } from "../_internal/checks.ts";
+import { checkBoolean, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
 import { indexOfByte } from "../_internal/index_of.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import { checkOnTooLong, type OnTooLong } from "./skipping.ts";
+import type { OnTooLong } from "./skipping.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -60,6 +61,14 @@ interface Rules extends Required<Omit<LinesOptions, "onTooLong">> {
   onTooLong: OnTooLong | undefined;
 }
 
+export const LINES_OPTIONS: Known<LinesOptions> = {
+  maxLength: elsewhere,
+  fatal: checkBoolean,
+  ending: elsewhere,
+  strict: checkBoolean,
+  onTooLong: checkFunction,
+};
+
 /**
  * Lines of UTF-8 text, ended by LF or CRLF. A last line without an end counts, unless `strict` is set.
  *
@@ -84,9 +93,14 @@ interface Rules extends Required<Omit<LinesOptions, "onTooLong">> {
  * ```
  */
 export function lines(options: LinesOptions = {}): Codec<string> {
+  checkOptions(options, LINES_OPTIONS);
+  return makeLines(options);
+}
+
+/** The same for options of which the names are known to be right. */
+export function makeLines(options: LinesOptions): Codec<string> {
   const { fatal = false, ending = "\n", strict = false } = options;
   const maxLength = checkInteger("maxLength", options.maxLength ?? 64 * 1024, 1, 2 ** 30);
-  checkBoolean("strict", strict);
   if (!Object.hasOwn(ENDINGS, ending)) {
     throw new RangeError(
       `ending must be "\\n", "\\r\\n" or "\\r", got ${JSON.stringify(ending)}`,
@@ -97,7 +111,7 @@ export function lines(options: LinesOptions = {}): Codec<string> {
     fatal,
     ending,
     strict,
-    onTooLong: checkOnTooLong(options.onTooLong),
+    onTooLong: options.onTooLong,
   });
 }
 

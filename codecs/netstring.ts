@@ -1,8 +1,8 @@
-import { checkBytes, checkInteger } from "../_internal/checks.ts";
+import { checkBytes, checkFunction, checkInteger } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
 import { CountedDecoder } from "./counted.ts";
-import { checkOnTooLong } from "./skipping.ts";
 
 const COLON = 0x3a;
 const COMMA = 0x2c;
@@ -21,6 +21,8 @@ export interface NetstringOptions {
    */
   onTooLong?: (length: number) => void;
 }
+
+const OPTIONS: Known<NetstringOptions> = { maxLength: elsewhere, onTooLong: checkFunction };
 
 /**
  * Netstrings: the length in decimal digits, a colon, so many bytes, a comma, as in `5:hello,`.
@@ -44,8 +46,9 @@ export interface NetstringOptions {
  * ```
  */
 export function netstring(options: NetstringOptions = {}): Codec<Uint8Array> {
+  checkOptions(options, OPTIONS);
   const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
-  const onTooLong = checkOnTooLong(options.onTooLong);
+  const { onTooLong } = options;
   const counting = { maxLength, separator: COLON, trailer: COMMA, minLength: 0, onTooLong };
   return {
     decoder: () => new CountedDecoder(counting),

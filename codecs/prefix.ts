@@ -1,8 +1,15 @@
 /** What `FrameWriter.prefixed()` and `Cursor.prefixed()` have in common. */
 
-import { checkInteger } from "../_internal/checks.ts";
+import { checkBoolean, checkInteger } from "../_internal/checks.ts";
 import { MAX_VARINT } from "../_internal/numbers.ts";
-import type { PrefixWidth } from "./codec.ts";
+import { elsewhere, type Known } from "../_internal/options.ts";
+import type { PrefixedOptions, PrefixWidth } from "./codec.ts";
+
+export const PREFIXED_OPTIONS: Known<PrefixedOptions> = {
+  includesHeader: checkBoolean,
+  littleEndian: checkBoolean,
+  maxWidth: elsewhere,
+};
 
 /** The size of a length, of a varint the most. Throws if the options do not go together. */
 export function prefixSize(

@@ -1,14 +1,8 @@
-import { checkFunction } from "../_internal/checks.ts";
 import { TruncatedFrameError } from "../errors.ts";
 import type { DecoderInput } from "./codec.ts";
 
 /** What is told of the length of a frame that is dropped. */
 export type OnTooLong = (length: number) => void;
-
-export function checkOnTooLong(value: OnTooLong | undefined): OnTooLong | undefined {
-  if (value !== undefined) checkFunction("onTooLong", value);
-  return value;
-}
 
 /**
  * A frame of a known length that is dropped as it comes, but for the last byte that has come: so that the session knows

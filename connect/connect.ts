@@ -1,6 +1,7 @@
 /** Clients: dialling once, and coming back. Here: `connect()`. */
 
-import { checkDuration, checkObject } from "../_internal/checks.ts";
+import { checkBoolean, checkDuration, checkSignal } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
 import { SessionGroup } from "../session/group.ts";
 import { withinLimit } from "../_internal/time_limit.ts";
 import {
@@ -11,15 +12,20 @@ import {
   UnknownHostError,
   UnreachableError,
 } from "../errors.ts";
-import type { ProxyHeaderInit } from "../proxy_protocol/mod.ts";
+import { PROXY_HEADER_INIT, type ProxyHeaderInit } from "../proxy_protocol/header.ts";
 import { Session } from "../session.ts";
-import { resolveSessionOptions, type SessionOptions } from "../session/options.ts";
+import {
+  resolveSessionOptions,
+  SESSION_OPTIONS,
+  type SessionOptions,
+  type SessionSettings,
+} from "../session/options.ts";
 import { hostOf } from "../session/upgrade_tls.ts";
 import { type Address, type Connection, formatAddress } from "../transport/connection.ts";
 import { checkProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
 import { dialTcp, tcpAddress } from "../transport/tcp.ts";
 import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
-import type { TlsClientOptions } from "../transport/tls/options.ts";
+import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../transport/tls/options.ts";
 import { dialUnix, unixPath } from "../transport/unix.ts";
 
 /** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
@@ -69,6 +75,19 @@ export interface ConnectOptions extends SessionOptions {
   keepAlive?: boolean;
 }
 
+export const CONNECT_OPTIONS: Known<ConnectOptions> = {
+  ...SESSION_OPTIONS,
+  hostname: elsewhere,
+  port: elsewhere,
+  path: elsewhere,
+  tls: within(TLS_CLIENT_OPTIONS),
+  proxyHeader: within(PROXY_HEADER_INIT),
+  signal: checkSignal,
+  connectTimeout: elsewhere,
+  noDelay: checkBoolean,
+  keepAlive: checkBoolean,
+};
+
 /**
  * Connects to a server.
  *
@@ -104,7 +123,7 @@ export async function connectWithin(
   group: SessionGroup<Session>,
   options: ConnectOptions,
 ): Promise<Session> {
-  const { target, address, connectTimeout } = resolveConnectOptions(options);
+  const { target, address, connectTimeout, session } = resolveConnectOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
   const onTimeout = (): Error => {
@@ -116,6 +135,7 @@ export async function connectWithin(
     const run = (giveUp: AbortSignal): Promise<Connection> => open(target, options, giveUp);
     const connection = await withinLimit(run, { timeout: connectTimeout, signal, onTimeout });
     group.serverName = hostOf(target);
+    group.settings = session;
     return new Session(connection, options, group);
   } catch (error) {
     throw signal?.aborted ? error : named(error, address);
@@ -127,23 +147,21 @@ interface ConnectSettings {
   target: Address;
   address: string;
   connectTimeout: number;
+  session: SessionSettings;
 }
 
 /** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveConnectOptions(options: ConnectOptions): ConnectSettings {
-  checkObject("options", options);
+  checkOptions(options, CONNECT_OPTIONS);
   const path = unixPath(options);
   const target: Address = path === undefined
     ? { transport: "tcp", ...tcpAddress(options, 1) }
     : { transport: "unix", path };
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
-  resolveSessionOptions(options);
-  if (options.tls !== undefined) {
-    checkObject("tls", options.tls);
-    checkTlsClientOptions(tlsOf(target, options.tls));
-  }
+  const session = resolveSessionOptions(options);
+  if (options.tls !== undefined) checkTlsClientOptions(tlsOf(target, options.tls));
   if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader, target);
-  return { target, address: formatAddress(target), connectTimeout };
+  return { target, address: formatAddress(target), connectTimeout, session };
 }
 
 /** Dials, then sends what comes first, then begins TLS. */

@@ -1,5 +1,5 @@
 import { attempt } from "../_internal/attempt.ts";
-import { shown } from "../_internal/checks.ts";
+import { checkFunction } from "../_internal/checks.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import { SessionGroup } from "../session/group.ts";
 import { connectWithin } from "./connect.ts";
@@ -111,9 +111,7 @@ class Client implements ReconnectingClient {
   }
 
   async run(handler: (session: Session) => unknown): Promise<void> {
-    if (typeof handler !== "function") {
-      throw new TypeError(`handler must be a function, got ${shown(handler)}`);
-    }
+    checkFunction("handler", handler);
     for await (const session of this) {
       const life = this.#life!;
       try {

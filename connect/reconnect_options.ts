@@ -1,7 +1,8 @@
 /** The options of `reconnect()` and the types of what it returns; `reconnect.ts` publishes them. */
 
-import { checkDuration, checkInteger, checkObject, shown } from "../_internal/checks.ts";
-import { type ConnectOptions, resolveConnectOptions } from "./connect.ts";
+import { checkDuration, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known, optionalMethods } from "../_internal/options.ts";
+import { CONNECT_OPTIONS, type ConnectOptions, resolveConnectOptions } from "./connect.ts";
 import { CertificateError, type SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
 
@@ -102,6 +103,26 @@ export interface ReconnectOptions extends Partial<ConnectOptions> {
   onError?(error: unknown): void;
 }
 
+const { signal: _signal, ...RECONNECT_ADDRESS } = CONNECT_OPTIONS;
+
+const RECONNECT_OPTIONS: Known<ReconnectOptions> = {
+  ...CONNECT_OPTIONS,
+  addresses: elsewhere,
+  minDelay: elsewhere,
+  maxDelay: elsewhere,
+  resetAfter: elsewhere,
+  maxAttempts: elsewhere,
+  shouldRetry: checkFunction,
+  random: checkFunction,
+  observer: optionalMethods<ReconnectObserver>([
+    "onDial",
+    "onDialError",
+    "onSessionStart",
+    "onSessionEnd",
+  ]),
+  onError: checkFunction,
+};
+
 /** A client that comes back: an iterator of sessions, of which one lives at a time. */
 export interface ReconnectingClient
   extends AsyncIterableIterator<Session, undefined, void>, AsyncDisposable {
@@ -169,7 +190,7 @@ interface Target {
 
 /** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSettings {
-  checkObject("options", options);
+  checkOptions(options, RECONNECT_OPTIONS);
   const {
     addresses,
     resetAfter = 5_000,
@@ -183,8 +204,6 @@ export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSet
     maxDelay: _maxDelay,
     ...dialling
   } = options;
-  checkFunction("shouldRetry", shouldRetry);
-  checkFunction("random", random);
   return {
     targets: targetsOf(dialling, addresses),
     ...delaysOf(options),
@@ -227,11 +246,6 @@ function checkChance(value: unknown): number {
   throw new RangeError(`random() must return a number from 0 to 1, got ${value}`);
 }
 
-function checkFunction(name: string, value: unknown): void {
-  if (typeof value === "function") return;
-  throw new TypeError(`${name} must be a function, got ${shown(value)}`);
-}
-
 /** What to dial, in its order. Each place is checked as `connect()` would check it. */
 function targetsOf(
   common: Partial<ConnectOptions>,
@@ -250,7 +264,10 @@ function targetsOf(
       throw new TypeError(`${name} must be left out where there are addresses: each has its own`);
     }
   }
-  return addresses.map((address) => targetOf({ ...common, ...address }));
+  return addresses.map((address, at) => {
+    checkOptions(address, RECONNECT_ADDRESS, `addresses[${at}]`);
+    return targetOf({ ...common, ...address });
+  });
 }
 
 function targetOf(options: Partial<ConnectOptions>): Target {

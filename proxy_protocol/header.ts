@@ -1,5 +1,6 @@
-import { checkInteger, shown } from "../_internal/checks.ts";
+import { checkBoolean, checkInteger, shown } from "../_internal/checks.ts";
 import { parseIp } from "../_internal/ip.ts";
+import { elsewhere, type Known, within } from "../_internal/options.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { MalformedFrameError, ProxyHeaderError } from "../errors.ts";
 import type { Address } from "../_internal/address.ts";
@@ -112,6 +113,35 @@ export interface ProxyHeaderInit {
    */
   crc32c?: boolean;
 }
+
+const PROXY_TLS: Known<ProxyTls> = {
+  secure: checkBoolean,
+  certificateOnConnection: checkBoolean,
+  certificateInSession: checkBoolean,
+  verified: checkBoolean,
+  version: elsewhere,
+  commonName: elsewhere,
+  cipher: elsewhere,
+  signatureAlgorithm: elsewhere,
+  keyAlgorithm: elsewhere,
+  group: elsewhere,
+  signatureScheme: elsewhere,
+  certificate: elsewhere,
+};
+
+export const PROXY_HEADER_INIT: Known<ProxyHeaderInit> = {
+  version: elsewhere,
+  command: elsewhere,
+  source: elsewhere,
+  destination: elsewhere,
+  tlvs: elsewhere,
+  alpn: elsewhere,
+  authority: elsewhere,
+  uniqueId: elsewhere,
+  netns: elsewhere,
+  tls: within(PROXY_TLS),
+  crc32c: checkBoolean,
+};
 
 /** Address families, by their numbers in version 2: 2 is IPv6. */
 export const INET = 1;

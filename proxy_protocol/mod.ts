@@ -20,8 +20,9 @@
  */
 
 import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { ProxyHeaderError } from "../errors.ts";
-import type { DecodedProxyHeader, ProxyHeaderInit } from "./header.ts";
+import { type DecodedProxyHeader, PROXY_HEADER_INIT, type ProxyHeaderInit } from "./header.ts";
 import { decodeV1, encodeV1 } from "./v1.ts";
 import { decodeV2, encodeV2 } from "./v2.ts";
 
@@ -46,6 +47,8 @@ export interface DecodeProxyHeaderOptions {
    */
   maxLength?: number;
 }
+
+const DECODE_OPTIONS: Known<DecodeProxyHeaderOptions> = { maxLength: elsewhere };
 
 /**
  * Decodes the header that a connection begins with, of either version.
@@ -83,6 +86,7 @@ export function decodeProxyHeader(
   options: DecodeProxyHeaderOptions = {},
 ): DecodedProxyHeader | undefined {
   checkBytes("bytes", bytes);
+  checkOptions(options, DECODE_OPTIONS);
   const maxLength = checkInteger("maxLength", options.maxLength ?? 4096, 16, 16 + 0xffff);
   switch (bytes[0]) {
     case undefined:
@@ -121,6 +125,7 @@ export function decodeProxyHeader(
  * ```
  */
 export function encodeProxyHeader(init: ProxyHeaderInit): Uint8Array {
+  checkOptions(init, PROXY_HEADER_INIT);
   const { version, command } = init;
   if (version !== 1 && version !== 2) {
     const got = typeof version === "number" ? version : shown(version);

@@ -1,6 +1,7 @@
 /** The options of `requests()` and the type of what it returns; `requests.ts` publishes them. */
 
-import { checkDuration, checkInteger, checkObject, shown } from "../_internal/checks.ts";
+import { checkDuration, checkFunction, checkInteger, checkSignal } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 
 /** What tells one request from another. The number 1, the string "1" and the bigint 1n are three ids. */
 export type RequestId = string | number | bigint;
@@ -83,6 +84,18 @@ export interface MultiFrameOptions<In, Out = In> extends RequestsOptions<In, Out
   maxReplyFrames?: number;
 }
 
+const REQUESTS_OPTIONS: Known<MultiFrameOptions<unknown>> = {
+  requestId: checkFunction,
+  replyId: checkFunction,
+  isReply: checkFunction,
+  isLast: checkFunction,
+  onUnmatched: checkFunction,
+  timeout: elsewhere,
+  maxInFlight: elsewhere,
+  maxQueued: elsewhere,
+  maxReplyFrames: elsewhere,
+};
+
 /** Options of one request. */
 export interface RequestOptions {
   /** Gives the request up: it rejects with the signal's reason, and a reply that still comes is dropped. */
@@ -112,6 +125,13 @@ export interface StreamOptions<In> extends RequestOptions {
    */
   isLast?: (frame: In) => boolean;
 }
+
+export const REQUEST_OPTIONS: Known<RequestOptions> = { signal: checkSignal, timeout: elsewhere };
+
+export const STREAM_OPTIONS: Known<StreamOptions<unknown>> = {
+  ...REQUEST_OPTIONS,
+  isLast: checkFunction,
+};
 
 /** Requests and their replies, several at a time. `requests()` makes it. */
 export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
@@ -191,14 +211,8 @@ export interface RequestsSettings<In, Out> {
 export function resolveRequestsOptions<In, Out>(
   options: RequestsOptions<In, Out> & Partial<MultiFrameOptions<In, Out>>,
 ): RequestsSettings<In, Out> {
-  checkObject("options", options);
+  checkOptions(options, REQUESTS_OPTIONS);
   const { requestId, replyId, isReply, isLast, onUnmatched = () => {} } = options;
-  for (
-    const [name, value] of Object.entries({ requestId, replyId, isReply, isLast, onUnmatched })
-  ) {
-    if (value === undefined || typeof value === "function") continue;
-    throw new TypeError(`${name} must be a function, got ${shown(value)}`);
-  }
   if ((requestId === undefined) !== (replyId === undefined)) {
     const [given, missing] = requestId ? ["requestId", "replyId"] : ["replyId", "requestId"];
     throw new TypeError(`${given} goes with ${missing}, which is not given`);

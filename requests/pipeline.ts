@@ -1,7 +1,8 @@
 import { nextTick } from "node:process";
 import { Alarm } from "../_internal/alarm.ts";
-import { checkDuration, checkFunction } from "../_internal/checks.ts";
+import { checkDuration } from "../_internal/checks.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
+import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
 import { rejected } from "../_internal/promises.ts";
 import {
   MalformedFrameError,
@@ -11,11 +12,18 @@ import {
   SessionEndedError,
 } from "../errors.ts";
 import { MessageQueue } from "../session/queue.ts";
-import { REPORT_INPUT_ERROR } from "../session/input_error.ts";
+import { reportInputError } from "../session/frames.ts";
 import type { Frames } from "../session.ts";
 import { type Call, type CallInit, SingleCall, StreamCall, WholeCall } from "./call.ts";
 import { type Matcher, matcherOf } from "./matching.ts";
-import type { RequestOptions, Requests, RequestsSettings, StreamOptions } from "./options.ts";
+import {
+  REQUEST_OPTIONS,
+  type RequestOptions,
+  type Requests,
+  type RequestsSettings,
+  STREAM_OPTIONS,
+  type StreamOptions,
+} from "./options.ts";
 
 /** Requests over frames: those that wait for their turn, those that were sent, and what reads their replies. */
 export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
@@ -51,8 +59,9 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     return this.#closed.promise;
   }
 
-  request(message: Out, options: RequestOptions = {}): Promise<unknown> {
+  request(message: Out, options: RequestOptions = NO_OPTIONS): Promise<unknown> {
     try {
+      checkOptions(options, REQUEST_OPTIONS);
       const init = this.#init(message, options);
       const { isLast, maxReplyFrames } = this.#settings;
       const call = isLast === undefined
@@ -67,10 +76,11 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
 
   stream(
     message: Out,
-    options: StreamOptions<In> = {},
+    options: StreamOptions<In> = NO_OPTIONS,
   ): AsyncIterableIterator<In, undefined, void> {
     let call: StreamCall<In, Out>;
     try {
+      checkOptions(options, STREAM_OPTIONS);
       call = new StreamCall(this.#init(message, options), options.signal);
       this.#admit(call, options.signal);
     } catch (error) {
@@ -112,7 +122,6 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   #init(message: Out, { signal, timeout, isLast }: StreamOptions<In>): CallInit<In, Out> {
     const settings = this.#settings;
     const duration = timeout === undefined ? settings.timeout : checkDuration("timeout", timeout);
-    if (isLast !== undefined) checkFunction("isLast", isLast);
     signal?.throwIfAborted();
     if (this.#isClosing) throw new TypeError("cannot make a request after close()");
     if (this.#end !== undefined) throw this.#end.cause;
@@ -240,7 +249,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   }
 
   #report(error: Error): Error {
-    (this.#frames as { [REPORT_INPUT_ERROR]?(error: Error): void })[REPORT_INPUT_ERROR]?.(error);
+    reportInputError(this.#frames, error);
     return error;
   }
 

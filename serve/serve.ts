@@ -1,12 +1,14 @@
 /** Serving: accepting, limits, draining, and who is told. Here: `serve()` and its server. */
 
-import { checkDuration, checkOneOf, shown } from "../_internal/checks.ts";
+import { checkDuration, checkFunction, checkOneOf } from "../_internal/checks.ts";
+import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
 import { SessionGroup } from "../session/group.ts";
 import type { ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
 import { Observers } from "./observers.ts";
+import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
 import { Session } from "../session.ts";
@@ -97,15 +99,10 @@ export class TcpServer implements Server {
   #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ServeOptions, handler: Handler, stages?: readonly Stage[]) {
-    if (typeof handler !== "function") {
-      throw new TypeError(`handler must be a function, got ${shown(handler)}`);
-    }
-    const { overload = "wait" } = options;
+    checkOptions(options, SERVE_OPTIONS);
+    checkFunction("handler", handler);
+    const { overload = "wait", signal } = options;
     checkOneOf("overload", overload, ["wait", "refuse"]);
-    const { signal } = options;
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw new TypeError(`signal must be an AbortSignal, got ${shown(signal)}`);
-    }
     this.#group.settings = resolveSessionOptions(options);
     this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
@@ -159,6 +156,7 @@ export class TcpServer implements Server {
 
   reloadTls(tls: TlsServerOptions): void {
     if (this.#tls === undefined) throw new TypeError("the server was started without tls");
+    checkOptions(tls, SERVER_TLS_OPTIONS, "tls");
     this.#tls.reload(tls);
   }
 

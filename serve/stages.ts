@@ -1,7 +1,7 @@
 /** What a server's connections pass through, by its options, before they become sessions. */
 
 import { CidrList } from "./cidr.ts";
-import { checkBoolean, checkDuration, checkInteger, checkOneOf } from "../_internal/checks.ts";
+import { checkDuration, checkInteger, checkOneOf } from "../_internal/checks.ts";
 import type { Stage } from "./admission.ts";
 import type { ServeOptions } from "./options.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -12,7 +12,7 @@ import type { TlsAcceptor } from "../transport/tls/server.ts";
 export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
-  if (tls !== undefined && !checkBoolean("tls.starttls", options.tls!.starttls ?? false)) {
+  if (tls !== undefined && !options.tls!.starttls) {
     stages.push({ reason: "handshake", run: (connection) => tls.accept(connection, timeout) });
   }
   return stages;

@@ -1,6 +1,7 @@
 /** The options of `Session` and the types of what it returns; `session.ts` publishes them. */
 
-import { checkDuration, checkInteger } from "../_internal/checks.ts";
+import { checkBoolean, checkDuration, checkInteger, checkSignal } from "../_internal/checks.ts";
+import { elsewhere, type Known } from "../_internal/options.ts";
 
 /** How one session behaves. All sizes are bytes, all durations milliseconds; `Infinity` means no limit. */
 export interface SessionOptions {
@@ -70,13 +71,26 @@ export interface SessionOptions {
   maxCloseTime?: number;
 }
 
+export const SESSION_OPTIONS: Known<SessionOptions> = {
+  chunkSize: elsewhere,
+  fatal: checkBoolean,
+  highWaterMark: elsewhere,
+  maxBufferedOutput: elsewhere,
+  idleTimeout: elsewhere,
+  frameTimeout: elsewhere,
+  writeTimeout: elsewhere,
+  maxLifetime: elsewhere,
+  closeTimeout: elsewhere,
+  maxCloseTime: elsewhere,
+};
+
 /** Session options with nothing left to default. */
 export interface SessionSettings extends Required<SessionOptions> {
   /** What `closeTimeout` is while output waits to be taken. */
   flushTimeout: number;
 }
 
-/** Checks session options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
+/** Fills in what session options leave out. Throws a `TypeError` or `RangeError` for one that is out of range. */
 export function resolveSessionOptions(options: SessionOptions): SessionSettings {
   const highWaterMark = checkInteger(
     "highWaterMark",
@@ -109,11 +123,15 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
+export const READ_OPTIONS: Known<ReadOptions> = { signal: checkSignal };
+
 /** Options of {@linkcode Session.text}. */
 export interface TextOptions extends ReadOptions {
   /** Whether bytes that are no UTF-8 are an error. Default: as the session's option `fatal` says. */
   fatal?: boolean;
 }
+
+export const TEXT_OPTIONS: Known<TextOptions> = { ...READ_OPTIONS, fatal: checkBoolean };
 
 /** Options of {@linkcode Session.bytes}. */
 export interface BytesOptions extends ReadOptions {
@@ -127,6 +145,8 @@ export interface BytesOptions extends ReadOptions {
   borrow?: boolean;
 }
 
+export const BYTES_OPTIONS: Known<BytesOptions> = { ...READ_OPTIONS, borrow: checkBoolean };
+
 /** Options of {@linkcode Session.readExactly}. */
 export interface ReadExactlyOptions extends ReadOptions {
   /**
@@ -136,6 +156,11 @@ export interface ReadExactlyOptions extends ReadOptions {
    */
   maxLength?: number;
 }
+
+export const READ_EXACTLY_OPTIONS: Known<ReadExactlyOptions> = {
+  ...READ_OPTIONS,
+  maxLength: elsewhere,
+};
 
 /** A reading: one way of looping over a session's input. A later loop over it goes on where the last one left. */
 export interface Reading<T> extends AsyncIterableIterator<T, undefined, void> {

@@ -1,5 +1,6 @@
+import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
 import type { Codec, FrameWriter, PrefixedOptions, PrefixWidth } from "../codecs/codec.ts";
-import { prefixSize } from "../codecs/prefix.ts";
+import { PREFIXED_OPTIONS, prefixSize } from "../codecs/prefix.ts";
 import {
   fits,
   MAX_VARINT,
@@ -103,8 +104,9 @@ export class OutputBuffer implements FrameWriter {
   prefixed(
     width: PrefixWidth,
     write: (out: FrameWriter) => void,
-    options: PrefixedOptions = {},
+    options: PrefixedOptions = NO_OPTIONS,
   ): void {
+    checkOptions(options, PREFIXED_OPTIONS);
     const { includesHeader = false, littleEndian = false, maxWidth } = options;
     const size = prefixSize(width, includesHeader, maxWidth);
     this.#reserve(size);

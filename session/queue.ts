@@ -1,4 +1,11 @@
-import { checkInteger, checkObject, checkOneOf, shown } from "../_internal/checks.ts";
+import {
+  checkFunction,
+  checkInteger,
+  checkOneOf,
+  checkSignal,
+  shown,
+} from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
 import { QueueOverflowError } from "../errors.ts";
 
@@ -41,6 +48,13 @@ export interface MessageQueueOptions<Message> {
    */
   signal?: AbortSignal;
 }
+
+const QUEUE_OPTIONS: Known<MessageQueueOptions<unknown>> = {
+  maxSize: elsewhere,
+  sizeOf: checkFunction,
+  overflow: elsewhere,
+  signal: checkSignal,
+};
 
 interface Entry<Message> {
   readonly message: Message;
@@ -116,13 +130,10 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
    * @throws {TypeError | RangeError} If an option is wrong.
    */
   constructor(options: MessageQueueOptions<Message> = {}) {
-    checkObject("options", options);
+    checkOptions(options, QUEUE_OPTIONS);
     const { maxSize = 1024, sizeOf, overflow = "end", signal } = options;
     this.#maxSize = checkInteger("maxSize", maxSize, 1, 2 ** 40);
     checkOneOf("overflow", overflow, ["drop-oldest", "drop-newest", "end"]);
-    if (sizeOf !== undefined && typeof sizeOf !== "function") {
-      throw new TypeError(`sizeOf must be a function, got ${shown(sizeOf)}`);
-    }
     this.#sizeOf = sizeOf;
     this.#overflow = overflow;
     this.#signal = signal;

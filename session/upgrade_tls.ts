@@ -1,6 +1,7 @@
 /** TLS that begins within a session; `session.ts` publishes the types. */
 
-import { checkDuration } from "../_internal/checks.ts";
+import { checkDuration, checkSignal } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { withinLimit } from "../_internal/time_limit.ts";
 import { TlsHandshakeError } from "../errors.ts";
 import {
@@ -10,7 +11,11 @@ import {
   normalizeAddress,
 } from "../transport/connection.ts";
 import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
-import { checkServerName, type TlsClientOptions } from "../transport/tls/options.ts";
+import {
+  checkServerName,
+  TLS_CLIENT_OPTIONS,
+  type TlsClientOptions,
+} from "../transport/tls/options.ts";
 
 /** Options of {@linkcode Session.upgradeTls}, of a client. */
 export interface UpgradeTlsOptions extends TlsClientOptions {
@@ -27,9 +32,25 @@ export interface UpgradeTlsOptions extends TlsClientOptions {
   handshakeTimeout?: number;
 }
 
+const UPGRADE_TLS_OPTIONS: Known<UpgradeTlsOptions> = {
+  ...TLS_CLIENT_OPTIONS,
+  signal: checkSignal,
+  handshakeTimeout: elsewhere,
+};
+
 /** The host of an address, where it has one. */
 export function hostOf(address: Address): string | undefined {
   return "hostname" in address ? address.hostname : undefined;
+}
+
+/** Throws if there is any option: in a server's session they would mean nothing. */
+export function refuseOptions(options: UpgradeTlsOptions): void {
+  for (const name in options) {
+    if (options[name as keyof UpgradeTlsOptions] === undefined) continue;
+    throw new TypeError(
+      `${name} is for a client: a server begins TLS by the tls of its own options`,
+    );
+  }
 }
 
 /** Checks the options, and returns what takes the client's part in TLS. */
@@ -37,6 +58,7 @@ export function tlsDialler(
   options: UpgradeTlsOptions,
   serverName: string | undefined,
 ): (connection: Connection) => Promise<Connection> {
+  checkOptions(options, UPGRADE_TLS_OPTIONS);
   const { signal } = options;
   const timeout = checkDuration("handshakeTimeout", options.handshakeTimeout ?? 5_000);
   const tls = { ...options, serverName: checkServerName(options.serverName ?? serverName) };

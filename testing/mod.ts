@@ -26,13 +26,20 @@
  * @module
  */
 
-import { checkBytes, checkDuration, checkInteger } from "../_internal/checks.ts";
+import { checkBytes, checkDuration, checkFunction, checkInteger } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
 import { disturb, type Disturbance } from "./disturb.ts";
 import { type SessionEnd, TruncatedFrameError } from "../errors.ts";
 import { type Handler, serve } from "../serve/serve.ts";
 import { Session, type SessionOptions } from "../session.ts";
+import { SESSION_OPTIONS } from "../session/options.ts";
 import type { Connection } from "../transport/connection.ts";
-import { memoryListener, memoryPair, type MemoryPairOptions } from "../transport/memory.ts";
+import {
+  MEMORY_PAIR_OPTIONS,
+  memoryListener,
+  memoryPair,
+  type MemoryPairOptions,
+} from "../transport/memory.ts";
 
 export type { SessionEnd } from "../errors.ts";
 export type { Handler } from "../serve/serve.ts";
@@ -89,7 +96,18 @@ export function hostileNetwork(connection: Connection, options: NetworkOptions):
   return disturb(connection, checkNetwork(options));
 }
 
+const NETWORK_OPTIONS: Known<NetworkOptions> = {
+  seed: elsewhere,
+  chop: elsewhere,
+  delay: elsewhere,
+  stallAfter: elsewhere,
+  truncateAfter: elsewhere,
+  resetAfter: elsewhere,
+  blockAfter: elsewhere,
+};
+
 function checkNetwork(options: NetworkOptions): Disturbance {
+  checkOptions(options, NETWORK_OPTIONS);
   const after = (name: keyof NetworkOptions) =>
     options[name] === undefined ? Infinity : checkInteger(name, options[name], 0, 2 ** 40);
   return {
@@ -113,6 +131,13 @@ export interface SessionPairOptions extends MemoryPairOptions {
   network?: NetworkOptions;
 }
 
+const SESSION_PAIR_OPTIONS: Known<SessionPairOptions> = {
+  ...MEMORY_PAIR_OPTIONS,
+  left: within(SESSION_OPTIONS),
+  right: within(SESSION_OPTIONS),
+  network: within(NETWORK_OPTIONS),
+};
+
 /**
  * Two sessions that talk to each other within the process.
  *
@@ -132,8 +157,9 @@ export interface SessionPairOptions extends MemoryPairOptions {
  * ```
  */
 export function sessionPair(options: SessionPairOptions = {}): [Session, Session] {
-  const { left, right, network = {} } = options;
-  const [near, far] = memoryPair(options);
+  checkOptions(options, SESSION_PAIR_OPTIONS);
+  const { left, right, network = {}, ...pair } = options;
+  const [near, far] = memoryPair(pair);
   return [new Session(hostileNetwork(near, network), left), new Session(far, right)];
 }
 
@@ -150,6 +176,13 @@ export interface ConverseOptions extends MemoryPairOptions {
    */
   timeout?: number;
 }
+
+const CONVERSE_OPTIONS: Known<ConverseOptions> = {
+  ...MEMORY_PAIR_OPTIONS,
+  session: within(SESSION_OPTIONS),
+  network: within(NETWORK_OPTIONS),
+  timeout: elsewhere,
+};
 
 /** What came of a conversation. */
 export interface Conversation {
@@ -186,14 +219,18 @@ export async function converse(
   script: (peer: ScriptedPeer) => Promise<void>,
   options: ConverseOptions = {},
 ): Promise<Conversation> {
-  const timeout = checkDuration("timeout", options.timeout ?? 5_000);
-  const network = checkNetwork(options.network ?? {});
+  checkFunction("handler", handler);
+  checkFunction("script", script);
+  checkOptions(options, CONVERSE_OPTIONS);
+  const { session: behaviour, network: how = {}, timeout: patience = 5_000, ...pair } = options;
+  const timeout = checkDuration("timeout", patience);
+  const network = checkNetwork(how);
   const listener = memoryListener();
-  const connection = listener.connect(options); // before anything runs that a bad option would leave running
+  const connection = listener.connect(pair); // before anything runs that a bad option would leave running
   const over = Promise.withResolvers<SessionEnd>();
   let error: unknown;
   const server = serve({
-    ...options.session,
+    ...behaviour,
     listener: {
       addr: listener.addr,
       accept: async () => disturb(await listener.accept(), network),

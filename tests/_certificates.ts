@@ -86,7 +86,12 @@ export async function makeCertificate(wanted: Wanted): Promise<Certificate> {
     await openssl("ca", "-batch", "-notext", "-config", config, ...dates, ...inAndOut, ...signer);
   }
   const [cert, key] = await Promise.all([certFile, keyFile].map((file) => Deno.readTextFile(file)));
-  return { cert: cert!, key: key!, certFile, keyFile };
+  const certificate = { cert: cert!, key: key! };
+  // Not among what is handed on as options of TLS, which would be refused.
+  return Object.defineProperties(certificate, {
+    certFile: { value: certFile },
+    keyFile: { value: keyFile },
+  }) as Certificate;
 }
 
 /** What the command needs that can give any validity. */

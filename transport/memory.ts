@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers";
 import type { Address, Connection, Listener } from "./connection.ts";
 import { AcceptQueue } from "../_internal/accept_queue.ts";
 import { checkInteger } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 
 /** Options of {@linkcode memoryPair}. */
 export interface MemoryPairOptions {
@@ -12,6 +13,8 @@ export interface MemoryPairOptions {
    */
   capacity?: number;
 }
+
+export const MEMORY_PAIR_OPTIONS: Known<MemoryPairOptions> = { capacity: elsewhere };
 
 /**
  * Two ends of a connection within this process. It behaves as TCP does (partial writes, back-pressure, half-close,
@@ -35,6 +38,7 @@ export interface MemoryPairOptions {
  * ```
  */
 export function memoryPair(options: MemoryPairOptions = {}): [Connection, Connection] {
+  checkOptions(options, MEMORY_PAIR_OPTIONS);
   const capacity = checkInteger("capacity", options.capacity ?? 64 * 1024, 1, 2 ** 30);
   const there = new Pipe(capacity);
   const back = new Pipe(capacity);

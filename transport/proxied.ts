@@ -109,7 +109,9 @@ export async function sendProxyHeader(
 
 /** Addresses that are not given are the connection's own. */
 function completed(init: ProxyHeaderInit, source: Address, destination: Address): ProxyHeaderInit {
-  return init.command === "LOCAL" ? init : { source, destination, ...init };
+  if (init.command === "LOCAL") return init;
+  const { source: from = source, destination: to = destination } = init;
+  return { ...init, source: from, destination: to };
 }
 
 /** A connection behind a proxy. */

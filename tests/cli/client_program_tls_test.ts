@@ -99,8 +99,7 @@ Deno.test({ name: "client.ts suggests --tls where the server may want it", ignor
     `the server at 127.0.0.1:${portOf(alerting)} speaks TLS: try --tls`,
   ]);
 
-  const tls = { ...shown, handshakeTimeout: 100 };
-  await using waiting = serve({ port: 0, tls }, plain);
+  await using waiting = serve({ port: 0, tls: shown, handshakeTimeout: 100 }, plain);
   const port = `${portOf(waiting)}`;
   const { code, stderr } = await runClient(["--allow-net"], ["--port", port, "rose"]);
   assertEquals(code, 1);

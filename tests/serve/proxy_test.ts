@@ -216,6 +216,32 @@ Deno.test("serve() judges no client that a header shows on a Unix socket", overN
   for (const peer of peers) peer.close();
 });
 
+Deno.test(
+  "connect() puts its own addresses for those that are undefined in proxyHeader",
+  overNet,
+  async () => {
+    await using proxied = serveProxied({}, async (session) => {
+      const { source, destination } = session.proxy!;
+      await session.send(`${formatAddress(source!)} ${formatAddress(destination!)}\n`);
+    });
+    const given: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.7", port: 5 };
+    for (const version of [1, 2] as const) {
+      for (
+        const [source, destination] of [[undefined, undefined], [given, undefined], [
+          undefined,
+          given,
+        ]]
+      ) {
+        const proxyHeader = { version, source, destination } as ProxyHeaderInit;
+        await using client = await connect({ port: proxied.port, proxyHeader });
+        const from = formatAddress(source ?? client.localAddr);
+        const to = formatAddress(destination ?? client.remoteAddr);
+        assertEquals(await client.readLine(), `${from} ${to}`);
+      }
+    }
+  },
+);
+
 Deno.test("serve() takes no header of who is not trusted", overNet, async () => {
   const options = { trusted: ["192.0.2.0/24"] };
   await using refusing = serveProxied(options);

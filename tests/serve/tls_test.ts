@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
 import { CertificateError } from "../../errors.ts";
-import { serve, type ServeOptions } from "../../serve/serve.ts";
+import { serve, type ServeOptions, type ServerTlsOptions } from "../../serve/serve.ts";
 import type { Session, TlsInfo } from "../../session.ts";
 import { dialTls } from "../../transport/tls/client.ts";
 import { canUnix } from "../_permissions.ts";
@@ -175,6 +175,11 @@ Deno.test(
       TypeError,
       'clientCertificate "required" needs a ca',
     );
+    assertThrows(
+      () => server.reloadTls({ ...rose, alnp: ["greet/1"] } as ServerTlsOptions),
+      TypeError,
+      "there is no option tls.alnp: did you mean tls.alpn?",
+    );
     await using client = await tls.dial();
     assertEquals(client.tls!.peerCertificate!.subject, "CN=garden");
     await using plain = serve({ port: 0 }, echo);
@@ -185,6 +190,11 @@ Deno.test(
 Deno.test("serve() refuses bad options for TLS by name and value", overTls, () => {
   const cases: [options: object, kind: typeof TypeError | typeof RangeError, says: string][] = [
     [{ tls: {} }, TypeError, "cert must be a string, got undefined"],
+    [
+      { tls: { ...localhost, certificates: [{ ...rose, name: ["rose"] }] } },
+      TypeError,
+      "there is no option certificates[0].name: did you mean certificates[0].names?",
+    ],
     [
       { tls: { ...localhost, cert: "x" } },
       TypeError,

@@ -177,6 +177,26 @@ testMail(
 );
 
 testMail(
+  "Session.upgradeTls() of a server refuses a client's options, and the session goes on",
+  async (start) => {
+    await using service = start(undefined, async (session) => {
+      for (const options of [trusting, { handshakeTimeout: 5 }]) {
+        const [name] = Object.keys(options);
+        await assertRejects(
+          () => session.upgradeTls(options),
+          TypeError,
+          `${name} is for a client`,
+        );
+      }
+      await mail(session);
+    });
+    await using client = await service.dial();
+    assertEquals(await ask(client, "rose"), "plain rose");
+    assertEquals(service.errors, []);
+  },
+);
+
+testMail(
   "Session.upgradeTls() ends both sessions where the client does not trust",
   async (start) => {
     await using service = start();

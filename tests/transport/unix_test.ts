@@ -16,6 +16,7 @@ import {
   memoryPair,
   normalizeAddress,
 } from "../../transport/mod.ts";
+import { memoryListener } from "../../transport/memory.ts";
 import { dialUnix } from "../../transport/unix.ts";
 import { dialing } from "../_dialing.ts";
 import { canRun, canUnix } from "../_permissions.ts";
@@ -249,7 +250,7 @@ const BAD: [option: object, kind: typeof TypeError | typeof RangeError, says: st
   [{ path: "/a", hostname: "::1" }, TypeError, `path and hostname ${ONE_ADDRESS}`],
 ];
 const BAD_FOR_SERVE: typeof BAD = [
-  [{ path: "/a", listener: {} }, TypeError, `path and listener ${ONE_ADDRESS}`],
+  [{ path: "/a", listener: memoryListener() }, TypeError, `path and listener ${ONE_ADDRESS}`],
   [{ port: 0, mode: 0o600 }, TypeError, "mode is for a Unix socket, and needs a path"],
   [{ path: "/a", mode: "600" }, TypeError, "mode must be a number, got a string"],
   [{ path: "/a", mode: 0o1000 }, RangeError, "mode must be from 0o000 to 0o777, got 0o1000"],

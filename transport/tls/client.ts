@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
-import { checkBoolean } from "../../_internal/checks.ts";
 import { type Connection, normalizeAddress, type PeerCertificate } from "../connection.ts";
 import { shakeHands, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
@@ -32,7 +31,6 @@ interface ClientSettings extends CheckedTlsOptions {
 function resolveOptions(options: TlsClientOptions): ClientSettings {
   const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
   const common = checkTlsOptions(options);
-  checkBoolean("unsafelyIgnoreCertificateErrors", isUnsafe);
   const hasOwn = cert !== undefined || key !== undefined;
   const own = hasOwn ? checkCertificate({ cert: cert!, key: key! }) : undefined;
   return { ...common, own, isUnsafe };

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { checkOneOf, shown } from "../../_internal/checks.ts";
+import { checkBoolean, checkOneOf, shown } from "../../_internal/checks.ts";
+import { elsewhere, type Known } from "../../_internal/options.ts";
 import { canonicalName } from "./server_names.ts";
 import { type Certificate, readCertificate } from "./x509/certificate.ts";
 import { readExtensions } from "./x509/extensions.ts";
@@ -116,6 +117,33 @@ export interface TlsClientOptions extends TlsOptions {
    */
   unsafelyIgnoreCertificateErrors?: boolean;
 }
+
+const TLS_OPTIONS: Known<TlsOptions> = {
+  alpn: elsewhere,
+  minVersion: elsewhere,
+  maxVersion: elsewhere,
+};
+
+const TLS_CERTIFICATE: Known<TlsCertificate> = { cert: elsewhere, key: elsewhere };
+
+export const NAMED_CERTIFICATE: Known<NamedCertificate> = { ...TLS_CERTIFICATE, names: elsewhere };
+
+export const TLS_SERVER_OPTIONS: Known<TlsServerOptions> = {
+  ...TLS_OPTIONS,
+  ...TLS_CERTIFICATE,
+  certificates: elsewhere,
+  unknownServerName: elsewhere,
+  clientCertificate: elsewhere,
+  ca: elsewhere,
+};
+
+export const TLS_CLIENT_OPTIONS: Known<TlsClientOptions> = {
+  ...TLS_OPTIONS,
+  ...TLS_CERTIFICATE,
+  serverName: elsewhere,
+  ca: elsewhere,
+  unsafelyIgnoreCertificateErrors: checkBoolean,
+};
 
 /** A certificate whose PEM and key were looked at, each without what else stood there. */
 export interface CheckedCertificate extends TlsCertificate {

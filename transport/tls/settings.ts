@@ -1,9 +1,11 @@
 import { createSecureContext, type SecureContextOptions } from "node:tls";
-import { checkObject, checkOneOf, shown } from "../../_internal/checks.ts";
+import { checkOneOf, shown } from "../../_internal/checks.ts";
+import { checkOptions } from "../../_internal/options.ts";
 import { canonicalPattern, ServerNames } from "./server_names.ts";
 import {
   checkCertificate,
   checkTlsOptions,
+  NAMED_CERTIFICATE,
   type NamedCertificate,
   type TlsCertificate,
   type TlsServerOptions,
@@ -34,7 +36,6 @@ interface NamedContext {
 
 /** Checks the options of a server and makes what they ask for. */
 export function serverSettings(options: TlsServerOptions): ServerSettings {
-  checkObject("tls", options);
   const { clientCertificate = "none" } = options;
   checkOneOf("clientCertificate", clientCertificate, ["none", "optional", "required"]);
   const { alpn, anchors, ...common } = checkTlsOptions(options);
@@ -93,7 +94,7 @@ function chooser(
   }
   const contexts = new ServerNames<TlsContext>();
   certificates.forEach((one: NamedCertificate, at) => {
-    checkObject(`certificates[${at}]`, one);
+    checkOptions(one, NAMED_CERTIFICATE, `certificates[${at}]`);
     const where = `certificates[${at}].`;
     const { context, altNames } = make(one, where);
     for (const name of namesOf(one.names, altNames, where)) contexts.add(name, context);

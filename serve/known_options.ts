@@ -1,0 +1,67 @@
+/** The options of `serve()`, with the checks of those that nothing else checks. */
+
+import {
+  checkBoolean,
+  checkFunction,
+  checkMethods,
+  checkObject,
+  checkSignal,
+} from "../_internal/checks.ts";
+import { elsewhere, type Known, optionalMethods, within } from "../_internal/options.ts";
+import { SESSION_OPTIONS } from "../session/options.ts";
+import { TLS_SERVER_OPTIONS } from "../transport/tls/options.ts";
+import type { ServerObserver } from "./observer.ts";
+import type { ServeOptions, ServerTlsOptions } from "./options.ts";
+
+export const SERVER_TLS_OPTIONS: Known<ServerTlsOptions> = {
+  ...TLS_SERVER_OPTIONS,
+  starttls: checkBoolean,
+};
+
+export const SERVE_OPTIONS: Known<ServeOptions> = {
+  ...SESSION_OPTIONS,
+  hostname: elsewhere,
+  port: elsewhere,
+  path: elsewhere,
+  mode: elsewhere,
+  listener: checkListener,
+  tcpBacklog: elsewhere,
+  reusePort: checkBoolean,
+  noDelay: checkBoolean,
+  keepAlive: checkBoolean,
+  maxSessions: elsewhere,
+  overload: elsewhere,
+  maxSessionsPerAddress: elsewhere,
+  ipv6PrefixLength: elsewhere,
+  allow: elsewhere,
+  deny: elsewhere,
+  proxyProtocol: elsewhere,
+  trusted: elsewhere,
+  untrusted: elsewhere,
+  proxyHeaderTimeout: elsewhere,
+  maxProxyHeader: elsewhere,
+  tls: within(SERVER_TLS_OPTIONS),
+  handshakeTimeout: elsewhere,
+  shutdownTimeout: elsewhere,
+  signal: checkSignal,
+  observer: optionalMethods<ServerObserver>([
+    "onStateChange",
+    "onSessionStart",
+    "onSessionEnd",
+    "onRefusal",
+    "onAcceptError",
+    "onHandlerError",
+  ]),
+  logger: checkLogger,
+  onError: checkFunction,
+};
+
+function checkListener(name: string, value: unknown): void {
+  checkMethods(name, value, ["accept", "close"]);
+  checkObject(`addr of ${name}`, (value as { addr?: unknown }).addr);
+}
+
+/** One that lacks a method would swallow what it is to log. */
+function checkLogger(name: string, value: unknown): void {
+  checkMethods(name, value, ["debug", "info", "warn", "error"]);
+}

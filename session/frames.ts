@@ -1,0 +1,61 @@
+import { checkMethods, shown } from "../_internal/checks.ts";
+import { checkOptions } from "../_internal/options.ts";
+import type { Codec, Decoder } from "../codecs/codec.ts";
+import { type Frames, READ_OPTIONS, type ReadOptions } from "./options.ts";
+import type { Output } from "./output.ts";
+import type { Reader } from "./reader.ts";
+import { Reading } from "./reading.ts";
+
+/**
+ * Takes an error for the peer's fault that was not found by reading frames, but by what reads them: a handler that lets
+ * it through is not at fault then.
+ */
+export let reportInputError: (frames: object, error: Error) => void;
+
+/** A session as a stream of frames. */
+export class SessionFrames<In, Out> extends Reading<In> implements Frames<In, Out> {
+  readonly #reader: Reader;
+  readonly #output: Output;
+  readonly #codec: Codec<In, Out>;
+
+  static {
+    reportInputError = (frames, error) => {
+      if (#reader in frames) frames.#reader.inputError = error;
+    };
+  }
+
+  constructor(
+    reader: Reader,
+    output: Output,
+    codec: Codec<In, Out>,
+    signal: AbortSignal | undefined,
+  ) {
+    super(reader, codec, { signal, drains: true });
+    checkDecoder(this.decoder);
+    this.#reader = reader;
+    this.#output = output;
+    this.#codec = codec;
+  }
+
+  override read(options?: ReadOptions): Promise<In | undefined> {
+    try {
+      if (options !== undefined) checkOptions(options, READ_OPTIONS);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return super.read(options);
+  }
+
+  send(frame: Out): Promise<void> {
+    return this.#output.sendFrame(this.#codec, frame);
+  }
+}
+
+/** Without `maxBuffered`, nothing would bound what is held of a frame. */
+function checkDecoder(decoder: Decoder<unknown>): void {
+  checkMethods("the decoder", decoder, ["decode"]);
+  const { maxBuffered } = decoder;
+  if (maxBuffered >= 0) return;
+  const got = typeof maxBuffered === "number" ? maxBuffered : shown(maxBuffered);
+  throw new TypeError(`maxBuffered of the decoder must be a number of bytes, got ${got}`);
+}

@@ -1,0 +1,404 @@
+// What holds for every function that takes options.
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { Cursor } from "../codecs/cursor.ts";
+import { PREFIXED_OPTIONS } from "../codecs/prefix.ts";
+import { delimited } from "../codecs/delimited.ts";
+import { jsonLines } from "../codecs/json_lines.ts";
+import { lengthPrefixed } from "../codecs/length_prefixed.ts";
+import { lines, LINES_OPTIONS } from "../codecs/lines.ts";
+import { netstring } from "../codecs/netstring.ts";
+import { FrameTooLargeError } from "../errors.ts";
+import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
+import { reconnect } from "../connect/reconnect.ts";
+import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
+import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
+import { requests } from "../requests/requests.ts";
+import { REQUEST_OPTIONS, STREAM_OPTIONS } from "../requests/options.ts";
+import { serve } from "../serve/serve.ts";
+import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
+import { MessageQueue, prepare, Session } from "../session.ts";
+import {
+  BYTES_OPTIONS,
+  READ_EXACTLY_OPTIONS,
+  READ_OPTIONS,
+  SESSION_OPTIONS,
+  TEXT_OPTIONS,
+} from "../session/options.ts";
+import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
+import type { Connection, Listener } from "../transport/connection.ts";
+import { memoryListener, memoryPair } from "../transport/memory.ts";
+import { TLS_CLIENT_OPTIONS } from "../transport/tls/options.ts";
+
+/** Calls with options of any shape, as JavaScript does; there is a session for it. */
+// deno-lint-ignore no-explicit-any
+type Call = (options: any, session: Session) => unknown;
+
+/** A function that takes options. */
+interface Taker {
+  call: Call;
+  /** Names of its options: all of them, or where the table is private some. */
+  names: readonly string[];
+  /** Where messages say that they are. */
+  where?: string;
+}
+
+const handler = (): void => {};
+const listener = {
+  addr: { transport: "memory", name: "none" } as const,
+  accept: (): Promise<Connection> => Promise.reject(new Deno.errors.BadResource()),
+  close: (): void => {},
+};
+const header = { version: 2, command: "LOCAL" } as const;
+const network = [
+  "seed",
+  "chop",
+  "delay",
+  "stallAfter",
+  "truncateAfter",
+  "resetAfter",
+  "blockAfter",
+];
+const lengths = [
+  "width",
+  "maxWidth",
+  "littleEndian",
+  "includesHeader",
+  "offset",
+  "adjustment",
+  "keepHeader",
+];
+
+const TAKERS: Record<string, Taker> = {
+  "new Session()": {
+    call: (o) => new Session(memoryPair()[0], o).abort(),
+    names: Object.keys(SESSION_OPTIONS),
+  },
+  "Session.text()": { call: (o, session) => session.text(o), names: Object.keys(TEXT_OPTIONS) },
+  "Session.bytes()": { call: (o, session) => session.bytes(o), names: Object.keys(BYTES_OPTIONS) },
+  "Session.lines()": {
+    call: (o, session) => session.lines(o),
+    names: Object.keys({ ...LINES_OPTIONS, ...READ_OPTIONS }),
+  },
+  "Session.readLine()": {
+    call: (o, session) => session.readLine(o),
+    names: Object.keys({ ...LINES_OPTIONS, ...READ_OPTIONS }),
+  },
+  "Session.frames()": { call: (o, session) => session.frames(lines(), o), names: ["signal"] },
+  "Frames.read()": { call: (o, session) => session.lines().read(o), names: ["signal"] },
+  "Session.readExactly()": {
+    call: (o, session) => session.readExactly(1, o),
+    names: Object.keys(READ_EXACTLY_OPTIONS),
+  },
+  "Session.upgradeTls()": {
+    call: (o, session) => session.upgradeTls(o),
+    names: [...Object.keys(TLS_CLIENT_OPTIONS), "signal", "handshakeTimeout"],
+  },
+  "serve()": {
+    call: (o) => serve(Object.assign(o, { listener }), handler).abort(),
+    names: Object.keys(SERVE_OPTIONS),
+  },
+  "serve() with tls": {
+    call: (tls) => serve({ listener, tls }, handler),
+    names: Object.keys(SERVER_TLS_OPTIONS),
+    where: "tls",
+  },
+  "connect()": { call: (o) => connect(o), names: Object.keys(CONNECT_OPTIONS) },
+  "connect() with tls": {
+    call: (tls) => connect({ port: 1, tls }),
+    names: Object.keys(TLS_CLIENT_OPTIONS),
+    where: "tls",
+  },
+  "connect() with proxyHeader": {
+    call: (proxyHeader) => connect({ port: 1, proxyHeader }),
+    names: Object.keys(PROXY_HEADER_INIT),
+    where: "proxyHeader",
+  },
+  "reconnect()": {
+    call: (o) => reconnect(Object.assign(o, { port: 1 })),
+    names: [
+      ...Object.keys(CONNECT_OPTIONS),
+      ...["addresses", "minDelay", "maxDelay", "resetAfter", "maxAttempts", "shouldRetry"],
+      ...["random", "observer", "onError"],
+    ],
+  },
+  "reconnect() with addresses": {
+    call: (address) => reconnect({ addresses: [{ port: 1 }, address] }),
+    names: Object.keys(CONNECT_OPTIONS).filter((name) => name !== "signal"),
+    where: "addresses[1]",
+  },
+  "requests()": {
+    call: (o, session) => requests(session.lines(), o).abort(),
+    names: ["requestId", "replyId", "isReply", "isLast", "onUnmatched", "timeout", "maxInFlight"],
+  },
+  "Requests.stream()": {
+    call: (o, session) => requests(session.lines()).stream("rose", o).next(),
+    names: Object.keys(STREAM_OPTIONS),
+  },
+  "new MessageQueue()": {
+    call: (o) => new MessageQueue(o),
+    names: ["maxSize", "sizeOf", "overflow", "signal"],
+  },
+  "new Cursor()": {
+    call: (o) => new Cursor(new Uint8Array(1), o),
+    names: ["length", "fatal"],
+  },
+  "Cursor.prefixed()": {
+    call: (o) => new Cursor(new Uint8Array(1)).prefixed(1, o),
+    names: Object.keys(PREFIXED_OPTIONS),
+  },
+  "FrameWriter.prefixed()": {
+    call: (o) => {
+      prepare(1, { encode: (_, out) => out.prefixed(1, () => {}, o) });
+    },
+    names: Object.keys(PREFIXED_OPTIONS),
+  },
+  "Requests.request()": {
+    call: (o, session) => requests(session.lines()).request("rose", o),
+    names: Object.keys(REQUEST_OPTIONS),
+  },
+  "lines()": { call: (o) => lines(o), names: Object.keys(LINES_OPTIONS) },
+  "jsonLines()": { call: (o) => jsonLines(o), names: ["maxLength", "parse", "onTooLong"] },
+  "delimited()": { call: (o) => delimited("|", o), names: ["maxLength", "onTooLong"] },
+  "netstring()": { call: (o) => netstring(o), names: ["maxLength", "onTooLong"] },
+  "lengthPrefixed()": { call: (o) => lengthPrefixed(o), names: [...lengths, "maxLength"] },
+  "memoryPair()": { call: (o) => memoryPair(o), names: ["capacity"] },
+  "MemoryListener.connect()": { call: (o) => memoryListener().connect(o), names: ["capacity"] },
+  "decodeProxyHeader()": {
+    call: (o) => decodeProxyHeader(new Uint8Array(0), o),
+    names: ["maxLength"],
+  },
+  "encodeProxyHeader()": {
+    call: (o) => encodeProxyHeader(Object.assign(o, header)),
+    names: Object.keys(PROXY_HEADER_INIT),
+  },
+  "encodeProxyHeader() with tls": {
+    call: (tls) => encodeProxyHeader({ ...header, tls }),
+    names: ["secure", "verified", "commonName", "certificate", "signatureAlgorithm"],
+    where: "tls",
+  },
+  "hostileNetwork()": { call: (o) => hostileNetwork(memoryPair()[0], o), names: network },
+  "sessionPair()": {
+    call: (o) => sessionPair(o).forEach((session) => session.abort()),
+    names: ["capacity", "left", "right", "network"],
+  },
+  "sessionPair() with network": {
+    call: (network) => sessionPair({ network }).forEach((session) => session.abort()),
+    names: network,
+    where: "network",
+  },
+  "sessionPair() with left": {
+    call: (left) => sessionPair({ left }).forEach((session) => session.abort()),
+    names: Object.keys(SESSION_OPTIONS),
+    where: "left",
+  },
+  "converse()": {
+    call: (o) => converse(handler, () => Promise.resolve(), o),
+    names: ["capacity", "session", "network", "timeout"],
+  },
+  "converse() with session": {
+    call: (session) => converse(handler, () => Promise.resolve(), { session }),
+    names: Object.keys(SESSION_OPTIONS),
+    where: "session",
+  },
+};
+
+/** What a call throws, at once or later. */
+async function thrownBy(call: Call, options: unknown): Promise<Error> {
+  const session = new Session(memoryPair()[0]);
+  try {
+    return await assertRejects(async () => await call(options, session), Error);
+  } finally {
+    session.abort();
+  }
+}
+
+for (const [name, { call, names, where }] of Object.entries(TAKERS)) {
+  const before = where === undefined ? "" : `${where}.`;
+
+  Deno.test(`${name} refuses options that do not exist, and suggests the nearest`, async () => {
+    for (const option of names) {
+      const misspelled = [
+        option.slice(0, -1),
+        `${option}s`,
+        option.replace(/(.)(.)/, "$2$1"),
+        option.toUpperCase(),
+      ];
+      for (const wrong of misspelled.filter((one) => !names.includes(one))) {
+        const error = await thrownBy(call, { [wrong]: 1 });
+        assert(error instanceof TypeError, String(error));
+        assertStringIncludes(error.message, `there is no option ${before}${wrong}`);
+        if (option.length > 4) {
+          assertStringIncludes(error.message, `: did you mean ${before}${option}?`);
+        }
+      }
+    }
+    for (const options of [{ nonsense: 1 }, Object.create({ nonsense: null })]) {
+      const error = await thrownBy(call, options);
+      assertEquals(error.message, `there is no option ${before}nonsense`);
+    }
+  });
+
+  Deno.test(`${name} takes options that are undefined for left out`, async () => {
+    const session = new Session(memoryPair()[0]);
+    const options = Object.fromEntries([...names, "nonsense"].map((option) => [option, undefined]));
+    try {
+      const called = Promise.resolve(call(options, session));
+      session.abort();
+      await called;
+    } catch (error) {
+      assert(!/no option/.test((error as Error).message), String(error));
+    }
+    session.abort();
+  });
+
+  Deno.test(`${name} refuses options that are no object`, async () => {
+    for (const options of [null, "options", 7]) {
+      if (/^(serve|reconnect|encodeProxyHeader)\(\)$/.test(name)) continue; // where the test adds some
+      const got = options === null ? "null" : `a ${typeof options}`;
+      const error = await thrownBy(call, options);
+      assertEquals(error.message, `${where ?? "options"} must be an object, got ${got}`);
+    }
+  });
+}
+
+/** Options that must be of a certain type, and what they are refused with. */
+const WRONG: [taker: string, options: Record<string, unknown>, says: string][] = [
+  ...[
+    ["new Session()", "fatal"],
+    ["Session.text()", "fatal"],
+    ["Session.bytes()", "borrow"],
+    ["Session.lines()", "fatal"],
+    ["Session.readLine()", "fatal"],
+    ["lines()", "fatal"],
+    ["lines()", "strict"],
+    ["new Cursor()", "fatal"],
+    ["Cursor.prefixed()", "littleEndian"],
+    ["FrameWriter.prefixed()", "includesHeader"],
+    ["lengthPrefixed()", "littleEndian"],
+    ["lengthPrefixed()", "includesHeader"],
+    ["lengthPrefixed()", "keepHeader"],
+    ["serve()", "fatal"],
+    ["serve()", "noDelay"],
+    ["serve()", "keepAlive"],
+    ["serve()", "reusePort"],
+    ["serve() with tls", "starttls"],
+    ["connect()", "fatal"],
+    ["connect()", "noDelay"],
+    ["connect()", "keepAlive"],
+    ["connect() with tls", "unsafelyIgnoreCertificateErrors"],
+    ["connect() with proxyHeader", "crc32c"],
+    ["reconnect()", "noDelay"],
+    ["reconnect() with addresses", "keepAlive"],
+    ["encodeProxyHeader()", "crc32c"],
+    ["encodeProxyHeader() with tls", "secure"],
+    ["encodeProxyHeader() with tls", "verified"],
+    ["sessionPair() with left", "fatal"],
+    ["converse() with session", "fatal"],
+  ].map(([taker, name]): [string, Record<string, unknown>, string] => [
+    taker!,
+    { [name!]: "false" },
+    `${name} must be true or false, got a string`,
+  ]),
+  ...[
+    "Session.text()",
+    "Session.bytes()",
+    "Session.lines()",
+    "Session.readLine()",
+    "Session.frames()",
+    "Frames.read()",
+    "Session.readExactly()",
+    "Session.upgradeTls()",
+    "serve()",
+    "connect()",
+    "reconnect()",
+    "Requests.request()",
+    "Requests.stream()",
+    "new MessageQueue()",
+  ].map((taker): [string, Record<string, unknown>, string] => [
+    taker,
+    { signal: { aborted: false } },
+    "signal must be an AbortSignal, got an object of class Object",
+  ]),
+  ["serve()", { logger: {} }, "debug of logger must be a function, got undefined"],
+  ["serve()", { logger: { ...console, error: "x" } }, "error of logger must be a function"],
+  ["serve()", { observer: "x" }, "observer must be an object, got a string"],
+  [
+    "serve()",
+    { observer: { onSessionEnd: 1 } },
+    "observer.onSessionEnd must be a function, got a number",
+  ],
+  ["serve()", { onError: console }, "onError must be a function, got an object"],
+  ["serve()", { tls: "x" }, "tls must be an object, got a string"],
+  ["connect()", { tls: null }, "tls must be an object, got null"],
+  ["connect()", { proxyHeader: "x" }, "proxyHeader must be an object, got a string"],
+  ["connect() with proxyHeader", { tls: { commonname: "x" } }, "proxyHeader.tls.commonName?"],
+  ["reconnect()", { observer: { onDial: true } }, "observer.onDial must be a function, got true"],
+  ["reconnect()", { onError: {} }, "onError must be a function"],
+  ["requests()", { isReply: 1 }, "isReply must be a function, got a number"],
+  ["jsonLines()", { parse: {} }, "parse must be a function"],
+  [
+    "sessionPair()",
+    { left: { fatall: 1 } },
+    "there is no option left.fatall: did you mean left.fa",
+  ],
+];
+
+Deno.test("Options of a wrong type are refused at the call, by name", async () => {
+  for (const [taker, options, says] of WRONG) {
+    const error = await thrownBy(TAKERS[taker]!.call, options);
+    assert(error instanceof TypeError, `${taker}: ${error}`);
+    assertStringIncludes(error.message, says, taker);
+  }
+});
+
+Deno.test("serve() refuses a listener and new Session() a connection that lack something", () => {
+  const { addr, accept, close } = listener;
+  const lacking: [Listener, string][] = [
+    [{ addr, accept } as Listener, "close of listener must be a function, got undefined"],
+    [{ addr, close } as Listener, "accept of listener must be a function, got undefined"],
+    [{ accept, close } as Listener, "addr of listener must be an object, got undefined"],
+  ];
+  for (const [listener, says] of lacking) {
+    assertThrows(() => serve({ listener }, handler), TypeError, says);
+  }
+  const [connection] = memoryPair();
+  for (const method of ["read", "write", "closeWrite", "close"]) {
+    const without = { [method]: undefined };
+    const lame = Object.assign(Object.create(connection), without) as Connection;
+    assertThrows(() => new Session(lame), TypeError, `${method} of connection must be a function`);
+  }
+  const says = "connection must be an object, got undefined";
+  assertThrows(() => new Session(undefined as unknown as Connection), TypeError, says);
+});
+
+Deno.test("Options that are something else entirely are not guessed at", async () => {
+  const hints: [taker: string, option: string, hint: string][] = [
+    ["connect()", "host", ": did you mean hostname?"],
+    ["connect()", "HOSTNAME", ": did you mean hostname?"],
+    ["connect()", "timeout", ""],
+    ["serve()", "nutrusted", ": did you mean untrusted?"],
+    ["serve()", "constructor", ""],
+    ["serve()", "__proto", ""],
+    ["serve()", "x", ""],
+    ["lines()", "length", ""],
+    ["serve()", "x".repeat(1000), ""],
+  ];
+  for (const [taker, option, hint] of hints) {
+    const error = await thrownBy(TAKERS[taker]!.call, { [option]: 1 });
+    assertEquals(error.message, `there is no option ${option}${hint}`);
+  }
+});
+
+Deno.test("Options may come from a prototype", () => {
+  const text = new TextEncoder().encode("a\n");
+  const options = Object.create({ maxLength: 1 }, { fatal: { value: true, enumerable: true } });
+  assertThrows(() => prepare("ab", lines(options)), FrameTooLargeError, "limit of 1");
+  assertEquals(prepare("a", lines(options)).byteLength, text.length);
+});
