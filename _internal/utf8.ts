@@ -116,3 +116,13 @@ function sequenceAt(buffer: Uint8Array, at: number, end: number): number {
   }
   return length;
 }
+
+/** How many bytes a text has as UTF-8. */
+export function utf8Length(text: string): number {
+  let length = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return length;
+}

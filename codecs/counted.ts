@@ -2,7 +2,7 @@
 
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Decoder, type DecoderInput, MORE } from "./codec.ts";
-import { type OnTooLong, Skipping } from "./skipping.ts";
+import { checkTrailer, type OnTooLong, Skipping } from "./skipping.ts";
 
 const ZERO = 0x30;
 const NINE = 0x39;
@@ -26,17 +26,13 @@ export class CountedDecoder implements Decoder<Uint8Array> {
   readonly maxBuffered: number;
   readonly #counting: Counting;
   readonly #skipping: Skipping = new Skipping();
-  /** Whether what ends a frame that was dropped has to come next, and the length of that frame before it. */
-  #isAwaitingTrailer = false;
-  #droppedSize = 0;
-
   constructor(counting: Counting) {
     this.maxBuffered = MAX_HEADER + counting.maxLength + 1;
     this.#counting = counting;
   }
 
   decode(input: DecoderInput): Uint8Array | typeof MORE {
-    while (this.#skip(input)) {
+    while (this.#skipping.isDone || this.#skipping.goOn(input)) {
       const { buffer, start, end } = input;
       const { maxLength, trailer, onTooLong } = this.#counting;
       const at = this.#findSeparator(input);
@@ -44,9 +40,7 @@ export class CountedDecoder implements Decoder<Uint8Array> {
       const header = at + 1 - start;
       const length = lengthAt(buffer, start, at);
       if (length > maxLength) {
-        this.#skipping.begin(header + length);
-        this.#isAwaitingTrailer = trailer !== undefined;
-        this.#droppedSize = header + length;
+        this.#skipping.begin(header + length, trailer);
         onTooLong!(length);
         continue;
       }
@@ -69,17 +63,6 @@ export class CountedDecoder implements Decoder<Uint8Array> {
   finish(input: DecoderInput): typeof MORE {
     this.#skipping.finish(input);
     return MORE;
-  }
-
-  /** Drops what is to be dropped. Returns whether there is anything to decode. */
-  #skip(input: DecoderInput): boolean {
-    if (!this.#skipping.isDone && !this.#skipping.goOn(input)) return false;
-    if (input.end === input.start) return false;
-    if (!this.#isAwaitingTrailer) return true;
-    checkTrailer(input.buffer[input.start]!, this.#counting.trailer!, this.#droppedSize);
-    this.#isAwaitingTrailer = false;
-    input.consume(1);
-    return input.end > input.start;
   }
 
   /** Where the digits end, or the end of what has come. */
@@ -117,10 +100,6 @@ function lengthAt(buffer: Uint8Array, start: number, end: number): number {
   let length = 0;
   for (let at = start; at < end; at++) length = length * 10 + buffer[at]! - ZERO;
   return length;
-}
-
-function checkTrailer(byte: number, trailer: number, offset: number): void {
-  if (byte !== trailer) throw new MalformedFrameError("a comma must end the frame", offset);
 }
 
 function nameOf(separator: number): string {

@@ -1,7 +1,7 @@
 import { checkBoolean, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
 import { indexOfByte } from "../_internal/index_of.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
-import { decodeUtf8 } from "../_internal/utf8.ts";
+import { decodeUtf8, utf8Length } from "../_internal/utf8.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
 import type { OnTooLong } from "./skipping.ts";
@@ -301,13 +301,4 @@ function encodeLine(line: string, ending: string, maxLength: number, out: FrameW
     if (length > maxLength) throw new FrameTooLargeError(maxLength, length);
   }
   out.text(line + ending);
-}
-
-function utf8Length(text: string): number {
-  let length = 0;
-  for (const character of text) {
-    const point = character.codePointAt(0)!;
-    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-  }
-  return length;
 }

@@ -51,7 +51,15 @@ export {
 export { Cursor, type CursorOptions } from "./cursor.ts";
 export { delimited, type DelimitedOptions } from "./delimited.ts";
 export { fixed } from "./fixed.ts";
+export {
+  type HeadedMessage,
+  type HeadedMessageInit,
+  headerOf,
+  headerPrefixed,
+  type HeaderPrefixedOptions,
+} from "./header_prefixed.ts";
 export { jsonLines, type JsonLinesOptions } from "./json_lines.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./length_prefixed.ts";
 export { lines, type LinesOptions } from "./lines.ts";
 export { netstring, type NetstringOptions } from "./netstring.ts";
+export { octetCounted, type OctetCountedOptions } from "./octet_counted.ts";

@@ -1,4 +1,4 @@
-import { TruncatedFrameError } from "../errors.ts";
+import { MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import type { DecoderInput } from "./codec.ts";
 
 /** What is told of the length of a frame that is dropped. */
@@ -11,13 +11,16 @@ export type OnTooLong = (length: number) => void;
 export class Skipping {
   #total = 0;
   #rest = 0;
+  #trailer: number | undefined;
 
   get isDone(): boolean {
-    return this.#rest === 0;
+    return this.#rest === 0 && this.#trailer === undefined;
   }
 
-  begin(total: number): void {
+  /** Begins with so many bytes, and the one that has to come after them, if any. */
+  begin(total: number, trailer?: number): void {
     this.#total = this.#rest = total;
+    this.#trailer = trailer;
   }
 
   /** Drops what has come. Returns whether that was all. */
@@ -27,13 +30,26 @@ export class Skipping {
     const count = this.#rest <= unread ? this.#rest : Math.max(0, unread - 1);
     input.consume(count);
     this.#rest -= count;
-    return this.#rest === 0;
+    if (this.#rest > 0) return false;
+    if (this.#trailer === undefined) return true;
+    if (input.end === input.start) return false;
+    checkTrailer(input.buffer[input.start]!, this.#trailer, this.#total);
+    input.consume(1);
+    this.#trailer = undefined;
+    return true;
   }
 
   /** Called at the end of input. */
   finish(input: DecoderInput): void {
     if (this.isDone) return;
     const received = this.#total - this.#rest + input.end - input.start;
-    throw new TruncatedFrameError(received, this.#total);
+    throw new TruncatedFrameError(received, this.#total + (this.#trailer === undefined ? 0 : 1));
   }
+}
+
+/** Throws if a frame does not end as it must. */
+export function checkTrailer(byte: number, trailer: number, offset: number): void {
+  if (byte === trailer) return;
+  const name = trailer === 0 ? "a NUL" : JSON.stringify(String.fromCharCode(trailer));
+  throw new MalformedFrameError(`${name} must end the frame`, offset);
 }

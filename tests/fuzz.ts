@@ -12,7 +12,16 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { randomFrom } from "../testing/disturb.ts";
 import type { Codec } from "../codecs/codec.ts";
-import { delimited, fixed, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
+import {
+  delimited,
+  fixed,
+  headerPrefixed,
+  jsonLines,
+  lengthPrefixed,
+  lines,
+  netstring,
+  octetCounted,
+} from "../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { encodeProxyHeader } from "../proxy_protocol/mod.ts";
 import { anyHeader } from "./_any_header.ts";
@@ -70,6 +79,29 @@ export const TARGETS: Record<string, Target> = {
   "netstring() that goes on": {
     codec: netstring({ maxLength: 200, onTooLong: () => {} }),
     message: (random) => random.bytes(200),
+  },
+  "octetCounted()": {
+    codec: octetCounted({ maxLength: CAP }),
+    message: (random) => new Uint8Array(1 + random.upTo(300)).fill(random.upTo(256)),
+  },
+  "headerPrefixed()": {
+    codec: headerPrefixed({ maxLength: CAP / 2, maxHeaderLength: CAP / 2 }),
+    message: (random) => ({
+      headers: [["Content-Type", "a".repeat(random.upTo(20))]],
+      body: random.bytes(100),
+    }),
+  },
+  "headerPrefixed() with a start line": {
+    codec: headerPrefixed({
+      startLine: true,
+      ending: "\n",
+      separator: ":",
+      terminator: "\0",
+      maxLength: CAP / 2,
+      maxHeaderLength: CAP / 2,
+      onTooLong: () => {},
+    }),
+    message: (random) => ({ startLine: "SEND", headers: [], body: random.bytes(100) }),
   },
   "netstring()": { codec: netstring({ maxLength: CAP }), message: (random) => random.bytes(300) },
 };

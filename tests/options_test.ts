@@ -14,6 +14,8 @@ import { jsonLines } from "../codecs/json_lines.ts";
 import { lengthPrefixed } from "../codecs/length_prefixed.ts";
 import { lines, LINES_OPTIONS } from "../codecs/lines.ts";
 import { netstring } from "../codecs/netstring.ts";
+import { headerPrefixed } from "../codecs/header_prefixed.ts";
+import { octetCounted } from "../codecs/octet_counted.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { reconnect } from "../connect/reconnect.ts";
@@ -166,6 +168,20 @@ const TAKERS: Record<string, Taker> = {
   "lines()": { call: (o) => lines(o), names: Object.keys(LINES_OPTIONS) },
   "jsonLines()": { call: (o) => jsonLines(o), names: ["maxLength", "parse", "onTooLong"] },
   "delimited()": { call: (o) => delimited("|", o), names: ["maxLength", "onTooLong"] },
+  "octetCounted()": { call: (o) => octetCounted(o), names: ["maxLength", "onTooLong"] },
+  "headerPrefixed()": {
+    call: (o) => headerPrefixed(o),
+    names: [
+      "startLine",
+      "lengthHeader",
+      "ending",
+      "separator",
+      "terminator",
+      "maxLength",
+      "maxHeaderLength",
+      "onTooLong",
+    ],
+  },
   "netstring()": { call: (o) => netstring(o), names: ["maxLength", "onTooLong"] },
   "lengthPrefixed()": { call: (o) => lengthPrefixed(o), names: [...lengths, "maxLength"] },
   "memoryPair()": { call: (o) => memoryPair(o), names: ["capacity"] },

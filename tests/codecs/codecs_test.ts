@@ -14,7 +14,9 @@ import { fixed } from "../../codecs/fixed.ts";
 import { jsonLines } from "../../codecs/json_lines.ts";
 import { lengthPrefixed } from "../../codecs/length_prefixed.ts";
 import { lines } from "../../codecs/lines.ts";
+import { headerPrefixed } from "../../codecs/header_prefixed.ts";
 import { netstring } from "../../codecs/netstring.ts";
+import { octetCounted } from "../../codecs/octet_counted.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../../errors.ts";
 import { concat, decode, encode, threeWays, toBytes } from "../_codecs.ts";
 import { fuzzOnce, Random, TARGETS } from "../fuzz.ts";
@@ -214,6 +216,49 @@ const CASES: Case[] = [
     input: "9".repeat(50),
     frames: [],
     error: tooLarge(8388608, 9999999),
+  },
+
+  {
+    name: "octetCounted()",
+    codec: octetCounted(),
+    input: "5 hello3 a b",
+    frames: ["hello", "a b"],
+    next: ["10 0123456789", "0123456789"],
+  },
+  {
+    name: "octetCounted() cut off",
+    codec: octetCounted(),
+    input: "1 a5 hel",
+    frames: ["a"],
+    error: truncated(5, 7),
+  },
+  {
+    name: "octetCounted() of no bytes",
+    codec: octetCounted(),
+    input: "1 a0 ",
+    frames: ["a"],
+    error: malformed(0),
+  },
+  {
+    name: "octetCounted() of a message with a line feed behind it",
+    codec: octetCounted(),
+    input: "1 a\n1 b",
+    frames: ["a"],
+    error: malformed(0),
+  },
+  {
+    name: "octetCounted() of a message that is framed by lines",
+    codec: octetCounted(),
+    input: "<34>1 - - -\n",
+    frames: [],
+    error: malformed(0),
+  },
+  {
+    name: "octetCounted() over maxLength",
+    codec: octetCounted({ maxLength: 3 }),
+    input: "3 abc4 ",
+    frames: ["abc"],
+    error: tooLarge(3, 4),
   },
 
   {
@@ -518,6 +563,10 @@ const PROPERTIES: Record<string, Property> = {
     message: fc.uint8Array({ minLength: 7, maxLength: 7 }),
   },
   "netstring()": { codec: netstring() as Property["codec"], message: bytes },
+  "octetCounted()": {
+    codec: octetCounted() as Property["codec"],
+    message: fc.uint8Array({ minLength: 1, maxLength: 300 }),
+  },
   "jsonLines()": { codec: jsonLines() as Property["codec"], message: json },
   "lengthPrefixed()": { codec: lengthPrefixed() as Property["codec"], message: bytes },
   "lengthPrefixed() of 2 bytes that count themselves": {
@@ -578,6 +627,8 @@ const CAPPED: Record<string, Codec<unknown, never>> = {
   "lines()": lines({ maxLength: 2000, fatal: true }),
   "lines() that is strict": lines({ maxLength: 2000, ending: "\r\n", strict: true }),
   "netstring()": netstring({ maxLength: 2000 }),
+  "octetCounted()": octetCounted({ maxLength: 2000 }),
+  "headerPrefixed()": headerPrefixed({ maxLength: 1000, maxHeaderLength: 1000 }),
 };
 
 for (const [name, codec] of Object.entries(CAPPED)) {
@@ -674,6 +725,9 @@ Deno.test("Codecs refuse to send what would not come back", { permissions: "none
     [fixed(3), text, TypeError, "got a string"],
     [netstring({ maxLength: 3 }), toBytes("abcd"), FrameTooLargeError, "limit of 3"],
     [netstring(), text, TypeError, "got a string"],
+    [octetCounted(), text, TypeError, "got a string"],
+    [octetCounted(), new Uint8Array(0), RangeError, "must not have 0 bytes"],
+    [octetCounted({ maxLength: 3 }), toBytes("abcd"), FrameTooLargeError, "limit of 3"],
     [jsonLines(), undefined, TypeError, "JSON cannot hold a undefined"],
     [jsonLines({ maxLength: 3 }), "abc", FrameTooLargeError, "limit of 3"],
     [lengthPrefixed({ maxLength: 3 }), toBytes("abcd"), FrameTooLargeError, "limit of 3"],
@@ -723,6 +777,7 @@ Deno.test("Codecs check their options", { permissions: "none" }, () => {
     [() => fixed(0), RangeError, "length must be an integer from 1 to"],
     [() => netstring({ maxLength: -1 }), RangeError, "maxLength"],
     [() => jsonLines({ maxLength: 1.5 }), RangeError, "maxLength"],
+    [() => octetCounted({ maxLength: 0 }), RangeError, "maxLength"],
     [
       () => lengthPrefixed({ width: 9 as 8 }),
       RangeError,

@@ -8,6 +8,7 @@ import {
   lengthPrefixed,
   lines,
   netstring,
+  octetCounted,
 } from "../../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../../errors.ts";
 import { concat, decode, encode, threeWays, toBytes } from "../_codecs.ts";
@@ -36,6 +37,7 @@ const PREFIXED = make(lengthPrefixed, { width: 1 });
 const WHOLE = make(lengthPrefixed, { width: 1, offset: 1, keepHeader: true });
 const VARINT = make(lengthPrefixed, { width: "varint" });
 const NETSTRING = make(netstring);
+const OCTETS = make(octetCounted);
 
 /** What comes in, and what is given out and told of it: a number is the length of a frame that was dropped. */
 const CASES: [name: string, make: Make, input: string | readonly number[], events: unknown[]][] = [
@@ -64,6 +66,7 @@ const CASES: [name: string, make: Make, input: string | readonly number[], event
   ["lengthPrefixed() by varint", VARINT, [0x80, 2, ...Array(256), 1, 7], [256, [7]]],
   ["netstring()", NETSTRING, "2:ok,6:123456,5:12345,", ["ok", 6, "12345"]],
   ["netstring(), two in a row", NETSTRING, "6:123456,7:1234567,2:ok,", [6, 7, "ok"]],
+  ["octetCounted()", OCTETS, "2 ok6 1234567 12345675 12345", ["ok", 6, 7, "12345"]],
   ["netstring(), long", NETSTRING, `100000:${"x".repeat(100_000)},2:ok,`, [100_000, "ok"]],
 ];
 
@@ -145,7 +148,7 @@ const ENDS: [
     received: 4,
     expected: 10,
   }],
-  ["netstring(), cut off", NETSTRING, "9:1234", TruncatedFrameError, { received: 6, expected: 11 }],
+  ["netstring(), cut off", NETSTRING, "9:1234", TruncatedFrameError, { received: 6, expected: 12 }],
   ["netstring() without a comma", NETSTRING, "6:123456x", MalformedFrameError, { offset: 8 }],
   ["netstring() of endless digits", NETSTRING, "9".repeat(20), FrameTooLargeError, {}],
 ];
@@ -167,6 +170,7 @@ const MAKERS: Record<string, Make> = {
   "delimited()": ABA,
   "lengthPrefixed()": PREFIXED,
   "netstring()": NETSTRING,
+  "octetCounted()": OCTETS,
 };
 
 for (const [name, make] of Object.entries(MAKERS)) {
@@ -176,7 +180,7 @@ for (const [name, make] of Object.entries(MAKERS)) {
     async () => {
       const isText = name.startsWith("lines");
       await fc.assert(fc.asyncProperty(
-        fc.array(fc.integer({ min: 0, max: 12 })),
+        fc.array(fc.integer({ min: name.startsWith("octet") ? 1 : 0, max: 12 })),
         fc.array(fc.nat({ max: 9 }), { maxLength: 40 }),
         async (lengths, cuts) => {
           const texts = lengths.map((length, i) => String(i % 10).repeat(length));
