@@ -118,6 +118,7 @@ export {
   type UpgradeTlsOptions,
 } from "./session.ts";
 export { formatAddress, type Listener } from "./transport/connection.ts";
+export type { TransportName } from "./transport/socket_options.ts";
 export type {
   NamedCertificate,
   TlsCertificate,

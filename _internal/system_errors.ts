@@ -41,9 +41,17 @@ export function busyError(what: string): Error {
   return new errors.Busy(`${what} waits already`);
 }
 
+/** What codes mean whose class does not say it. */
+const MEANINGS = new Map([
+  ["EMFILE", "Too many open files"],
+  ["ENFILE", "Too many open files in system"],
+]);
+
 /** An error with the class and the `code` of what the system has said, such as `ECONNRESET`. */
 export function systemError(code: string, message: string, options?: ErrorOptions): Error {
-  const error = new (CLASSES.get(code) ?? Error)(`${message} (${code})`, options);
+  const meaning = MEANINGS.get(code);
+  const text = meaning === undefined ? code : `${meaning}, ${code}`;
+  const error = new (CLASSES.get(code) ?? Error)(`${message} (${text})`, options);
   return Object.assign(error, { code });
 }
 

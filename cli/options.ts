@@ -1,4 +1,5 @@
-import { type Arguments, UsageError } from "./program.ts";
+import type { TransportName } from "../mod.ts";
+import { type Arguments, choiceOption, UsageError } from "./program.ts";
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** The longest time that a timer takes, in milliseconds. */
@@ -35,4 +36,9 @@ export function modeOption({ options }: Arguments, name: string): number | undef
   throw new UsageError(
     `--${name} must be three octal digits from 000 to 777, got ${JSON.stringify(text)}`,
   );
+}
+
+/** What listens or dials. */
+export function transportOption(args: Arguments): TransportName {
+  return choiceOption<TransportName>(args, "transport", ["deno", "node"], "deno");
 }

@@ -23,10 +23,12 @@ import {
 import { hostOf } from "../session/upgrade_tls.ts";
 import { type Address, type Connection, formatAddress } from "../transport/connection.ts";
 import { checkProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
-import { dialTcp, tcpAddress } from "../transport/tcp.ts";
+import { checkDialOptions, dial } from "../transport/dial.ts";
+import type { TransportName } from "../transport/socket_options.ts";
+import { tcpAddress } from "../transport/tcp_address.ts";
 import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
 import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../transport/tls/options.ts";
-import { dialUnix, unixPath } from "../transport/unix.ts";
+import { unixPath } from "../transport/unix.ts";
 
 /** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
 export interface ConnectOptions extends SessionOptions {
@@ -68,11 +70,21 @@ export interface ConnectOptions extends SessionOptions {
    */
   noDelay?: boolean;
   /**
-   * Whether the system probes a silent peer, at its own pace.
+   * Whether the system probes a silent peer, at its own pace; or, with `transport: "node"`, after how many milliseconds
+   * of silence: 1000 to 32767000, in whole seconds.
    *
    * @default {false}
    */
-  keepAlive?: boolean;
+  keepAlive?: boolean | number;
+  /**
+   * What dials: `deno` is `Deno.connect`; `node` is `node:net`, which costs less with a thousand busy connections and
+   * more, and is needed for some options.
+   *
+   * @default {"deno"}
+   */
+  transport?: TransportName;
+  /** The IP address of this side, of those that the machine has. TCP only; needs `transport: "node"`. */
+  localAddress?: string;
 }
 
 export const CONNECT_OPTIONS: Known<ConnectOptions> = {
@@ -85,7 +97,9 @@ export const CONNECT_OPTIONS: Known<ConnectOptions> = {
   signal: checkSignal,
   connectTimeout: elsewhere,
   noDelay: checkBoolean,
-  keepAlive: checkBoolean,
+  keepAlive: elsewhere,
+  transport: elsewhere,
+  localAddress: elsewhere,
 };
 
 /**
@@ -158,6 +172,7 @@ export function resolveConnectOptions(options: ConnectOptions): ConnectSettings 
     ? { transport: "tcp", ...tcpAddress(options, 1) }
     : { transport: "unix", path };
   const connectTimeout = checkDuration("connectTimeout", options.connectTimeout ?? 10_000);
+  checkDialOptions(options, target);
   const session = resolveSessionOptions(options);
   if (options.tls !== undefined) checkTlsClientOptions(tlsOf(target, options.tls));
   if (options.proxyHeader !== undefined) checkProxyHeader(options.proxyHeader, target);
@@ -171,19 +186,13 @@ async function open(
   giveUp: AbortSignal,
 ): Promise<Connection> {
   const { noDelay = true, keepAlive = false, proxyHeader, tls } = options;
-  const connection = await dial(target, giveUp);
+  const connection = await dial(target, options, giveUp);
   try {
     if (noDelay) connection.setNoDelay?.(true);
-    if (keepAlive) connection.setKeepAlive?.(true);
+    if (keepAlive !== false) connection.setKeepAlive?.(keepAlive);
   } catch { /* reset already: the session will see it */ }
   if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, giveUp);
   return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), giveUp);
-}
-
-function dial(target: Address, giveUp: AbortSignal): Promise<Connection> {
-  return target.transport === "unix"
-    ? dialUnix(target, giveUp)
-    : dialTcp(target as Deno.NetAddr, giveUp);
 }
 
 /** The certificate has to be for the host that is dialled, unless another is named. */
@@ -191,6 +200,9 @@ function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
   const serverName = hostOf(target);
   return { ...(serverName !== undefined && { serverName }), ...tls };
 }
+
+/** What a look-up says of a name without an address. */
+const UNKNOWN = ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME"];
 
 /** The error that a user can catch by name, for what the system says. */
 function named(error: unknown, address: string): unknown {
@@ -204,8 +216,9 @@ function named(error: unknown, address: string): unknown {
   if (error instanceof Deno.errors.NotFound) {
     return new ConnectError(address, "there is no such file", options);
   }
-  // A name that cannot be looked up has neither a class nor a code of its own.
-  if (error instanceof URIError || message?.includes("failed to lookup address")) {
+  // Of Deno.connect, a name that cannot be looked up has neither a class nor a code of its own.
+  const isUnknown = UNKNOWN.includes(code ?? "") || message?.includes("failed to lookup address");
+  if (error instanceof URIError || isUnknown) {
     return new UnknownHostError(address, "the host name has no address", options);
   }
   if (error instanceof Deno.errors.TimedOut || code === "ETIMEDOUT") {

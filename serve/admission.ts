@@ -76,7 +76,7 @@ export class Admission {
   readonly #perAddress: Permits | undefined;
   readonly #ipv6PrefixLength: number;
   readonly #noDelay: boolean;
-  readonly #keepAlive: boolean;
+  readonly #keepAlive: boolean | number;
   readonly #entrants: Set<Entrant> = new Set();
   #count = 0;
   #isClosed = false;
@@ -218,7 +218,7 @@ export class Admission {
   #setOptions(connection: Connection): void {
     try {
       if (this.#noDelay) connection.setNoDelay?.(true);
-      if (this.#keepAlive) connection.setKeepAlive?.(true);
+      if (this.#keepAlive !== false) connection.setKeepAlive?.(this.#keepAlive);
     } catch { /* reset already: the session will see it */ }
   }
 }

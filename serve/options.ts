@@ -4,6 +4,7 @@ import type { Logger, RefusalReason, ServerObserver, ServerState } from "./obser
 import type { Session } from "../session.ts";
 import type { SessionOptions } from "../session/options.ts";
 import type { Address, Listener } from "../transport/connection.ts";
+import type { TransportName } from "../transport/socket_options.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 
 /**
@@ -41,6 +42,18 @@ export interface ServeOptions extends SessionOptions {
    * `--allow-sys` for. By default, the umask decides as it is.
    */
   mode?: number;
+  /**
+   * A descriptor that listens already, instead of listening: 3 is the first that systemd hands over (socket
+   * activation, `LISTEN_FDS`). Needs `transport: "node"`, and no permission of Deno's. The server closes it.
+   */
+  fd?: number;
+  /**
+   * What listens: `deno` is `Deno.listen`; `node` is `node:net`, which costs less with a thousand busy connections and
+   * more, and is needed for some options.
+   *
+   * @default {"deno"}
+   */
+  transport?: TransportName;
   /** A listener to take connections from, instead of listening. The server closes it. */
   listener?: Listener;
   /**
@@ -50,8 +63,8 @@ export interface ServeOptions extends SessionOptions {
    */
   tcpBacklog?: number;
   /**
-   * Whether other processes may listen on the same port and share its connections. Linux only; needs Deno's
-   * `--unstable-net`.
+   * Whether other processes and workers may listen on the same port and share its connections. Linux only. With
+   * `transport: "deno"`, it needs Deno's `--unstable-net`, without which the process ends.
    *
    * @default {false}
    */
@@ -63,11 +76,12 @@ export interface ServeOptions extends SessionOptions {
    */
   noDelay?: boolean;
   /**
-   * Whether the system probes silent peers, at its own pace.
+   * Whether the system probes silent peers, at its own pace; or, with `transport: "node"`, after how many milliseconds
+   * of silence: 1000 to 32767000, in whole seconds.
    *
    * @default {false}
    */
-  keepAlive?: boolean;
+  keepAlive?: boolean | number;
   /**
    * The most sessions at a time, counted from the accept until the descriptor is free: 1 to 2^30.
    *

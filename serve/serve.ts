@@ -19,10 +19,9 @@ import {
   type Listener,
   normalizeAddress,
 } from "../transport/connection.ts";
-import { listenTcp } from "../transport/tcp.ts";
+import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
-import { listenUnix, unixPath } from "../transport/unix.ts";
 
 export type { Handler, ServeOptions, Server, ServerStats, ServerTlsOptions } from "./options.ts";
 
@@ -57,7 +56,6 @@ export function serve(options: ServeOptions, handler: Handler): Server {
 
 /** The server behind {@linkcode serve}. Its stages are a parameter so that tests can give it some of their own. */
 export class TcpServer implements Server {
-  readonly addr: Address;
   readonly #listening = Promise.withResolvers<Address>();
   readonly #options: ServeOptions;
   readonly #handler: Handler;
@@ -118,13 +116,15 @@ export class TcpServer implements Server {
     this.#handler = handler;
     this.#observers = new Observers(options);
     openEarly();
-    const [listener, ready] = listen(options);
-    this.#listener = listener;
-    this.addr = normalizeAddress(listener.addr);
-    if (ready === undefined) this.#start();
-    else ready.then(() => this.#start(), (error) => this.#fail(error));
+    const listener = this.#listener = listen(options);
+    if (listener.ready === undefined) this.#start();
+    else listener.ready.then(() => this.#start(), (error) => this.#fail(error));
     signal?.addEventListener("abort", this.#onAbort);
     if (signal?.aborted) this.shutdown();
+  }
+
+  get addr(): Address {
+    return normalizeAddress(this.#listener.addr);
   }
 
   get listening(): Promise<Address> {
@@ -296,12 +296,4 @@ export class TcpServer implements Server {
     if (this.#isTold) this.#observers.tell("onStateChange", "closed", this.addr);
     this.#finished.resolve();
   }
-}
-
-/** Listens. Where that takes time, there is a promise as well. */
-function listen(options: ServeOptions): [Listener, ready?: Promise<void> | undefined] {
-  const path = unixPath(options);
-  if (path === undefined) return [options.listener ?? listenTcp(options)];
-  const listener = listenUnix({ path, mode: options.mode });
-  return [listener, listener.ready];
 }

@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { connect, type ConnectOptions } from "../connect/connect.ts";
 import type { ServeOptions } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
+import { currentDefault } from "./_default_transport.ts";
 import { canNet, canRun } from "./_permissions.ts";
 import { Program } from "./_programs.ts";
 
@@ -67,7 +68,8 @@ export class Attacked implements AsyncDisposable {
     const module = new URL("_attacked_server.ts", import.meta.url).pathname;
     const script = `ulimit -c 0 ${ulimit} && exec deno run --allow-net "$@"`;
     const settings = JSON.stringify({ handler, ...options });
-    const program = new Program("bash", ["-c", script, "bash", ...flags, module, settings]);
+    const over = JSON.stringify(currentDefault());
+    const program = new Program("bash", ["-c", script, "bash", ...flags, module, settings, over]);
     try {
       const [, port] = await program.stdout.until(/^\["port",(\d+)\]\n/);
       return new Attacked(program, Number(port));

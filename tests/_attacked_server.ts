@@ -1,12 +1,15 @@
-// A server in a process of its own, to be attacked and measured. Its only argument is JSON: the options of `serve()`,
-// and `handler`, a name. On standard output it says JSON, one value a line; on standard input it takes commands, and
+// A server in a process of its own, to be attacked and measured. Its arguments are JSON: the options of `serve()` with
+// `handler`, a name; and what it goes over. On standard output it says JSON, one value a line; on standard input it takes commands, and
 // ends with it.
 
 import { delimited, jsonLines, lengthPrefixed, lines, netstring } from "../codecs/mod.ts";
 import { type Handler, serve, type ServeOptions } from "../serve/serve.ts";
 import type { Codec } from "../session.ts";
+import { setDefault } from "./_default_transport.ts";
 
-const { handler, ...options }: ServeOptions & { handler: string } = JSON.parse(Deno.args[0]!);
+const [settings, over] = Deno.args;
+const { handler, ...options }: ServeOptions & { handler: string } = JSON.parse(settings!);
+setDefault(JSON.parse(over!));
 
 /** Answers each frame with how long it is. */
 function measuring(codec: Codec<unknown, never>): Handler {

@@ -1,6 +1,7 @@
 // Places that cannot be dialled, and dials that no test can make the system do.
 
 import type { Connection } from "../transport/connection.ts";
+import { defaults } from "../transport/socket_options.ts";
 import { portOf } from "./_serving.ts";
 
 /** A port that refuses: an outgoing connection holds it, so that nobody else can listen there meanwhile. */
@@ -38,6 +39,13 @@ export async function silentPort(): Promise<Disposable & { port: number }> {
 /** Puts `dial` in the place of `Deno.connect`, for what no test can make the system do. */
 export function dialing(dial: (options: Deno.ConnectOptions) => Promise<Connection>): Disposable {
   const real = Deno.connect;
+  const { transport } = defaults;
   Deno.connect = dial as typeof Deno.connect;
-  return { [Symbol.dispose]: () => void (Deno.connect = real) };
+  defaults.transport = "deno";
+  return {
+    [Symbol.dispose](): void {
+      Deno.connect = real;
+      defaults.transport = transport;
+    },
+  };
 }

@@ -1,10 +1,13 @@
-// A server in a process with few descriptors. Its only argument is JSON: the options of `serve()`, and whether `console`
-// is its logger. It says on standard output where it listens.
+// A server in a process with few descriptors. Its arguments are JSON: the options of `serve()`, and whether `console` is
+// its logger; and what it goes over. It says on standard output where it listens.
 
 import { serve } from "../serve/serve.ts";
 import { formatAddress } from "../transport/mod.ts";
+import { setDefault } from "./_default_transport.ts";
 
-const { log, ...options } = JSON.parse(Deno.args[0]!);
+const [settings, over] = Deno.args;
+const { log, ...options } = JSON.parse(settings!);
+setDefault(JSON.parse(over!));
 
 const server = serve({ ...options, ...(log && { logger: console }) }, async (session) => {
   for await (const line of session.lines()) {

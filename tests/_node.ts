@@ -5,11 +5,9 @@ import { dialNode, type DialOptions } from "../transport/node/dial.ts";
 import { runtime } from "../transport/node/handles.ts";
 import { listenNode } from "../transport/node/listen.ts";
 import type { Place } from "../transport/node/place.ts";
+import type { Way } from "./_default_transport.ts";
 import { canNet } from "./_permissions.ts";
 import { overNet } from "./_serving.ts";
-
-/** How a connection by `node:net` is made. */
-export type Way = "handle" | "public";
 
 /** Both of them. */
 export const WAYS: readonly Way[] = ["handle", "public"];
@@ -63,6 +61,14 @@ export async function nodePair(place: Partial<Place> = {}): Promise<[Connection,
 /** Dials, for as long as it takes. */
 export function dial(options: Partial<DialOptions>): Promise<Connection> {
   return dialNode({ noDelay: true, ...options }, never);
+}
+
+/** The same from an address of this machine. */
+export function dialNodeFrom(
+  localAddress: string,
+  options: Partial<DialOptions>,
+): Promise<Connection> {
+  return dial({ ...options, localAddress });
 }
 
 /** Where to dial what listens there. */

@@ -173,7 +173,7 @@ export class ConnectionOver implements Connection {
     this.inner.setNoDelay?.(noDelay);
   }
 
-  setKeepAlive(keepAlive?: boolean): void {
+  setKeepAlive(keepAlive?: boolean | number): void {
     this.inner.setKeepAlive?.(keepAlive);
   }
 }

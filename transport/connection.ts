@@ -95,9 +95,10 @@ export interface Connection {
   /**
    * Turns TCP keep-alive probes on or off, where there are some.
    *
-   * @param keepAlive Whether they are on.
+   * @param keepAlive Whether they are on; or, where the transport can do that, after how many milliseconds of silence
+   * they begin.
    */
-  setKeepAlive?(keepAlive?: boolean): void;
+  setKeepAlive?(keepAlive?: boolean | number): void;
 }
 
 /** Where connections come from. At most one accept waits at a time. */

@@ -27,6 +27,7 @@ export {
   memoryPair,
   type MemoryPairOptions,
 } from "./memory.ts";
+export type { TransportName } from "./socket_options.ts";
 export type {
   NamedCertificate,
   TlsCertificate,

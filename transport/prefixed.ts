@@ -42,7 +42,7 @@ export class PrefixedConnection implements Connection {
     this.#inner.setNoDelay?.(noDelay);
   }
 
-  setKeepAlive(keepAlive?: boolean): void {
+  setKeepAlive(keepAlive?: boolean | number): void {
     this.#inner.setKeepAlive?.(keepAlive);
   }
 

@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 import { type Connection, formatAddress, type Listener } from "./connection.ts";
-import { bind, fileAt, isSame, nameBeside, putBack, takeAside } from "./unix_file.ts";
+import { fileAt, isSame, nameBeside, putBack, takeAside, withMode } from "./unix_file.ts";
 
 /** The most bytes of a path that the system has room for, with a NUL after it. */
 const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(Deno.build.os) ? 103 : 107;
@@ -21,10 +21,28 @@ interface UnixOptions {
   listener?: Listener;
 }
 
-interface UnixListenOptions {
-  path: string;
-  mode?: number | undefined;
+/** How Unix sockets are had. */
+export interface UnixSockets {
+  /** Listens. What is wrong is thrown, or rejects what it is to be waited for. */
+  listen(path: string): Listener & { readonly ready?: Promise<void> | undefined };
+  /** Dials. */
+  dial(path: string, signal: AbortSignal): Promise<Connection>;
 }
+
+/** Unix sockets by what is public API of Deno. */
+export const DENO_SOCKETS: UnixSockets = {
+  listen: (path) => Deno.listen({ transport: "unix", path }),
+  async dial(path, signal): Promise<Connection> {
+    const dialled = Deno.connect({ transport: "unix", path });
+    try {
+      return await unlessAborted(dialled, signal);
+    } catch (error) {
+      // Deno takes no signal for a Unix socket: what it brings later, nobody wants.
+      dialled.then((connection) => connection.close(), () => {});
+      throw error;
+    }
+  },
+};
 
 /** Checks the options of a Unix socket, and returns its path if there is one. */
 export function unixPath(options: UnixOptions): string | undefined {
@@ -44,66 +62,52 @@ export function unixPath(options: UnixOptions): string | undefined {
 }
 
 /**
- * Listens on a Unix socket.
- *
- * A file that a killed server has left behind is known by a connect that is refused, which takes a turn of the event
- * loop: {@linkcode UnixListener.ready} tells of it. All else is thrown at once.
- */
-export function listenUnix({ path, mode }: UnixListenOptions): UnixListener {
-  return new UnixListener(path, mode);
-}
-
-/**
  * Dials a Unix socket. Where its backlog is full, the system refuses at once, so this tries again until there is
  * room, as TCP does by itself.
  */
 export async function dialUnix(
-  { path }: { path: string },
+  path: string,
   signal: AbortSignal,
+  sockets: UnixSockets = DENO_SOCKETS,
 ): Promise<Connection> {
-  const dialled = dial(path, signal);
-  try {
-    return await unlessAborted(dialled, signal);
-  } catch (error) {
-    // Deno takes no signal for a Unix socket: what it brings later, nobody wants.
-    dialled.then((connection) => connection.close(), () => {});
-    throw error;
-  }
-}
-
-async function dial(path: string, signal: AbortSignal): Promise<Connection> {
   for (let delay = MIN_RETRY;; delay = Math.min(MAX_RETRY, 2 * delay)) {
     try {
-      return await Deno.connect({ transport: "unix", path });
+      return await sockets.dial(path, signal);
     } catch (error) {
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
     }
-    await setTimeout(delay, undefined, { signal });
+    await setTimeout(delay, undefined, { signal }).catch(() => {}); // with a reason of its own
+    signal.throwIfAborted();
   }
 }
 
-/** Listens on a Unix socket, and leaves no file behind nor takes one away that is not its own. */
+/**
+ * Listens on a Unix socket, and leaves no file behind nor takes one away that is not its own.
+ *
+ * A file that a killed server has left behind is known by a connect that is refused, which takes a turn of the event
+ * loop: `ready` tells of it. All else is thrown at once, where the sockets do so.
+ */
 export class UnixListener implements Listener {
   readonly addr: Deno.UnixAddr;
   /** Resolves once it listens, where it cannot do so at once because there is a file. */
   readonly ready: Promise<void> | undefined;
   readonly #mode: number | undefined;
-  #listener: Deno.UnixListener | undefined;
+  readonly #sockets: UnixSockets;
+  #listener: Listener | undefined;
   #file: Deno.FileInfo | undefined;
   #aside: string | undefined;
   #isAccepting = false;
   #isClosed = false;
   #isReferenced = true;
 
-  constructor(path: string, mode: number | undefined) {
+  constructor(path: string, mode: number | undefined, sockets: UnixSockets = DENO_SOCKETS) {
     this.addr = { transport: "unix", path };
     this.#mode = mode;
+    this.#sockets = sockets;
     try {
-      this.#listen();
+      this.ready = this.#listen()?.catch((error) => this.#clear(error));
     } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw this.#explained(error);
-      if (isAbstract(path)) throw this.#inUse("a server listens there", error);
-      this.ready = this.#replace(this.#socketThere(error), error);
+      this.ready = this.#clear(error);
     }
   }
 
@@ -129,25 +133,40 @@ export class UnixListener implements Listener {
 
   ref(): void {
     this.#isReferenced = true;
-    this.#listener?.ref();
+    this.#listener?.ref?.();
   }
 
   unref(): void {
     this.#isReferenced = false;
-    this.#listener?.unref();
+    this.#listener?.unref?.();
   }
 
-  #listen(): void {
+  /** Listens; returns a promise where that takes a turn. */
+  #listen(): Promise<void> | undefined {
     const { path } = this.addr;
-    const listener = bind(path, this.#mode);
+    const listener = withMode(this.#mode, () => this.#sockets.listen(path));
+    if (listener.ready !== undefined) return listener.ready.then(() => this.#own(listener));
+    this.#own(listener);
+  }
+
+  #own(listener: Listener): void {
+    const { path } = this.addr;
     try {
+      if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
       if (!isAbstract(path)) this.#file = fileAt(path);
     } catch (error) {
       listener.close();
       throw error;
     }
-    if (!this.#isReferenced) listener.unref();
+    if (!this.#isReferenced) listener.unref?.();
     this.#listener = listener;
+  }
+
+  /** Listens after all, if only what a killed server has left is in the way. Else throws at once. */
+  #clear(error: unknown): Promise<void> {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw this.#explained(error);
+    if (isAbstract(this.addr.path)) throw this.#inUse("a server listens there", error);
+    return this.#replace(this.#socketThere(error), error);
   }
 
   /** The socket that is in the way, if it has not gone meanwhile. Nothing else is ever replaced. */
@@ -159,22 +178,22 @@ export class UnixListener implements Listener {
 
   async #replace(found: Deno.FileInfo | undefined, cause: unknown): Promise<void> {
     const { path } = this.addr;
-    let problem = await whoIsThere(path);
+    let problem = await whoIsThere(path, this.#sockets);
     if (problem === undefined) {
       await setTimeout(START_TIME); // a server that has bound and does not listen yet refuses too
-      problem = await whoIsThere(path);
+      problem = await whoIsThere(path, this.#sockets);
     }
     if (problem !== undefined) throw this.#inUse(problem, cause);
     if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
-    this.#takeOver(found);
+    await this.#takeOver(found);
   }
 
   /** Another server may want the same now: so nothing here waits, from this look on until it listens. */
-  #takeOver(found: Deno.FileInfo | undefined): void {
+  async #takeOver(found: Deno.FileInfo | undefined): Promise<void> {
     const { path } = this.addr;
     const aside = takeAside(path, found);
     try {
-      this.#listen();
+      await this.#listen();
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;
       throw this.#inUse("another server was faster", error);
@@ -217,9 +236,9 @@ export class UnixListener implements Listener {
 }
 
 /** What keeps a path from being listened on, or `undefined` if nobody does. */
-async function whoIsThere(path: string): Promise<string | undefined> {
+async function whoIsThere(path: string, sockets: UnixSockets): Promise<string | undefined> {
   try {
-    (await Deno.connect({ transport: "unix", path })).close();
+    (await sockets.dial(path, new AbortController().signal)).close();
     return "a server listens there";
   } catch (error) {
     const { ConnectionRefused, NotCapable, NotFound, WouldBlock } = Deno.errors;

@@ -3,17 +3,17 @@
 import process from "node:process";
 
 /**
- * Binds, under a umask that leaves the file just its mode.
+ * Makes a file, under a umask that leaves it just its mode.
  *
  * To change the mode afterwards is not safe: it goes by the name, and whoever may change the directory can put a link
  * to another file there meanwhile. That holds for a random name beside it, too (tried: 2 times of 4,000). The umask is
  * the whole process's, so that what other threads make within these 30 µs has it as well.
  */
-export function bind(path: string, mode: number | undefined): Deno.UnixListener {
-  if (mode === undefined) return Deno.listen({ transport: "unix", path });
+export function withMode<Result>(mode: number | undefined, make: () => Result): Result {
+  if (mode === undefined) return make();
   const umask = process.umask(0o777 & ~mode);
   try {
-    return Deno.listen({ transport: "unix", path });
+    return make();
   } finally {
     process.umask(umask);
   }

@@ -27,10 +27,11 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /** What to hand to `connect()` for a plan: reads the files of TLS. `more` is how sessions are to behave. */
 export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectOptions {
-  const { place, tls, proxyHeader, timeout, idle } = plan;
+  const { place, transport, tls, proxyHeader, timeout, idle } = plan;
   try {
     return {
       ...place,
+      transport,
       ...(tls && { tls: readTls(tls) }),
       ...(proxyHeader && { proxyHeader: { version: proxyHeader } }),
       connectTimeout: timeout,

@@ -19,6 +19,7 @@ Address
   --port PORT        port of the server (default 1234)
   --unix PATH        Unix socket to dial instead; it needs --allow-read and
                      --allow-write of PATH as well
+  --transport NAME   what dials: deno, or node (default deno)
   --proxy-header V   begin with a PROXY header, v1 or v2
   --reconnect        come back when the connection is lost
 

@@ -1,11 +1,12 @@
 /** What the client's command line asks for. */
 
-import { durationOption, listOption } from "../options.ts";
+import type { TransportName } from "../../mod.ts";
+import { durationOption, listOption, transportOption } from "../options.ts";
 import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
 
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
-  ...["hostname", "port", "unix", "timeout", "idle"],
+  ...["hostname", "port", "unix", "transport", "timeout", "idle"],
   ...["ca", "cert", "key", "servername", "alpn"],
   ...["proxy-header", "output"],
 ];
@@ -75,6 +76,7 @@ export interface RawPlan {
 /** What is to be done, and where. All durations are milliseconds. */
 export interface Plan {
   place: Place;
+  transport: TransportName;
   tls?: TlsPlan;
   proxyHeader?: 1 | 2;
   timeout: number;
@@ -98,6 +100,7 @@ export function readPlan(args: Arguments): Plan {
   const raw = flags.has("raw") ? rawOf(args) : undefined;
   return {
     place,
+    transport: transportOption(args),
     ...(tls && { tls }),
     ...(isProxied && { proxyHeader: header === "v1" ? 1 : 2 }),
     timeout,

@@ -24,6 +24,8 @@ Address
                        and --allow-write of PATH as well
   --mode MODE          permissions of its file, such as 660 (default: the
                        umask); it needs --allow-sys
+  --transport NAME     what listens: deno, or node, which costs less with a
+                       thousand busy clients and more (default deno)
 
 TLS, which needs --allow-read of both files
   --tls-cert FILE      certificate in PEM, then those that lead to its root

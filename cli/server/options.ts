@@ -1,14 +1,14 @@
 /** What the server's command line asks for. */
 
 import type { ServeOptions } from "../../mod.ts";
-import { durationOption, listOption, modeOption } from "../options.ts";
+import { durationOption, listOption, modeOption, transportOption } from "../options.ts";
 import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
 
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
   ...["service", "delay"],
-  ...["hostname", "port", "unix", "mode"],
+  ...["hostname", "port", "unix", "mode", "transport"],
   ...["tls-cert", "tls-key"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["idle-timeout", "shutdown-timeout"],
@@ -74,13 +74,14 @@ function certificateOf({ options }: Arguments): CertificateFiles | undefined {
   if (key !== undefined) throw new UsageError("--tls-key needs --tls-cert, its certificate");
 }
 
-/** Who may come in, how many, and for how long. */
+/** By what they come in, who may, how many, and for how long. */
 function limitsOf(args: Arguments): ServeOptions {
   const { "ipv6-prefix": prefix, "max-sessions-per-address": perAddress } = args.options;
   if (prefix !== undefined && perAddress === undefined) {
     throw new UsageError("--ipv6-prefix is of no use without --max-sessions-per-address");
   }
   return given({
+    transport: transportOption(args),
     allow: listOption(args, "allow"),
     deny: listOption(args, "deny"),
     maxSessions: integerOption(args, "max-sessions", [1, 2 ** 30], 10_000),

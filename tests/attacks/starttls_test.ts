@@ -86,12 +86,12 @@ raw = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30)
 lines = raw.makefile("rb")
 lines.readline()
 raw.sendall(b"STARTTLS\\r\\nNOOP injected\\r\\n")
-print(lines.readline())
 context = ssl.create_default_context(cafile=sys.argv[2])
 try:
+    print(lines.readline())
     with context.wrap_socket(raw, server_hostname="localhost") as tls:
         print(tls.recv(100))
-except OSError as error:
+except OSError as error: # a reset destroys the answer as well
     print("refused")
 `;
 
@@ -103,7 +103,7 @@ Deno.test(
     await using python = new Program("python3", ["-c", INJECTION, `${portOf(server)}`, caFile]);
     const { stdout, stderr } = await python.ended();
     assertEquals(stderr, "");
-    assertMatch(stdout, /^b'(220 go ahead\\r\\n)?'\nrefused\n$/);
+    assertMatch(stdout, /^(b'(220 go ahead\\r\\n)?'\n)?refused\n$/);
     await until(() => server.ends.length === 1);
     const { reason, cause } = server.ends[0]!;
     assertInstanceOf(cause, TlsHandshakeError);

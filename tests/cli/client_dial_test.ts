@@ -5,6 +5,7 @@ import { ProgramError } from "../../cli/program.ts";
 import { ConnectTimeoutError } from "../../errors.ts";
 
 const plan: Plan = {
+  transport: "deno",
   place: { hostname: "127.0.0.1", port: 9 },
   timeout: Infinity,
   idle: Infinity,

@@ -71,8 +71,19 @@ Deno.test(
   async () => {
     const { stdout } = await runClient([], ["--help"]);
     const names = [
-      ...["hostname", "port", "unix", "proxy-header", "reconnect", "tls", "ca", "servername"],
-      ...["cert", "key", "alpn", "insecure", "raw", "no-shutdown", "send-only", "recv-only"],
+      ...["hostname", "port", "unix", "proxy-header", "reconnect", "tls", "ca"],
+      ...[
+        "transport",
+        "servername",
+        "cert",
+        "key",
+        "alpn",
+        "insecure",
+        "raw",
+        "no-shutdown",
+        "send-only",
+        "recv-only",
+      ],
       ...["crlf", "hex", "output", "timeout", "idle", "verbose", "help", "version"],
     ];
     const shown = [...stdout.matchAll(/^ {2}(?:-h, )?--([\w-]+)/gm)].map(([, name]) => name);

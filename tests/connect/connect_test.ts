@@ -10,6 +10,7 @@ import {
 import { serve } from "../../serve/serve.ts";
 import type { Session } from "../../session.ts";
 import { memoryPair } from "../../transport/mod.ts";
+import { defaults } from "../../transport/socket_options.ts";
 import { dialing, refusingPort, silentPort } from "../_dialing.ts";
 import { canWrite } from "../_permissions.ts";
 import {
@@ -172,7 +173,7 @@ Deno.test("connect() rejects for a host name that is none", overNet, async () =>
   for (const hostname of ["no such host", "two..dots", "a".repeat(300), "half[::1"]) {
     const error = await failure({ hostname, port: 9 });
     assert(error instanceof UnknownHostError, hostname);
-    assert(error.cause instanceof URIError);
+    if (defaults.transport === "deno") assert(error.cause instanceof URIError);
   }
 });
 

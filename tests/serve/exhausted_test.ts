@@ -5,6 +5,7 @@ import { assertEquals, assertFalse, assertMatch } from "@std/assert";
 import { connect, type ConnectOptions } from "../../connect/connect.ts";
 import type { Session } from "../../session.ts";
 import { hardLimit } from "../_attacked.ts";
+import { currentDefault } from "../_default_transport.ts";
 import { canRun, canUnix } from "../_permissions.ts";
 import { Program } from "../_programs.ts";
 import { ask, bounded } from "../_serving.ts";
@@ -39,13 +40,18 @@ function library({ transport, path }: Place, log: boolean): string[] {
   const where = transport === "unix" ? { path } : { port: 0 };
   const tls = transport === "tls" && { tls: localhost, handshakeTimeout: 60_000 };
   const options = { ...where, ...tls, log };
-  return ["tests/_exhausted_server.ts", JSON.stringify(options)];
+  return [
+    "tests/_exhausted_server.ts",
+    JSON.stringify(options),
+    JSON.stringify(currentDefault()),
+  ];
 }
 
 function program({ transport, path }: Place, format: string): string[] {
   const { certFile, keyFile } = localhostFiles;
   return [
     ...["server.ts", "--service", "echo", "--log-format", format],
+    ...["--transport", currentDefault().transport],
     ...(transport === "unix" ? ["--unix", path] : ["--port", "0"]),
     ...(transport === "tls" ? ["--tls-cert", certFile, "--tls-key", keyFile] : []),
   ];

@@ -384,10 +384,10 @@ Deno.test("dialUnix() leaves no listener on its signal", overUnix, async () => {
   const { path } = place;
   const { signal } = new AbortController();
   const count = countedSignal(signal);
-  await assertRejects(() => dialUnix({ path }, signal), Deno.errors.NotFound);
+  await assertRejects(() => dialUnix(path, signal), Deno.errors.NotFound);
   assertEquals(count.listeners, 0);
   await using _server = serve({ path }, echo);
-  const connection = await dialUnix({ path }, signal);
+  const connection = await dialUnix(path, signal);
   assertEquals(count.listeners, 0);
   connection.close();
 });

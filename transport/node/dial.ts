@@ -1,8 +1,10 @@
 import net, { type Socket } from "node:net";
-import { classified } from "../../_internal/system_errors.ts";
+import { classified, systemError } from "../../_internal/system_errors.ts";
 import { type Address, type Connection, formatAddress } from "../connection.ts";
+import { explained as explainedTcp, isToItself } from "../tcp_address.ts";
 import { HandleConnection } from "./handle_connection.ts";
 import { runtime, type StreamHandle } from "./handles.ts";
+import { TcpConnection } from "./tcp_connection.ts";
 import { localAddrOf, remoteAddrOf, SocketConnection } from "./socket_connection.ts";
 
 /** Where to, and from where. */
@@ -53,10 +55,16 @@ export async function dialNode(options: DialOptions, signal: AbortSignal): Promi
     signal.removeEventListener("abort", onAbort);
     socket.off("error", reject);
   }
-  return connectionOf(socket, options);
+  const connection = connectionOf(socket, options);
+  if (!isToItself(connection)) return connection;
+  connection.reset!(); // so that the port is free at once for whoever is to listen there
+  throw systemError("ECONNREFUSED", "the port was connected to itself");
 }
 
-function connectionOf(socket: Socket, { path, noDelay }: DialOptions): Connection {
+function connectionOf(
+  socket: Socket,
+  { path, noDelay }: DialOptions,
+): Connection {
   const handles = runtime.handles();
   const unix: Address = { transport: "unix", path: "" };
   const remoteAddr = path === undefined ? remoteAddrOf(socket) : { ...unix, path };
@@ -65,7 +73,8 @@ function connectionOf(socket: Socket, { path, noDelay }: DialOptions): Connectio
     if (noDelay && path === undefined) socket.setNoDelay(true);
     return new SocketConnection(socket, remoteAddr, localAddr);
   }
-  return new HandleConnection(handles, takeHandle(socket), { remoteAddr, localAddr, noDelay });
+  const Connection = path === undefined ? TcpConnection : HandleConnection;
+  return new Connection(handles, takeHandle(socket), { remoteAddr, localAddr, noDelay });
 }
 
 /** The handle of a socket that is connected and has not read anything, with the socket let go. */
@@ -87,5 +96,5 @@ function explained(error: unknown, { hostname = "", port = 0, path }: DialOption
   const addr: Address = path === undefined
     ? { transport: "tcp", hostname, port }
     : { transport: "unix", path };
-  return classified(first, `cannot connect to ${formatAddress(addr)}`);
+  return explainedTcp(classified(first, `cannot connect to ${formatAddress(addr)}`), hostname);
 }

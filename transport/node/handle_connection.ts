@@ -6,14 +6,8 @@ import {
   systemError,
 } from "../../_internal/system_errors.ts";
 import type { Address, Connection } from "../connection.ts";
-import {
-  END_OF_INPUT,
-  type Handles,
-  type StreamHandle,
-  type TcpHandle,
-  type WriteRequest,
-} from "./handles.ts";
-import { streamOf, withTcp } from "./tcp_handle.ts";
+import { END_OF_INPUT, type Handles, type StreamHandle, type WriteRequest } from "./handles.ts";
+import { streamOf } from "./tcp_handle.ts";
 
 /** The most that one write takes: what is not written at once is copied, in Deno. */
 const MAX_WRITE = 128 * 1024;
@@ -45,8 +39,8 @@ export interface Ends {
 export class HandleConnection implements Connection {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
-  readonly #handles: Handles;
-  #handle: StreamHandle | undefined;
+  protected readonly handles: Handles;
+  protected handle: StreamHandle | undefined;
   #isStarted = false;
   #resolveRead: ((count: number | null) => void) | undefined;
   #rejectRead: ((error: unknown) => void) | undefined;
@@ -58,7 +52,6 @@ export class HandleConnection implements Connection {
   #writeCount = 0;
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isHalfClosed = false;
-  #isNoDelay: boolean;
 
   /**
    * @param handles Where handles come from.
@@ -69,15 +62,14 @@ export class HandleConnection implements Connection {
   constructor(handles: Handles, handle: StreamHandle, { remoteAddr, localAddr, noDelay }: Ends) {
     this.remoteAddr = remoteAddr;
     this.localAddr = localAddr;
-    this.#isNoDelay = noDelay;
-    this.#handles = handles;
-    this.#handle = streamOf(handles, handle, noDelay);
-    this.#handle.reader = this;
-    this.#handle.onread = onRead;
+    this.handles = handles;
+    this.handle = streamOf(handles, handle, noDelay);
+    this.handle.reader = this;
+    this.handle.onread = onRead;
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    const handle = this.#handle;
+    const handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));
     if (this.#resolveRead !== undefined) return Promise.reject(busyError("a read"));
     if (this.#rest !== undefined) return Promise.resolve(this.#giveRest(this.#rest, buffer));
@@ -100,13 +92,13 @@ export class HandleConnection implements Connection {
   }
 
   write(data: Uint8Array): Promise<number> {
-    const handle = this.#handle;
+    const handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));
     if (this.#writer !== undefined) return Promise.reject(busyError("a write"));
     if (this.#halfClosing !== undefined) {
       return Promise.reject(systemError("EPIPE", "cannot write after closeWrite()"));
     }
-    const handles = this.#handles;
+    const handles = this.handles;
     const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
     const request = handles.spareRequest ??= newRequest(handles);
     const status = handle.writeBuffer(request, bytes);
@@ -121,13 +113,13 @@ export class HandleConnection implements Connection {
   }
 
   closeWrite(): Promise<void> {
-    const handle = this.#handle;
+    const handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));
     if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
     const { promise, resolve, reject } = this.#halfClosing = Promise.withResolvers();
-    const request = new this.#handles.ShutdownRequest();
+    const request = new this.handles.ShutdownRequest();
     const onDone = (status: number): void => {
-      if (this.#handle === undefined) return; // close() has rejected
+      if (this.handle === undefined) return; // close() has rejected
       this.#isHalfClosed = true;
       if (status === 0) resolve();
       else reject(statusError(status, "cannot half-close"));
@@ -139,32 +131,31 @@ export class HandleConnection implements Connection {
   }
 
   close(): void {
-    const handle = this.#handle;
+    this.release()?.close(() => this.settle());
+  }
+
+  /** Takes the handle out, to be closed: who waited is rejected once it is. */
+  protected release(): StreamHandle | undefined {
+    const handle = this.handle;
     if (handle === undefined) return;
-    this.#handle = this.#rest = undefined;
-    handle.close(() => this.#settle());
+    this.handle = this.#rest = undefined;
+    this.#stop(handle);
+    return handle;
   }
 
-  setNoDelay(noDelay = true): void {
-    if (noDelay === this.#isNoDelay) return;
-    this.#isNoDelay = noDelay;
-    this.#configure((tcp) => tcp.setNoDelay(noDelay));
-  }
-
-  setKeepAlive(keepAlive = true): void {
-    this.#configure((tcp) => tcp.setKeepAlive(keepAlive, 0));
-  }
-
-  #configure(run: (tcp: TcpHandle) => number): void {
-    if (this.#handle === undefined || this.remoteAddr.transport !== "tcp") return;
-    const status = withTcp(this.#handles, this.#handle, run);
-    if (status !== 0) throw statusError(status, "cannot change the connection");
+  /** Rejects whoever waits: a handle that is closed calls nobody else back. */
+  protected settle(): void {
+    const error = interruptedError(WHAT);
+    this.#rejectRead?.(error);
+    this.#writer?.reject(error);
+    if (!this.#isHalfClosed) this.#halfClosing?.reject(error);
+    this.#resolveRead = this.#rejectRead = this.#writer = undefined;
   }
 
   /** Called when bytes have come or there will be none any more. */
   onInput(): void {
-    const handle = this.#handle;
-    const { state, readCount, aside } = this.#handles;
+    const handle = this.handle;
+    const { state, readCount, aside } = this.handles;
     const count = state[readCount]!;
     if (handle === undefined || count === 0) return;
     if (count < 0) return this.#onInputEnd(handle, count);
@@ -182,7 +173,7 @@ export class HandleConnection implements Connection {
   /** Called when a write that had to be waited for is over. */
   onWritten(status: number): void {
     const writer = this.#writer;
-    if (writer === undefined || this.#handle === undefined) return;
+    if (writer === undefined || this.handle === undefined) return;
     this.#writer = undefined;
     if (status === 0) writer.resolve(this.#writeCount);
     else writer.reject(statusError(status, "cannot write"));
@@ -201,6 +192,7 @@ export class HandleConnection implements Connection {
   }
 
   #stop(handle: StreamHandle): void {
+    handle.useUserBuffer(this.handles.aside); // or it would hold the other until it is collected itself
     handle.readStop();
     this.#isStarted = false;
   }
@@ -211,15 +203,6 @@ export class HandleConnection implements Connection {
     buffer.set(rest.subarray(0, count));
     this.#rest = count < rest.length ? rest.subarray(count) : undefined;
     return count;
-  }
-
-  /** Rejects whoever waits, once the descriptor is free: a handle that is closed calls nobody else back. */
-  #settle(): void {
-    const error = interruptedError(WHAT);
-    this.#rejectRead?.(error);
-    this.#writer?.reject(error);
-    if (!this.#isHalfClosed) this.#halfClosing?.reject(error);
-    this.#resolveRead = this.#rejectRead = this.#writer = undefined;
   }
 }
 

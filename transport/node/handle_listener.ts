@@ -13,6 +13,7 @@ import {
   type TcpHandle,
 } from "./handles.ts";
 import { isShortage, LOOK_INTERVAL, type Place } from "./place.ts";
+import { TcpConnection } from "./tcp_connection.ts";
 import { addressOf, bind } from "./tcp_handle.ts";
 
 /**
@@ -107,7 +108,8 @@ export class HandleListener implements Listener {
   #hold(client: StreamHandle): void {
     if (this.#queue.length >= this.#backlog) return client.close();
     try {
-      this.#queue.push(new HandleConnection(this.#handles, client, this.#endsOf(client)));
+      const Connection = this.addr.transport === "tcp" ? TcpConnection : HandleConnection;
+      this.#queue.push(new Connection(this.#handles, client, this.#endsOf(client)));
     } catch (error) { // it was reset already, or there is no descriptor for it
       client.close();
       this.#queue.fail(error);

@@ -25,7 +25,7 @@ export interface TcpHandle extends StreamHandle {
   setNoDelay(noDelay: boolean): number;
   setKeepAlive(keepAlive: boolean, delaySeconds: number): number;
   /** Closes with a reset. */
-  reset(): number;
+  reset(onClosed?: () => void): number;
   getpeername(name: SocketName): number;
   getsockname(name: SocketName): number;
 }

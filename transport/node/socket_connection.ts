@@ -23,6 +23,7 @@ const WHAT = "connection";
 export class SocketConnection implements Connection {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
+  readonly reset?: () => void;
   readonly #socket: Socket;
   #buffer: Uint8Array | undefined;
   #reader: PromiseWithResolvers<number | null> | undefined;
@@ -40,6 +41,9 @@ export class SocketConnection implements Connection {
     this.remoteAddr = remoteAddr;
     this.localAddr = localAddr;
     this.#socket = socket;
+    if (remoteAddr.transport === "tcp") {
+      this.reset = () => this.#close(() => socket.resetAndDestroy());
+    }
     socket.on("data", this.#onData);
     socket.pause(); // to listen to "data" has made it flow
     socket.on("end", this.#onEnd);
@@ -92,10 +96,14 @@ export class SocketConnection implements Connection {
   }
 
   close(): void {
+    this.#close(() => this.#socket.destroy());
+  }
+
+  #close(destroy: () => void): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#rest = undefined;
-    this.#socket.destroy(); // frees the descriptor at once
+    destroy(); // frees the descriptor at once
     setImmediate(() => this.#settle());
   }
 
@@ -103,8 +111,8 @@ export class SocketConnection implements Connection {
     this.#socket.setNoDelay(noDelay);
   }
 
-  setKeepAlive(keepAlive = true): void {
-    this.#socket.setKeepAlive(keepAlive);
+  setKeepAlive(keepAlive: boolean | number = true): void {
+    this.#socket.setKeepAlive(keepAlive !== false, typeof keepAlive === "number" ? keepAlive : 0);
   }
 
   readonly #onData = (chunk: Uint8Array): void => {

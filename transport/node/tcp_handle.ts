@@ -57,6 +57,13 @@ export function streamOf(handles: Handles, handle: StreamHandle, noDelay: boolea
   }
 }
 
+/** Closes with a reset (RST). */
+export function reset(handles: Handles, stream: StreamHandle, onClosed: () => void): void {
+  if (handles.isDeno) withTcp(handles, stream, (tcp) => tcp.reset());
+  else if ((stream as TcpHandle).reset(onClosed) === 0) return;
+  stream.close(onClosed);
+}
+
 /** Does what takes a handle of TCP with what `streamOf()` has made of one. */
 export function withTcp(
   handles: Handles,

@@ -121,7 +121,7 @@ export class TlsConnection implements Connection {
     this.#raw.setNoDelay?.(noDelay);
   }
 
-  setKeepAlive(keepAlive?: boolean): void {
+  setKeepAlive(keepAlive?: boolean | number): void {
     this.#raw.setKeepAlive?.(keepAlive);
   }
 

@@ -1,0 +1,66 @@
+// What servers and clients of tests go over where nothing else is said.
+
+import net from "node:net";
+import { statusError } from "../_internal/system_errors.ts";
+import { type Handles, type ListenHandle, runtime, SERVER } from "../transport/node/handles.ts";
+import type { Place } from "../transport/node/place.ts";
+import { bind } from "../transport/node/tcp_handle.ts";
+import { defaults, type TransportName } from "../transport/socket_options.ts";
+
+/** How a connection by `node:net` is made: with the handles below its streams, or without. */
+export type Way = "handle" | "public";
+
+/** What a process of tests hands on to the processes that it starts. */
+export interface Default {
+  transport: TransportName;
+  way: Way;
+}
+
+/** What holds in this process. */
+export function currentDefault(): Default {
+  return {
+    transport: defaults.transport,
+    way: runtime.handles() === undefined ? "public" : "handle",
+  };
+}
+
+/** Whether servers listen by `net.Server`, which takes whatever comes. */
+export function isByServer(): boolean {
+  const { transport, way } = currentDefault();
+  return transport === "node" && way === "public";
+}
+
+/** Has it hold in this process. */
+export function setDefault({ transport, way }: Default): void {
+  defaults.transport = transport;
+  if (way === "handle") return;
+  listenAtOnce(runtime.handles()!);
+  runtime.handles = () => undefined;
+}
+
+/**
+ * Has `net.Server` listen within the call, or throw: otherwise it takes a turn, and tests ask their servers for the
+ * port as soon as they have them.
+ */
+function listenAtOnce({ Tcp, Pipe }: Handles): void {
+  const { listen } = net.Server.prototype;
+  net.Server.prototype.listen = function (this: net.Server, place: Place): net.Server {
+    const { host, port, path, backlog } = place;
+    const isProbe = this.listenerCount("connection") === 0;
+    if (isProbe || (path === undefined && net.isIP(host ?? "") === 0)) {
+      return listen.call(this, place);
+    }
+    let handle: ListenHandle;
+    let status: number;
+    if (path === undefined) {
+      const tcp = handle = new Tcp(SERVER);
+      status = bind(tcp, host!, port!, 0) || tcp.listen(backlog); // which is where Deno tells of it
+    } else {
+      const pipe = handle = new Pipe(SERVER);
+      status = pipe.bind(path);
+    }
+    if (status === 0) return listen.call(this, handle);
+    handle.close();
+    throw statusError(status, "cannot listen");
+  } as typeof listen;
+}

@@ -1,0 +1,47 @@
+import { isIP } from "node:net";
+import { shown } from "../_internal/checks.ts";
+import type { Address, Connection } from "./connection.ts";
+import { dialNode } from "./node/dial.ts";
+import { NODE_SOCKETS } from "./node/unix_sockets.ts";
+import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
+import { dialTcp } from "./tcp.ts";
+import { DENO_SOCKETS, dialUnix } from "./unix.ts";
+
+/** How to dial, as users say it. */
+export interface DialOptions extends SocketOptions {
+  localAddress?: string;
+}
+
+/** Checks the options of a dial to an address. */
+export function checkDialOptions(options: DialOptions, target: Address): void {
+  const transport = transportOf(options);
+  const { localAddress } = options;
+  if (localAddress === undefined) return;
+  if (typeof localAddress !== "string" || isIP(localAddress) === 0) {
+    const got = typeof localAddress === "string"
+      ? JSON.stringify(localAddress)
+      : shown(localAddress);
+    throw new TypeError(`localAddress must be an IP address, got ${got}`);
+  }
+  if (target.transport !== "tcp") throw new TypeError("localAddress is for TCP, not for a path");
+  if (transport === "deno") throw needsNode("localAddress");
+}
+
+/** Dials. What is made in the very moment in which `giveUp` aborts is returned: the caller closes it. */
+export function dial(
+  target: Address,
+  options: DialOptions,
+  giveUp: AbortSignal,
+): Promise<Connection> {
+  const isNode = transportOf(options) === "node";
+  if (target.transport === "unix") {
+    return dialUnix(target.path, giveUp, isNode ? NODE_SOCKETS : DENO_SOCKETS);
+  }
+  const { hostname, port } = target as Deno.NetAddr;
+  if (!isNode) return dialTcp({ hostname, port }, giveUp);
+  const { localAddress, noDelay = true } = options;
+  return dialNode(
+    { hostname, port, noDelay, ...(localAddress !== undefined && { localAddress }) },
+    giveUp,
+  );
+}

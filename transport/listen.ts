@@ -1,0 +1,57 @@
+import { checkInteger } from "../_internal/checks.ts";
+import type { Listener } from "./connection.ts";
+import { NODE_SOCKETS } from "./node/unix_sockets.ts";
+import { listenNode } from "./node/listen.ts";
+import type { StartedListener } from "./node/place.ts";
+import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
+import { listenTcp } from "./tcp.ts";
+import { explained, tcpAddress } from "./tcp_address.ts";
+import { DENO_SOCKETS, UnixListener, unixPath } from "./unix.ts";
+
+/** Where and how to listen, as users say it. */
+export interface ListenOptions extends SocketOptions {
+  hostname?: string;
+  port?: number;
+  path?: string;
+  mode?: number;
+  fd?: number;
+  listener?: Listener;
+  tcpBacklog?: number;
+  reusePort?: boolean;
+}
+
+/**
+ * Checks the options and listens; on the loopback address unless told otherwise. Throws what is wrong, or rejects
+ * what is to be waited for with it.
+ */
+export function listen(options: ListenOptions): StartedListener {
+  const isNode = transportOf(options) === "node";
+  const { tcpBacklog: backlog = 511, reusePort = false, noDelay = true } = options;
+  checkInteger("tcpBacklog", backlog, 1, 65535);
+  const fd = descriptorOf(options, isNode);
+  const path = unixPath(options);
+  if (options.listener !== undefined) return options.listener;
+  if (fd !== undefined) return listenNode({ fd, backlog, noDelay });
+  if (path !== undefined) {
+    return new UnixListener(path, options.mode, isNode ? NODE_SOCKETS : DENO_SOCKETS);
+  }
+  const { hostname, port } = tcpAddress(options, 0);
+  if (!isNode) return listenTcp({ hostname, port, tcpBacklog: backlog, reusePort });
+  try {
+    return listenNode({ host: hostname, port, backlog, reusePort, noDelay });
+  } catch (error) {
+    throw explained(error, hostname);
+  }
+}
+
+function descriptorOf(options: ListenOptions, isNode: boolean): number | undefined {
+  const { fd } = options;
+  if (fd === undefined) return;
+  checkInteger("fd", fd, 0, 2 ** 31 - 1);
+  for (const name of ["hostname", "port", "path", "listener", "reusePort"] as const) {
+    if (options[name] === undefined) continue;
+    throw new TypeError(`fd and ${name} exclude each other: who has made it has settled that`);
+  }
+  if (!isNode) throw needsNode("fd");
+  return fd;
+}
