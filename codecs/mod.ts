@@ -3,6 +3,8 @@
  *
  * A codec is handed to `session.frames()`. {@linkcode Codec} is the contract for one of your own.
  *
+ * A decoder throws {@linkcode MalformedFrameError} or {@linkcode FrameTooLargeError} where the peer is at fault.
+ *
  * @example A codec for messages with one byte of length in front
  * ```ts
  * import { type Codec, MORE } from "@parley/tcp/codecs";
@@ -63,3 +65,4 @@ export { lengthPrefixed, type LengthPrefixedOptions } from "./length_prefixed.ts
 export { lines, type LinesOptions } from "./lines.ts";
 export { netstring, type NetstringOptions } from "./netstring.ts";
 export { octetCounted, type OctetCountedOptions } from "./octet_counted.ts";
+export { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
