@@ -1,4 +1,4 @@
-/** Who may come in: what happens to a connection between the accept and its session. */
+/** Admission: what happens to a connection between the accept and its session. */
 
 import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger } from "../_internal/checks.ts";
@@ -9,7 +9,7 @@ import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 import { type Connection, normalizeAddress } from "../transport/connection.ts";
 
-/** Something that a connection has to pass before it becomes a session. */
+/** A step, such as TLS, that a connection has to pass before it becomes a session. */
 export interface Stage {
   /** Why a connection is refused that does not pass, unless its peer has left before it had sent anything. */
   readonly reason: RefusalReason;
@@ -24,10 +24,10 @@ export interface Stage {
   isProxy?(connection: Connection): boolean;
 }
 
-/** A connection on its way in. */
-interface Entrant {
+/** A connection that passes through the stages. */
+interface PendingConnection {
   connection: Connection;
-  /** Why it goes no further, whatever the stages say. */
+  /** The error that ran out of descriptors: the connection is refused whatever the stages decide. */
   exhaustion?: unknown;
 }
 
@@ -43,9 +43,9 @@ export interface AdmissionHooks {
   onAdmission(connection: Connection, permit: Permit): void;
   /** A connection was refused and is closed. */
   onRefusal(refusal: Refusal): void;
-  /** There is room again for one that was on its way in. */
+  /** A refused connection has released its permit. */
   onRelease(): void;
-  /** Whether connections are to wait at the end of their way in. */
+  /** Whether connections that have passed all stages are to wait. */
   isSuspended(): boolean;
   /** Resolves when that may have changed. */
   nextChange(): Promise<void>;
@@ -77,7 +77,7 @@ export class Admission {
   readonly #ipv6PrefixLength: number;
   readonly #noDelay: boolean;
   readonly #keepAlive: boolean | number;
-  readonly #entrants: Set<Entrant> = new Set();
+  readonly #pending: Set<PendingConnection> = new Set();
   #count = 0;
   #isClosed = false;
 
@@ -98,7 +98,7 @@ export class Admission {
     this.#stages = stages;
   }
 
-  /** How many connections hold a permit: sessions, and those on their way in. */
+  /** How many connections hold a permit: sessions and pending connections. */
   get count(): number {
     return this.#count;
   }
@@ -114,45 +114,45 @@ export class Admission {
     const reason = this.#judge(connection, permit) ??
       (this.isFull ? "maxSessions" : undefined);
     if (reason !== undefined) {
-      this.#vacate(permit);
+      this.#releaseBlock(permit);
       return this.#refuse(connection, reason);
     }
     this.#count++;
     this.#setOptions(connection);
     if (this.#stages.length === 0) this.#hooks.onAdmission(connection, permit);
-    else this.#bringIn(connection, permit);
+    else this.#runStages(connection, permit);
   }
 
-  /** Gives back a permit, once; of one without a block, it need not be known which. */
+  /** Releases a permit, to be called once for each. The permit may be left out if it has no block. */
   release(permit: Permit | undefined): void {
     this.#count--;
-    if (permit !== undefined) this.#vacate(permit);
+    if (permit !== undefined) this.#releaseBlock(permit);
   }
 
-  /** Closes the connections that are still on their way in. */
+  /** Closes the pending connections. */
   close(): void {
     this.#isClosed = true;
-    for (const { connection } of this.#entrants) closeQuietly(connection);
+    for (const { connection } of this.#pending) closeQuietly(connection);
   }
 
-  /** Refuses the newest of the connections on their way in, to have its descriptor; whether there is one. */
+  /** Refuses the newest pending connection, to free its descriptor. Returns whether there was one. */
   shed(cause: unknown): boolean {
-    const entrant = [...this.#entrants].at(-1);
-    if (entrant === undefined) return false;
-    entrant.exhaustion = cause;
-    closeQuietly(entrant.connection);
+    const pending = [...this.#pending].at(-1);
+    if (pending === undefined) return false;
+    pending.exhaustion = cause;
+    closeQuietly(pending.connection);
     return true;
   }
 
-  async #bringIn(connection: Connection, permit: Permit): Promise<void> {
-    const entrant: Entrant = { connection };
-    this.#entrants.add(entrant);
+  async #runStages(connection: Connection, permit: Permit): Promise<void> {
+    const pending: PendingConnection = { connection };
+    this.#pending.add(pending);
     let reason: RefusalReason | undefined;
     let cause: unknown;
     for (const stage of this.#stages) {
       try {
-        entrant.connection = await stage.run(entrant.connection);
-        reason = this.#judge(entrant.connection, permit);
+        pending.connection = await stage.run(pending.connection);
+        reason = this.#judge(pending.connection, permit);
       } catch (error) {
         reason = error instanceof Error && error.cause instanceof PeerLeft ? "left" : stage.reason;
         cause = error;
@@ -160,23 +160,23 @@ export class Admission {
       if (reason !== undefined || this.#isClosed) break;
     }
     while (
-      reason === undefined && entrant.exhaustion === undefined && this.#hooks.isSuspended()
+      reason === undefined && pending.exhaustion === undefined && this.#hooks.isSuspended()
     ) await this.#hooks.nextChange();
-    this.#entrants.delete(entrant);
-    if (entrant.exhaustion !== undefined) [reason, cause] = ["descriptors", entrant.exhaustion];
+    this.#pending.delete(pending);
+    if (pending.exhaustion !== undefined) [reason, cause] = ["descriptors", pending.exhaustion];
     if (reason === undefined && !this.#isClosed) {
-      return this.#hooks.onAdmission(entrant.connection, permit);
+      return this.#hooks.onAdmission(pending.connection, permit);
     }
     this.release(permit);
-    // That a connection does not pass because this side has closed it is no refusal.
-    if (this.#isClosed) closeQuietly(entrant.connection);
-    else this.#refuse(entrant.connection, reason!, cause);
+    // A connection that this side has closed is not refused.
+    if (this.#isClosed) closeQuietly(pending.connection);
+    else this.#refuse(pending.connection, reason!, cause);
     this.#hooks.onRelease();
   }
 
   /**
-   * Why an address may not come in, if it may not. If it may, the permit counts as its block. Of a proxy that has not
-   * said whom it speaks for, only `deny` is asked: its clients are many, and need not come from where it stands.
+   * Returns why an address is refused, if it is. Otherwise the permit counts for its block. For a proxy that has not
+   * sent its header yet, only `deny` is checked: it stands for many clients, whose addresses are not its own.
    */
   #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
     if (this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined) {
@@ -188,7 +188,7 @@ export class Admission {
       return ip !== undefined && this.#deny?.includesIp(ip) ? "denied" : undefined;
     }
     if (ip === undefined) {
-      // A Unix socket has its own permissions. What should be an IP address and is none is in no list.
+      // A Unix socket has its own permissions. A host name that is not an IP address is in no list.
       return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
     }
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
@@ -196,11 +196,11 @@ export class Admission {
     const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
     if (permit.block === block) return;
     if (!this.#perAddress.take(block)) return "maxSessionsPerAddress";
-    this.#vacate(permit);
+    this.#releaseBlock(permit);
     permit.block = block;
   }
 
-  #vacate(permit: Permit): void {
+  #releaseBlock(permit: Permit): void {
     if (permit.block !== undefined) this.#perAddress!.release(permit.block);
     permit.block = undefined;
   }
