@@ -28,33 +28,33 @@ export interface ServeOptions extends SessionOptions {
   port?: number;
   /**
    * The Unix socket to listen on, instead of `hostname` and `port`: the path of a file, at most 107 bytes (103 on
-   * macOS), or, on Linux, `"\0name"` for an abstract name, which has no file and goes with the server.
+   * macOS), or, on Linux, `"\0name"` for an abstract name, which has no file and disappears with the server.
    *
-   * The file is made and, when the server has stopped, removed, unless it is somebody else's by then. One that a
-   * killed server has left behind is replaced; one that a server listens on, or that is no socket, never is: that
-   * is an `AddrInUse` error. Deno asks for `--allow-read` and `--allow-write` of the path, and for
-   * `--allow-net=unix:/the/path` or `--allow-net`.
+   * The server creates the file and removes it when it has stopped, unless the file belongs to another server by then.
+   * A file that a killed server left behind is replaced. If a server listens on it, or it is not a socket, that is an
+   * `AddrInUse` error. Deno requires `--allow-read` and `--allow-write` for the path, and `--allow-net=unix:/the/path`
+   * or `--allow-net`.
    */
   path?: string;
   /**
-   * The permissions of the socket's file: 0 to 0o777. To connect takes the permission to write. The file has them from
-   * the beginning, since the umask of the process is set for the moment in which it is made, which Deno asks for
-   * `--allow-sys` for. By default, the umask decides as it is.
+   * The permissions of the socket's file: 0 to 0o777. Clients need write permission to connect. The file is created with
+   * these permissions: the umask of the process is set for that moment, which requires `--allow-sys`. By default, the
+   * process's umask applies.
    */
   mode?: number;
   /**
-   * A descriptor that listens already, instead of listening: 3 is the first that systemd hands over (socket
-   * activation, `LISTEN_FDS`). Needs `transport: "node"`, and no permission of Deno's. The server closes it.
+   * A descriptor that is listening already: 3 is the first one that systemd passes (socket activation, `LISTEN_FDS`).
+   * Requires `transport: "node"`, but no permission of Deno's. The server closes it.
    */
   fd?: number;
   /**
-   * What listens: `deno` is `Deno.listen`; `node` is `node:net`, which costs less with a thousand busy connections and
-   * more, and is needed for some options.
+   * What the server listens with: `deno` is `Deno.listen`. `node` is `node:net`, which costs less from about a thousand
+   * busy connections on and is required by some options.
    *
    * @default {"deno"}
    */
   transport?: TransportName;
-  /** A listener to take connections from, instead of listening. The server closes it. */
+  /** An existing listener to accept connections from. The server closes it. */
   listener?: Listener;
   /**
    * How many connections the system may keep waiting to be accepted: 1 to 65535.
@@ -64,26 +64,26 @@ export interface ServeOptions extends SessionOptions {
   tcpBacklog?: number;
   /**
    * Whether other processes and workers may listen on the same port and share its connections. Linux only. With
-   * `transport: "deno"`, it needs Deno's `--unstable-net`, without which the process ends.
+   * `transport: "deno"`, it requires Deno's `--unstable-net`; without it, the process exits.
    *
    * @default {false}
    */
   reusePort?: boolean;
   /**
-   * Whether output leaves at once, with Nagle's algorithm off.
+   * Whether output is sent at once, without Nagle's algorithm.
    *
    * @default {true}
    */
   noDelay?: boolean;
   /**
-   * Whether the system probes silent peers, at its own pace; or, with `transport: "node"`, after how many milliseconds
-   * of silence: 1000 to 32767000, in whole seconds.
+   * Whether the system sends keep-alive probes to silent peers, at its default interval. With `transport: "node"`, a
+   * number sets after how many milliseconds of silence: 1000 to 32767000, in whole seconds.
    *
    * @default {false}
    */
   keepAlive?: boolean | number;
   /**
-   * The most sessions at a time, counted from the accept until the descriptor is free: 1 to 2^30.
+   * The maximum number of sessions at a time, counted from the accept until the descriptor is free: 1 to 2^30.
    *
    * @default {10000}
    */
@@ -96,51 +96,55 @@ export interface ServeOptions extends SessionOptions {
    */
   overload?: "wait" | "refuse";
   /**
-   * The most connections at a time from one IP address, counted from the accept until the descriptor is free: 1 to
-   * 2^30. Of IPv6, a whole network counts as one, see `ipv6PrefixLength`. What is over it is accepted and closed, also
-   * where `overload` lets others wait. It is off by default, since many clients share an address behind a proxy or a
-   * carrier's translation; with it off, one address can take all of `maxSessions`. What has no IP address, such as a
-   * Unix socket, is not counted, and nor is a trusted proxy: its clients are, once its header has named them.
+   * The maximum number of connections at a time from one IP address, counted from the accept until the descriptor is
+   * free: 1 to 2^30. Further ones are accepted and closed, whatever `overload` is. For IPv6, a whole network counts as
+   * one address: see `ipv6PrefixLength`. The limit is off by default, because many clients may share an address behind
+   * a proxy or a carrier's NAT. While it is off, one address can take all of `maxSessions`.
+   *
+   * Peers without an IP address, such as those on a Unix socket, are not counted. Behind a trusted proxy, the client
+   * that its header names is counted, and not the proxy.
    *
    * @default {Infinity}
    */
   maxSessionsPerAddress?: number;
   /**
-   * How many leading bits of an IPv6 address count as one address in `maxSessionsPerAddress`: 1 to 128. A host can
-   * mostly take any address of its network, which is a /64 (RFC 4291 §2.5.4), as often as it likes; with 128 each of
-   * them counts by itself. Providers give a site up to a /48 (RFC 6177). Link-local addresses are all of one /64.
+   * The prefix length by which `maxSessionsPerAddress` counts IPv6 addresses: 1 to 128. A host can usually take any
+   * address of its network, a /64 (RFC 4291 §2.5.4). With 128, each address counts by itself. Providers give a site up
+   * to a /48 (RFC 6177). All link-local addresses are in one /64.
    *
    * @default {64}
    */
   ipv6PrefixLength?: number;
   /**
-   * Who may come in: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. Everybody else is closed
-   * right after the accept, before anything is read or written. `::/0` is all of IPv6 and nothing of IPv4, also for a
-   * server on `::`. What has no IP address, such as a Unix socket, is not judged. Of a trusted proxy, the address that
-   * its header gives is; where that gives none (`LOCAL`, `UNKNOWN`), only `deny` is asked, for the proxy itself. By
-   * default, everybody may.
+   * The addresses that may connect: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. By default,
+   * all may. Connections from other addresses are closed right after the accept, before anything is read or written.
+   * `::/0` is all of IPv6 but not IPv4, also for a server on `::`.
+   *
+   * Peers without an IP address, such as those on a Unix socket, are not checked. Behind a trusted proxy, the address
+   * in its header is checked. If the header has none (`LOCAL`, `UNKNOWN`), only `deny` is checked, for the proxy itself.
    */
   allow?: readonly string[];
-  /** Who may not come in, likewise, even if `allow` or `trusted` has it. */
+  /** The addresses that may not connect, in the same form. It takes precedence over `allow` and `trusted`. */
   deny?: readonly string[];
   /**
-   * Whether each connection begins with a PROXY protocol header (HAProxy's, version 1 or 2), which then gives the
-   * addresses of the session; limits and lists judge them too. Whether there is one is never guessed (PROXY protocol
-   * §2). Headers come before TLS. `session.proxy` has all that a header says. A client that it shows on a Unix socket
-   * of the proxy's has no IP address, so that no list judges it and `maxSessionsPerAddress` does not count it: who may
-   * connect there is up to the proxy, and `session.remoteAddr.transport` tells it.
+   * Whether each connection begins with a PROXY protocol header (HAProxy's, version 1 or 2). The header comes before TLS
+   * and gives the addresses of the session, which limits and lists then apply to. `session.proxy` has the whole header.
+   * The server never guesses whether there is a header (PROXY protocol §2).
+   *
+   * A client that connected to a Unix socket of the proxy has no IP address: no list applies to it, and
+   * `maxSessionsPerAddress` does not count it. Its `session.remoteAddr.transport` is `"unix"`, and the proxy decides
+   * who may connect there.
    *
    * @default {"off"}
    */
   proxyProtocol?: "off" | "required";
   /**
-   * The proxies: IP addresses and CIDR blocks. Needed for `proxyProtocol` on TCP, because whoever may send a header may
-   * claim any address. What has no IP address, such as a Unix socket, is trusted.
+   * The addresses of proxies: IP addresses and CIDR blocks. Required with `proxyProtocol` on TCP, because a peer that may
+   * send a header can claim any address. Peers without an IP address, such as those on a Unix socket, are trusted.
    */
   trusted?: readonly string[];
   /**
-   * What happens to peers that are not `trusted`: they are refused, or taken as clients that come directly, without a
-   * header.
+   * What happens to peers that are not `trusted`: they are refused, or treated as direct clients that send no header.
    *
    * @default {"refuse"}
    */
@@ -152,15 +156,15 @@ export interface ServeOptions extends SessionOptions {
    */
   proxyHeaderTimeout?: number;
   /**
-   * The most bytes that a PROXY header of version 2 may have: 16 to 65551, which is all that it can (PROXY protocol
-   * §2.2). The default is enough for addresses, names and one certificate of a client of ordinary size (one to two
-   * KiB); a chain, or one with a large key, needs more. A header that waits for its end holds up to twice as much
-   * memory. Version 1 has a limit of its own, 107 bytes.
+   * The maximum size of a PROXY header of version 2, in bytes: 16 to 65551, the protocol's own limit (PROXY protocol
+   * §2.2). The default is enough for addresses, names and one client certificate of usual size (1 to 2 KiB). A chain, or
+   * a certificate with a large key, needs more. An incomplete header takes up to twice this much memory. Version 1 has a
+   * fixed limit of 107 bytes.
    *
    * @default {4096}
    */
   maxProxyHeader?: number;
-  /** TLS: certificates, and what is asked of clients. Without it, sessions are not encrypted. */
+  /** TLS: certificates, and whether clients need one. Without it, sessions are not encrypted. */
   tls?: ServerTlsOptions;
   /**
    * How long a TLS handshake may take, in milliseconds.
@@ -169,20 +173,20 @@ export interface ServeOptions extends SessionOptions {
    */
   handshakeTimeout?: number;
   /**
-   * How long `shutdown()` lets sessions come to their end, in milliseconds.
+   * How long `shutdown()` waits for sessions to end before it aborts them, in milliseconds.
    *
    * @default {15000}
    */
   shutdownTimeout?: number;
   /** Calls `shutdown()` when it aborts. */
   signal?: AbortSignal;
-  /** Is told of sessions, refusals and errors. */
+  /** Receives events of sessions, refusals and errors. */
   observer?: ServerObserver;
-  /** Logs what an observer is told: `console`, a LogTape logger, a `@std/log` logger. */
+  /** Logs the events that an observer receives: `console`, a LogTape logger, a `@std/log` logger. */
   logger?: Logger;
   /**
-   * Is given what a handler or an observer throws, and what makes accepting fail. Where no `observer` and no `logger`
-   * is told either, such errors are printed to standard error.
+   * Receives errors that a handler or an observer throws, and errors of accepting. Without this, an `observer` and a
+   * `logger`, such errors are printed to standard error.
    *
    * @param error What was thrown.
    * @param session The session whose handler threw.
@@ -212,7 +216,7 @@ export interface ServerStats {
   refusals: Record<RefusalReason, number>;
   /** Times that accepting failed. */
   acceptErrors: number;
-  /** Handlers that threw something of their own. */
+  /** Handlers that threw an error that did not come from their session. */
   handlerErrors: number;
   /** Bytes that came in all sessions. */
   bytesRead: number;
@@ -225,17 +229,18 @@ export interface Server extends AsyncDisposable {
   /** The address that is listened on, with the port that was taken. */
   readonly addr: Address;
   /**
-   * Resolves to the address once the server listens, which it mostly does already. Only where a Unix socket's file is
-   * there has it first to be found out whether a server listens on it. If one does, this rejects with
-   * `Deno.errors.AddrInUse`, and the server is closed; a rejection that nobody handles ends the process, as what
-   * `serve()` throws does. If the server is stopped before it listens, this rejects too, but needs no handling.
+   * Resolves to the address once the server listens. Usually it listens already; only if the file of a Unix socket
+   * exists, the server first has to find out whether another server listens on it. If one does, this rejects with
+   * `Deno.errors.AddrInUse`, and the server is closed. Such a rejection ends the process if it is not handled, as an
+   * error that `serve()` throws does. If the server is stopped before it listens, this rejects too, but need not be
+   * handled.
    */
   readonly listening: Promise<Address>;
   /** Resolves when the server has stopped and its last session has ended. Never rejects. */
   readonly finished: Promise<void>;
   /** What the server does now. */
   readonly state: ServerState;
-  /** The sessions that are open now: a set of its own for each call, for broadcasts and the like. */
+  /** The open sessions, for broadcasts. Each access returns a new set. */
   readonly sessions: ReadonlySet<Session>;
   /**
    * Counts.
@@ -244,22 +249,22 @@ export interface Server extends AsyncDisposable {
    */
   stats(): ServerStats;
   /**
-   * Puts handshakes from now on under new certificates and whatever else `tls` says but `starttls`; sessions that are
-   * open go on as they are. If it throws, everything stays as it was.
+   * Replaces the TLS options except `starttls`, for new handshakes; open sessions are not affected. If it throws, the old
+   * options stay in use.
    *
-   * @param tls The new options, whole.
+   * @param tls The new options, which replace all old ones.
    * @throws {TypeError | RangeError} If an option is wrong, or the server was started without `tls`.
    */
   reloadTls(tls: TlsServerOptions): void;
-  /** Takes no new sessions until `resume()`. Connections wait in the system's backlog. */
+  /** Stops accepting until `resume()`. New connections wait in the system's backlog. */
   suspend(): void;
-  /** Takes new sessions again. */
+  /** Accepts again. */
   resume(): void;
   /**
-   * Stops accepting and drains: loops that wait for the next message end, other sessions have `shutdownTimeout` to
-   * come to their end, then they are aborted.
+   * Stops accepting and drains: loops that wait for the next message end, and the sessions have `shutdownTimeout` to end
+   * before they are aborted.
    *
-   * @returns What {@linkcode finished} is.
+   * @returns {@linkcode finished}.
    */
   shutdown(): Promise<void>;
   /**
@@ -268,7 +273,7 @@ export interface Server extends AsyncDisposable {
    * @param reason Becomes the cause of their ends.
    */
   abort(reason?: unknown): void;
-  /** Lets the server keep the process alive, which is so from the beginning. */
+  /** Lets the server keep the process alive, as it does by default. */
   ref(): void;
   /** Lets the process end although the server listens. */
   unref(): void;

@@ -12,26 +12,26 @@ export interface SessionOptions {
    */
   chunkSize?: number;
   /**
-   * Whether chunks of text that are no UTF-8 are an error. Otherwise bad bytes become U+FFFD.
+   * Whether text that is not valid UTF-8 is an error. Otherwise, invalid bytes become U+FFFD.
    *
    * @default {false}
    */
   fatal?: boolean;
   /**
-   * From this much unsent output on, `send()` waits for the peer: 1 to 2^30 bytes.
+   * How much output may be unsent before `send()` waits for the peer, in bytes: 1 to 2^30.
    *
    * @default {65536}
    */
   highWaterMark?: number;
   /**
-   * The most unsent output, in bytes; past it the session ends with an `OutputLimitError`. One send that is larger
-   * by itself is let through, since its sender waits for it. At least `highWaterMark`, at most 2^40.
+   * The maximum unsent output, in bytes: at least `highWaterMark`, at most 2^40. Beyond it, the session ends with an
+   * `OutputLimitError`. One larger send is allowed, since its sender waits for it.
    *
    * @default {1048576}
    */
   maxBufferedOutput?: number;
   /**
-   * How long no byte may pass either way, in milliseconds.
+   * How long a session may go without a byte in either direction, in milliseconds.
    *
    * @default {600000}
    */
@@ -43,11 +43,11 @@ export interface SessionOptions {
    */
   frameTimeout?: number;
   /**
-   * How long the peer may take no output while some waits, in milliseconds.
+   * How long the peer may take no output while some is unsent, in milliseconds.
    *
-   * What it takes shows late. Linux keeps up to 4 MiB of a connection's output (`net.ipv4.tcp_wmem`), and once that is
-   * full it says nothing until a third of it is free, which holds 1.4 MiB at most. So the least rate at which a peer
-   * surely stays is 1.4 MiB in each `writeTimeout`: 12 KiB/s by default.
+   * Progress is seen late: Linux buffers up to 4 MiB of a connection's output (`net.ipv4.tcp_wmem`). Once that is full,
+   * Linux reports progress only when a third of it, at most 1.4 MiB, is free. So a peer is safe from this timeout if it
+   * takes 1.4 MiB in each `writeTimeout`: 12 KiB/s by default.
    *
    * @default {120000}
    */
@@ -59,12 +59,12 @@ export interface SessionOptions {
    */
   maxLifetime?: number;
   /**
-   * How long, after `close()`, the peer may neither take output nor send anything before it finishes its side, in
-   * milliseconds. By default `writeTimeout` while output waits, and 5000 once the peer has taken all of it.
+   * How long the peer may neither take output nor send anything after `close()`, until it finishes its side, in
+   * milliseconds. By default, `writeTimeout` while output is unsent, and 5000 once the peer has taken all of it.
    */
   closeTimeout?: number;
   /**
-   * How long `close()` may take in all, in milliseconds, although the peer takes output or sends.
+   * How long `close()` may take in all, in milliseconds, even if the peer takes output or sends.
    *
    * @default {300000}
    */
@@ -117,9 +117,9 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
   };
 }
 
-/** Options of everything that waits for input. */
+/** Options of all readings. */
 export interface ReadOptions {
-  /** Ends the wait: it rejects with the signal's reason, and no byte is lost. */
+  /** Cancels the wait, which then rejects with the signal's reason. No byte is lost. */
   signal?: AbortSignal;
 }
 
@@ -127,7 +127,7 @@ export const READ_OPTIONS: Known<ReadOptions> = { signal: checkSignal };
 
 /** Options of {@linkcode Session.text}. */
 export interface TextOptions extends ReadOptions {
-  /** Whether bytes that are no UTF-8 are an error. Default: as the session's option `fatal` says. */
+  /** Whether invalid UTF-8 is an error. The default is the session's option `fatal`. */
   fatal?: boolean;
 }
 
@@ -136,9 +136,9 @@ export const TEXT_OPTIONS: Known<TextOptions> = { ...READ_OPTIONS, fatal: checkB
 /** Options of {@linkcode Session.bytes}. */
 export interface BytesOptions extends ReadOptions {
   /**
-   * Whether chunks are lent until the next step of the loop, and then overwritten. It saves relays a copy.
-   * Otherwise they belong to the loop; those of up to 1 KiB may lie in memory that other chunks of the session have a
-   * part of, so transfer a copy of them, not their `buffer`.
+   * Whether chunks are valid only until the next step of the loop, and are then overwritten. This saves relays a copy.
+   * Otherwise they belong to the loop. Chunks of up to 1 KiB may share their `buffer` with other chunks of the session:
+   * transfer a copy, not the `buffer`.
    *
    * @default {false}
    */
@@ -150,7 +150,7 @@ export const BYTES_OPTIONS: Known<BytesOptions> = { ...READ_OPTIONS, borrow: che
 /** Options of {@linkcode Session.readExactly}. */
 export interface ReadExactlyOptions extends ReadOptions {
   /**
-   * The most bytes that may be asked for, since the number often comes from the peer: 1 to 2^30.
+   * The maximum of `count`, in bytes, since the number often comes from the peer: 1 to 2^30.
    *
    * @default {8388608}
    */
@@ -162,25 +162,25 @@ export const READ_EXACTLY_OPTIONS: Known<ReadExactlyOptions> = {
   maxLength: elsewhere,
 };
 
-/** A reading: one way of looping over a session's input. A later loop over it goes on where the last one left. */
+/** A loop over a session's input. A later loop over the same reading continues where the last one stopped. */
 export interface Reading<T> extends AsyncIterableIterator<T, undefined, void> {
-  /** Settles a waiting `next()` as done. The session stays open, and later readings miss nothing. */
+  /** Settles a waiting `next()` as done. The session stays open, and no byte is lost for later readings. */
   return(): Promise<IteratorReturnResult<undefined>>;
 }
 
-/** A session as a stream of frames, both ways. */
+/** A session as a stream of frames in both directions. */
 export interface Frames<In, Out = In> extends Reading<In> {
   /**
-   * Takes one frame.
+   * Reads one frame.
    *
    * @param options `signal`: ends the wait.
    * @returns The frame, or `undefined` at the end of input.
-   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} As the codec says.
-   * @throws {SessionEndedError} If the session ends otherwise than by the peer's finishing.
+   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the frame is invalid for the codec.
+   * @throws {SessionEndedError} If the session ends in another way than by the peer's end of input.
    */
   read(options?: ReadOptions): Promise<In | undefined>;
   /**
-   * Sends one frame, as {@linkcode Session.send} does. A frame that cannot be encoded leaves nothing behind.
+   * Sends one frame, as {@linkcode Session.send} does. If it cannot be encoded, nothing is sent.
    *
    * @param frame The frame.
    * @returns Resolves as `send()` does, or rejects with what the codec threw.
