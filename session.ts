@@ -119,9 +119,9 @@ const LINES_AND_READ_OPTIONS: Known<LinesOptions & ReadOptions> = {
 /**
  * One live connection.
  *
- * Input is read in one of several ways, one after the other as the protocol needs it: as chunks of text (the
- * session itself is iterable), {@linkcode bytes}, {@linkcode lines} or {@linkcode frames}. Leaving a loop neither
- * closes the session nor loses a byte. Output is gathered and goes out in few writes, by itself.
+ * Read the input as chunks of text (the session itself is iterable), {@linkcode bytes}, {@linkcode lines} or
+ * {@linkcode frames}, and change the way of reading whenever the protocol needs it. Leaving a loop neither closes the
+ * session nor loses a byte. Output is buffered and written automatically, in few writes.
  *
  * @example Over a connection of your own
  * ```ts
@@ -150,7 +150,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   #writable: WritableStream<string | Uint8Array> | undefined;
 
   /**
-   * Puts a session over a connection, which belongs to it from then on.
+   * Creates a session over a connection, which the session owns from then on.
    *
    * @param connection The connection, such as a `Deno.Conn`.
    * @param options Limits and deadlines.
@@ -179,7 +179,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     return new Date(this.#startedAt);
   }
 
-  /** The address of the peer; IPv4 that came over an IPv6 socket is shown as IPv4. */
+  /** The address of the peer. An IPv4-mapped IPv6 address is shown as IPv4. */
   get remoteAddr(): Address {
     return normalizeAddress(this.#life.connection.remoteAddr);
   }
@@ -189,32 +189,32 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     return normalizeAddress(this.#life.connection.localAddr);
   }
 
-  /** What TLS has agreed on, where there is TLS. */
+  /** The negotiated parameters of TLS, if the session has TLS. */
   get tls(): TlsInfo | undefined {
     return this.#life.connection.tls;
   }
 
-  /** What a PROXY header has told, where there was one; `remoteAddr` and `localAddr` follow it. */
+  /** The PROXY header, if there was one. It determines `remoteAddr` and `localAddr`. */
   get proxy(): ProxyHeader | undefined {
     return this.#life.connection.proxy;
   }
 
-  /** How many bytes came from the peer. */
+  /** How many bytes were received from the peer. */
   get bytesRead(): number {
     return this.#reader.bytesRead;
   }
 
-  /** How many bytes the connection has taken. */
+  /** How many bytes were written to the connection. */
   get bytesWritten(): number {
     return this.#output.bytesWritten;
   }
 
-  /** How many bytes were sent and not yet taken by the connection. */
+  /** How many bytes were sent but not yet written to the connection. */
   get bytesBuffered(): number {
     return this.#output.buffered;
   }
 
-  /** How long no byte may pass either way, in milliseconds. It may be set at any time. */
+  /** How long the session may go without a byte in either direction, in milliseconds. It can be set at any time. */
   get idleTimeout(): number {
     return this.#life.deadlines.idleTimeout;
   }
@@ -229,7 +229,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     return this.#life.signal;
   }
 
-  /** Aborts when the server begins to drain: the time to come to an end, with what is begun brought to its own. */
+  /** Aborts when the server begins to drain: finish what has begun, and begin nothing new. */
   get draining(): AbortSignal {
     return this.#group.draining;
   }
@@ -249,10 +249,10 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Loops over chunks of text: what one read of at most `chunkSize` bytes brought, decoded as UTF-8. A character
-   * split over reads comes out whole, and nothing empty is yielded.
+   * Loops over chunks of text: the bytes of one read, at most `chunkSize`, decoded as UTF-8. A character that is split
+   * over reads is yielded whole. No chunk is empty.
    *
-   * @param options `signal`, and `fatal`: whether bad bytes are a `MalformedFrameError`.
+   * @param options `signal`, and `fatal`: whether invalid bytes are a `MalformedFrameError`.
    * @returns The reading.
    */
   text(options: TextOptions = NO_OPTIONS): Reading<string> {
@@ -266,9 +266,9 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Loops over bytes as they come, in chunks that grow up to 64 KiB while the peer keeps up.
+   * Loops over bytes as they arrive, in chunks that grow up to 64 KiB while reads come back full.
    *
-   * @param options `signal`, and `borrow`: whether chunks are only lent.
+   * @param options `signal`, and `borrow`: whether chunks are valid only until the next step.
    * @returns The reading.
    */
   bytes(options: BytesOptions = NO_OPTIONS): Reading<Uint8Array> {
@@ -291,7 +291,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * Reads and sends frames.
    *
-   * @param codec How frames are made out of bytes, and bytes out of frames.
+   * @param codec Decodes and encodes the frames.
    * @param options `signal`: makes the loop reject with its reason.
    * @returns The reading, which can also `read()` one frame and `send()` one.
    * @throws {TypeError} If `codec` is no codec.
@@ -303,13 +303,13 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Takes so many bytes.
+   * Reads exactly `count` bytes.
    *
-   * @param count How many; 0 is none.
-   * @param options `signal`, and `maxLength`: the most that may be asked for.
+   * @param count How many bytes, from 0.
+   * @param options `signal`, and `maxLength`: the maximum of `count`.
    * @returns The bytes, which belong to the caller.
    * @throws {FrameTooLargeError} If `count` is over `maxLength`.
-   * @throws {TruncatedFrameError} If the input ends before; what had come stays unread.
+   * @throws {TruncatedFrameError} If the input ends first. The bytes that have arrived stay unread.
    */
   async readExactly(count: number, options: ReadExactlyOptions = NO_OPTIONS): Promise<Uint8Array> {
     checkOptions(options, READ_EXACTLY_OPTIONS);
@@ -326,7 +326,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Takes one line, without its end.
+   * Reads one line, without its end.
    *
    * @param options Those of the codec {@linkcode lines}, and `signal`.
    * @returns The line, or `undefined` at the end of input.
@@ -339,52 +339,53 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * The input as a web stream, for `pipeThrough()` and the like. It reads only when it is read. To cancel it leaves
-   * the session open and the rest of the input to later readings; a read of the stream that was merely abandoned
-   * (`releaseLock()`) goes on waiting, and what it gets stays in the stream. TLS cannot begin while anybody has it.
+   * The input as a web stream, for `pipeThrough()` and similar. The session is read only when the stream is. Cancelling
+   * it leaves the session open, and the rest of the input to later readings. A read of the stream that was abandoned by
+   * `releaseLock()` goes on, and its bytes stay in the stream. TLS cannot begin while the stream is locked.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return (this.#readable ??= new InputStream(this.#reader)).stream;
   }
 
   /**
-   * The output as a web stream of text or bytes, with {@linkcode send}'s back-pressure. To close it half-closes the
-   * session, to abort it aborts the session. A character that is split over two chunks of text comes out whole.
+   * The output as a web stream of text or bytes, with the back-pressure of {@linkcode send}. Closing it half-closes the
+   * session, and aborting it aborts the session. A character that is split over two chunks of text is joined.
    */
   get writable(): WritableStream<string | Uint8Array> {
     return this.#writable ??= writableOf(this.#life);
   }
 
   /**
-   * Hands bytes back: the next reading begins with them.
+   * Puts bytes back: the next reading begins with them.
    *
    * @param bytes The bytes, which are copied.
-   * @throws {TypeError} While TLS begins: they came before it.
+   * @throws {TypeError} While TLS begins, because the bytes came before it.
    */
   unread(bytes: Uint8Array): void {
     this.#reader.unread(checkBytes("bytes to unread", bytes));
   }
 
   /**
-   * Sends text or bytes. They are gathered and go out, in the order of the calls, when the handler comes to wait.
+   * Sends text or bytes. They are buffered in the order of the calls, and written when the handler waits.
    *
-   * @param data Text, which is sent as UTF-8 (half a surrogate pair is not kept for the next call: it becomes U+FFFD,
-   * see {@linkcode writable}), or bytes, or what {@linkcode prepare} has made for many sessions. Bytes
-   * under 16 KiB are copied; larger ones must not change until the promise settles.
-   * @returns Resolves at once while less than `highWaterMark` is unsent, else when the peer has taken enough; for
-   * large bytes when they are wholly written. It may be left alone: its rejection never counts as unhandled.
-   * @throws {SessionEndedError} If the session has ended. If that is because the connection takes no more, what the
-   * peer has said last (why, often) can still be read; after it, readings throw the same error.
+   * @param data Text, which is sent as UTF-8, or bytes, or a message of {@linkcode prepare}. Fewer than 16 KiB of bytes
+   * are copied; larger ones must not change until the promise settles. Half a surrogate pair at the end of a text
+   * becomes U+FFFD: see {@linkcode writable}.
+   * @returns Resolves at once while less than `highWaterMark` is unsent, and otherwise when the peer has taken enough.
+   * For 16 KiB of bytes or more, it resolves when they are written. It need not be awaited: its rejection never counts
+   * as unhandled.
+   * @throws {SessionEndedError} If the session has ended. If a write failed, the last data of the peer, which often says
+   * why, can still be read. After it, readings throw the same error.
    */
   send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     return this.#output.send(data);
   }
 
   /**
-   * Writes what was sent so far.
+   * Writes everything that was sent so far.
    *
-   * @returns Resolves once the connection has taken all of it.
-   * @throws {SessionEndedError} If the session ends before.
+   * @returns Resolves once it is written to the connection.
+   * @throws {SessionEndedError} If the session ends first.
    */
   flush(): Promise<void> {
     return this.#output.flushed();
@@ -428,21 +429,20 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Flushes, then half-closes: the peer sees the end of input, while its own output can still be read.
+   * Flushes, then half-closes: the peer sees the end of input, and its own output can still be read.
    *
-   * @returns Resolves once the peer has been told.
-   * @throws {SessionEndedError} If the session ends before.
+   * @returns Resolves once the connection is half-closed.
+   * @throws {SessionEndedError} If the session ends first.
    */
   closeWrite(): Promise<void> {
     return this.#life.closeWrite();
   }
 
   /**
-   * Ends the session gracefully: what was sent arrives, unless the peer stops reading for `closeTimeout`, or takes
-   * longer than `maxCloseTime` in all. Input that is still unread, or comes meanwhile, is dropped. Waiting readings are
-   * rejected.
+   * Ends the session gracefully: what was sent arrives, unless the peer stops reading for `closeTimeout` or needs longer
+   * than `maxCloseTime` in all. Unread and later input is dropped. Waiting readings reject.
    *
-   * @returns What {@linkcode closed} resolves to.
+   * @returns {@linkcode closed}.
    */
   close(): Promise<SessionEnd> {
     this.#life.close();
@@ -450,8 +450,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Ends the session at once. What was not sent yet is lost, and the peer sees that it was cut off, where the transport
-   * can tell: by a reset, or by the missing close_notify of TLS. The sockets of `Deno.listen` cannot.
+   * Ends the session at once and discards unsent output. The peer sees that it was cut off, by a reset or by a missing
+   * close_notify of TLS, if the transport can do so: the sockets of `Deno.listen` cannot reset.
    *
    * @param reason Becomes the cause of the end.
    */
@@ -459,7 +459,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     this.#life.terminate("local", reason);
   }
 
-  /** Closes the session, so that `await using` can be used. */
+  /** Closes the session: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -1,4 +1,4 @@
-/** Clients: dialling once, and coming back. Here: `connect()`. */
+/** Clients: dialling once, and reconnecting. Here: `connect()`. */
 
 import { checkBoolean, checkDuration, checkSignal } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
@@ -33,7 +33,7 @@ import { unixPath } from "../transport/unix.ts";
 /** Options of {@linkcode connect}: where to, how long to wait, and how the session behaves. */
 export interface ConnectOptions extends SessionOptions {
   /**
-   * A host name or an IP address. Of a name with several addresses, all are tried (RFC 8305). A link-local address
+   * A host name or an IP address. If a name has several addresses, all are tried (RFC 8305). A link-local address
    * needs its zone, such as `fe80::1%eth0`.
    *
    * @default {"127.0.0.1"}
@@ -43,47 +43,47 @@ export interface ConnectOptions extends SessionOptions {
   port?: number;
   /**
    * The Unix socket to connect to, instead of `hostname` and `port`: the path of a file, or, on Linux, `"\0name"` for
-   * an abstract name. Deno asks for the same permissions as for listening on it.
+   * an abstract name. Deno requires the same permissions as for listening on it.
    */
   path?: string;
-  /** TLS: whom to trust, and who this side is; `{}` for the usual. Without it, the session is not encrypted. */
+  /** TLS: trusted authorities and the client's certificate. `{}` uses the defaults. Without it, nothing is encrypted. */
   tls?: TlsClientOptions;
   /**
-   * A PROXY protocol header to send first, before TLS: on whose behalf this side connects. Addresses that it leaves
-   * out are those of the connection. A receiver may have a limit, such as `maxProxyHeader` of `serve()`, 4096 bytes:
-   * mind it where `tls.certificate` is told.
+   * A PROXY protocol header to send first, before TLS. It says for which client this side connects. Addresses that are
+   * left out are those of the connection. A receiver may limit its size, as `maxProxyHeader` of `serve()` does to 4096
+   * bytes, which a `tls.certificate` may exceed.
    */
   proxyHeader?: ProxyHeaderInit;
-  /** Gives up when it aborts: `connect()` rejects with its reason. Of no effect once there is a session. */
+  /** Cancels dialling: `connect()` rejects with its reason. It has no effect on an open session. */
   signal?: AbortSignal;
   /**
-   * How long to wait for the session, from name look-up to TLS handshake, in milliseconds; `Infinity` for as long as
-   * the system does. A Unix socket whose backlog is full is waited for as well.
+   * How long dialling may take, from the name lookup to the TLS handshake, in milliseconds. With `Infinity`, only the
+   * system's own timeouts apply. It includes the wait for a Unix socket whose backlog is full.
    *
    * @default {10000}
    */
   connectTimeout?: number;
   /**
-   * Whether output leaves at once, with Nagle's algorithm off.
+   * Whether output is sent at once, without Nagle's algorithm.
    *
    * @default {true}
    */
   noDelay?: boolean;
   /**
-   * Whether the system probes a silent peer, at its own pace; or, with `transport: "node"`, after how many milliseconds
-   * of silence: 1000 to 32767000, in whole seconds.
+   * Whether the system sends keep-alive probes to a silent peer, at its default interval. With `transport: "node"`, a
+   * number sets after how many milliseconds of silence: 1000 to 32767000, in whole seconds.
    *
    * @default {false}
    */
   keepAlive?: boolean | number;
   /**
-   * What dials: `deno` is `Deno.connect`; `node` is `node:net`, which costs less with a thousand busy connections and
-   * more, and is needed for some options.
+   * What the client dials with: `deno` is `Deno.connect`. `node` is `node:net`, which costs less from about a thousand
+   * busy connections on and is required by some options.
    *
    * @default {"deno"}
    */
   transport?: TransportName;
-  /** The IP address of this side, of those that the machine has. TCP only; needs `transport: "node"`. */
+  /** The local IP address to connect from. TCP only; requires `transport: "node"`. */
   localAddress?: string;
 }
 
@@ -107,13 +107,13 @@ export const CONNECT_OPTIONS: Known<ConnectOptions> = {
  *
  * @param options Where to, how long to wait, and how the session behaves.
  * @returns The session.
- * @throws {TypeError | RangeError} If an option is wrong.
- * @throws {ConnectionRefusedError} If nobody listens there.
+ * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {ConnectionRefusedError} If nothing listens at the address.
  * @throws {UnknownHostError} If the host name has no address.
- * @throws {UnreachableError} If there is no way to the address.
+ * @throws {UnreachableError} If there is no route to the address.
  * @throws {CertificateError} If TLS does not accept the server's certificate, or the server asks for one.
- * @throws {TlsHandshakeError} If TLS cannot be agreed on for another reason.
- * @throws {ConnectTimeoutError} If it takes longer than `connectTimeout`, or than the system waits.
+ * @throws {TlsHandshakeError} If the TLS handshake fails for another reason.
+ * @throws {ConnectTimeoutError} If `connectTimeout` or the system's own timeout is over.
  * @throws {ConnectError} For any other reason that the system gives, as its `cause`.
  *
  * @example
