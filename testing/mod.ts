@@ -1,8 +1,8 @@
 /**
- * For tests of your own protocol: sessions within the process, a handler against a scripted peer, and networks that
- * misbehave in ways that a seed brings back. Nothing here opens a socket or needs a permission.
+ * Tools to test your own protocol: sessions within the process, a handler against a scripted peer, and simulated bad
+ * networks whose failures a seed reproduces. Nothing here opens a socket or needs a permission.
  *
- * @example The greeting service, over a network that cuts its input anywhere
+ * @example The greeting service, over a network that splits its input anywhere
  * ```ts
  * import type { Session } from "@parley/tcp";
  * import { converse } from "@parley/tcp/testing";
@@ -47,33 +47,33 @@ export type { Session, SessionOptions } from "../session.ts";
 export type { Connection } from "../transport/connection.ts";
 export type { MemoryPairOptions } from "../transport/memory.ts";
 
-/** How a network misbehaves, seen from the side that is tested. All is off unless it is set. */
+/** The faults of a network, seen from the side under test. Each is off unless it is set. */
 export interface NetworkOptions {
   /**
-   * Where the randomness starts: the same seed cuts and delays in the same way. An integer from 0 to 2^32 - 1.
+   * The seed of the randomness: the same seed splits and delays in the same way. An integer from 0 to 2^32 - 1.
    *
    * @default {1}
    */
   seed?: number;
-  /** The most bytes that one read brings or one write takes; each time it is 1 to so many. 1 to 2^30. */
+  /** Each read brings, and each write takes, a random number of bytes from 1 to this: 1 to 2^30. */
   chop?: number;
-  /** The longest wait before a read or write, in milliseconds; each time it is up to so many. */
+  /** Each read and write waits for a random time up to this, in milliseconds. */
   delay?: number;
-  /** After so many bytes of input nothing comes any more, as if the peer had vanished. 0 to 2^40. */
+  /** After this many bytes of input, nothing more arrives, as if the peer had vanished. 0 to 2^40. */
   stallAfter?: number;
-  /** After so many bytes the input ends. 0 to 2^40. */
+  /** After this many bytes, the input ends. 0 to 2^40. */
   truncateAfter?: number;
-  /** After so many bytes of input the connection is reset. 0 to 2^40. */
+  /** After this many bytes of input, the connection is reset. 0 to 2^40. */
   resetAfter?: number;
-  /** After so many bytes of output no more is taken, as by a peer that does not read. 0 to 2^40. */
+  /** After this many bytes of output, no more is taken, as by a peer that does not read. 0 to 2^40. */
   blockAfter?: number;
 }
 
 /**
- * Puts a misbehaving network between a connection and whoever reads and writes it.
+ * Wraps a connection in a simulated bad network.
  *
  * @param connection The connection.
- * @param options How it misbehaves.
+ * @param options The faults.
  * @returns The connection to use instead.
  * @throws {TypeError | RangeError} If an option is out of range.
  *
@@ -127,7 +127,7 @@ export interface SessionPairOptions extends MemoryPairOptions {
   left?: SessionOptions;
   /** Options of the second session. */
   right?: SessionOptions;
-  /** How the network misbehaves towards the first session. */
+  /** The faults of the network, as the first session sees them. */
   network?: NetworkOptions;
 }
 
@@ -139,10 +139,10 @@ const SESSION_PAIR_OPTIONS: Known<SessionPairOptions> = {
 };
 
 /**
- * Two sessions that talk to each other within the process.
+ * Creates two connected sessions within the process.
  *
- * @param options Options of either, and the network between them.
- * @returns The two. To close them, close both: each waits for the other to finish.
+ * @param options Options of each session, and the network between them.
+ * @returns The two sessions. Close both at once: each waits for the other to finish.
  * @throws {TypeError | RangeError} If an option is out of range.
  *
  * @example
@@ -167,10 +167,10 @@ export function sessionPair(options: SessionPairOptions = {}): [Session, Session
 export interface ConverseOptions extends MemoryPairOptions {
   /** Options of the handler's session. */
   session?: SessionOptions;
-  /** How the network misbehaves towards the handler. */
+  /** The faults of the network, as the handler sees them. */
   network?: NetworkOptions;
   /**
-   * How long the peer waits for what it expects, in milliseconds.
+   * How long an expectation of the peer may take, in milliseconds.
    *
    * @default {5000}
    */
@@ -184,23 +184,23 @@ const CONVERSE_OPTIONS: Known<ConverseOptions> = {
   timeout: elsewhere,
 };
 
-/** What came of a conversation. */
+/** The result of a conversation. */
 export interface Conversation {
   /** How the handler's session ended. */
   end: SessionEnd;
-  /** What the handler threw of its own, if it did. */
+  /** The handler's own error, if it threw one. */
   error: unknown;
 }
 
 /**
- * Runs a handler as a server does, against a peer that follows a script. It is over when the script has returned and
- * the handler's session has ended; a script that returns leaves.
+ * Runs a handler as a server does, against a peer that follows a script. When the script returns, the peer disconnects.
+ * The conversation is over when the handler's session has ended, too.
  *
  * @param handler The handler.
  * @param script What the peer does.
- * @param options The session, the network, the peer's patience.
+ * @param options Options of the session, the network, and the peer's timeout.
  * @returns How the session ended, and what the handler threw.
- * @throws What the script throws, such as an expectation that is not met.
+ * @throws What the script throws, such as a failed expectation.
  *
  * @example
  * ```ts
@@ -255,9 +255,9 @@ export async function converse(
   }
 }
 
-/** The other end of a handler's session. {@linkcode converse} makes it. */
+/** The peer of a handler's session. {@linkcode converse} creates it. */
 export class ScriptedPeer {
-  /** The session of the peer, for all that the methods here do not do. */
+  /** The session of the peer, for everything else. */
   readonly session: Session;
   readonly #timeout: number;
 
@@ -265,7 +265,7 @@ export class ScriptedPeer {
    * Makes the peer.
    *
    * @param session Its session.
-   * @param timeout How long it waits for what it expects, in milliseconds.
+   * @param timeout How long an expectation may take, in milliseconds.
    */
   constructor(session: Session, timeout: number) {
     this.session = session;
@@ -273,10 +273,10 @@ export class ScriptedPeer {
   }
 
   /**
-   * Sends, at once.
+   * Sends at once.
    *
    * @param data Text or bytes.
-   * @returns Resolves once they are on their way.
+   * @returns Resolves once the data is written.
    */
   async send(data: string | Uint8Array): Promise<void> {
     await this.session.send(data);
@@ -284,7 +284,7 @@ export class ScriptedPeer {
   }
 
   /**
-   * Reads as many bytes as are expected, and compares.
+   * Reads as many bytes as are expected, and compares them.
    *
    * @param expected Text or bytes.
    * @throws {Error} If something else comes, the input ends, or not enough comes in time.
@@ -320,8 +320,9 @@ export class ScriptedPeer {
   }
 
   /**
-   * Waits for the connection to be reset, which must come before anything else: the handler was cut off, as by an error
-   * of its own. Of a transport that cannot reset, such as the one of `Deno.listen`, a real peer sees the end of input.
+   * Waits for the connection to be reset, which must come before anything else. A session is reset when it is cut off, for
+   * example because its handler threw. With a transport that cannot reset, such as `Deno.listen`, a real peer sees the
+   * end of input instead.
    *
    * @throws {Error} If something else comes, or nothing in time.
    */
@@ -347,7 +348,7 @@ export class ScriptedPeer {
     return this.session.closeWrite();
   }
 
-  /** Leaves at once, with no good-bye. */
+  /** Disconnects at once. */
   abort(): void {
     this.session.abort();
   }

@@ -6,21 +6,21 @@ import { type Certificate, readCertificate } from "./x509/certificate.ts";
 import { readExtensions } from "./x509/extensions.ts";
 import { type AltName, altNamesOf } from "./x509/names.ts";
 
-/** A version of TLS. Older ones than these must not be used any more (RFC 8996). */
+/** A version of TLS. Older versions are deprecated (RFC 8996). */
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** A certificate and its key. */
 export interface TlsCertificate {
-  /** The certificate in PEM, followed by those that lead from it to a root that clients have. */
+  /** The certificate in PEM, followed by the intermediate certificates up to a root that clients trust. */
   cert: string;
   /**
-   * Its private key in PEM, without a passphrase: RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519. One
-   * text may be both `cert` and `key`: of each, only what is meant is taken.
+   * Its private key in PEM, without a passphrase: RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519. The
+   * same text, with both in it, may be given as `cert` and as `key`.
    */
   key: string;
 }
 
-/** A certificate for certain server names. */
+/** A certificate and the server names that it is used for. */
 export interface NamedCertificate extends TlsCertificate {
   /**
    * The names, such as `example.org` or `*.example.org`, where `*` stands for one label.
@@ -30,23 +30,23 @@ export interface NamedCertificate extends TlsCertificate {
   names?: string[];
 }
 
-/** What both sides of TLS may be told. */
+/** TLS options of both sides. */
 export interface TlsOptions {
   /**
-   * The application protocols (ALPN, RFC 7301), the preferred one first. A peer that names protocols of which this
-   * side has none is refused; one that names none at all is not.
+   * The application protocols (ALPN, RFC 7301), the preferred one first. A peer that offers protocols but none of these
+   * is refused. A peer that offers none at all is accepted.
    *
    * @default {none}
    */
   alpn?: string[];
   /**
-   * The lowest version that is agreed on.
+   * The lowest version to negotiate.
    *
    * @default {"TLSv1.2"}
    */
   minVersion?: TlsVersion;
   /**
-   * The highest version that is agreed on.
+   * The highest version to negotiate.
    *
    * @default {"TLSv1.3"}
    */
@@ -54,64 +54,65 @@ export interface TlsOptions {
 }
 
 /**
- * TLS of a server.
+ * TLS options of a server.
  *
- * Sessions are resumed: a client that comes back may leave out the certificates (RFC 8446 §2.2). It is then not shown
- * a certificate that is newer than its session; its own is verified again each time, against what is in `ca` then.
+ * TLS sessions can be resumed: a client that reconnects may skip the certificates (RFC 8446 §2.2). It then does not see a
+ * certificate that is newer than its session. The client's own certificate is verified again each time, against the
+ * current `ca`.
  */
 export interface TlsServerOptions extends TlsCertificate, TlsOptions {
   /**
    * Further certificates, chosen by the server name that a client asks for (SNI, RFC 6066 §3): exact names first,
-   * then those with a `*`. A client that asks for none is shown `cert`.
+   * then wildcards. A client that asks for no name gets `cert`.
    *
    * @default {none}
    */
   certificates?: NamedCertificate[];
   /**
-   * What happens to a client that asks for a name that no certificate is for: it is shown `cert`, or refused.
+   * What happens to a client that asks for a name without a certificate: it gets `cert`, or it is refused.
    *
    * @default {"default"}
    */
   unknownServerName?: "default" | "refuse";
   /**
-   * Whether clients are asked for a certificate. One that is shown has to lead to `ca` and to be valid, or the client
-   * is refused; with `"required"` so is one that shows none. `session.tls.peerCertificate` is there where a client
-   * has shown one.
+   * Whether clients are asked for a certificate. A client whose certificate is invalid or does not lead to `ca` is
+   * refused, and with `"required"` also a client without one. The certificate is in `session.tls.peerCertificate`.
    *
    * @default {"none"}
    */
   clientCertificate?: "none" | "optional" | "required";
   /**
-   * Who may have signed the clients' certificates, in PEM: certificates of X.509 version 3. One whose issuer is there
-   * as well leads to that; any other is trusted itself, also if it is a client's own. Needed where clients are asked
-   * for a certificate.
+   * The authorities that clients' certificates must lead to, in PEM: certificates of X.509 version 3. Required if clients
+   * are asked for a certificate. A certificate whose issuer is also in `ca` counts as an intermediate one. Any other is
+   * trusted itself, even if it is a client's own certificate.
    */
   ca?: string | string[];
 }
 
-/** TLS of a client. */
+/** TLS options of a client. */
 export interface TlsClientOptions extends TlsOptions {
   /**
-   * The host name or IP address that the server's certificate has to be for. A name is also what the server is asked
-   * for (SNI, RFC 6066 §3).
+   * The host name or IP address that the server's certificate must be valid for. A name is also sent to the server (SNI,
+   * RFC 6066 §3).
    *
    * @default {the host that is dialled}
    */
   serverName?: string;
   /**
-   * Who may have signed the server's certificate, in PEM: certificates of X.509 version 3. One whose issuer is there
-   * as well leads to that; any other is trusted itself, also if it is the server's own and signed by itself.
+   * The authorities that the server's certificate must lead to, in PEM: certificates of X.509 version 3. A certificate
+   * whose issuer is also in `ca` counts as an intermediate one. Any other is trusted itself, even if it is the server's
+   * own self-signed certificate.
    *
    * @default {the certificate authorities that Deno trusts}
    */
   ca?: string | string[];
-  /** This side's own certificate in PEM, for a server that asks for one, followed by those that lead to its root. */
+  /** The client's certificate in PEM, followed by the intermediate ones, for a server that asks for it. */
   cert?: string;
   /** The private key of `cert`. */
   key?: string;
   /**
-   * **Dangerous.** Takes any certificate at all, expired, for another host or made by an attacker: whoever sits in
-   * between can read and change everything. For experiments; to trust a certificate of one's own, name it in `ca`.
+   * **Dangerous.** Accepts any certificate: expired, for another host, or made by an attacker, who can then read and
+   * change everything. Use it for experiments only. To trust your own certificate, put it in `ca`.
    *
    * @default {false}
    */
