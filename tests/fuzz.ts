@@ -69,7 +69,7 @@ export const TARGETS: Record<string, Target> = {
     message: (random) => "ä€x".repeat(random.upTo(20)),
   },
   "lines() that goes on": {
-    codec: lines({ maxLength: 50, onTooLong: () => {} }),
+    codec: lines({ maxLength: 50, fatal: true, onTooLong: () => {} }),
     message: (random) => "ä€x".repeat(random.upTo(8)),
   },
   "lengthPrefixed() that goes on": {
