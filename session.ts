@@ -392,20 +392,20 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Begins TLS on a session that has begun without it (STARTTLS), once both sides have said so in plaintext. What was
-   * sent before is written first; what is sent meanwhile follows encrypted. No reading may wait.
+   * Begins TLS on a session without it (STARTTLS), once both sides have agreed on it in plaintext. Data that was sent
+   * before is written first. Data that is sent meanwhile follows encrypted. No reading may wait.
    *
-   * A session that `serve()` has given takes the server's part, with its `tls` options, which say `starttls`; any
-   * other takes the client's.
+   * A session of `serve()` acts as the TLS server, with the server's `tls` options, where `starttls` must be set. Any
+   * other session acts as the client.
    *
-   * Input that has come before but is still unread, in the session or in {@linkcode readable}, was not protected,
-   * though it would be read as if it were: then the session ends with an error (CVE-2011-0411, RFC 3207 §6).
+   * If there is unread input from before, in the session or in {@linkcode readable}, the session ends with an error:
+   * that input was not protected, but would be read as if it were (CVE-2011-0411, RFC 3207 §6).
    *
-   * @param options Those of a client; a session of a server takes none.
-   * @returns What TLS has agreed on.
-   * @throws {TlsHandshakeError} If TLS could not be agreed on. The session has ended then.
+   * @param options Options of a client. A session of a server takes none.
+   * @returns The negotiated parameters.
+   * @throws {TlsHandshakeError} If the handshake failed. The session has ended then.
    * @throws {TypeError | RangeError} If a reading waits, `readable` is locked, the session has TLS already, or an option
-   * is wrong.
+   * is invalid.
    *
    * @example
    * ```ts ignore
