@@ -66,3 +66,23 @@ export { lines, type LinesOptions } from "./lines.ts";
 export { netstring, type NetstringOptions } from "./netstring.ts";
 export { octetCounted, type OctetCountedOptions } from "./octet_counted.ts";
 export { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
+export type { RespVersion } from "./resp/encode.ts";
+export type { RespEncoding } from "./resp/encoding.ts";
+export { RespProtocolError } from "./resp/protocol_error.ts";
+export {
+  respClient,
+  type RespClientOptions,
+  type RespServer,
+  respServer,
+  type RespServerOptions,
+} from "./resp/resp.ts";
+export {
+  RESP_NULL_ARRAY,
+  type RespCommand,
+  RespConstant,
+  RespError,
+  RespPush,
+  respStatus,
+  type RespValue,
+  RespVerbatim,
+} from "./resp/values.ts";

@@ -117,6 +117,8 @@ export class RawClient implements Disposable {
 
 /** A real Redis server with nothing in it. */
 export interface RealRedis extends AsyncDisposable {
+  /** Where it listens. */
+  readonly path: string;
   dial(): Promise<RawClient>;
 }
 
@@ -125,7 +127,18 @@ export async function startRedis(): Promise<RealRedis> {
   const directory = await makeTempDir();
   const path = `${directory.path}/redis.sock`;
   const process = new Deno.Command("redis-server", {
-    args: ["--port", "0", "--unixsocket", path, "--dir", directory.path, "--save", ""],
+    args: [
+      "--port",
+      "0",
+      "--unixsocket",
+      path,
+      "--dir",
+      directory.path,
+      "--save",
+      "",
+      "--enable-debug-command",
+      "yes",
+    ],
     stdin: "null",
     stdout: "piped",
   }).spawn();
@@ -139,6 +152,7 @@ export async function startRedis(): Promise<RealRedis> {
   }
   reader.releaseLock();
   return {
+    path,
     dial: async () => new RawClient(await Deno.connect({ transport: "unix", path })),
     async [Symbol.asyncDispose](): Promise<void> {
       process.kill("SIGTERM");

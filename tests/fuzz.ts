@@ -11,7 +11,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { randomFrom } from "../testing/disturb.ts";
-import type { Codec } from "../codecs/codec.ts";
+import type { Codec, FrameWriter } from "../codecs/codec.ts";
 import {
   delimited,
   fixed,
@@ -21,6 +21,9 @@ import {
   lines,
   netstring,
   octetCounted,
+  respClient,
+  respServer,
+  type RespValue,
 } from "../codecs/mod.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { encodeProxyHeader } from "../proxy_protocol/mod.ts";
@@ -34,6 +37,9 @@ interface Target {
   codec: Codec<unknown, never>;
   message: (random: Random) => unknown;
 }
+
+const version3 = respServer();
+version3.version = 3;
 
 export const TARGETS: Record<string, Target> = {
   "delimited()": {
@@ -102,6 +108,17 @@ export const TARGETS: Record<string, Target> = {
       onTooLong: () => {},
     }),
     message: (random) => ({ startLine: "SEND", headers: [], body: random.bytes(100) }),
+  },
+  "respServer()": {
+    codec: respServer({ maxBulkLength: 1000, maxArguments: 100, maxCommandLength: CAP }),
+    message: (random) => ["SET", "a".repeat(random.upTo(9)), random.upTo(9)],
+  },
+  "respClient()": {
+    codec: {
+      ...respClient({ maxBulkLength: 1000, maxItems: 100, maxReplyLength: CAP }),
+      encode: (value: RespValue, out: FrameWriter) => version3.encode(value, out),
+    },
+    message: (random) => ["ä", random.upTo(9), null, [true, 1.5], new Map([["a", new Set(["b"])]])],
   },
   "netstring()": { codec: netstring({ maxLength: CAP }), message: (random) => random.bytes(300) },
 };

@@ -16,6 +16,7 @@ import { lines, LINES_OPTIONS } from "../codecs/lines.ts";
 import { netstring } from "../codecs/netstring.ts";
 import { headerPrefixed } from "../codecs/header_prefixed.ts";
 import { octetCounted } from "../codecs/octet_counted.ts";
+import { respClient, respServer } from "../codecs/resp/resp.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { reconnect } from "../connect/reconnect.ts";
@@ -168,6 +169,14 @@ const TAKERS: Record<string, Taker> = {
   "lines()": { call: (o) => lines(o), names: Object.keys(LINES_OPTIONS) },
   "jsonLines()": { call: (o) => jsonLines(o), names: ["maxLength", "parse", "onTooLong"] },
   "delimited()": { call: (o) => delimited("|", o), names: ["maxLength", "onTooLong"] },
+  "respServer()": {
+    call: (o) => respServer(o),
+    names: ["encoding", "maxBulkLength", "maxArguments", "maxCommandLength"],
+  },
+  "respClient()": {
+    call: (o) => respClient(o),
+    names: ["encoding", "maxBulkLength", "maxItems", "maxDepth", "maxReplyLength"],
+  },
   "octetCounted()": { call: (o) => octetCounted(o), names: ["maxLength", "onTooLong"] },
   "headerPrefixed()": {
     call: (o) => headerPrefixed(o),

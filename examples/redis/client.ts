@@ -1,7 +1,7 @@
 /** Who is connected to what: the state of a server and of each of its clients. */
 
 import type { Session } from "@parley/tcp";
-import { Push, type Reply, type Resp } from "./codec.ts";
+import { RespPush, type RespServer, type RespValue } from "@parley/tcp/codecs";
 import { Database } from "./store.ts";
 
 const DATABASES = 16;
@@ -20,7 +20,7 @@ export class Instance {
   publish(channel: string, message: string): number {
     const subscribers = this.channels.get(channel);
     if (subscribers === undefined) return 0;
-    const push = new Push("message", channel, message);
+    const push = new RespPush(["message", channel, message]);
     for (const client of subscribers) client.tell(push);
     return subscribers.size;
   }
@@ -30,20 +30,20 @@ export class Instance {
 export class Client {
   readonly instance: Instance;
   readonly session: Session;
-  readonly codec: Resp;
+  readonly codec: RespServer;
   readonly channels: Set<string> = new Set();
   name = "";
   databaseIndex = 0;
   db: Database;
   /** Whether the connection is to be closed, after what was replied. */
   isLeaving = false;
-  readonly #send: (reply: Reply) => Promise<void>;
+  readonly #send: (reply: RespValue) => Promise<void>;
 
   constructor(
     instance: Instance,
     session: Session,
-    codec: Resp,
-    send: (reply: Reply) => Promise<void>,
+    codec: RespServer,
+    send: (reply: RespValue) => Promise<void>,
   ) {
     this.instance = instance;
     this.session = session;
@@ -59,7 +59,7 @@ export class Client {
   }
 
   /** Sends what is no reply. Nobody waits for it: a client that does not read is cut off by the session's limit. */
-  tell(push: Push): void {
+  tell(push: RespPush): void {
     this.#send(push);
   }
 

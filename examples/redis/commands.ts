@@ -1,7 +1,7 @@
 /** Finds the command that a client means, and does it. */
 
 import type { Client } from "./client.ts";
-import { type Command, RedisError, type Reply } from "./codec.ts";
+import { type RespCommand, RespError, type RespValue } from "@parley/tcp/codecs";
 import { HASHES, LISTS, SETS } from "./commands/collections.ts";
 import {
   type Arguments,
@@ -38,7 +38,7 @@ const COMMANDS: ReadonlyMap<string, CommandSpec> = new Map(
 );
 
 /** Does what a command asks for. `undefined` if there is nothing to reply. */
-export function execute(command: Command, client: Client): Reply | undefined {
+export function execute(command: RespCommand, client: Client): RespValue | undefined {
   const name = command[0];
   if (name === undefined) return undefined;
   const spec = COMMANDS.get(name) ?? COMMANDS.get(name.toLowerCase());
@@ -48,7 +48,7 @@ export function execute(command: Command, client: Client): Reply | undefined {
   try {
     return spec.run(command as Arguments, client);
   } catch (error) {
-    if (error instanceof RedisError) return error;
+    if (error instanceof RespError) return error;
     throw error;
   }
 }
@@ -62,19 +62,19 @@ function hangUp(client: Client): undefined {
   client.isLeaving = true;
 }
 
-function unknown([name, ...args]: Command): RedisError {
+function unknown([name, ...args]: RespCommand): RespError {
   let shown = "";
   for (const arg of args) {
     if (shown.length >= 128) break;
     shown += `'${arg.slice(0, 128 - shown.length)}' `;
   }
-  return new RedisError(
+  return new RespError(
     `ERR unknown command '${name!.slice(0, 128)}', with args beginning with: ${shown}`,
   );
 }
 
-function notWhileSubscribed(name: string): RedisError {
-  return new RedisError(
+function notWhileSubscribed(name: string): RespError {
+  return new RespError(
     `ERR Can't execute '${name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / ` +
       "QUIT / RESET are allowed in this context",
   );
@@ -94,12 +94,12 @@ const aboutCommands = subcommand("command", {
   },
 });
 
-function describeAll(): Reply {
+function describeAll(): RespValue {
   return Object.entries(TABLE).map(([name, spec]) => describe(name, spec));
 }
 
 /** What routing clients want to know: the arity, and which arguments are keys. */
-function describe(name: string, { arity, keys = [0, 0, 0] }: CommandSpec): Reply {
-  const nothing: Reply[] = [];
+function describe(name: string, { arity, keys = [0, 0, 0] }: CommandSpec): RespValue {
+  const nothing: RespValue[] = [];
   return [name, arity, new Set<string>(), ...keys, new Set<string>(), nothing, nothing, nothing];
 }

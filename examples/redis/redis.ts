@@ -2,14 +2,19 @@
 
 import type { Handler } from "@parley/tcp";
 import { Client, Instance } from "./client.ts";
-import { ProtocolError, Resp, type RespLimits } from "./codec.ts";
+import {
+  RespError,
+  RespProtocolError,
+  respServer,
+  type RespServerOptions,
+} from "@parley/tcp/codecs";
 import { execute } from "./commands.ts";
 
 /** An in-memory Redis. Each call makes one with data of its own. */
-export function redis(limits: RespLimits = {}): Handler {
+export function redis(limits: RespServerOptions = {}): Handler {
   const instance = new Instance();
   return async (session) => {
-    const codec = new Resp(limits);
+    const codec = respServer({ ...limits, encoding: "binary" });
     const commands = session.frames(codec);
     const client = new Client(instance, session, codec, (reply) => commands.send(reply));
     try {
@@ -19,8 +24,8 @@ export function redis(limits: RespLimits = {}): Handler {
         if (client.isLeaving) break;
       }
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      await commands.send(error);
+      if (!(error instanceof RespProtocolError)) throw error;
+      await commands.send(new RespError(`ERR Protocol error: ${error.problem}`));
     } finally {
       client.leave();
     }

@@ -8,7 +8,7 @@
 //     redis-benchmark -q -t set,get -P 16
 //     telnet 127.0.0.1 6379     and type   SET rose babala   and   GET rose
 //
-// Go on reading in `redis.ts`. `codec.ts` is the protocol, `commands.ts` and the folder `commands` what it asks for,
+// Go on reading in `redis.ts`. `respServer()` is the protocol, `commands.ts` and the folder `commands` what it asks for,
 // `store.ts` what is remembered.
 
 import { formatAddress, serve, type Server } from "@parley/tcp";

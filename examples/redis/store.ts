@@ -1,11 +1,11 @@
 /** What the server remembers: keys with values of four types, and when they expire. */
 
-import { RedisError } from "./codec.ts";
+import { RespError } from "@parley/tcp/codecs";
 
 export type Hash = Map<string, string>;
 export type Value = string | List | Hash | Set<string>;
 
-const WRONG_TYPE = new RedisError(
+const WRONG_TYPE = new RespError(
   "WRONGTYPE Operation against a key holding the wrong kind of value",
 );
 

@@ -1,5 +1,5 @@
 import type { Client } from "../client.ts";
-import { NULL_ARRAY, RedisError, type Reply } from "../codec.ts";
+import { RESP_NULL_ARRAY, RespError, type RespValue } from "@parley/tcp/codecs";
 import { List } from "../store.ts";
 import { type Arguments, type CommandTable, parseInteger, wrongArity } from "./command.ts";
 
@@ -8,7 +8,7 @@ const Hash = Map<string, string>;
 type Members = Set<string>;
 const Members = Set<string>;
 
-const NOT_POSITIVE = new RedisError("ERR value is out of range, must be positive");
+const NOT_POSITIVE = new RespError("ERR value is out of range, must be positive");
 
 export const LISTS: CommandTable = {
   lpush: {
@@ -60,13 +60,18 @@ export const LISTS: CommandTable = {
   },
 };
 
-function pop(name: string, args: Arguments, { db }: Client, take: (list: List) => string): Reply {
+function pop(
+  name: string,
+  args: Arguments,
+  { db }: Client,
+  take: (list: List) => string,
+): RespValue {
   if (args.length > 3) return wrongArity(name);
   const [, key] = args;
   const wanted: string | undefined = args[2];
   const count = wanted === undefined ? 1 : parseCount(wanted);
   const list = db.instance(key, List);
-  if (list === undefined) return wanted === undefined ? null : NULL_ARRAY;
+  if (list === undefined) return wanted === undefined ? null : RESP_NULL_ARRAY;
   const items: string[] = [];
   while (items.length < count && list.length > 0) items.push(take(list));
   if (list.length === 0) db.delete(key);
@@ -137,7 +142,7 @@ export const SETS: CommandTable = {
 };
 
 /** Removes what a hash or a set has by these names. One that is empty then goes away. */
-function remove(args: Arguments, { db }: Client, from: Hash | Members | undefined): Reply {
+function remove(args: Arguments, { db }: Client, from: Hash | Members | undefined): RespValue {
   let removed = 0;
   if (from === undefined) return removed;
   for (let i = 2; i < args.length; i++) if (from.delete(args[i]!)) removed++;

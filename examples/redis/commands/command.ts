@@ -1,7 +1,7 @@
 /** What a command is, and how its arguments are read. */
 
 import type { Client } from "../client.ts";
-import { RedisError, type Reply } from "../codec.ts";
+import { RespError, type RespValue } from "@parley/tcp/codecs";
 
 /** A command's words. They are typed as though there were always enough: the arity is checked before. */
 export type Arguments = readonly [
@@ -20,13 +20,13 @@ export interface CommandSpec {
   /** Whether a subscriber may give it in RESP2. */
   readonly whileSubscribed?: boolean;
   /** Does it. `undefined` is for what has told the client by itself. */
-  readonly run: (args: Arguments, client: Client) => Reply | undefined;
+  readonly run: (args: Arguments, client: Client) => RespValue | undefined;
 }
 
 export type CommandTable = Readonly<Record<string, CommandSpec>>;
 
-export const SYNTAX_ERROR: RedisError = new RedisError("ERR syntax error");
-const NOT_AN_INTEGER = new RedisError("ERR value is not an integer or out of range");
+export const SYNTAX_ERROR: RespError = new RespError("ERR syntax error");
+const NOT_AN_INTEGER = new RespError("ERR value is not an integer or out of range");
 
 /** Runs the command that the second word names. */
 export function subcommand(name: string, table: CommandTable): CommandSpec["run"] {
@@ -34,7 +34,7 @@ export function subcommand(name: string, table: CommandTable): CommandSpec["run"
   return (args, client) => {
     const spec = specs.get(args[1].toLowerCase());
     if (spec === undefined) {
-      return new RedisError(
+      return new RespError(
         `ERR unknown subcommand '${args[1].slice(0, 128)}'. Try ${name.toUpperCase()} HELP.`,
       );
     }
@@ -47,12 +47,12 @@ export function hasArity({ length }: readonly string[], { arity }: CommandSpec):
   return arity < 0 ? length >= -arity : length === arity;
 }
 
-export function wrongArity(name: string): RedisError {
-  return new RedisError(`ERR wrong number of arguments for '${name}' command`);
+export function wrongArity(name: string): RespError {
+  return new RespError(`ERR wrong number of arguments for '${name}' command`);
 }
 
 /** A number of 64 bits, written without ornament. */
-export function parseInteger(text: string, otherwise: RedisError = NOT_AN_INTEGER): bigint {
+export function parseInteger(text: string, otherwise: RespError = NOT_AN_INTEGER): bigint {
   if (!/^(?:0|-?[1-9]\d{0,18})$/.test(text)) throw otherwise;
   const value = BigInt(text);
   if (!fits(value)) throw otherwise;
@@ -67,5 +67,5 @@ export function fits(value: bigint): boolean {
 export function deadlineIn(milliseconds: bigint, command: string): number {
   const deadline = milliseconds + BigInt(Date.now());
   if (fits(milliseconds) && fits(deadline)) return Number(deadline);
-  throw new RedisError(`ERR invalid expire time in '${command}' command`);
+  throw new RespError(`ERR invalid expire time in '${command}' command`);
 }

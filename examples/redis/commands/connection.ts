@@ -1,5 +1,6 @@
 import type { Client } from "../client.ts";
-import { OK, RedisError, type Reply, status, Verbatim } from "../codec.ts";
+import { RespError, respStatus, type RespValue, RespVerbatim } from "@parley/tcp/codecs";
+import { OK } from "../replies.ts";
 import {
   type Arguments,
   type CommandTable,
@@ -12,11 +13,11 @@ import {
 /** The version of Redis whose ways these are. */
 export const VERSION = "7.0.15";
 
-const PONG = status("PONG");
-const BAD_NAME = new RedisError(
+const PONG = respStatus("PONG");
+const BAD_NAME = new RespError(
   "ERR Client names cannot contain spaces, newlines or special characters.",
 );
-const BAD_ID = new RedisError("ERR Invalid client ID");
+const BAD_ID = new RespError("ERR Invalid client ID");
 
 export const CONNECTION: CommandTable = {
   ping: {
@@ -41,7 +42,7 @@ export const CONNECTION: CommandTable = {
     arity: 2,
     run: ([, index], client) => {
       const db = client.instance.databases[Number(parseInteger(index))];
-      if (db === undefined) return new RedisError("ERR DB index is out of range");
+      if (db === undefined) return new RespError("ERR DB index is out of range");
       client.db = db;
       client.databaseIndex = Number(index);
       return OK;
@@ -63,7 +64,7 @@ export const CONNECTION: CommandTable = {
       },
       // Clients say what library they are, and do not mind whether anybody wants to know.
       setinfo: { arity: 4, run: () => OK },
-      info: { arity: 2, run: (_, client) => new Verbatim(describe(client)) },
+      info: { arity: 2, run: (_, client) => new RespVerbatim(describe(client)) },
       list: { arity: -2, run: list },
     }),
   },
@@ -81,14 +82,14 @@ function describe({ session, name, databaseIndex, channels, codec }: Client): st
 }
 
 /** Of all clients, of those of a type, or of some by their ids. */
-function list([, , by, ...values]: Arguments, { instance }: Client): Reply {
+function list([, , by, ...values]: Arguments, { instance }: Client): RespValue {
   const clients = [...instance.clients];
-  const lines = (some: Client[]) => new Verbatim(some.map(describe).join(""));
+  const lines = (some: Client[]) => new RespVerbatim(some.map(describe).join(""));
   if (by === undefined) return lines(clients);
   if (/^type$/i.test(by) && values.length === 1) {
     const type = values[0]!;
     if (!/^(normal|pubsub|master|slave|replica)$/i.test(type)) {
-      return new RedisError(`ERR Unknown client type '${type}'`);
+      return new RespError(`ERR Unknown client type '${type}'`);
     }
     return lines(
       clients.filter(({ channels }) =>
@@ -102,30 +103,30 @@ function list([, , by, ...values]: Arguments, { instance }: Client): Reply {
   return lines(ids.flatMap((id) => byId.get(id) ?? []));
 }
 
-function hello(args: Arguments, client: Client): Reply {
+function hello(args: Arguments, client: Client): RespValue {
   const [, version, ...options] = args as readonly string[];
   let name: string | undefined;
   if (version !== undefined && !/^[23]$/.test(version)) {
-    if (/^-?\d+$/.test(version)) return new RedisError("NOPROTO unsupported protocol version");
-    return new RedisError("ERR Protocol version is not an integer or out of range");
+    if (/^-?\d+$/.test(version)) return new RespError("NOPROTO unsupported protocol version");
+    return new RespError("ERR Protocol version is not an integer or out of range");
   }
   for (let i = 0; i < options.length;) {
     const [word, first, second] = options.slice(i) as [string, string?, string?];
     if (/^auth$/i.test(word) && second !== undefined) {
       // The one user that there is needs no password.
       if (first !== "default") {
-        return new RedisError("WRONGPASS invalid username-password pair or user is disabled.");
+        return new RespError("WRONGPASS invalid username-password pair or user is disabled.");
       }
       i += 3;
     } else if (/^setname$/i.test(word) && first !== undefined) {
       if (!isName(first)) return BAD_NAME;
       name = first;
       i += 2;
-    } else return new RedisError(`ERR Syntax error in HELLO option '${word}'`);
+    } else return new RespError(`ERR Syntax error in HELLO option '${word}'`);
   }
   if (version !== undefined) client.codec.version = version === "3" ? 3 : 2;
   client.name = name ?? client.name;
-  return new Map<string, Reply>([
+  return new Map<string, RespValue>([
     ["server", "redis"],
     ["version", VERSION],
     ["proto", client.codec.version],

@@ -1,5 +1,6 @@
 import type { Client } from "../client.ts";
-import { OK, RedisError, type Reply, status } from "../codec.ts";
+import { RespError, respStatus, type RespValue } from "@parley/tcp/codecs";
+import { OK } from "../replies.ts";
 import { List, type Value } from "../store.ts";
 import {
   type Arguments,
@@ -9,10 +10,10 @@ import {
   SYNTAX_ERROR,
 } from "./command.ts";
 
-const NX_EXCLUDES = new RedisError(
+const NX_EXCLUDES = new RespError(
   "ERR NX and XX, GT or LT options at the same time are not compatible",
 );
-const GT_EXCLUDES_LT = new RedisError(
+const GT_EXCLUDES_LT = new RespError(
   "ERR GT and LT options at the same time are not compatible",
 );
 
@@ -38,7 +39,7 @@ export const KEYS: CommandTable = {
     keys: [1, 1, 1],
     run: ([, key], { db }) => Number(db.get(key) !== undefined && db.persist(key)),
   },
-  type: { arity: 2, keys: [1, 1, 1], run: ([, key], { db }) => status(typeOf(db.get(key))) },
+  type: { arity: 2, keys: [1, 1, 1], run: ([, key], { db }) => respStatus(typeOf(db.get(key))) },
   keys: {
     arity: 2,
     run: ([, pattern], { db }) => [...db.keys()].filter((key) => matches(key, pattern)),
@@ -54,10 +55,10 @@ export const KEYS: CommandTable = {
   },
 };
 
-function expire([, key, seconds, ...options]: Arguments, { db }: Client): Reply {
+function expire([, key, seconds, ...options]: Arguments, { db }: Client): RespValue {
   const conditions = new Set(options.map((option) => option.toLowerCase()));
   const unknown = options.find((option) => !/^(nx|xx|gt|lt)$/i.test(option));
-  if (unknown !== undefined) return new RedisError(`ERR Unsupported option ${unknown}`);
+  if (unknown !== undefined) return new RespError(`ERR Unsupported option ${unknown}`);
   if (conditions.has("nx") && conditions.size > 1) return NX_EXCLUDES;
   if (conditions.has("gt") && conditions.has("lt")) return GT_EXCLUDES_LT;
   const deadline = deadlineIn(parseInteger(seconds) * 1000n, "expire");
@@ -73,7 +74,7 @@ function expire([, key, seconds, ...options]: Arguments, { db }: Client): Reply 
 }
 
 /** Whole seconds, rounded; -1 without an end, -2 without a key. */
-function ttl({ db }: Client, key: string): Reply {
+function ttl({ db }: Client, key: string): RespValue {
   if (db.get(key) === undefined) return -2;
   const deadline = db.deadline(key);
   return deadline === undefined ? -1 : Math.round((deadline - Date.now()) / 1000);

@@ -1,5 +1,5 @@
 import type { Client } from "../client.ts";
-import { Push } from "../codec.ts";
+import { RespPush } from "@parley/tcp/codecs";
 import type { CommandTable } from "./command.ts";
 
 export const PUBSUB: CommandTable = {
@@ -13,7 +13,7 @@ export const PUBSUB: CommandTable = {
     run: ([, ...channels], client) => {
       for (const channel of channels) {
         client.subscribe(channel);
-        client.tell(new Push("subscribe", channel, client.channels.size));
+        client.tell(new RespPush(["subscribe", channel, client.channels.size]));
       }
       return undefined;
     },
@@ -31,7 +31,7 @@ export const PUBSUB: CommandTable = {
 function unsubscribe(client: Client, channels: readonly string[]): void {
   for (const channel of channels) {
     client.unsubscribe(channel);
-    client.tell(new Push("unsubscribe", channel, client.channels.size));
+    client.tell(new RespPush(["unsubscribe", channel, client.channels.size]));
   }
-  if (channels.length === 0) client.tell(new Push("unsubscribe", null, 0));
+  if (channels.length === 0) client.tell(new RespPush(["unsubscribe", null, 0]));
 }

@@ -1,5 +1,5 @@
 import type { Instance } from "../client.ts";
-import { RedisError, Verbatim } from "../codec.ts";
+import { RespError, RespVerbatim } from "@parley/tcp/codecs";
 import { VERSION } from "./connection.ts";
 import { matches } from "./keys.ts";
 import { type CommandTable, subcommand } from "./command.ts";
@@ -34,7 +34,7 @@ export const SERVER: CommandTable = {
       set: {
         arity: -4,
         run: ([, , name]) =>
-          new RedisError(
+          new RespError(
             Object.hasOwn(SETTINGS, name.toLowerCase())
               ? `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`
               : `ERR Unknown option or number of arguments for CONFIG SET - '${name}'`,
@@ -54,7 +54,7 @@ export const SERVER: CommandTable = {
           [`# ${name}`, ...Object.entries(fields).map(([field, value]) => `${field}:${value}`), ""]
             .join("\r\n")
         );
-      return new Verbatim(sections.join("\r\n"));
+      return new RespVerbatim(sections.join("\r\n"));
     },
   },
 };

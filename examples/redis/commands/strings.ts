@@ -1,5 +1,6 @@
 import type { Client } from "../client.ts";
-import { OK, RedisError, type Reply } from "../codec.ts";
+import { RespError, type RespValue } from "@parley/tcp/codecs";
+import { OK } from "../replies.ts";
 import {
   type Arguments,
   type CommandTable,
@@ -49,7 +50,7 @@ export const STRINGS: CommandTable = {
     run: ([, key, tail], { db }) => {
       const text = db.string(key) ?? "";
       if (text.length + tail.length > MAX_LENGTH) {
-        return new RedisError("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+        return new RespError("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
       }
       db.set(key, text + tail);
       return text.length + tail.length;
@@ -58,7 +59,7 @@ export const STRINGS: CommandTable = {
   strlen: { arity: 2, keys: [1, 1, 1], run: ([, key], { db }) => db.string(key)?.length ?? 0 },
 };
 
-function set(args: Arguments, { db }: Client): Reply {
+function set(args: Arguments, { db }: Client): RespValue {
   const key = args[1];
   if (args.length === 3) {
     db.set(key, args[2]);
@@ -98,15 +99,15 @@ function setOptions(args: Arguments): SetOptions {
   }
   if (lifetime !== undefined) {
     const milliseconds = parseInteger(lifetime) * unit;
-    if (milliseconds <= 0n) throw new RedisError("ERR invalid expire time in 'set' command");
+    if (milliseconds <= 0n) throw new RespError("ERR invalid expire time in 'set' command");
     options.deadline = deadlineIn(milliseconds, "set");
   }
   return options;
 }
 
-function add({ db }: Client, key: string, by: bigint): Reply {
+function add({ db }: Client, key: string, by: bigint): RespValue {
   const value = parseInteger(db.string(key) ?? "0") + by;
-  if (!fits(value)) return new RedisError("ERR increment or decrement would overflow");
+  if (!fits(value)) return new RespError("ERR increment or decrement would overflow");
   db.set(key, String(value));
   return value;
 }
