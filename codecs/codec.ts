@@ -1,7 +1,7 @@
 /**
- * The contract between a session and a codec: how frames are made out of bytes, and bytes out of frames.
+ * The interface between a session and a codec, which decodes frames and encodes messages.
  *
- * It is pure: a codec never reads, writes or waits.
+ * A codec does no I/O: it never reads, writes or waits.
  *
  * @module
  */
@@ -9,32 +9,32 @@
 /** What a decoder returns when the unread bytes do not hold a whole frame yet. */
 export const MORE: unique symbol = Symbol("MORE");
 
-/** A cursor over the unread bytes of a session. It is valid during the call that it is given to, and no longer. */
+/** The unread bytes of a session. It is valid only during the call that receives it. */
 export interface DecoderInput {
-  /** The memory that holds the unread bytes, from {@linkcode start} to {@linkcode end}. It is not to be changed. */
+  /** The memory that holds the unread bytes, from {@linkcode start} to {@linkcode end}. It must not be changed. */
   readonly buffer: Uint8Array;
-  /** Where the first unread byte stands in {@linkcode buffer}. */
+  /** The index of the first unread byte in {@linkcode buffer}. */
   readonly start: number;
-  /** Where the unread bytes end in {@linkcode buffer}: the index after the last. */
+  /** The index after the last unread byte in {@linkcode buffer}. */
   readonly end: number;
   /**
-   * Drops unread bytes from the front.
+   * Consumes unread bytes from the front.
    *
    * @param count How many bytes.
    * @throws {RangeError} If there are fewer.
    */
   consume(count: number): void;
   /**
-   * Asks not to be called again before so many bytes are unread, so that a long frame in many pieces costs no
-   * call for each.
+   * Asks not to be called again until at least `total` bytes are unread. So a long frame that arrives in many pieces
+   * costs few calls.
    *
    * @param total How many bytes, counted from {@linkcode start}.
    * @throws {FrameTooLargeError} If that is more than {@linkcode Decoder.maxBuffered}.
    */
   need(total: number): void;
   /**
-   * Consumes bytes and gives them away: they belong to the caller and never change. Up to 1 KiB they may lie in
-   * memory that other frames of the session have a part of, so transfer a copy of them, not their `buffer`.
+   * Consumes bytes and returns them: they belong to the caller and never change. Up to 1 KiB may share their `buffer`
+   * with other frames of the session: transfer a copy, not the `buffer`.
    *
    * @param count How many bytes.
    * @returns The bytes.
@@ -44,28 +44,28 @@ export interface DecoderInput {
 }
 
 /**
- * Makes frames out of bytes, for one reading.
+ * Decodes frames for one reading.
  *
- * A decoder may keep offsets relative to `start`, but never bytes: what it has not consumed stays with the
- * session, so that another reading can go on from there.
+ * Between calls, a decoder may keep offsets relative to `start`, but no bytes: what it has not consumed stays in the
+ * session, where another reading can continue.
  */
 export interface Decoder<Frame> {
-  /** The most unread bytes that one undecoded frame may hold. The session ends a peer that passes it. */
+  /** The maximum number of unread bytes of one undecoded frame. Beyond it, the session ends. */
   readonly maxBuffered: number;
   /**
-   * Decodes one frame and consumes its bytes, or returns {@linkcode MORE}; then it may have consumed what belongs to
-   * no frame.
+   * Decodes one frame and consumes its bytes, or returns {@linkcode MORE}. Before `MORE`, it may consume bytes that belong
+   * to no frame.
    *
    * @param input At least one unread byte.
-   * @returns The frame, or `MORE`; anything but `undefined`.
-   * @throws {MalformedFrameError | FrameTooLargeError} If the peer has done something wrong; a class derived from these
-   * will do. What else it throws counts as a fault of the decoder, and is reported as what a handler throws of its own.
-   * Either way, the input is finished.
+   * @returns The frame, which must not be `undefined`, or `MORE`.
+   * @throws {MalformedFrameError | FrameTooLargeError} If the peer is at fault; a derived class is fine, too. Any other
+   * error counts as a bug in the decoder, and is reported like an error of the handler. In both cases, the input is
+   * finished.
    */
   decode(input: DecoderInput): Frame | typeof MORE;
   /**
-   * Called once the input has ended with bytes left over, until it returns {@linkcode MORE}. What is left after
-   * that is a `TruncatedFrameError`, as it is where this method is missing.
+   * Called when the input has ended with unread bytes, until it returns {@linkcode MORE}. Bytes that are left after that
+   * are a `TruncatedFrameError`, as they are without this method.
    *
    * @param input At least one unread byte.
    * @returns A last frame, or `MORE`.
@@ -73,7 +73,7 @@ export interface Decoder<Frame> {
   finish?(input: DecoderInput): Frame | typeof MORE;
 }
 
-/** Where a codec writes a message. The parts of one message go out together, or not at all if encoding throws. */
+/** Takes the parts of a message from a codec. If encoding throws, nothing of the message is sent. */
 export interface FrameWriter {
   /**
    * Adds bytes. Small ones are copied; the memory of large ones must not change until the send has resolved.
@@ -88,10 +88,10 @@ export interface FrameWriter {
    */
   text(text: string): void;
   /**
-   * Adds text as UTF-8, and a NUL that ends it.
+   * Adds text as UTF-8, followed by a NUL.
    *
-   * @param text The text, without a NUL of its own.
-   * @throws {TypeError} If there is a NUL in it.
+   * @param text The text, without a NUL.
+   * @throws {TypeError} If the text contains a NUL.
    */
   cstring(text: string): void;
   /**
@@ -99,7 +99,7 @@ export interface FrameWriter {
    *
    * @param value From 0 to 256^`width` - 1.
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @throws {RangeError} If the value or the width is out of range.
    */
   uint(value: number | bigint, width: number, littleEndian?: boolean): void;
@@ -108,7 +108,7 @@ export interface FrameWriter {
    *
    * @param value From -(256^`width`)/2 to 256^`width`/2 - 1.
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @throws {RangeError} If the value or the width is out of range.
    */
   int(value: number | bigint, width: number, littleEndian?: boolean): void;
@@ -117,22 +117,22 @@ export interface FrameWriter {
    *
    * @param value The number; in 4 bytes it is rounded.
    * @param width How many bytes, 4 or 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    */
   float(value: number, width: 4 | 8, littleEndian?: boolean): void;
   /**
-   * Adds an unsigned integer as a varint (LEB128: seven bits a byte, the lowest first), in as few bytes as it takes.
+   * Adds an unsigned integer as a varint (LEB128: seven bits a byte, the lowest first), in as few bytes as possible.
    *
    * @param value From 0 to 2^64 - 1.
-   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @param maxWidth The maximum size, in bytes, 1 to 10. Default: 10.
    * @throws {RangeError} If the value does not fit, or `maxWidth` is out of range.
    */
   varint(value: number | bigint, maxWidth?: number): void;
   /**
-   * Adds what a function writes, with its length in front. It may call this again within.
+   * Adds what a function writes, with its length in front. Calls may be nested.
    *
-   * @param width How the length is written: in 1 to 8 bytes, or as a varint, before which the bytes are moved.
-   * @param write Writes to the same writer, and is done when it returns.
+   * @param width How the length is written: in 1 to 8 bytes, or as a varint.
+   * @param write Writes to the same writer, synchronously.
    * @param options What the length counts and how it is written.
    * @throws {RangeError} If the length does not fit.
    */
@@ -151,24 +151,24 @@ export interface PrefixedOptions {
    */
   includesHeader?: boolean;
   /**
-   * Whether the lowest byte of the length comes first.
+   * Whether the length is little-endian.
    *
    * @default {false}
    */
   littleEndian?: boolean;
   /**
-   * The most bytes that a varint may take: 1 to 10.
+   * The maximum size of a varint, in bytes: 1 to 10.
    *
    * @default {10}
    */
   maxWidth?: number;
 }
 
-/** How the two sides of a protocol put messages into bytes. `In` is what is read, `Out` what is sent. */
+/** Decodes and encodes the messages of a protocol. `In` is the type that is read, `Out` the type that is sent. */
 export interface Codec<In, Out = In> {
   /**
-   * Makes a decoder for one reading; and another one where that reading was left in the middle of a frame and
-   * others have taken bytes, or put some back, before it goes on.
+   * Makes a decoder for one reading. It is called again for that reading if other readings have consumed bytes, or bytes
+   * were put back, while it was in the middle of a frame.
    *
    * @returns A decoder with fresh state.
    */

@@ -10,14 +10,14 @@ import { PREFIXED_OPTIONS, prefixSize } from "./prefix.ts";
 /** Options of {@linkcode Cursor}. */
 export interface CursorOptions {
   /**
-   * How many bytes it may read. Over a decoder's input it has to be said, and so many bytes have to be there: what
-   * passes it is malformed, and not yet to come.
+   * How many bytes the cursor may read. Required for a decoder's input, where so many bytes must have arrived already: a
+   * read beyond them is malformed.
    *
    * @default All of a frame.
    */
   length?: number;
   /**
-   * Whether text that is no UTF-8 is an error. Otherwise bad bytes become U+FFFD.
+   * Whether invalid UTF-8 is an error. Otherwise, invalid bytes become U+FFFD.
    *
    * @default {false}
    */
@@ -27,10 +27,9 @@ export interface CursorOptions {
 const CURSOR_OPTIONS: Known<CursorOptions> = { length: elsewhere, fatal: checkBoolean };
 
 /**
- * Reads values out of a frame, one after the other, or out of the input of a decoder, of which it consumes nothing.
+ * Reads values one after the other from a frame, or from the input of a decoder, without consuming it.
  *
- * What the frame does not hold is a `MalformedFrameError` that says where. From a decoder, that counts as the peer's
- * fault. {@linkcode FrameWriter} has the same names.
+ * A read beyond the end is a `MalformedFrameError` with the offset. Thrown by a decoder, it counts as the peer's fault. {@linkcode FrameWriter} has the same names.
  *
  * @example
  * ```ts
@@ -57,16 +56,16 @@ export class Cursor {
   /**
    * Makes a cursor at the first byte.
    *
-   * @param source A frame, or the input that a decoder was given. Then the cursor is valid during that call.
-   * @param options How many bytes it may read, and what becomes of bad text.
+   * @param source A frame, or the input of a decoder. For the latter, the cursor is valid only during the call.
+   * @param options How many bytes it may read, and whether invalid text is an error.
    * @throws {RangeError} If there are fewer bytes than `length`.
    */
   constructor(source: Uint8Array, options?: CursorOptions);
   /**
-   * The same over the input that a decoder was given.
+   * Makes a cursor over the input of a decoder.
    *
-   * @param source The input. The cursor is valid during the call, and consumes nothing.
-   * @param options How many bytes it may read, and what becomes of bad text.
+   * @param source The input. The cursor is valid only during the call, and consumes nothing.
+   * @param options How many bytes it may read, and whether invalid text is an error.
    */
   constructor(source: DecoderInput, options: CursorOptions & { length: number });
   constructor(source: Uint8Array | DecoderInput, options: CursorOptions = NO_OPTIONS) {
@@ -98,9 +97,9 @@ export class Cursor {
    * Reads an unsigned integer.
    *
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there, or passes 2^53 - 1: {@linkcode bigUint} reads that.
+   * @throws {MalformedFrameError} If the frame is too short, or exceeds 2^53 - 1: {@linkcode bigUint} reads that.
    */
   uint(width: number, littleEndian: boolean = false): number {
     if (width === 1) return this.#buffer[this.#take(1)]!;
@@ -113,9 +112,9 @@ export class Cursor {
    * Reads a signed integer in two's complement.
    *
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there, or not within 2^53 - 1: {@linkcode bigInt} reads that.
+   * @throws {MalformedFrameError} If the frame is too short, or not within 2^53 - 1: {@linkcode bigInt} reads that.
    */
   int(width: number, littleEndian: boolean = false): number {
     const at = this.#take(checkInteger("width", width, 1, 8));
@@ -127,9 +126,9 @@ export class Cursor {
    * Reads an unsigned integer of any value.
    *
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there.
+   * @throws {MalformedFrameError} If the frame is too short.
    */
   bigUint(width: number, littleEndian: boolean = false): bigint {
     const at = this.#take(checkInteger("width", width, 1, 8));
@@ -140,9 +139,9 @@ export class Cursor {
    * Reads a signed integer of any value, in two's complement.
    *
    * @param width How many bytes, from 1 to 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there.
+   * @throws {MalformedFrameError} If the frame is too short.
    */
   bigInt(width: number, littleEndian: boolean = false): bigint {
     return BigInt.asIntN(width * 8, this.bigUint(width, littleEndian));
@@ -152,9 +151,9 @@ export class Cursor {
    * Reads a floating-point number (IEEE 754).
    *
    * @param width How many bytes, 4 or 8.
-   * @param littleEndian Whether the least significant byte comes first. Default: network order, it comes last.
+   * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    * @returns The number.
-   * @throws {MalformedFrameError} If it is not there.
+   * @throws {MalformedFrameError} If the frame is too short.
    */
   float(width: 4 | 8, littleEndian: boolean = false): number {
     if (width !== 4 && width !== 8) throw new RangeError(`width must be 4 or 8, got ${width}`);
@@ -164,9 +163,9 @@ export class Cursor {
   /**
    * Reads an unsigned integer that is a varint (LEB128: seven bits a byte, the lowest first).
    *
-   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @param maxWidth The maximum size, in bytes, 1 to 10. Default: 10.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there, does not end within `maxWidth` bytes, or passes 2^53 - 1:
+   * @throws {MalformedFrameError} If the frame is too short, does not end within `maxWidth` bytes, or exceeds 2^53 - 1:
    * {@linkcode bigVarint} reads that.
    */
   varint(maxWidth: number = MAX_VARINT): number {
@@ -180,9 +179,9 @@ export class Cursor {
   /**
    * Reads an unsigned integer of up to 64 bits that is a varint.
    *
-   * @param maxWidth The most bytes that it may take, 1 to 10. Default: 10.
+   * @param maxWidth The maximum size, in bytes, 1 to 10. Default: 10.
    * @returns The integer.
-   * @throws {MalformedFrameError} If it is not there, does not end within `maxWidth` bytes, or passes 2^64 - 1.
+   * @throws {MalformedFrameError} If the frame is too short, does not end within `maxWidth` bytes, or exceeds 2^64 - 1.
    */
   bigVarint(maxWidth: number = MAX_VARINT): bigint {
     const at = this.#at;
@@ -200,7 +199,7 @@ export class Cursor {
    *
    * @param length How many bytes. Default: all that are left.
    * @returns The text.
-   * @throws {MalformedFrameError} If there are fewer, or if they are no UTF-8 and `fatal` is set.
+   * @throws {MalformedFrameError} If there are fewer, or if they are not valid UTF-8 and `fatal` is set.
    */
   text(length: number = this.left): string {
     const at = this.#take(checkLength(length));
@@ -208,10 +207,10 @@ export class Cursor {
   }
 
   /**
-   * Reads text up to a NUL, and passes over that.
+   * Reads text up to a NUL, and skips the NUL.
    *
    * @returns The text.
-   * @throws {MalformedFrameError} If there is no NUL, or if the bytes are no UTF-8 and `fatal` is set.
+   * @throws {MalformedFrameError} If there is no NUL, or if the bytes are not valid UTF-8 and `fatal` is set.
    */
   cstring(): string {
     const at = this.#at;
@@ -222,7 +221,7 @@ export class Cursor {
   }
 
   /**
-   * Reads bytes. Of a frame they are a view; those of a decoder's input are copied, and belong to the caller.
+   * Reads bytes. From a frame, they are a view. From a decoder's input, they are copied and belong to the caller.
    *
    * @param length How many bytes. Default: all that are left.
    * @returns The bytes.
@@ -235,7 +234,7 @@ export class Cursor {
   }
 
   /**
-   * Passes over bytes.
+   * Skips bytes.
    *
    * @param length How many bytes.
    * @throws {MalformedFrameError} If there are fewer.
@@ -245,12 +244,12 @@ export class Cursor {
   }
 
   /**
-   * Reads a length and passes over as many bytes, which another cursor reads. Its offsets are those of the frame.
+   * Reads a length and skips as many bytes, which another cursor reads. Its offsets are relative to the frame.
    *
    * @param width How the length is written: in 1 to 8 bytes, or as a varint.
    * @param options What the length counts and how it is written.
    * @returns A cursor over the bytes that the length counts.
-   * @throws {MalformedFrameError} If there are fewer, or if the length is less than its own size that it has to count.
+   * @throws {MalformedFrameError} If there are fewer, or if the length counts itself and is less than its own size.
    */
   prefixed(width: PrefixWidth, options: PrefixedOptions = NO_OPTIONS): Cursor {
     checkOptions(options, PREFIXED_OPTIONS);

@@ -7,14 +7,14 @@ import type { OnTooLong } from "./skipping.ts";
 /** Options of {@linkcode delimited}. */
 export interface DelimitedOptions {
   /**
-   * The most bytes that a frame may have without its delimiter, both ways: 1 to 2^30.
+   * The maximum length of a frame without its delimiter, in bytes, in both directions: 1 to 2^30.
    *
    * @default {65536}
    */
   maxLength?: number;
   /**
-   * Called with the length, in bytes, of a frame that passes `maxLength`: it is dropped, and reading goes on with the next
-   * one. What this throws ends the input. Without it, such a frame is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a frame that exceeds `maxLength`: it is dropped, and reading goes on with the next
+   * one. If it throws, its error ends the input. Without it, such a frame is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }
@@ -28,7 +28,7 @@ const OPTIONS: Known<DelimitedOptions> = { maxLength: elsewhere, onTooLong: chec
  * @param options The length.
  * @returns The codec. Its decoder throws `FrameTooLargeError`; to send a frame that would not come back as one,
  * because it has the delimiter in it, is a `TypeError`.
- * @throws {TypeError | RangeError} If the delimiter or an option is wrong.
+ * @throws {TypeError | RangeError} If the delimiter or an option is invalid.
  *
  * @example
  * ```ts

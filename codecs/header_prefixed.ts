@@ -53,7 +53,7 @@ export interface HeaderPrefixedOptions {
    */
   terminator?: string;
   /**
-   * The most bytes that a body may have, both ways: 1 to 2^30.
+   * The maximum length of a body, in bytes, in both directions: 1 to 2^30.
    *
    * @default {8388608}
    */
@@ -65,8 +65,8 @@ export interface HeaderPrefixedOptions {
    */
   maxHeaderLength?: number;
   /**
-   * Called with the length, in bytes, of a body that passes `maxLength`, where a header says it: the message is dropped,
-   * and reading goes on with the next one. What this throws ends the input. Without it, such a body is a
+   * Called with the length, in bytes, of a body that exceeds `maxLength`, where a header says it: the message is dropped,
+   * and reading goes on with the next one. If it throws, its error ends the input. Without it, such a body is a
    * `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
@@ -102,7 +102,7 @@ const encoder = new TextEncoder();
  * @param options What the headers look like, and the lengths.
  * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for what is no header, for a
  * header that is folded, for a length that is missing, said twice or no number, and for text that is no UTF-8.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts

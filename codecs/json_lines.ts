@@ -11,22 +11,22 @@ const [TAB, LF, CR, SPACE] = [0x09, 0x0a, 0x0d, 0x20];
 /** Options of {@linkcode jsonLines}. */
 export interface JsonLinesOptions<In> {
   /**
-   * The most bytes that a line may have without its end, both ways: 1 to 2^30.
+   * The maximum length of a line without its end, in bytes, in both directions: 1 to 2^30.
    *
    * @default {65536}
    */
   maxLength?: number;
   /**
-   * Checks a value and gives it its type; what it throws becomes the cause of a `MalformedFrameError`. For Zod that
-   * is `schema.parse`, for Valibot `(value) => v.parse(schema, value)`. Without it, values are taken as they come.
+   * Validates a value and gives it its type. An error that it throws becomes the cause of a `MalformedFrameError`. For
+   * Zod, use `schema.parse`; for Valibot, `(value) => v.parse(schema, value)`. Without it, values are not checked.
    *
-   * @param value What stood in the line.
+   * @param value The parsed value of the line.
    * @returns The message.
    */
   parse?: (value: unknown) => In;
   /**
-   * Called with the length, in bytes, of a line that passes `maxLength`: it is dropped, and reading goes on with the next
-   * one. What this throws ends the input. Without it, such a line is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a line that exceeds `maxLength`: it is dropped, and reading goes on with the next
+   * one. If it throws, its error ends the input. Without it, such a line is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }
@@ -38,7 +38,7 @@ const OPTIONS: Known<JsonLinesOptions<unknown>> = {
 };
 
 /**
- * JSON values, one a line (NDJSON). Lines that hold nothing but white space are passed over.
+ * JSON values, one per line (NDJSON). Lines that contain only white space are skipped.
  *
  * @param options Length, and a check for values that come in.
  * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for what is no JSON, no UTF-8

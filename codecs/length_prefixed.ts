@@ -11,58 +11,58 @@ const ENDLESS = -1;
 /** Options of {@linkcode lengthPrefixed}. */
 export interface LengthPrefixedOptions {
   /**
-   * How the length is written: in 1 to 8 bytes, or as a varint (LEB128, seven bits a byte, the lowest first, as
-   * Protocol Buffers have it).
+   * How the length is written: in 1 to 8 bytes, or as a varint (LEB128, seven bits per byte, the lowest first, as in
+   * Protocol Buffers).
    *
    * @default {4}
    */
   width?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
   /**
-   * The most bytes that a varint may take, both ways: 1 to 10. MQTT has 4 (MQTT 3.1.1 §2.2.3).
+   * The maximum size of a varint, in bytes, in both directions: 1 to 10. MQTT has 4 (MQTT 3.1.1 §2.2.3).
    *
    * @default {10}
    */
   maxWidth?: number;
   /**
-   * Whether the lowest byte of the length comes first.
+   * Whether the length is little-endian.
    *
    * @default {false}
    */
   littleEndian?: boolean;
   /**
-   * Whether the length counts all of the frame: itself and what stands before it, too. Not for varints.
+   * Whether the length counts the whole frame, with itself and the bytes before it. Not for varints.
    *
    * @default {false}
    */
   includesHeader?: boolean;
   /**
-   * How many bytes of a header stand before the length: 0 to 65535.
+   * The number of header bytes before the length: 0 to 65535.
    *
    * @default {0}
    */
   offset?: number;
   /**
-   * What to add to the length to have the number of bytes that follow it, such as the size of the rest of a header
-   * that the length does not count: -2^30 to 2^30.
+   * A number that is added to the length to get the number of bytes that follow it: -2^30 to 2^30. Use it, for example, for
+   * the rest of a header that the length does not count.
    *
    * @default {0}
    */
   adjustment?: number;
   /**
-   * Whether a message is the whole frame, with its header and its length, instead of what follows the length.
+   * Whether a message is the whole frame, with its header and its length, and not only what follows the length.
    *
    * @default {false}
    */
   keepHeader?: boolean;
   /**
-   * The most bytes that a message may have, both ways: 1 to 2^30.
+   * The maximum length of a message, in bytes, in both directions: 1 to 2^30.
    *
    * @default {8388608}
    */
   maxLength?: number;
   /**
-   * Called with the length, in bytes, of a message that passes `maxLength`: it is dropped, and reading goes on with the next
-   * one. What this throws ends the input. Without it, such a message is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a message that exceeds `maxLength`: it is dropped, and reading goes on with the next
+   * one. If it throws, its error ends the input. Without it, such a message is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }

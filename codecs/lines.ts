@@ -24,34 +24,34 @@ const ENDINGS: Readonly<Record<string, readonly number[]>> = {
 /** Options of {@linkcode lines}. */
 export interface LinesOptions {
   /**
-   * The most bytes that a line may have without its end, both ways: 1 to 2^30.
+   * The maximum length of a line without its end, in bytes, in both directions: 1 to 2^30.
    *
    * @default {65536}
    */
   maxLength?: number;
   /**
-   * Whether bytes that are no UTF-8 are an error. Otherwise they become U+FFFD.
+   * Whether invalid UTF-8 is an error. Otherwise, invalid bytes become U+FFFD.
    *
    * @default {false}
    */
   fatal?: boolean;
   /**
-   * What ends the lines that are sent: LF, CRLF, or CR, as serial devices have it. Lines that are read may end in LF or
-   * CRLF, or else in CR alone where this is CR.
+   * The end of lines that are sent: LF, CRLF, or CR, as serial devices use it. Lines that are read end in LF or CRLF. With
+   * CR, they end only in CR.
    *
    * @default {"\n"}
    */
   ending?: "\n" | "\r\n" | "\r";
   /**
-   * Whether nothing but `ending` ends a line that is read: any other CR or LF is malformed, and what follows the last
-   * end at the end of input is a line cut off. A server of SMTP needs it, with CRLF (RFC 5321 §2.3.8).
+   * Whether only `ending` ends a line that is read. Any other CR or LF is malformed, and a last line without an end is cut
+   * off. SMTP servers need this, with CRLF (RFC 5321 §2.3.8).
    *
    * @default {false}
    */
   strict?: boolean;
   /**
-   * Called with the length, in bytes, of a line that passes `maxLength`: it is dropped, and reading goes on with the next
-   * one. What this throws ends the input. Without it, such a line is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a line that exceeds `maxLength`: it is dropped, and reading goes on with the next
+   * one. If it throws, its error ends the input. Without it, such a line is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }
@@ -73,9 +73,9 @@ export const LINES_OPTIONS: Known<LinesOptions> = {
  * Lines of UTF-8 text, ended by LF or CRLF. A last line without an end counts, unless `strict` is set.
  *
  * @param options Length, strictness, and how sent lines end.
- * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` where `fatal` or `strict` is
- * set; to send a text with LF, CR or NUL in it is a `TypeError`, since others take these for the end of a line, so that whoever
- * has put one into the text would say a line of his own. Lines that are read may have CR and NUL in them.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` if `fatal` or `strict` is set.
+ * Sending a text that contains LF, CR or NUL is a `TypeError`: other programs may take these for the end of a line, so
+ * the author of the text could add a line. Lines that are read may contain CR and NUL.
  * @throws {RangeError} If an option is out of range.
  *
  * @example

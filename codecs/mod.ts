@@ -1,9 +1,8 @@
 /**
- * Codecs: how frames are made out of bytes, and bytes out of frames.
+ * Codecs: they decode frames from bytes, and encode messages.
  *
- * A codec is handed to `session.frames()`. {@linkcode Codec} is the contract for one of your own.
- *
- * A decoder throws {@linkcode MalformedFrameError} or {@linkcode FrameTooLargeError} where the peer is at fault.
+ * Pass a codec to `session.frames()`. To write your own, implement {@linkcode Codec}. A decoder throws
+ * {@linkcode MalformedFrameError} or {@linkcode FrameTooLargeError} if the peer is at fault.
  *
  * @example A codec for messages with one byte of length in front
  * ```ts

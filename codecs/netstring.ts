@@ -10,14 +10,14 @@ const COMMA = 0x2c;
 /** Options of {@linkcode netstring}. */
 export interface NetstringOptions {
   /**
-   * The most bytes that a frame may have, both ways: 1 to 2^30.
+   * The maximum length of a frame, in bytes, in both directions: 1 to 2^30.
    *
    * @default {8388608}
    */
   maxLength?: number;
   /**
-   * Called with the length, in bytes, of a frame that passes `maxLength`: it is dropped, and reading goes on with the next
-   * one. What this throws ends the input. Without it, such a frame is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a frame that exceeds `maxLength`: it is dropped, and reading goes on with the next
+   * one. If it throws, its error ends the input. Without it, such a frame is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }

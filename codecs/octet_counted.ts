@@ -9,14 +9,14 @@ const SPACE = 0x20;
 /** Options of {@linkcode octetCounted}. */
 export interface OctetCountedOptions {
   /**
-   * The most bytes that a message may have, both ways: 1 to 2^30.
+   * The maximum length of a message, in bytes, in both directions: 1 to 2^30.
    *
    * @default {65536}
    */
   maxLength?: number;
   /**
-   * Called with the length, in bytes, of a message that passes `maxLength`: it is dropped, and reading goes on with the
-   * next one. What this throws ends the input. Without it, such a message is a `FrameTooLargeError`.
+   * Called with the length, in bytes, of a message that exceeds `maxLength`: it is dropped, and reading goes on with the
+   * next one. If it throws, its error ends the input. Without it, such a message is a `FrameTooLargeError`.
    */
   onTooLong?: (length: number) => void;
 }
@@ -30,7 +30,7 @@ const OPTIONS: Known<OctetCountedOptions> = { maxLength: elsewhere, onTooLong: c
  * @param options The length.
  * @returns The codec. Its decoder throws `FrameTooLargeError` and `MalformedFrameError`; a message of no bytes cannot
  * be sent.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts
