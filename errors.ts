@@ -116,7 +116,7 @@ export class FrameTooLargeError extends Error {
    * @param received The length that was claimed or received, in bytes.
    */
   constructor(limit: number, received: number) {
-    super(`a frame of ${received} bytes or more passes the limit of ${limit}`);
+    super(`a frame of ${received} bytes or more exceeds the limit of ${limit}`);
     this.limit = limit;
     this.received = received;
   }
@@ -358,7 +358,7 @@ export class TlsHandshakeError extends Error {
    * @param options `cause`: what the TLS layer or the connection said.
    */
   constructor(remoteAddr: string, code: TlsFailure, problem: string, options?: ErrorOptions) {
-    super(`no TLS with ${remoteAddr}: ${problem}`, options);
+    super(`TLS handshake with ${remoteAddr} failed: ${problem}`, options);
     this.remoteAddr = remoteAddr;
     this.code = code;
   }

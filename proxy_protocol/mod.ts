@@ -1,9 +1,9 @@
 /**
- * The PROXY protocol, versions 1 and 2: what a proxy writes first on a connection to tell whom it speaks for. The
- * sections (§) named here are those of HAProxy's `proxy-protocol.txt`, which defines it.
+ * The PROXY protocol, versions 1 and 2: a header by which a proxy tells a server the address of its client. The sections
+ * (§) refer to HAProxy's `proxy-protocol.txt`, which defines it.
  *
- * Bytes in, a header out, and back; nothing here reads or writes. A server takes headers by itself where its option
- * says so, and only from peers that it trusts: whoever may send one may claim any address.
+ * This module decodes and encodes headers, without I/O. To accept headers, set the option `proxyProtocol` of `serve()`.
+ * It accepts them only from trusted peers, since a peer that may send a header can claim any address.
  *
  * @example A proxy's line, with the first bytes of the client behind it
  * ```ts
@@ -39,9 +39,8 @@ export type {
 /** Options of {@linkcode decodeProxyHeader}. */
 export interface DecodeProxyHeaderOptions {
   /**
-   * The most bytes that a header of version 2 may have: 16 to 65551. The largest addresses take 232; what a proxy adds
-   * to them is mostly short, certificates of clients (one to two KiB each) aside. Version 1 has a limit of its own,
-   * 107 bytes.
+   * The maximum length of a header of version 2, in bytes: 16 to 65551. The largest addresses take 232 bytes. Further
+   * fields are mostly short, except for client certificates of 1 to 2 KiB each. Version 1 has a fixed limit of 107 bytes.
    *
    * @default {4096}
    */
@@ -51,25 +50,25 @@ export interface DecodeProxyHeaderOptions {
 const DECODE_OPTIONS: Known<DecodeProxyHeaderOptions> = { maxLength: elsewhere };
 
 /**
- * Decodes the header that a connection begins with, of either version.
+ * Decodes the header at the beginning of a connection, of either version.
  *
- * It is as strict as §2.1 and §2.2 ask for. A wrong beginning is refused at the first byte that is wrong, addresses and
- * fields once the header is whole. Where the specification leaves a choice:
+ * It is as strict as §2.1 and §2.2 require. An invalid beginning is rejected at its first invalid byte, and invalid
+ * addresses and fields once the header is complete. Where the specification leaves a choice:
  *
- * - All that comes with `LOCAL` is skipped, its checksum included.
+ * - Everything that comes with `LOCAL` is skipped, including its checksum.
  * - A header whose address family or transport is unspecified has no addresses. What else it has are fields, if it
  *   consists of them; anything else is skipped.
- * - Addresses of datagrams are taken, with the transport `udp` or `unixpacket`.
+ * - Addresses of datagrams are accepted, with the transport `udp` or `unixpacket`.
  * - An IPv6 address in version 1 may end in an IPv4 one, and in the place of an address of one family may stand one of
  *   the other, as proxies write it.
  * - Of `PP2_TYPE_ALPN`, `_AUTHORITY`, `_UNIQUE_ID` and `_NETNS`, the last counts. No other field that has a name here
  *   may come twice. One that has none is kept, and `PP2_TYPE_NOOP` is dropped.
  *
- * @param bytes All that has come so far, from the first byte of the connection on.
+ * @param bytes Everything that has arrived so far, from the first byte of the connection.
  * @param options How long a header may be.
- * @returns The header and its length, or `undefined` as long as more has to come.
- * @throws {ProxyHeaderError} If no header begins so.
- * @throws {TypeError | RangeError} If an argument is wrong.
+ * @returns The header and its length, or `undefined` if it is not complete yet.
+ * @throws {ProxyHeaderError} If the header is invalid.
+ * @throws {TypeError | RangeError} If an argument is invalid.
  *
  * @example Bytes that come bit by bit
  * ```ts
@@ -101,14 +100,14 @@ export function decodeProxyHeader(
 }
 
 /**
- * Encodes a header, to be sent before anything else. {@linkcode decodeProxyHeader} makes the same of it again, but for
- * what {@linkcode ProxyHeaderInit} says cannot be told.
+ * Encodes a header, to be sent before anything else. {@linkcode decodeProxyHeader} returns the same values again, except
+ * those that {@linkcode ProxyHeaderInit} says cannot be encoded.
  *
- * @param init What it says. In version 1 that is addresses alone.
+ * @param init The contents. In version 1, only addresses.
  * @returns The bytes.
- * @throws {TypeError | RangeError} If a field is wrong, too long, or does not go with another or with the version.
+ * @throws {TypeError | RangeError} If a field is invalid, too long, or cannot be combined with another or with the version.
  *
- * @example Telling a server behind who the client is
+ * @example Tell the server who the client is
  * ```ts
  * import { connect, serve } from "@parley/tcp";
  * import { decodeProxyHeader, encodeProxyHeader } from "@parley/tcp/proxy-protocol";

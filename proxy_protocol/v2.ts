@@ -84,7 +84,7 @@ function decodeKind(byte: number): Kind | undefined {
 function decodeLength(bytes: Uint8Array, kind: Kind | undefined, maxLength: number): number {
   const length = FIXED + (bytes[14]! << 8 | (bytes[15] ?? 0));
   if (length > maxLength) {
-    throw new ProxyHeaderError(`a header of ${length} bytes passes the limit of ${maxLength}`, 14);
+    throw new ProxyHeaderError(`a header of ${length} bytes exceeds the limit of ${maxLength}`, 14);
   }
   const needed = FIXED + (kind === undefined ? 0 : sizeOf(kind));
   if (bytes.length >= FIXED && length < needed) {

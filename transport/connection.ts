@@ -1,8 +1,8 @@
 /**
- * What lies under a session: a connection, and a listener that accepts some.
+ * The transport under a session: connections, and listeners that accept them.
  *
- * Both are small on purpose. A `Deno.Conn` is a {@linkcode Connection} and a `Deno.Listener` is a
- * {@linkcode Listener} as they are; other transports implement the same few methods.
+ * Both interfaces are small on purpose. A `Deno.Conn` is a {@linkcode Connection} and a `Deno.Listener` is a
+ * {@linkcode Listener}; other transports implement the same few methods.
  *
  * @module
  */
@@ -18,95 +18,95 @@ export {
 } from "../_internal/address.ts";
 export type { ProxyHeader, ProxyTls, ProxyTlv } from "../proxy_protocol/header.ts";
 
-/** What TLS has agreed on, and who the peer has shown to be. */
+/** The negotiated parameters of TLS, and the peer's certificate. */
 export interface TlsInfo {
   /** The version of the protocol, such as `TLSv1.3`. */
   protocol: string;
   /** The cipher suite, by its standard name, such as `TLS_AES_256_GCM_SHA384`. */
   cipher: string;
-  /** The application protocol (ALPN, RFC 7301), where both sides named one. */
+  /** The application protocol (ALPN, RFC 7301), if one was negotiated. */
   alpn?: string;
-  /** The server name that the client asked for (SNI, RFC 6066 §3), where it named one. */
+  /** The server name that the client asked for (SNI, RFC 6066 §3), if it did. */
   serverName?: string;
-  /** The certificate that the peer has shown, where it was asked for one and has shown one that is valid. */
+  /** The peer's certificate, if it was asked for and is valid. */
   peerCertificate?: PeerCertificate;
 }
 
 /** The certificate of a peer. */
 export interface PeerCertificate {
-  /** Whom it names, such as `CN=rose,O=Garden`. */
+  /** The subject, such as `CN=rose,O=Garden`. */
   subject: string;
-  /** Who has signed it. */
+  /** The issuer, in the same form. */
   issuer: string;
   /** The names and addresses that it is valid for (subjectAltName, RFC 5280 §4.2.1.6), such as `DNS:example.org`. */
   subjectAltNames: string[];
-  /** From when on it is valid. */
+  /** The beginning of its validity. */
   validFrom: Date;
-  /** Until when it is valid. */
+  /** The end of its validity. */
   validTo: Date;
-  /** Its number with its issuer, in hexadecimal. */
+  /** The serial number, in hexadecimal. */
   serialNumber: string;
-  /** The SHA-256 digest of the whole, as `AB:CD:…`. */
+  /** The SHA-256 digest of the certificate, as `AB:CD:…`. */
   fingerprint256: string;
-  /** The whole, in DER. */
+  /** The certificate in DER. */
   raw: Uint8Array;
 }
 
-/** An ordered stream of bytes both ways. At most one read and one write wait at a time. */
+/** An ordered stream of bytes in both directions. At most one read and one write wait at a time. */
 export interface Connection {
   /** The address of the peer. */
   readonly remoteAddr: Address;
   /** The address of this side. */
   readonly localAddr: Address;
-  /** What TLS has agreed on, where there is TLS. */
+  /** The negotiated parameters of TLS, if the connection has TLS. */
   readonly tls?: TlsInfo;
-  /** What a PROXY header has told, where there was one; the addresses are those that it gave. */
+  /** The PROXY header, if there was one. The addresses are those that it gave. */
   readonly proxy?: ProxyHeader;
   /**
-   * Waits for input.
+   * Reads input.
    *
-   * @param buffer Where to put it; not empty.
-   * @returns How many bytes came, or `null` at the end of input, again and again.
+   * @param buffer Receives the bytes. It is not empty.
+   * @returns The number of bytes, or `null` at the end of input, also for later reads.
    */
   read(buffer: Uint8Array): Promise<number | null>;
   /**
-   * Waits until some output was taken.
+   * Writes output.
    *
-   * @param data What to write; stays the same until the promise settles. Other connections may be writing it too, so
-   * it must not be changed here.
-   * @returns How many of the bytes were taken, at least 1.
+   * @param data The bytes, which do not change until the promise settles. Other connections may write the same memory,
+   * so it must not be changed.
+   * @returns The number of bytes that were written, at least 1.
    */
   write(data: Uint8Array): Promise<number>;
-  /** Half-closes: tells the peer that no more output comes. Input goes on. */
+  /** Half-closes: the peer sees the end of input. Reading goes on. */
   closeWrite(): Promise<void>;
-  /** Frees everything at once and makes a waiting read or write reject. Called once. */
+  /** Closes at once and makes a waiting read or write reject. It is called once. */
   close(): void;
   /**
-   * Does what `close()` does, in its place, but so that the peer can tell that it was cut off: without it, what has
-   * arrived would look like all there was to be. In TCP that is a reset, which destroys what is still on its way.
+   * Closes the connection like `close()`, and is called instead of it, but lets the peer detect that it was cut off. In
+   * TCP this is a reset, which discards data that is still in transit.
    */
   reset?(): void;
   /**
-   * Turns Nagle's algorithm off or on, where there is one.
+   * Disables or enables Nagle's algorithm, if there is one.
    *
-   * @param noDelay Whether it is off.
+   * @param noDelay Whether it is disabled.
    */
   setNoDelay?(noDelay?: boolean): void;
   /**
-   * Turns TCP keep-alive probes on or off, where there are some.
+   * Enables or disables TCP keep-alive probes, if there are any.
    *
-   * @param keepAlive Whether they are on; or, where the transport can do that, after how many milliseconds of silence
+   * @param keepAlive Whether they are enabled or, if the transport supports it, after how many milliseconds of silence
    * they begin.
    */
   setKeepAlive?(keepAlive?: boolean | number): void;
 }
 
-/** Where connections come from. At most one accept waits at a time. */
+/** Accepts connections. At most one accept waits at a time. */
 export interface Listener {
   /** The address that is listened on. */
   readonly addr: Address;
   /**
-   * Waits for the next connection.
+   * Accepts the next connection.
    *
    * @returns The connection.
    * @throws {Deno.errors.BadResource} Once the listener is closed.
@@ -114,7 +114,7 @@ export interface Listener {
   accept(): Promise<Connection>;
   /** Stops listening and makes a waiting accept reject. */
   close(): void;
-  /** Lets a waiting accept keep the process alive, which is so from the beginning. */
+  /** Lets a waiting accept keep the process alive, as it does by default. */
   ref?(): void;
   /** Lets the process end although an accept waits. */
   unref?(): void;

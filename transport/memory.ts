@@ -7,7 +7,7 @@ import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 /** Options of {@linkcode memoryPair}. */
 export interface MemoryPairOptions {
   /**
-   * How many bytes may be under way each way before a write waits: 1 to 2^30.
+   * How many bytes may be in transit in each direction before a write waits: 1 to 2^30.
    *
    * @default {65536}
    */
@@ -17,11 +17,11 @@ export interface MemoryPairOptions {
 export const MEMORY_PAIR_OPTIONS: Known<MemoryPairOptions> = { capacity: elsewhere };
 
 /**
- * Two ends of a connection within this process. It behaves as TCP does (partial writes, back-pressure, half-close,
- * a reset where unread input is thrown away or a session is aborted) and needs no permission.
+ * Makes a connection within this process and returns both ends. It behaves like TCP: partial writes, back-pressure,
+ * half-close, and a reset if unread input is discarded or a session is aborted. It needs no permission.
  *
- * @param options How much may be under way.
- * @returns The two ends; each belongs to whoever takes it.
+ * @param options How much may be in transit.
+ * @returns The two ends.
  * @throws {RangeError} If an option is out of range.
  *
  * @example
@@ -50,7 +50,7 @@ export interface MemoryListener extends Listener {
   /**
    * Dials the listener.
    *
-   * @param options How much may be under way.
+   * @param options How much may be in transit.
    * @returns The client's end.
    * @throws {Deno.errors.ConnectionRefused} If the listener is closed.
    */
@@ -58,7 +58,7 @@ export interface MemoryListener extends Listener {
 }
 
 /**
- * Makes a listener within this process, to be handed to `serve()`.
+ * Makes a listener within this process, for `serve()`.
  *
  * @returns The listener.
  *

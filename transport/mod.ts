@@ -1,8 +1,8 @@
 /**
- * What a session runs over.
+ * Transports: what a session runs over.
  *
- * {@linkcode Connection} and {@linkcode Listener} are the small interfaces that a transport implements; `Deno.Conn`
- * and `Deno.Listener` do as they are. {@linkcode memoryPair} and {@linkcode memoryListener} stay within the process
+ * {@linkcode Connection} and {@linkcode Listener} are the interfaces that a transport implements. `Deno.Conn` and
+ * `Deno.Listener` implement them already. {@linkcode memoryPair} and {@linkcode memoryListener} stay within the process
  * and need no permission.
  *
  * @module

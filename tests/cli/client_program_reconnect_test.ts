@@ -234,7 +234,10 @@ Deno.test({
     `${port}`,
   ]);
   assertEquals(code, 1);
-  assertMatch(stderr, /^error: no TLS with 127\.0\.0\.1:\d+: the server's certificate .*--ca.*\n$/);
+  assertMatch(
+    stderr,
+    /^error: TLS handshake with 127\.0\.0\.1:\d+ failed: the server's certificate .*--ca.*\n$/,
+  );
   assertOneLine(await runClient([], ["--reconnect", "--port", `${port}`, "rose"]), [
     1,
     `no permission for net access to "127.0.0.1:${port}": run with --allow-net`,

@@ -71,12 +71,15 @@ Deno.test({ name: "client.ts --tls says what is wrong with a certificate", ignor
   const hint = "name who has signed it with --ca, or the host that it is for with --servername";
   const rogue = await runClient(READ, [...args, "--ca", rogueCa.certFile]);
   assertEquals(rogue.code, 1);
-  assertMatch(rogue.stderr, /^error: no TLS with .*: the server's certificate .*: name who has/);
+  assertMatch(
+    rogue.stderr,
+    /^error: TLS handshake with .* failed: the server's certificate .*: name who has/,
+  );
   assertOneLine(
     await runClient(READ, [...args, "--ca", ca.certFile, "--servername", "example.org"]),
     [
       1,
-      `no TLS with ${address}: the server's certificate is not for "example.org" but for ` +
+      `TLS handshake with ${address} failed: the server's certificate is not for "example.org" but for ` +
       `DNS:localhost, IP Address:127.0.0.1, IP Address:::1: ${hint}`,
     ],
   );
@@ -183,7 +186,7 @@ Deno.test({ name: "client.ts --tls says that the server speaks no TLS", ignore }
   assertEquals(code, 1);
   assertEquals(
     stderr,
-    `error: no TLS with 127.0.0.1:${portOf(server)}: the peer does not speak TLS\n`,
+    `error: TLS handshake with 127.0.0.1:${portOf(server)} failed: the peer does not speak TLS\n`,
   );
 });
 

@@ -79,7 +79,7 @@ Deno.test("connect() trusts nobody whom neither ca nor the system does", overTls
   ]);
   assertEquals(
     error.message,
-    `no TLS with 127.0.0.1:${port}: the server's certificate is signed by nobody who is trusted`,
+    `TLS handshake with 127.0.0.1:${port} failed: the server's certificate is signed by nobody who is trusted`,
   );
   await using client = await connect({ port, tls: { unsafelyIgnoreCertificateErrors: true } });
   assertEquals([await ask(client, "rose"), client.tls!.peerCertificate], ["rose!", undefined]);
@@ -167,7 +167,7 @@ Deno.test("connect() tells that a server does not speak TLS, or leaves", overTls
   assertEquals([notTls.name, notTls.code], ["TlsHandshakeError", "not-tls"]);
   assertEquals(
     notTls.message,
-    `no TLS with 127.0.0.1:${portOf(greeting)}: the peer does not speak TLS`,
+    `TLS handshake with 127.0.0.1:${portOf(greeting)} failed: the peer does not speak TLS`,
   );
   await using leaving = rawServer((conn) => conn.close());
   assertEquals((await failure({ port: leaving.port, tls: { ca } })).code, "closed");

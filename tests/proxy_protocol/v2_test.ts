@@ -172,9 +172,9 @@ const BAD: [name: string, bytes: Uint8Array, offset: number, message: string, kn
     126,
     "a path must be UTF-8",
   ],
-  ["4097 bytes", v2(0x21, 0, [tlv(0xe0, new Uint8Array(4078))]), 14, "4097 bytes passes", 16],
+  ["4097 bytes", v2(0x21, 0, [tlv(0xe0, new Uint8Array(4078))]), 14, "4097 bytes exceeds", 16],
   ["4112 bytes", v2(0x21, 0, [tlv(0xe0, new Uint8Array(4093))]), 14, "limit of 4096", 15],
-  ["LOCAL of 65551 bytes", v2(0x20, 0, [new Uint8Array(65535)]), 14, "65551 bytes passes", 15],
+  ["LOCAL of 65551 bytes", v2(0x20, 0, [new Uint8Array(65535)]), 14, "65551 bytes exceeds", 15],
 ];
 
 for (const [name, bytes, offset, message, known = bytes.length] of BAD) {

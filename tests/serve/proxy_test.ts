@@ -188,7 +188,7 @@ Deno.test("serve() takes headers of maxProxyHeader bytes, before TLS or not", ov
       await using proxied = serveProxied({ ...options, ...maxProxyHeader }, handler);
       assertEquals(
         await seeRefused(proxied, connect({ port: proxied.port, ...client })),
-        `127.0.0.1 proxy-header bad PROXY header: a header of ${length} bytes passes the limit of ${limit} (at byte 14)`,
+        `127.0.0.1 proxy-header bad PROXY header: a header of ${length} bytes exceeds the limit of ${limit} (at byte 14)`,
       );
     }
     assertEquals(seen, []);

@@ -46,7 +46,7 @@ Deno.test("serve() closes who does not shake hands within handshakeTimeout", ove
   assertEquals(code, "timeout");
   assertEquals(
     message,
-    `no TLS with ${remoteAddr}: no handshake within 40 ms (handshakeTimeout)`,
+    `TLS handshake with ${remoteAddr} failed: no handshake within 40 ms (handshakeTimeout)`,
   );
   assertEquals(tls.refusals.map(({ reason }) => reason), ["handshake"]);
   const { refused, refusals, accepted } = tls.server.stats();
@@ -85,7 +85,7 @@ Deno.test("serve() refuses who does not speak TLS, and tells why", overTls, asyn
   const { code, message } = await tls.failure();
   assertEquals([code, message], [
     "not-tls",
-    `no TLS with 127.0.0.1:${port}: the peer does not speak TLS`,
+    `TLS handshake with 127.0.0.1:${port} failed: the peer does not speak TLS`,
   ]);
   assertEquals(tls.refusals[0]!.remoteAddr, { transport: "tcp", hostname: "127.0.0.1", port });
   assertEquals(

@@ -128,7 +128,7 @@ Deno.test("TlsAcceptor refuses unknown server names where it is told to", overTl
   );
   assertEquals(
     String(failureOf(server)),
-    'TlsHandshakeError: no TLS with memory b: the client asks for the server name "elsewhere", which is not served',
+    'TlsHandshakeError: TLS handshake with memory b failed: the client asks for the server name "elsewhere", which is not served',
   );
   failureOf(client);
 });
