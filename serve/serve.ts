@@ -1,4 +1,4 @@
-/** Serving: accepting, limits, draining, and who is told. Here: `serve()` and its server. */
+/** Serving: accepting, limits, draining and observing. Here: `serve()` and its server. */
 
 import { checkDuration, checkFunction, checkOneOf } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";

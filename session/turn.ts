@@ -1,58 +1,58 @@
 import { setImmediate } from "node:timers";
 
-/** A turn of the event loop that has taken so many milliseconds is over. */
-const LONGEST = 4;
-/** Whether a turn takes long is asked no more often than this, in milliseconds, and after so many frames. */
-const SHORT = 1;
-const FRAMES = 64;
-/** What rests does so until the event loop has come round so often, or for so many milliseconds. */
-const ROUNDS = 64;
-const REST = 2;
+/** How long one turn of the event loop may take before readings are deferred, in milliseconds. */
+const MAX_TURN = 4;
+/** How often that is checked: at most once in so many milliseconds, and after so many frames. */
+const CHECK_INTERVAL = 1;
+const CHECK_FRAMES = 64;
+/** How long readings are deferred: for so many rounds of the event loop, or so many milliseconds. */
+const DEFER_ROUNDS = 64;
+const MAX_DEFER = 2;
 
-/** What waits for the next turn. */
-interface Resting {
+/** A reading that waits for the next turn. */
+interface Deferred {
   onTurn(): void;
 }
 
 /**
- * Gives the event loop its turn, however many frames there are in memory: a loop over them takes microtasks alone, so
- * that no other session and no timer would run before the last of them.
+ * Lets the event loop run even if many frames are in memory. A loop over them takes only microtasks, so no other session
+ * and no timer would run before the last of them.
  *
- * A clock decides, which takes 0.1 µs and so is looked at now and then, and a `setImmediate` (1 µs) that tells whether
- * the event loop has come round meanwhile: what is worked off sooner, as nearly everything is, must not be cut in two,
- * since that takes another write. A rest is many rounds, 0.3 ms if there is nothing else to do, because Deno 2.9 looks
- * for input in each 61st only as long as there is an immediate to run; a timer takes 2 ms.
+ * A clock decides. Reading it takes 0.1 µs, so it is read only now and then. A `setImmediate` (1 µs) tells whether the
+ * event loop has run since: nearly all work is done sooner, and must not be interrupted, since that costs another write.
+ * A deferral takes many rounds, 0.3 ms if there is nothing else to do, because Deno 2.9 looks for input only in each 61st
+ * round while there is an immediate to run. A timer would take 2 ms.
  */
 class Turn {
-  /** Whether what is in memory has to wait for the next turn. */
+  /** Whether input in memory has to wait for the next turn. */
   isOver = false;
-  #framesLeft = FRAMES;
+  #framesLeft = CHECK_FRAMES;
   #askedAt = 0;
-  /** Whether the event loop has not come round since that was last asked. */
+  /** Whether the event loop has not run since the last check. */
   #isLong = false;
-  #resting: Resting[] = [];
-  #restUntil = 0;
+  #deferred: Deferred[] = [];
+  #deferUntil = 0;
   #roundsLeft = 0;
 
-  /** Counts a frame that is asked for. */
+  /** Counts a frame that is read. */
   count(): void {
-    if (--this.#framesLeft === 0) this.#look();
+    if (--this.#framesLeft === 0) this.#check();
   }
 
-  /** Has somebody called when the next turn has come. */
-  add(resting: Resting): void {
-    if (this.#resting.push(resting) > 1) return;
-    this.#roundsLeft = ROUNDS;
-    this.#restUntil = performance.now() + REST;
-    setImmediate(this.#onRest);
+  /** Calls `onTurn()` when the next turn has come. */
+  add(reader: Deferred): void {
+    if (this.#deferred.push(reader) > 1) return;
+    this.#roundsLeft = DEFER_ROUNDS;
+    this.#deferUntil = performance.now() + MAX_DEFER;
+    setImmediate(this.#onDeferral);
   }
 
-  #look(): void {
-    this.#framesLeft = FRAMES;
+  #check(): void {
+    this.#framesLeft = CHECK_FRAMES;
     const now = performance.now();
     const taken = now - this.#askedAt;
-    if (this.#isLong) this.isOver = taken >= LONGEST;
-    else if (taken >= SHORT) {
+    if (this.#isLong) this.isOver = taken >= MAX_TURN;
+    else if (taken >= CHECK_INTERVAL) {
       this.#askedAt = now;
       this.#isLong = true;
       setImmediate(this.#onRound);
@@ -61,23 +61,23 @@ class Turn {
 
   readonly #onRound = (): void => {
     this.#isLong = false;
-    if (this.#resting.length === 0) this.isOver = false;
+    if (this.#deferred.length === 0) this.isOver = false;
   };
 
-  readonly #onRest = (): void => {
-    if (--this.#roundsLeft > 0 && performance.now() < this.#restUntil) {
-      setImmediate(this.#onRest);
+  readonly #onDeferral = (): void => {
+    if (--this.#roundsLeft > 0 && performance.now() < this.#deferUntil) {
+      setImmediate(this.#onDeferral);
       return;
     }
-    const due = this.#resting;
-    this.#resting = [];
+    const due = this.#deferred;
+    this.#deferred = [];
     this.isOver = false;
-    for (const resting of due) resting.onTurn();
+    for (const reader of due) reader.onTurn();
   };
 }
 
 /**
- * The turn of this thread's event loop. All sessions share it, whichever server or client they belong to: if each had
- * a time of its own, a thousand of them would take a thousand times as long.
+ * The turn of this thread's event loop. All sessions of all servers and clients share it: if each session had its own
+ * limit, a thousand of them would take a thousand times as long.
  */
 export const turn: Turn = new Turn();
