@@ -55,7 +55,7 @@ export interface TlsContext {
 /**
  * One side of TLS, with bytes in and bytes out and no input or output of its own.
  *
- * It is what lies under `node:tls` in Deno 2.9.6. The sockets round it, which are public, cost 26 KiB and 1.5 ms for
+ * It is what lies under `node:tls` in Deno 2.9.6. The sockets round it, which are public, cost 14 KiB and 0.6 ms for
  * each connection here, cannot be held back, drop what was authentic where something that is not follows in the same
  * read, and never let go of a connection that has ended before its hello.
  *
