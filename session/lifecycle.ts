@@ -26,25 +26,25 @@ export interface Settings extends Timeouts {
   maxBufferedOutput: number;
 }
 
-/** What the sessions of a group share, as one of them sees it. */
+/** What a session uses of its group. */
 interface Shared {
   readonly queue: FlushQueue;
   readonly pool: BufferPool;
   /** What draining throws, once it has begun. */
   readonly drained: SessionEndedError | undefined;
-  /** The time by which deadlines are measured. */
+  /** The current time, for deadlines. */
   now(): number;
-  /** Sees to it that the sweep is fast enough for a duration. */
+  /** Makes the sweep frequent enough for a duration. */
   pace(duration: number): void;
   /** The session has ended. */
   leave(session: object, end: SessionEnd): void;
 }
 
 /**
- * How a session ends: gracefully, at once, by a deadline or by its peer, and what its users are told of it.
+ * How a session ends: gracefully, at once, by a deadline or by its peer, and what its users learn.
  *
- * It passes through three points, each of them once: the end *begins* (readings, sends and the signal learn why),
- * the connection is *shut*, and all is *gone* (the descriptor is free, since no read or write holds it).
+ * It passes through three points, each once: the end *begins* (readings, sends and the signal get the reason), the
+ * connection is *shut*, and the session is *gone* (no read or write is left, so the descriptor is free).
  */
 export class Lifecycle implements IoEvents {
   readonly reader: Reader;
@@ -99,9 +99,9 @@ export class Lifecycle implements IoEvents {
   }
 
   /**
-   * Goes on over what `begin` makes of the connection. What is sent meanwhile follows on that; what has come before
-   * would be taken for something that came on it, so there must be nothing of that kind, nor `held` bytes elsewhere.
-   * If `signal` aborts before `begin` is called, that is the end of the session; from then on it is up to `begin`.
+   * Replaces the connection by what `begin` makes of it. Output that is sent meanwhile follows on the new connection.
+   * There must be no unread input, including the `held` bytes, since it would pass for input of the new connection. If
+   * `signal` aborts before `begin` is called, the session ends; from then on, `begin` has to handle it.
    */
   async upgrade(
     begin: (connection: Connection) => Promise<Connection>,
@@ -128,7 +128,7 @@ export class Lifecycle implements IoEvents {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Whoever has put bytes before the beginning of TLS would have them taken for its peer's (CVE-2011-0411). */
+  /** Bytes that an attacker injected before TLS would pass for the peer's (CVE-2011-0411). */
   #refuse(unread: number): void {
     if (unread === 0) return;
     const error = new TlsHandshakeError(
@@ -140,7 +140,7 @@ export class Lifecycle implements IoEvents {
     throw error;
   }
 
-  /** What is left to do, be it no more than to say goodbye, goes over another connection from now on. */
+  /** Switches to another connection, for everything that follows. */
   #goOn(connection: Connection): void {
     if (this.#isShut) return closeQuietly(connection);
     this.connection = connection;
@@ -148,7 +148,7 @@ export class Lifecycle implements IoEvents {
     this.output.attach(connection);
   }
 
-  /** Ends gracefully, for a reason that this side chooses: a fault of the input before all else. */
+  /** Ends gracefully. An error of the input becomes the reason, if there was one. */
   close(): void {
     const { inputError, ended } = this.reader;
     const betweenFrames = inputError instanceof TruncatedFrameError && inputError.received === 0;
@@ -158,7 +158,7 @@ export class Lifecycle implements IoEvents {
     } else this.#finish(ended ? "peer" : "local", undefined);
   }
 
-  /** Whether the session itself threw this, and for no fault of a codec: then the handler may let it through. */
+  /** Whether the session itself threw this error, and no bug of a decoder: then the handler may let it through. */
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;
     return [this.#failure, this.reader.inputError, this.#group.drained].includes(error as Error);
@@ -180,7 +180,7 @@ export class Lifecycle implements IoEvents {
     this.#shut(isCut || this.output.buffered > 0);
   }
 
-  /** Looks at the deadlines; returns the shortest duration that the next sweep has to serve. */
+  /** Checks the deadlines. Returns the shortest duration, by which the next sweep is timed. */
   sweep(now: number): number {
     if (this.#isShut) return Infinity;
     const { input, waiting, frames, bytesRead } = this.reader;
@@ -232,14 +232,14 @@ export class Lifecycle implements IoEvents {
     return failure;
   }
 
-  /** From now on the session has only so much time. */
+  /** Starts the deadlines of closing. */
   #limit(): void {
     this.deadlines.close(this.#group.now());
     this.#group.pace(this.deadlines.shortest);
   }
 
   #finish(reason: EndReason, cause: unknown, isCut = false): void {
-    if (this.#isReadOnly) { // nobody listens any more
+    if (this.#isReadOnly) { // the handler is done, so nothing reads the rest
       this.reader.fail(this.#failure!, false);
       this.#shut();
     }
@@ -249,16 +249,16 @@ export class Lifecycle implements IoEvents {
     this.output.close(failure);
     const isTold = this.#halfClosed !== undefined;
     if (isCut && !isTold && this.connection.reset !== undefined) return this.#cut();
-    // Where there is no TLS, to close is to tell the peer that no more comes; TLS has its own word for it.
+    // Without TLS, closing tells the peer that no more comes. TLS needs a close_notify for that.
     const tells = this.connection.tls === undefined;
     if (tells && this.reader.ended && this.output.buffered === 0) return this.#shut();
     this.#linger();
   }
 
   /**
-   * To close a socket that has unread input makes the kernel reset it, and the reset destroys what the peer has
-   * not read yet. So input is dropped, even while output is flushed (a peer that floods reads nothing before it is
-   * done), until the peer has seen our end and finished its own.
+   * If a socket with unread input is closed, the kernel resets it, and the reset discards what the peer has not read
+   * yet. So input is read and dropped until the peer has seen our end and finished its own side. That begins while
+   * output is still flushed, because a peer that floods reads nothing before it has sent everything.
    */
   #linger(): void {
     let left = 2;
@@ -266,19 +266,19 @@ export class Lifecycle implements IoEvents {
       if (--left === 0) this.#shut();
     };
     this.#limit();
-    // What failed has told `onFailure()` if output was lost by it.
+    // If output was lost by a failure, `onFailure()` was called.
     this.closeWrite().then(done, () => this.#shut());
     this.reader.drop(done);
   }
 
-  /** Writes what was sent, as it may say what is wrong, and then lets the peer see that there was to be more. */
+  /** Writes what was sent, which may say what is wrong, and then resets, so that the peer sees an incomplete end. */
   #cut(): void {
     this.#limit();
     this.output.flushed().then(() => this.#shut(true), () => this.#shut());
     this.reader.drop(() => {});
   }
 
-  /** Output that was accepted before `close()` will not arrive: that is then the end's reason. */
+  /** Changes the reason of the end, if output that was accepted before `close()` is lost. */
   #lose(reason: EndReason, cause: unknown): void {
     const end = this.#end!;
     const harmless = end.cause === undefined && ["local", "peer", "drain"].includes(end.reason);

@@ -41,9 +41,9 @@ interface Waiter {
 }
 
 /**
- * The output half of a session: writes what is gathered, piece by piece, and tells senders when to go on.
+ * The output half of a session: writes what is buffered, piece by piece, and tells senders when to continue.
  *
- * At most one write is under way. What is sent meanwhile is gathered and follows as one piece.
+ * At most one write is outstanding. What is sent meanwhile is buffered and follows as one piece.
  */
 export class Output extends OutputBuffer {
   /** Bytes that the connection has taken. */
@@ -168,12 +168,12 @@ export class Output extends OutputBuffer {
     return this.#wait(this.#encodingFrom ?? this.accepted);
   }
 
-  /** Accepts nothing more; what was accepted before is still written. Later sends reject with `error`. */
+  /** Accepts no more output. What was accepted before is still written. Later sends reject with `error`. */
   close(error: Error): void {
     this.#closed = error;
   }
 
-  /** Flushes, then half-closes the connection. Like a send, it may be left alone. */
+  /** Flushes, then half-closes the connection. Like a send, it need not be awaited. */
   end(): Promise<void> {
     this.#closed ??= new TypeError("cannot send after closeWrite()");
     const ended = this.#end();
@@ -188,7 +188,7 @@ export class Output extends OutputBuffer {
     await this.#sink.closeWrite();
   }
 
-  /** Gives up: nothing more is written, and everyone who waits is rejected. */
+  /** Ends the output: nothing more is written, and all waiting promises reject. */
   fail(error: Error): void {
     if (this.#failed) return;
     this.#failed = true;
@@ -232,7 +232,7 @@ export class Output extends OutputBuffer {
     return (this.#drained ??= Promise.withResolvers()).promise;
   }
 
-  /** Resolves once so many bytes have been written since the beginning. */
+  /** Resolves once `target` bytes have been written since the beginning. */
   #wait(target: number): Promise<void> {
     if (this.#failed) return rejected(this.#closed);
     if (this.bytesWritten === target) return DONE;
@@ -304,7 +304,7 @@ export class Output extends OutputBuffer {
     this.#events.onIdle();
   };
 
-  /** Of a connection that does not do what it has to, nothing more can be made sense of. */
+  /** The connection broke its contract, so nothing that it says can be trusted any more. */
   #onMisconduct(error: Error): void {
     this.#events.onFailure(error);
     this.#events.onIdle();

@@ -139,7 +139,7 @@ export class Reader {
     throw new TypeError("the session is about to begin TLS: await that first");
   }
 
-  /** Decodes one frame from what is unread; never waits. Throws what a reading is to be given. */
+  /** Decodes one frame from the unread input, without waiting. Throws the error that the reading has to throw. */
   pull<Frame>(reading: Waiting<Frame>): Frame | typeof MORE | typeof END {
     const { input } = this;
     if (this.#last !== reading) {
@@ -162,7 +162,7 @@ export class Reader {
     throw this.inputError = new TruncatedFrameError(left, expected);
   }
 
-  /** Makes a reading the one that waits, or throws why it cannot. */
+  /** Lets a reading wait for input, or throws if it cannot. */
   wait(reading: Waiting<unknown>): void {
     const { drained } = this.#group;
     if (drained !== undefined && reading.drains && this.input.unread === 0) {
@@ -178,7 +178,7 @@ export class Reader {
     if (!soonOver) this.resume();
   }
 
-  /** Reads for the reading that waits, if there is one and nothing is outstanding. */
+  /** Starts a read if a reading waits and no read is outstanding. */
   resume(): void {
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
@@ -198,7 +198,7 @@ export class Reader {
     else this.waiting?.wake();
   }
 
-  /** Ends the wait of a loop that stands between two messages. */
+  /** Rejects a waiting loop that is between two messages. */
   drain(): void {
     const reading = this.waiting;
     if (reading === undefined || !reading.drains || this.input.unread > 0) return;
@@ -219,7 +219,7 @@ export class Reader {
     this.waiting?.wake();
   }
 
-  /** Ends every reading, now and later, with `error`. Input that came before stays readable if `keep` is set. */
+  /** Fails all readings, now and later, with `error`. With `keep`, input that came before can still be read. */
   fail(error: Error, keep: boolean): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
@@ -229,7 +229,7 @@ export class Reader {
     this.waiting?.reject(error);
   }
 
-  /** Reads on and drops what comes until the input ends or fails; then calls `done`. */
+  /** Reads and drops input until it ends or fails, and then calls `done`. */
   drop(done: () => void): void {
     this.#onInputEnd = done;
     this.#isDropping = true;
@@ -252,8 +252,8 @@ export class Reader {
   }
 
   /**
-   * Called by the sweep. Where nobody has read for a whole sweep, one read is kept outstanding in memory of its
-   * own, so that a handler that only sends learns of a reset.
+   * Called by the sweep. If there was no read for a whole sweep, it starts one, into separate memory, so that a handler
+   * that only sends learns of a reset.
    */
   watch(): void {
     const rested = this.#reads === this.#readsSeen;
@@ -268,7 +268,7 @@ export class Reader {
     this.#read(new Uint8Array(this.#chunkSize));
   }
 
-  /** Reads nothing more until `attach()`. What an outstanding read brings belongs to the caller. */
+  /** Stops reading until `attach()`. Returns the outstanding read, if there is one, whose bytes belong to the caller. */
   detach(): Promise<Uint8Array> | undefined {
     this.checkFree();
     this.#isDetached = true;
@@ -346,7 +346,7 @@ export class Reader {
     if (!this.reading) this.#events.onIdle();
   };
 
-  /** Lets the reading that waits try again, and reads on if there is still more to come. */
+  /** Lets the waiting reading try again, and reads on if it needs more. */
   #retry(): void {
     this.waiting?.wake();
     if (this.#onInputEnd !== undefined) return this.#readAhead();
