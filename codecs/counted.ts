@@ -26,6 +26,9 @@ export class CountedDecoder implements Decoder<Uint8Array> {
   readonly maxBuffered: number;
   readonly #counting: Counting;
   readonly #skipping: Skipping = new Skipping();
+  /** The length that the header says. */
+  #length = 0;
+
   constructor(counting: Counting) {
     this.maxBuffered = MAX_HEADER + counting.maxLength + 1;
     this.#counting = counting;
@@ -35,10 +38,9 @@ export class CountedDecoder implements Decoder<Uint8Array> {
     while (this.#skipping.isDone || this.#skipping.goOn(input)) {
       const { buffer, start, end } = input;
       const { maxLength, trailer, onTooLong } = this.#counting;
-      const at = this.#findSeparator(input);
-      if (at === end) return MORE;
-      const header = at + 1 - start;
-      const length = lengthAt(buffer, start, at);
+      const header = this.#readHeader(input);
+      if (header === 0) return MORE;
+      const length = this.#length;
       if (length > maxLength) {
         this.#skipping.begin(header + length, trailer);
         onTooLong!(length);
@@ -65,8 +67,8 @@ export class CountedDecoder implements Decoder<Uint8Array> {
     return MORE;
   }
 
-  /** Where the digits end, or the end of what has come. */
-  #findSeparator({ buffer, start, end }: DecoderInput): number {
+  /** Takes note of the length. Returns how many bytes stand before the frame, or 0 if they are not all there. */
+  #readHeader({ buffer, start, end }: DecoderInput): number {
     const { maxLength, separator, minLength, onTooLong } = this.#counting;
     const most = onTooLong === undefined ? maxLength : MAX_DROPPED;
     let length = 0;
@@ -85,21 +87,16 @@ export class CountedDecoder implements Decoder<Uint8Array> {
       length = length * 10 + byte - ZERO;
       if (length > most) throw new FrameTooLargeError(maxLength, length);
     }
-    if (at === end) return at;
+    if (at === end) return 0;
     if (at === start) {
       throw new MalformedFrameError(`a length must stand before the ${nameOf(separator)}`, 0);
     }
     if (length < minLength) {
       throw new MalformedFrameError(`a frame must not have ${length} bytes`, 0);
     }
-    return at;
+    this.#length = length;
+    return at + 1 - start;
   }
-}
-
-function lengthAt(buffer: Uint8Array, start: number, end: number): number {
-  let length = 0;
-  for (let at = start; at < end; at++) length = length * 10 + buffer[at]! - ZERO;
-  return length;
 }
 
 function nameOf(separator: number): string {

@@ -234,3 +234,14 @@ testEach("session.lines() answers a line that is too long and goes on", async (o
   session.abort();
   await served.catch(() => {});
 });
+
+testEach("A line that is dropped and does not end is a frame that is stalled", async (open) => {
+  await using opened = await open({ frameTimeout: 50 });
+  const { session, peer } = opened;
+  const told: number[] = [];
+  const line = session.readLine({ maxLength: 5, onTooLong: (length) => told.push(length) });
+  line.catch(() => {});
+  await peer.send("x".repeat(10_000));
+  assertEquals((await session.closed).reason, "frame-stalled");
+  assertEquals(told, []);
+});
