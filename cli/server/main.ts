@@ -20,37 +20,37 @@ Service
 Address
   --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
   --port PORT          port to listen on, 0 for a free one (default 1234)
-  --unix PATH          Unix socket to listen on instead; it needs --allow-read
+  --unix PATH          Unix socket to listen on instead; requires --allow-read
                        and --allow-write of PATH as well
   --mode MODE          permissions of its file, such as 660 (default: the
-                       umask); it needs --allow-sys
-  --transport NAME     what listens: deno, or node, which costs less with a
-                       thousand busy clients and more (default deno)
+                       umask); requires --allow-sys
+  --transport NAME     deno, or node, which costs less from about a thousand
+                       busy clients on (default deno)
 
-TLS, which needs --allow-read of both files
-  --tls-cert FILE      certificate in PEM, then those that lead to its root
-  --tls-key FILE       its private key, which nobody else should be able to
-                       read; SIGHUP makes the server read both files again
+TLS, which requires --allow-read of both files
+  --tls-cert FILE      certificate in PEM, followed by the intermediate ones
+  --tls-key FILE       its private key, which other users should not be able to
+                       read; on SIGHUP, the server reads both files again
 
 Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
-  --allow LIST         who may come in (default: everybody)
-  --deny LIST          who may not, even if allowed
+  --allow LIST         addresses that may connect (default: all)
+  --deny LIST          addresses that may not, even if allowed
   --proxy-protocol     each connection begins with a PROXY header, v1 or v2
-  --trusted LIST       the proxies; others are refused
-  --max-sessions N     most clients at a time; more wait (default 10000)
+  --trusted LIST       addresses of the proxies; others are refused
+  --max-sessions N     maximum number of sessions; more wait (default 10000)
   --max-sessions-per-address N
-                       most from one address; more are refused (default: all)
+                       maximum from one address; more are refused (default: all)
   --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
 
 Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
-  --idle-timeout TIME      silence that ends a session (default 10m)
+  --idle-timeout TIME      longest time without a byte (default 10m)
   --shutdown-timeout TIME  longest wait for sessions at the end (default 15s)
 
 Log, on standard error
   --log-level LEVEL    debug, info, warning or error (default info)
   --log-format FORMAT  text or json (default text)
 
-  -h, --help           print this
+  -h, --help           print this help
   --version            print the version
 
 Examples
@@ -58,8 +58,8 @@ Examples
   deno run --allow-net --allow-read server.ts --tls-cert c.pem --tls-key k.pem
   deno run -NRWS server.ts --unix /tmp/greet.sock --mode 660
 
-SIGINT (Ctrl-C) and SIGTERM stop it: replies that are due are still sent, for
-at most 15 s or --shutdown-timeout. A second one ends it at once.`;
+SIGINT (Ctrl-C) and SIGTERM stop it: pending replies are still sent, for at most
+--shutdown-timeout. A second signal ends it at once.`;
 
 const IS_WINDOWS = Deno.build.os === "windows";
 const STOP_SIGNALS: readonly Deno.Signal[] = IS_WINDOWS

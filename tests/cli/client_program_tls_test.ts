@@ -129,13 +129,13 @@ Deno.test({ name: "client.ts --raw --tls half-closes, and hears the end", ignore
 });
 
 Deno.test(
-  { name: "client.ts --insecure takes any certificate, with a warning", ignore },
+  { name: "client.ts --insecure accepts any certificate, with a warning", ignore },
   async () => {
     await using server = await openssl("-rev");
     const args = ["--raw", "--port", `${server.port}`, "--tls", "--insecure"];
     const { code, stdout, stderr } = await runClient(["--allow-net"], args, "abc\n");
     assertEquals([code, stdout], [0, "cba\n"]);
-    assertMatch(stderr, /^warning: --insecure takes any certificate: .+\n$/);
+    assertMatch(stderr, /^warning: --insecure accepts any certificate: .+\n$/);
   },
 );
 
