@@ -309,6 +309,7 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     ["lengthPrefixed()", "littleEndian"],
     ["lengthPrefixed()", "includesHeader"],
     ["lengthPrefixed()", "keepHeader"],
+    ["headerPrefixed()", "startLine"],
     ["serve()", "fatal"],
     ["serve()", "noDelay"],
     ["serve()", "keepAlive"],
@@ -329,7 +330,9 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
   ].map(([taker, name]): [string, Record<string, unknown>, string] => [
     taker!,
     { [name!]: "false" },
-    `${name} must be true or false, got a string`,
+    `${name} must be true${
+      name === "keepAlive" ? ", false or a number of milliseconds" : " or false"
+    }, got a string`,
   ]),
   ...[
     "Session.text()",
