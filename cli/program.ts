@@ -47,7 +47,7 @@ async function exitCode(program: Program, args: string[]): Promise<number> {
   try {
     return await runWith(program, args);
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return 0; // whoever reads the output has enough
+    if (error instanceof Deno.errors.BrokenPipe) return 0; // the reader of the output has closed it
     const isMisuse = error instanceof UsageError;
     const line = explain(error).replace(/\s*\n\s*/g, " ");
     say(`error: ${line}${isMisuse ? " (see --help)" : ""}`);

@@ -1,4 +1,4 @@
-/** How the programs write to standard error: in order, and without waiting for whoever reads it. */
+/** How the programs write to standard error: in order, and without waiting for its reader. */
 
 import { printable } from "../mod.ts";
 

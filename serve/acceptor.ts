@@ -1,19 +1,19 @@
-/** How a server accepts. */
+/** The accept loop of a server. */
 
 import type { Connection, Listener } from "../transport/connection.ts";
 
-/** Out of descriptors or memory, accepting is tried again after these many milliseconds, doubling. */
+/** How long to wait before accepting again when descriptors or memory have run out, in milliseconds, doubling. */
 const MIN_RETRY = 5;
 const MAX_RETRY = 1000;
-/** After so many resets in a row, accepting rests for a moment. */
+/** After how many resets in a row accepting pauses for a moment. */
 const MAX_RESETS = 1000;
-/** So few connections are not what has taken the descriptors. */
+/** Up to this many connections, something else has taken the descriptors. */
 const FEW = 8;
-/** What is known of the room for connections is looked at anew after these many milliseconds, doubling. */
+/** How long the known limit of descriptors is used before it is tested again, in milliseconds, doubling. */
 const MIN_AGE = 1000;
 const MAX_AGE = 60_000;
 
-/** What accepting asks and tells its server. */
+/** What the accept loop asks and reports. */
 export interface AcceptorHooks {
   /** Whether to stop. */
   isStopping(): boolean;
@@ -36,12 +36,12 @@ export interface AcceptorHooks {
 /**
  * Accepts until the server stops.
  *
- * No client can end this loop. A connection that is reset before it was accepted is nothing (the error is told as
- * `NotConnected`); out of descriptors, accepting fails thousands of times a second unless it is slowed down.
+ * No client can end this loop. A connection that is reset before it is accepted is ignored (its error is
+ * `NotConnected`). Without descriptors, accepting fails thousands of times a second unless it is slowed down.
  *
- * Whatever else runs in the process needs descriptors too. So when they have run out, one connection less than there
- * were counts as all that there is room for, and what comes then waits in the backlog. Linux takes the descriptor before
- * it looks for a connection, so it fails as soon as the last one is taken, and not when the next client comes.
+ * The rest of the process needs descriptors, too. So when they have run out, the limit becomes one connection less than
+ * there were, and further ones wait in the backlog. Linux allocates the descriptor before it looks for a connection, so
+ * accepting fails as soon as the last descriptor is taken, and not when the next client comes.
  */
 export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promise<void> {
   const room = new Room();
@@ -72,7 +72,7 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
       if (isExhaustion(error) && hooks.count() > FEW) {
         room.learn(hooks.count());
         hooks.onExhausted(error);
-        await pause(MIN_RETRY, hooks); // until there is one, also for whoever is told
+        await pause(MIN_RETRY, hooks); // until there is a descriptor, also for the listeners of the event
         if (hooks.isStopping()) return;
       }
       hooks.onError(error, Math.max(retryIn, room.fullFor(hooks.count())));
@@ -81,13 +81,13 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
   }
 }
 
-/** How many connections there is room for, as it has shown when descriptors ran out. */
+/** How many connections there is room for, learnt when descriptors ran out. */
 class Room {
   #limit = Infinity;
   #foundAt = -Infinity;
   #age = 0;
 
-  /** Takes note that there is none for one more than `count`, and none in reserve. */
+  /** Notes that there is no room for one more connection than `count`, and no descriptor in reserve. */
   learn(count: number): void {
     const now = performance.now();
     const isRecent = now - this.#foundAt < 2 * this.#age;
@@ -96,14 +96,14 @@ class Room {
     this.#limit = count - 1;
   }
 
-  /** For how long there is none for one more, in milliseconds. Later, others may have left some: it has to be tried. */
+  /** How long there is no room for one more, in milliseconds. After that, it has to be tried again. */
   fullFor(count: number): number {
     if (count < this.#limit) return 0;
     return Math.max(0, Math.ceil(this.#foundAt + this.#age - performance.now()));
   }
 }
 
-/** Waits for so long, or until the server stops or something is so. */
+/** Waits for `duration`, or until the server stops or `isSo()` holds. */
 async function pause(
   duration: number,
   hooks: AcceptorHooks,

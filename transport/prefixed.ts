@@ -19,7 +19,7 @@ export class PrefixedConnection implements Connection {
     if (inner.proxy !== undefined) this.proxy = inner.proxy;
     if (inner.reset !== undefined) this.reset = () => inner.reset!();
     this.#prefix = prefix;
-    if (prefix instanceof Promise) prefix.catch(() => {}); // told to whoever reads
+    if (prefix instanceof Promise) prefix.catch(() => {}); // the next read reports it
   }
 
   read(buffer: Uint8Array): Promise<number | null> {

@@ -39,7 +39,7 @@ function sparing(signal: AbortSignal): AbortSignal {
 }
 
 /**
- * Resets it, so that the port is free at once for whoever is to listen there: TIME-WAIT would hold it for a minute.
+ * Resets it, so that the port is free at once for another listener: TIME-WAIT would hold it for a minute.
  * Deno finishes its side before it closes, so there has to be more output than the window has room for (64 KiB): the
  * FIN waits behind that, and the kernel resets what is closed with input unread.
  */

@@ -77,7 +77,7 @@ export class Conversation {
 
   #listen(): Promise<IteratorResult<string, undefined>> {
     const next = this.#replies.next();
-    next.catch(() => {}); // whoever waits for it next is told
+    next.catch(() => {}); // the next wait reports it
     return next;
   }
 

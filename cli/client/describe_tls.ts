@@ -1,6 +1,6 @@
 import type { TlsInfo } from "../../mod.ts";
 
-/** What TLS has agreed on and whom the peer's certificate names, in lines for `--verbose`. */
+/** The TLS parameters and the peer's certificate, in lines for `--verbose`. */
 export function describeTls(tls: TlsInfo): string[] {
   const { protocol, cipher, alpn, peerCertificate } = tls;
   const lines = [`${protocol}, cipher ${cipher}, ALPN ${alpn ?? "none"}`];

@@ -23,7 +23,7 @@ export interface RelayOptions {
 }
 
 /**
- * Relays byte for byte, both ways at once. Either way waits for whoever takes the bytes, so that what is held is at
+ * Relays byte for byte, in both directions at once. Each direction waits for its receiver, so that what is held is at
  * most two chunks of 64 KiB a way.
  *
  * @returns Resolves when it is over. The session is left open.

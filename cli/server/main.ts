@@ -83,7 +83,7 @@ async function run(args: Arguments): Promise<number> {
     server.shutdown();
     tellRest(server, signal, logger);
   };
-  // Before it listens: whoever starts the program may stop it as soon as it says that it does.
+  // Before it listens, since it may be told to stop as soon as it says that it listens.
   for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => onStop(signal));
   if (!IS_WINDOWS) { // there it means that the console is closed
     Deno.addSignalListener("SIGHUP", () => {

@@ -26,7 +26,7 @@ export function serviceOf(name: ServiceName, delay: number): Service {
       return { handler: echo };
     case "discard":
       return { handler: discard };
-    case "chat": // whoever does not read is cut off at 64 KiB of unread talk
+    case "chat": // a client that does not read is cut off at 64 KiB of unread messages
       return {
         handler: chat(),
         options: { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },

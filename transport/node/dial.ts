@@ -57,7 +57,7 @@ export async function dialNode(options: DialOptions, signal: AbortSignal): Promi
   }
   const connection = connectionOf(socket, options);
   if (!isToItself(connection)) return connection;
-  connection.reset!(); // so that the port is free at once for whoever is to listen there
+  connection.reset!(); // so that the port is free at once for another listener
   throw systemError("ECONNREFUSED", "the port was connected to itself");
 }
 

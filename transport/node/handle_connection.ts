@@ -33,7 +33,7 @@ export interface Ends {
 /**
  * A connection over the handle below the streams of `node:net`.
  *
- * The system puts input into the buffer of whoever waits for it. Between two reads the handle stays started, which
+ * The system puts input into the buffer of the waiting read. Between two reads the handle stays started, which
  * saves 0.4 µs a message; what comes then goes to a small buffer that all connections share, and stops it.
  */
 export class HandleConnection implements Connection {
@@ -143,7 +143,7 @@ export class HandleConnection implements Connection {
     return handle;
   }
 
-  /** Rejects whoever waits: a handle that is closed calls nobody else back. */
+  /** Rejects a waiting read and write, since a closed handle never calls them back. */
   protected settle(): void {
     const error = interruptedError(WHAT);
     this.#rejectRead?.(error);

@@ -4,7 +4,7 @@ import process from "node:process";
 export interface StreamHandle {
   /** Called when something has come, which is in the buffer of `useUserBuffer()`. */
   onread: (this: StreamHandle) => void;
-  /** Whom the input belongs to: our own field. */
+  /** The owner of the input: our own field. */
   reader: { onInput(): void };
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
@@ -75,7 +75,7 @@ export interface Handles {
   readonly Pipe: new (type: number) => PipeListenHandle;
   readonly WriteRequest: new () => WriteRequest;
   readonly ShutdownRequest: new () => Request;
-  /** Where handles leave figures for whoever is called back. */
+  /** Where handles leave figures for their callbacks. */
   readonly state: Int32Array;
   /** Where in it: the number of bytes read, or the status; and whether the last write has to be waited for. */
   readonly readCount: number;

@@ -151,7 +151,7 @@ export class SocketConnection implements Connection {
     return this.#fault ??= classified(this.#socket.errored ?? error, "the connection is lost");
   }
 
-  /** Rejects whoever waits, in a later turn. */
+  /** Rejects a waiting read and write, in a later turn. */
   #settle(): void {
     const error = interruptedError(WHAT);
     this.#reader?.reject(error);

@@ -1,4 +1,4 @@
-/** Whom the other side of TLS has shown itself to be. */
+/** The certificate of the peer, and its verification. */
 
 import { createHash } from "node:crypto";
 import { CertificateError } from "../../errors.ts";

@@ -54,7 +54,7 @@ async function admit(room: Room, session: Session): Promise<string | undefined> 
  */
 class Room {
   readonly #people = new Map<string, Session>();
-  /** Of whom nobody has been told yet. */
+  /** Members that have not been announced yet. */
   readonly #arrived = new Set<string>();
   #left: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;

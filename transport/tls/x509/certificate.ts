@@ -33,7 +33,7 @@ export interface Certificate {
   readonly serialNumber: Uint8Array;
   /** Who has signed it. */
   readonly issuer: Name;
-  /** Whom it names. */
+  /** The subject. */
   readonly subject: Name;
   /** When it begins to be valid, and from when on it is not any more, in milliseconds since 1970. */
   readonly validFrom: number;
@@ -49,7 +49,7 @@ export interface Certificate {
 
 /** One extension of a certificate. */
 export interface Extension {
-  /** Whether whoever does not understand it must not accept the certificate. */
+  /** Whether the certificate must be rejected by software that does not know the extension. */
   readonly isCritical: boolean;
   readonly value: Uint8Array;
 }

@@ -25,9 +25,9 @@ export interface Says {
   readonly extendedKeyUsage: ReadonlySet<string> | undefined;
   /** The same in Netscape's way. */
   readonly certificateType: Bits | undefined;
-  /** Whom else the certificate names. */
+  /** Further names of the subject (subjectAltName). */
   readonly altNames: readonly GeneralName[];
-  /** Whom certificates below this one may name. */
+  /** The names that certificates below this one may have. */
   readonly nameConstraints: NameConstraints | undefined;
   /** How to find a key among those of one name. */
   readonly subjectKeyId: Uint8Array | undefined;

@@ -1,4 +1,4 @@
-/** Whom the certificates below an authority may name (RFC 5280 §4.2.1.10). */
+/** Name constraints: the names that certificates below an authority may have (RFC 5280 §4.2.1.10). */
 
 import type { Certificate } from "./certificate.ts";
 import type { NameConstraints } from "./extensions.ts";
@@ -14,7 +14,7 @@ import {
 } from "./names.ts";
 
 /**
- * Throws if a certificate names somebody whom it may not. Of kinds of names other than DNS names and IP addresses none
+ * Throws if a certificate has a name that it may not have. Of kinds of names other than DNS names and IP addresses none
  * may be there if there is a constraint on them: they are not understood.
  *
  * @param isLeaf Whether it is the peer's own, of which the common name may be taken for a host.

@@ -183,7 +183,7 @@ function checkAuthority({ says }: Link, [, ...between]: Path, role: "server" | "
   }
 }
 
-/** Throws if a certificate names somebody whom one above it does not allow. */
+/** Throws if a certificate has a name that one above it does not allow. */
 function checkConstraints(path: Path): void {
   path.forEach(({ says: { nameConstraints } }, at) => {
     if (nameConstraints === undefined) return;
