@@ -329,7 +329,7 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     ["converse() with session", "fatal"],
   ].map(([taker, name]): [string, Record<string, unknown>, string] => [
     taker!,
-    { [name!]: "false" },
+    { [name!]: "false", ...(name === "keepAlive" && { port: 1 }) }, // which is checked before it
     `${name} must be true${
       name === "keepAlive" ? ", false or a number of milliseconds" : " or false"
     }, got a string`,
