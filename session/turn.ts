@@ -51,8 +51,9 @@ class Turn {
     this.#framesLeft = CHECK_FRAMES;
     const now = performance.now();
     const taken = now - this.#askedAt;
-    if (this.#isLong) this.isOver = taken >= MAX_TURN;
-    else if (taken >= CHECK_INTERVAL) {
+    if (this.#isLong) {
+      if (taken >= MAX_TURN) this.isOver = true;
+    } else if (taken >= CHECK_INTERVAL) {
       this.#askedAt = now;
       this.#isLong = true;
       setImmediate(this.#onRound);
