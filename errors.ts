@@ -246,12 +246,14 @@ export class RequestTimeoutError extends Error {
    *
    * @param timeout How long was waited, in milliseconds.
    * @param sent Whether the request had been sent.
+   * @param options `cause`: why there is no session, where that was waited for.
    */
-  constructor(timeout: number, sent: boolean) {
+  constructor(timeout: number, sent: boolean, options?: ErrorOptions) {
     super(
       sent
         ? `no reply came within ${timeout} ms (timeout)`
         : `the request waited ${timeout} ms (timeout) for its turn and was not sent`,
+      options,
     );
     this.timeout = timeout;
     this.sent = sent;

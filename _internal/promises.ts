@@ -1,5 +1,8 @@
 /** Rejects a promise that may be left alone: that never counts as unhandled. */
-export function rejectQuietly({ promise, reject }: PromiseWithResolvers<void>, error: Error): void {
+export function rejectQuietly<T>(
+  { promise, reject }: PromiseWithResolvers<T>,
+  error: unknown,
+): void {
   promise.catch(() => {});
   reject(error);
 }

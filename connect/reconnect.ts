@@ -1,9 +1,17 @@
-import { attempt } from "../_internal/attempt.ts";
 import { checkFunction } from "../_internal/checks.ts";
+import { Observers } from "../_internal/observers.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import { SessionGroup } from "../session/group.ts";
 import { connectWithin } from "./connect.ts";
-import { type SessionEnd, SessionEndedError } from "../errors.ts";
+import {
+  CertificateError,
+  ConnectTimeoutError,
+  RequestTimeoutError,
+  type SessionEnd,
+  SessionEndedError,
+  TlsHandshakeError,
+} from "../errors.ts";
+import { withinSetUp } from "./set_up.ts";
 import {
   type ReconnectingClient,
   type ReconnectObserver,
@@ -45,7 +53,7 @@ export type {
  * assertEquals(news, ["news 1", "news 2", "news 3"]);
  * ```
  */
-export function reconnect(options: ReconnectOptions): ReconnectingClient {
+export function reconnect<Ready>(options: ReconnectOptions<Ready>): ReconnectingClient<Ready> {
   return new Client(resolveReconnectOptions(options));
 }
 
@@ -58,7 +66,11 @@ interface Verdict {
   /** When that is, by `performance.now()`. */
   readonly dialAt: number;
   /** What the client is to fail with. */
-  readonly failure?: { readonly error: unknown };
+  readonly failure?: Failure;
+}
+
+interface Failure {
+  readonly error: unknown;
 }
 
 const ENOUGH: Verdict = { retryIn: Infinity, dialAt: Infinity };
@@ -67,8 +79,11 @@ const ENOUGH: Verdict = { retryIn: Infinity, dialAt: Infinity };
  * Everything is done on behalf of a waiting `next()`, one step after the other: so there is never a second dial, and
  * no session beside another. Only the end of a session is judged when it comes.
  */
-class Client implements ReconnectingClient {
-  readonly #settings: ReconnectSettings;
+export class Client<Ready> implements ReconnectingClient<Ready> {
+  /** What the last dial or session failed with. */
+  lastFailure: unknown;
+  readonly #settings: ReconnectSettings<Ready>;
+  readonly #observers: Observers<ReconnectObserver>;
   readonly #group: SessionGroup<Session> = new SessionGroup();
   /** Aborts when the client is closed or aborted, and with it whatever waits. */
   readonly #stop = new AbortController();
@@ -77,12 +92,16 @@ class Client implements ReconnectingClient {
   #failures = 0;
   #session: Session | undefined;
   #life: Lifecycle | undefined;
+  #ready: Ready | undefined;
+  /** Resolves, with what it has failed with if it has, once the session is set up. */
+  #settingUp: Promise<Failure | undefined> | undefined;
   #verdict: Promise<Verdict> | undefined;
   #pending: Promise<IteratorResult<Session, undefined>> | undefined;
   #isOver = false;
 
-  constructor(settings: ReconnectSettings) {
+  constructor(settings: ReconnectSettings<Ready>) {
     this.#settings = settings;
+    this.#observers = new Observers(settings.observers, settings.onError);
   }
 
   get session(): Session | undefined {
@@ -110,12 +129,12 @@ class Client implements ReconnectingClient {
     return DONE;
   }
 
-  async run(handler: (session: Session) => unknown): Promise<void> {
+  async run(handler: (session: Session, ready: Ready) => unknown): Promise<void> {
     checkFunction("handler", handler);
     for await (const session of this) {
       const life = this.#life!;
       try {
-        await handler(session);
+        await handler(session, this.#ready as Ready);
       } catch (error) {
         life.fail(error);
         if (!life.threw(error)) throw error;
@@ -182,55 +201,80 @@ class Client implements ReconnectingClient {
     }
   }
 
-  /** Dials once: to a session, or to what follows its failure. */
+  /** Dials once: to a session that is set up, or to what follows the failure. */
   async #dial(): Promise<Session | Verdict> {
     const { targets } = this.#settings;
     const { signal } = this.#stop;
     const { options, address } = targets[this.#dials++ % targets.length]!;
     const number = this.#failures + 1;
-    this.#tell("onDial", address, number);
+    this.#observers.tell("onDial", address, number);
+    let session: Session;
     try {
-      const session = await connectWithin(this.#group, { ...options, signal });
-      this.#attend(session);
-      return session;
+      session = await connectWithin(this.#group, { ...options, signal });
     } catch (error) {
       this.#failures = number;
-      const verdict = await this.#judge(error);
-      this.#tell("onDialError", error, number, verdict.retryIn);
+      const verdict = await this.#judge(error, true, isHopeless(error));
+      this.#observers.tell("onDialError", error, number, verdict.retryIn);
       return verdict;
     }
+    this.#attend(session, address);
+    return await this.#settingUp === undefined ? session : await this.#verdict!;
   }
 
-  #attend(session: Session): void {
+  #attend(session: Session, address: string): void {
     const { aborted, reason } = this.#stop.signal;
     this.#life = this.#group.members.get(session); // which it has joined in this very turn
     this.#session = session;
+    this.#settingUp = undefined;
     this.#verdict = session.closed.then((end) => this.#onEnd(session, end));
-    this.#tell("onSessionStart", session);
+    this.#observers.tell("onSessionStart", session);
     if (aborted) session.abort(reason); // its dial was too far to be called off
+    else if (this.#settings.setUp !== undefined) {
+      this.#settingUp = this.#makeReady(session, address);
+    }
+  }
+
+  /** Sets a session up. If that fails, it is the end of the session, which is judged as the end of a dial. */
+  async #makeReady(session: Session, address: string): Promise<Failure | undefined> {
+    const settings = this.#settings;
+    const life = this.#life!;
+    try {
+      const limit = { address, timeout: settings.setUpTimeout, what: "set-up" };
+      this.#ready = await withinSetUp(session, settings.setUp!, limit);
+    } catch (error) {
+      life.terminate("error", error);
+      return { error };
+    }
   }
 
   /** Never rejects: it may be long until anyone asks. */
   async #onEnd(session: Session, end: SessionEnd): Promise<Verdict> {
     this.#session = undefined;
     this.#unwatch();
-    this.#failures = end.duration >= this.#settings.resetAfter ? 0 : this.#failures + 1;
-    const verdict = await this.#judge(new SessionEndedError(end.reason, { cause: end.cause }));
-    this.#tell("onSessionEnd", session, end, verdict.retryIn);
+    const failure = this.#settingUp && await this.#settingUp;
+    const hasLasted = failure === undefined && end.duration >= this.#settings.resetAfter;
+    this.#failures = hasLasted ? 0 : this.#failures + 1;
+    const { error } = failure ??
+      { error: new SessionEndedError(end.reason, { cause: end.cause }) };
+    const isOwn = failure !== undefined && isOwnFault(error, this.#life!);
+    const verdict = await this.#judge(error, failure !== undefined, isOwn || isHopeless(error));
+    this.#observers.tell("onSessionEnd", session, end, verdict.retryIn);
     return verdict;
   }
 
   /** What follows from `error`, a dial's or the end of a session. */
-  async #judge(error: unknown): Promise<Verdict> {
+  async #judge(error: unknown, isDial: boolean, isHopeless: boolean): Promise<Verdict> {
     const { maxAttempts, shouldRetry, random } = this.#settings;
+    this.lastFailure = error;
     if (this.#stop.signal.aborted) return ENOUGH;
     try {
       if (this.#failures >= maxAttempts) throw error;
-      if (await this.#unlessStopped(shouldRetry(error, this.#failures))) {
+      const answer = await this.#unlessStopped(shouldRetry(error, this.#failures));
+      if (answer ?? !isHopeless) {
         const retryIn = Math.round(random() * this.#longestDelay());
         return { retryIn, dialAt: performance.now() + retryIn };
       }
-      if (error instanceof SessionEndedError) return ENOUGH;
+      if (!isDial && answer !== undefined) return ENOUGH;
       throw error;
     } catch (error) {
       return { ...ENOUGH, failure: { error } };
@@ -271,16 +315,20 @@ class Client implements ReconnectingClient {
       signal.addEventListener("abort", onAbort);
     });
   }
+}
 
-  #tell<Event extends keyof ReconnectObserver>(
-    event: Event,
-    ...args: Parameters<Required<ReconnectObserver>[Event]>
-  ): void {
-    const { observer, onError } = this.#settings;
-    attempt(
-      () =>
-        (observer[event] as ((...args: unknown[]) => unknown) | undefined)?.call(observer, ...args),
-      (error) => attempt(() => onError(error), () => {}),
-    );
-  }
+/** What no repetition makes right: either side has to be set up otherwise. */
+function isHopeless(error: unknown): boolean {
+  if (error instanceof SessionEndedError) return error.cause instanceof CertificateError;
+  if (error instanceof TlsHandshakeError) return HOPELESS_TLS.includes(error.code);
+  return HOPELESS.some((kind) => error instanceof kind);
+}
+
+const HOPELESS = [TypeError, RangeError, Deno.errors.NotCapable];
+const HOPELESS_TLS = ["certificate", "version", "alpn", "server-name"];
+
+/** Whether it is neither the peer nor the network that `setUp` has failed with. */
+function isOwnFault(error: unknown, life: Lifecycle): boolean {
+  const foreign = [ConnectTimeoutError, RequestTimeoutError];
+  return !life.threw(error) && !life.reader.ended && !foreign.some((kind) => error instanceof kind);
 }

@@ -1,55 +1,41 @@
 /** The options of `reconnect()` and the types of what it returns; `reconnect.ts` publishes them. */
 
 import { checkDuration, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
+import { checkLogger, type Logger } from "../_internal/logging.ts";
 import { checkOptions, elsewhere, type Known, optionalMethods } from "../_internal/options.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, resolveConnectOptions } from "./connect.ts";
-import { CertificateError, type SessionEnd } from "../errors.ts";
+import { logReconnects, type ReconnectObserver } from "./reconnect_observer.ts";
 import type { Session } from "../session.ts";
+
+export type { ReconnectObserver } from "./reconnect_observer.ts";
 
 /** One of several places to dial: its `hostname` and `port`, and whatever else differs there from the other options. */
 export type ReconnectAddress = Partial<Omit<ConnectOptions, "signal">>;
 
-/** Is told what a reconnecting client does. What it throws is reported to `onError` and harms nothing else. */
-export interface ReconnectObserver {
-  /**
-   * A dial begins.
-   *
-   * @param address Where to, such as `127.0.0.1:1234`.
-   * @param attempt The number of the dial since the client began or had a session that lasted: from 1.
-   */
-  onDial?(address: string, attempt: number): void;
-  /**
-   * A dial has failed or was called off.
-   *
-   * @param error What happened.
-   * @param attempt The number that `onDial` was told.
-   * @param retryIn After how many milliseconds the next dial begins; `Infinity` if there is none.
-   */
-  onDialError?(error: unknown, attempt: number, retryIn: number): void;
-  /**
-   * A session begins.
-   *
-   * @param session The session.
-   */
-  onSessionStart?(session: Session): void;
-  /**
-   * A session has ended, and its descriptor is free.
-   *
-   * @param session The session; its counters are final.
-   * @param end Why and after how long.
-   * @param retryIn After how many milliseconds the next dial begins, if the loop has come to ask for it by then;
-   * `Infinity` if there is none.
-   */
-  onSessionEnd?(session: Session, end: SessionEnd, retryIn: number): void;
-}
-
-/** Options of {@linkcode reconnect}: all those of `connect()`, and how to come back. All durations are milliseconds. */
-export interface ReconnectOptions extends Partial<ConnectOptions> {
+/**
+ * Options of {@linkcode reconnect}: all those of `connect()`, and how to come back. All durations are milliseconds.
+ * `Ready` is what `setUp` gives.
+ */
+export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOptions> {
   /**
    * Several places to dial, instead of `hostname` and `port`. Each dial takes the next of them, after the last the
    * first again.
    */
   addresses?: readonly ReconnectAddress[];
+  /**
+   * Makes each session ready before it is handed out: greets, logs in, subscribes. If it fails, so has the dial: the
+   * session is aborted, `shouldRetry` is asked, and `next()` goes on waiting for one that succeeds.
+   *
+   * @param session The session.
+   * @returns What `run()` gives its handler, and what `requests()` of the client uses: the frames of the session.
+   */
+  setUp?(session: Session): Ready | Promise<Ready>;
+  /**
+   * How long `setUp` may take. Past that, it has failed with a `ConnectTimeoutError`.
+   *
+   * @default {10000}
+   */
+  setUpTimeout?: number;
   /**
    * The longest wait after a first failure; it doubles with each further one, of several addresses with each round.
    * How long is waited is random, from nothing to that long.
@@ -78,13 +64,19 @@ export interface ReconnectOptions extends Partial<ConnectOptions> {
   maxAttempts?: number;
   /**
    * Decides whether it is worth going on. By default everything is, except what no repetition makes right: bad
-   * options and a missing permission to dial.
+   * options, a missing permission to dial, a certificate that is not accepted (of either side), a version of TLS, an
+   * application protocol or a server name that the other side does not have, and whatever `setUp` throws of its own,
+   * such as that a password is wrong. The client fails with such an error.
    *
-   * @param error What the dial threw, or a `SessionEndedError` that says how the session ended.
+   * @param error What the dial or `setUp` threw, or a `SessionEndedError` that says how the session ended.
    * @param attempt How many attempts have failed in a row; 0 after a session that lasted.
-   * @returns `false` to stop for good: after a dial the client fails with its error, after a session it is done.
+   * @returns `true` to go on; `false` to stop for good: after a dial the client fails with its error, after a session
+   * it is done. `undefined` leaves it to the default.
    */
-  shouldRetry?(error: unknown, attempt: number): boolean | Promise<boolean>;
+  shouldRetry?(
+    error: unknown,
+    attempt: number,
+  ): boolean | undefined | Promise<boolean | undefined>;
   /**
    * Where the randomness of the waits comes from: gives a number from 0 to 1. For anything else, the client fails.
    *
@@ -95,6 +87,11 @@ export interface ReconnectOptions extends Partial<ConnectOptions> {
   signal?: AbortSignal;
   /** Is told of dials and sessions. */
   observer?: ReconnectObserver;
+  /**
+   * Logs what an observer is told: `console`, a LogTape logger, a `@std/log` logger. Dials are `debug`, sessions
+   * `info`, failed dials `warn`, and what ends the client by itself is an `error`.
+   */
+  logger?: Logger;
   /**
    * Is given what the observer throws, of which nobody learns otherwise.
    *
@@ -108,6 +105,8 @@ const { signal: _signal, ...RECONNECT_ADDRESS } = CONNECT_OPTIONS;
 const RECONNECT_OPTIONS: Known<ReconnectOptions> = {
   ...CONNECT_OPTIONS,
   addresses: elsewhere,
+  setUp: checkFunction,
+  setUpTimeout: elsewhere,
   minDelay: elsewhere,
   maxDelay: elsewhere,
   resetAfter: elsewhere,
@@ -120,17 +119,18 @@ const RECONNECT_OPTIONS: Known<ReconnectOptions> = {
     "onSessionStart",
     "onSessionEnd",
   ]),
+  logger: checkLogger,
   onError: checkFunction,
 };
 
-/** A client that comes back: an iterator of sessions, of which one lives at a time. */
-export interface ReconnectingClient
+/** A client that comes back: an iterator of sessions, of which one lives at a time. `Ready` is what `setUp` gives. */
+export interface ReconnectingClient<Ready = unknown>
   extends AsyncIterableIterator<Session, undefined, void>, AsyncDisposable {
   /** The session that is alive now. */
   readonly session: Session | undefined;
   /**
-   * Closes the last session gracefully if it is still alive, waits, and dials until there is a new one. To leave a
-   * `for await` loop closes the client.
+   * Closes the last session gracefully if it is still alive, waits, and dials until there is a new one that is set up.
+   * To leave a `for await` loop closes the client.
    *
    * @returns The session; or that the client was closed, or `shouldRetry` wants no more sessions.
    * @throws {TypeError} If another `next()` waits.
@@ -148,11 +148,11 @@ export interface ReconnectingClient
    * Calls a handler for each session, one after the other. When it returns, its session is closed. What its session
    * threw at it does not count: the client comes back. Anything else that it throws ends the client.
    *
-   * @param handler What happens in each session.
+   * @param handler What happens in each session; it is also given what `setUp` gave.
    * @returns Resolves when the client is done.
    * @throws What `next()` throws, and what the handler throws of its own.
    */
-  run(handler: (session: Session) => unknown): Promise<void>;
+  run(handler: (session: Session, ready: Ready) => unknown): Promise<void>;
   /**
    * Ends the client gracefully: calls off a wait or a dial, closes the session that is alive, and lets a waiting
    * `next()` be done.
@@ -169,43 +169,54 @@ export interface ReconnectingClient
 }
 
 /** Options with nothing left to default. */
-export interface ReconnectSettings {
+export interface ReconnectSettings<Ready> {
   targets: readonly Target[];
+  setUp: ((session: Session) => Ready | Promise<Ready>) | undefined;
+  setUpTimeout: number;
   minDelay: number;
   maxDelay: number;
   resetAfter: number;
   maxAttempts: number;
-  shouldRetry(error: unknown, attempt: number): boolean | Promise<boolean>;
+  shouldRetry: NonNullable<ReconnectOptions["shouldRetry"]>;
   random(): number;
   signal: AbortSignal | undefined;
-  observer: ReconnectObserver;
+  observers: readonly ReconnectObserver[];
   onError(error: unknown): void;
 }
 
 /** A place to dial, and how it is named. */
-interface Target {
+export interface Target {
   options: ConnectOptions;
   address: string;
 }
 
 /** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
-export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSettings {
+export function resolveReconnectOptions<Ready>(
+  options: ReconnectOptions<Ready>,
+): ReconnectSettings<Ready> {
   checkOptions(options, RECONNECT_OPTIONS);
   const {
     addresses,
+    setUp,
+    setUpTimeout = 10_000,
     resetAfter = 5_000,
     maxAttempts = Infinity,
-    shouldRetry = isWorthRetrying,
+    shouldRetry = () => undefined,
     random = Math.random,
     signal,
-    observer = {},
+    observer,
+    logger,
     onError = () => {},
     minDelay: _minDelay,
     maxDelay: _maxDelay,
     ...dialling
   } = options;
+  const observers = observer === undefined ? [] : [observer];
+  if (logger !== undefined) observers.push(logReconnects(logger));
   return {
     targets: targetsOf(dialling, addresses),
+    setUp,
+    setUpTimeout: checkDuration("setUpTimeout", setUpTimeout),
     ...delaysOf(options),
     resetAfter: checkDuration("resetAfter", resetAfter),
     maxAttempts: maxAttempts === Infinity
@@ -214,7 +225,7 @@ export function resolveReconnectOptions(options: ReconnectOptions): ReconnectSet
     shouldRetry,
     random: () => checkChance(random()),
     signal,
-    observer,
+    observers,
     onError,
   };
 }
@@ -247,7 +258,7 @@ function checkChance(value: unknown): number {
 }
 
 /** What to dial, in its order. Each place is checked as `connect()` would check it. */
-function targetsOf(
+export function targetsOf(
   common: Partial<ConnectOptions>,
   addresses: readonly ReconnectAddress[] | undefined,
 ): Target[] {
@@ -273,10 +284,4 @@ function targetsOf(
 function targetOf(options: Partial<ConnectOptions>): Target {
   const { address } = resolveConnectOptions(options as ConnectOptions);
   return { options: options as ConnectOptions, address };
-}
-
-/** The default of `shouldRetry`. */
-function isWorthRetrying(error: unknown): boolean {
-  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
-  return !hopeless.some((kind) => error instanceof kind);
 }

@@ -1,7 +1,15 @@
 /** The options of `requests()` and the type of what it returns; `requests.ts` publishes them. */
 
-import { checkDuration, checkFunction, checkInteger, checkSignal } from "../_internal/checks.ts";
+import {
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkInteger,
+  checkSignal,
+  shown,
+} from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
+import type { Frames, ReadOptions } from "../session.ts";
 
 /** What tells one request from another. The number 1, the string "1" and the bigint 1n are three ids. */
 export type RequestId = string | number | bigint;
@@ -105,6 +113,14 @@ export interface RequestOptions {
    * never early, and 5 ms late at most where the event loop is free. Default: as the option of `requests()` says.
    */
   timeout?: number;
+  /**
+   * Whether the request may be sent again over the next session, although the peer may have had it: for requests of a
+   * client that comes back, and of no effect otherwise. One that was not sent yet waits for the next session anyway.
+   * Of a stream, this holds until the first frame of its reply.
+   *
+   * @default {false}
+   */
+  idempotent?: boolean;
 }
 
 /** Options of one request whose reply is read frame by frame. */
@@ -126,7 +142,11 @@ export interface StreamOptions<In> extends RequestOptions {
   isLast?: (frame: In) => boolean;
 }
 
-export const REQUEST_OPTIONS: Known<RequestOptions> = { signal: checkSignal, timeout: elsewhere };
+export const REQUEST_OPTIONS: Known<RequestOptions> = {
+  signal: checkSignal,
+  timeout: elsewhere,
+  idempotent: checkBoolean,
+};
 
 export const STREAM_OPTIONS: Known<StreamOptions<unknown>> = {
   ...REQUEST_OPTIONS,
@@ -177,7 +197,16 @@ export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
     options?: StreamOptions<In>,
   ): AsyncIterableIterator<In, undefined, void>;
   /**
-   * Takes no more requests, and waits for the replies to those that it has. The session stays open. If it is called
+   * Waits for a session, if the requests are those of a client that comes back and it has none that is set up.
+   *
+   * @param options `signal`: ends the wait.
+   * @returns The frames that requests are sent through, for what has no reply.
+   * @throws What has ended the requests, or will have.
+   */
+  connected(options?: ReadOptions): Promise<Frames<In, Out>>;
+  /**
+   * Takes no more requests, and waits for the replies to those that it has. The session stays open; a client that
+   * comes back is closed. If it is called
    * before anything but the last reply is waited for, the next reading begins after that reply; only late replies
    * to requests that were given up may still come in between.
    *
@@ -185,7 +214,7 @@ export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
    */
   close(): Promise<void>;
   /**
-   * Gives up all requests at once. The session stays open.
+   * Gives up all requests at once. The session stays open; a client that comes back is aborted.
    *
    * @param reason What they are rejected with. Default: a `DOMException` with the name `AbortError`.
    */
@@ -227,4 +256,11 @@ export function resolveRequestsOptions<In, Out>(
     maxInFlight: checkInteger("maxInFlight", options.maxInFlight ?? 1024, 1, 2 ** 20),
     maxQueued: checkInteger("maxQueued", options.maxQueued ?? 65_536, 0, 2 ** 30),
   };
+}
+
+/** Throws unless something reads and sends frames. */
+export function checkFrames(name: string, value: unknown): void {
+  const frames = value as Frames<unknown> | null | undefined;
+  if (typeof frames?.read === "function" && typeof frames.send === "function") return;
+  throw new TypeError(`${name} must be what session.frames() returns, got ${shown(value)}`);
 }

@@ -3,7 +3,9 @@ import { Alarm } from "../_internal/alarm.ts";
 import { checkDuration } from "../_internal/checks.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
 import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
-import { rejected } from "../_internal/promises.ts";
+import { rejected, rejectQuietly } from "../_internal/promises.ts";
+import { unlessAborted } from "../_internal/time_limit.ts";
+import { Client } from "../connect/reconnect.ts";
 import {
   MalformedFrameError,
   ReplyLimitError,
@@ -13,10 +15,12 @@ import {
 } from "../errors.ts";
 import { MessageQueue } from "../session/queue.ts";
 import { reportInputError } from "../session/frames.ts";
-import type { Frames } from "../session.ts";
+import { READ_OPTIONS } from "../session/options.ts";
+import type { Frames, ReadOptions } from "../session.ts";
 import { type Call, type CallInit, SingleCall, StreamCall, WholeCall } from "./call.ts";
 import { type Matcher, matcherOf } from "./matching.ts";
 import {
+  checkFrames,
   REQUEST_OPTIONS,
   type RequestOptions,
   type Requests,
@@ -25,9 +29,20 @@ import {
   type StreamOptions,
 } from "./options.ts";
 
-/** Requests over frames: those that wait for their turn, those that were sent, and what reads their replies. */
+const CLOSED = "cannot make a request after close()";
+
+/**
+ * Requests over frames: those that wait for their turn, those that were sent, and what reads their replies. Over the
+ * sessions of a client that comes back, those that were not answered by one of them may go to the next.
+ */
 export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
-  readonly #frames: Frames<In, Out>;
+  readonly #client: Client<Frames<In, Out>> | undefined;
+  /** Those of the session that there is; `undefined` while there is none. */
+  #frames: Frames<In, Out> | undefined;
+  /** Aborts when that session has ended, be it that nobody has read of it yet. */
+  #ended: AbortSignal | undefined;
+  /** What waits for the next. */
+  #arrival: PromiseWithResolvers<Frames<In, Out>> | undefined;
   readonly #settings: RequestsSettings<In, Out>;
   /** Those that wait for their turn. */
   readonly #queue = new LinkedList<Call<In, Out>>();
@@ -40,11 +55,16 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   #end: { cause: unknown } | undefined;
   readonly #alarm = new Alarm((now) => this.#timeOut(now));
 
-  constructor(frames: Frames<In, Out>, settings: RequestsSettings<In, Out>) {
-    this.#frames = frames;
+  constructor(
+    source: Frames<In, Out> | Client<Frames<In, Out>>,
+    settings: RequestsSettings<In, Out>,
+  ) {
     this.#settings = settings;
     this.#matcher = matcherOf(settings);
-    this.#receive();
+    const ended = source instanceof Client
+      ? this.#follow(this.#client = source)
+      : this.#over(source);
+    ended.then((cause) => this.#finish(cause), (error) => this.#finish(error));
   }
 
   get inFlight(): number {
@@ -100,13 +120,24 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     };
   }
 
+  async connected(options: ReadOptions = NO_OPTIONS): Promise<Frames<In, Out>> {
+    checkOptions(options, READ_OPTIONS);
+    options.signal?.throwIfAborted();
+    if (this.#end !== undefined) throw this.#end.cause ?? new TypeError(CLOSED);
+    if (this.#frames !== undefined) return this.#frames;
+    this.#arrival ??= Promise.withResolvers();
+    return await unlessAborted(this.#arrival.promise, options.signal);
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true;
-    this.#stopReading();
+    this.#letGo();
     await this.#closed.promise;
+    await this.#client?.close();
   }
 
   abort(reason: unknown = new DOMException("the requests were aborted", "AbortError")): void {
+    if (this.#end === undefined) this.#client?.abort(reason);
     this.#finish(reason);
   }
 
@@ -119,11 +150,57 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     return this.#end !== undefined || (this.#isClosing && this.#waiting === 0);
   }
 
-  #init(message: Out, { signal, timeout, isLast }: StreamOptions<In>): CallInit<In, Out> {
+  /** Makes the requests over some frames, until these end or fail: with what, if it is not that all is done. */
+  async #over(frames: Frames<In, Out>): Promise<void> {
+    this.#frames = frames;
+    this.#isSending = false;
+    this.#arrival?.resolve(frames);
+    this.#arrival = undefined;
+    this.#sendNext();
+    await this.#receive(frames);
+  }
+
+  /** Makes them over the sessions of a client, until it is done: with what, if it was not closed by us. */
+  async #follow(client: Client<Frames<In, Out>>): Promise<unknown> {
+    await client.run(async ({ signal }, frames) => {
+      checkFrames("what setUp of the client gives", frames);
+      this.#ended = signal;
+      try {
+        await this.#over(frames);
+      } catch (error) {
+        this.#lose(error);
+        throw error;
+      }
+      this.#letGo(); // or the client would come back
+    });
+    if (this.#isClosing && this.#waiting === 0) return;
+    return client.lastFailure ?? new DOMException("the client was closed", "AbortError");
+  }
+
+  /** There is no session any more. What may be sent again goes to the next one, before all that waits already. */
+  #lose(cause: unknown): void {
+    if (this.#end !== undefined) return;
+    this.#frames = undefined;
+    const again: Call<In, Out>[] = [];
+    for (const call of this.#matcher.reset()) {
+      if (call.isIdempotent && call.forget()) again.push(call);
+      else this.#fail(call, cause);
+    }
+    for (const call of again.reverse()) {
+      call.isSent = call.isOver = false;
+      this.#matcher.admit(call);
+      call.link = this.#queue.unshift(call);
+    }
+  }
+
+  #init(
+    message: Out,
+    { signal, timeout, isLast, idempotent = false }: StreamOptions<In>,
+  ): CallInit<In, Out> {
     const settings = this.#settings;
     const duration = timeout === undefined ? settings.timeout : checkDuration("timeout", timeout);
     signal?.throwIfAborted();
-    if (this.#isClosing) throw new TypeError("cannot make a request after close()");
+    if (this.#isClosing) throw new TypeError(CLOSED);
     if (this.#end !== undefined) throw this.#end.cause;
     const id = this.#matcher.identify(message);
     const limit = settings.maxInFlight + settings.maxQueued;
@@ -132,7 +209,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
       message,
       id,
       timeout: duration,
-      isIdempotent: false,
+      isIdempotent: idempotent,
       isLast: isLast ?? settings.isLast,
     };
   }
@@ -149,25 +226,29 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   /** Sends what has its turn, one after the other: the next waits until the session has room for more output. */
   #sendNext(): void {
     const { maxInFlight } = this.#settings;
-    if (this.#isSending || this.#end !== undefined || this.inFlight >= maxInFlight) return;
+    const frames = this.#frames;
+    if (frames === undefined || this.#isSending || this.#end !== undefined) return;
+    if (this.inFlight >= maxInFlight || this.#ended?.aborted) return;
     const call = this.#queue.shift();
-    if (call !== undefined) this.#send(call);
+    if (call !== undefined) this.#send(call, frames);
   }
 
-  async #send(call: Call<In, Out>): Promise<void> {
+  async #send(call: Call<In, Out>, frames: Frames<In, Out>): Promise<void> {
     const message = call.message as Out;
-    call.message = call.link = undefined;
-    call.isSent = this.#isSending = true;
+    if (!call.isIdempotent) call.message = undefined;
+    call.link = undefined;
+    call.isSent = call.wasSent = this.#isSending = true;
     this.#matcher.add(call);
     try {
-      await this.#frames.send(message);
+      await frames.send(message);
     } catch (error) {
       // Of a session that has ended, what is read last may be the reply; then comes the error, for all.
-      if (!(error instanceof SessionEndedError)) {
+      if (frames === this.#frames && !(error instanceof SessionEndedError)) {
         this.#matcher.remove(call);
         this.#fail(call, error);
       }
     }
+    if (frames !== this.#frames) return;
     this.#isSending = false;
     this.#sendNext();
   }
@@ -187,31 +268,26 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     if (call.isSettled) return;
     call.reject(error);
     this.#waiting--;
-    this.#stopReading();
+    this.#letGo();
   }
 
-  async #receive(): Promise<void> {
-    try {
-      for (;;) {
-        // Whoever got the last reply may close() before anything is read that belongs to another reading.
-        if (this.#waiting === 0) await new Promise<void>((resolve) => nextTick(resolve));
-        if (this.#isDone) break;
-        const frame = await this.#frames.read();
-        if (frame === undefined) {
-          if (this.#isDone) continue;
-          throw this.#unanswered();
-        }
-        const call = this.#match(frame);
-        if (call === undefined) {
-          this.#onUnmatched(frame);
-          continue;
-        }
-        const room = this.#take(call, frame);
-        if (room !== undefined) await room;
+  async #receive(frames: Frames<In, Out>): Promise<void> {
+    for (;;) {
+      // Whoever got the last reply may close() before anything is read that belongs to another reading.
+      if (this.#waiting === 0) await new Promise<void>((resolve) => nextTick(resolve));
+      if (this.#isDone) return;
+      const frame = await frames.read();
+      if (frame === undefined) {
+        if (this.#isDone) return;
+        throw this.#unanswered();
       }
-      this.#finish(undefined);
-    } catch (error) {
-      this.#finish(error);
+      const call = this.#match(frame);
+      if (call === undefined) {
+        this.#onUnmatched(frame);
+        continue;
+      }
+      const room = this.#take(call, frame);
+      if (room !== undefined) await room;
     }
   }
 
@@ -249,13 +325,15 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   }
 
   #report(error: Error): Error {
-    reportInputError(this.#frames, error);
+    if (this.#frames !== undefined) reportInputError(this.#frames, error);
     return error;
   }
 
-  /** Lets go of the frames if there is nothing left to wait for. */
-  #stopReading(): void {
-    if (this.#isDone) this.#frames.return().catch((error) => this.#finish(error));
+  /** Lets go of the frames, and of the client, if there is nothing left to wait for. */
+  #letGo(): void {
+    if (!this.#isDone) return;
+    this.#frames?.return().catch((error) => this.#finish(error));
+    this.#client?.close();
   }
 
   #finish(cause: unknown): void {
@@ -263,7 +341,11 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     this.#end = { cause };
     this.#alarm.clear();
     for (const call of this.#calls()) call.reject(cause);
-    this.#stopReading();
+    if (this.#arrival !== undefined) {
+      rejectQuietly(this.#arrival, cause ?? new TypeError(CLOSED));
+      this.#arrival = undefined;
+    }
+    this.#letGo();
     this.#closed.resolve(cause);
   }
 
@@ -278,8 +360,13 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     for (const call of this.#calls()) {
       if (call.isBehind) call.defer();
       if (call.deadline > now) next = Math.min(next, call.deadline);
-      else this.#giveUp(call, new RequestTimeoutError(call.timeout, call.isSent));
+      else this.#giveUp(call, this.#lateness(call));
     }
     return next;
+  }
+
+  #lateness({ timeout, wasSent }: Call<In, Out>): Error {
+    const cause = this.#frames === undefined ? this.#client?.lastFailure : undefined;
+    return new RequestTimeoutError(timeout, wasSent, cause === undefined ? {} : { cause });
   }
 }

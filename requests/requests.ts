@@ -1,8 +1,10 @@
 /** Requests and their replies over the frames of a session. Here: `requests()`. */
 
-import { shown } from "../_internal/checks.ts";
+import { Client } from "../connect/reconnect.ts";
+import type { ReconnectingClient } from "../connect/reconnect_options.ts";
 import type { Frames } from "../session.ts";
 import {
+  checkFrames,
   type MultiFrameOptions,
   type Requests,
   type RequestsOptions,
@@ -22,7 +24,7 @@ export type {
 /**
  * Makes requests whose replies may have several frames: all up to one that is the last, by `isLast`.
  *
- * @param frames The frames of a session. Other messages can be sent through them as before.
+ * @param source What `requests()` without `isLast` takes.
  * @param options How replies end and find their requests, and what bounds them.
  * @returns The requests.
  * @throws {TypeError | RangeError} If an option is wrong.
@@ -43,7 +45,7 @@ export type {
  * ```
  */
 export function requests<In, Out = In>(
-  frames: Frames<In, Out>,
+  source: Frames<In, Out> | ReconnectingClient<Frames<In, Out>>,
   options: MultiFrameOptions<In, Out>,
 ): Requests<In, Out, In[]>;
 /**
@@ -58,7 +60,11 @@ export function requests<In, Out = In>(
  * Frames are read from the next turn of the event loop on, for as long as the requests are not closed: meanwhile
  * nothing else may read the session.
  *
- * @param frames The frames of a session. Other messages can be sent through them as before.
+ * Of a client that comes back, requests wait for a session that is set up. Those that were sent when one ends fail with
+ * the reason, or go to the next one if they are `idempotent`; those that were not sent wait for it.
+ *
+ * @param source The frames of a session, through which other messages can be sent as before; or a client of
+ * `reconnect()` whose `setUp` returns such frames. It belongs to the requests then, dials at once, and is closed with them.
  * @param options How replies find their requests, and what bounds them.
  * @returns The requests.
  * @throws {TypeError | RangeError} If an option is wrong.
@@ -85,6 +91,24 @@ export function requests<In, Out = In>(
  * await Promise.all([client.close(), serving]);
  * ```
  *
+ * @example Of a client that comes back
+ * ```ts
+ * import { reconnect, requests, serve } from "@parley/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // This server hangs up after each reply.
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   await session.send(`hello, ${await session.readLine()}!\n`);
+ * });
+ * const { port } = server.addr as Deno.NetAddr;
+ *
+ * const client = reconnect({ port, setUp: (session) => session.lines() });
+ * await using greetings = requests(client);
+ * for (const name of ["rose", "think"]) {
+ *   assertEquals(await greetings.request(name, { idempotent: true }), `hello, ${name}!`);
+ * }
+ * ```
+ *
  * @example By an id
  * ```ts
  * import { requests } from "@parley/tcp";
@@ -105,15 +129,14 @@ export function requests<In, Out = In>(
  * ```
  */
 export function requests<In, Out = In>(
-  frames: Frames<In, Out>,
+  source: Frames<In, Out> | ReconnectingClient<Frames<In, Out>>,
   options?: RequestsOptions<In, Out>,
 ): Requests<In, Out>;
 export function requests<In, Out>(
-  frames: Frames<In, Out>,
+  source: Frames<In, Out> | ReconnectingClient<Frames<In, Out>>,
   options: RequestsOptions<In, Out> = {},
 ): Requests<In, Out, unknown> {
-  if (typeof frames?.read !== "function" || typeof frames.send !== "function") {
-    throw new TypeError(`frames must be what session.frames() returns, got ${shown(frames)}`);
-  }
-  return new Pipeline(frames, resolveRequestsOptions(options));
+  if (!(source instanceof Client)) checkFrames("frames", source);
+  const over = source as Frames<In, Out> | Client<Frames<In, Out>>;
+  return new Pipeline(over, resolveRequestsOptions(options));
 }

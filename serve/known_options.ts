@@ -7,6 +7,7 @@ import {
   checkObject,
   checkSignal,
 } from "../_internal/checks.ts";
+import { checkLogger } from "../_internal/logging.ts";
 import { elsewhere, type Known, optionalMethods, within } from "../_internal/options.ts";
 import { SESSION_OPTIONS } from "../session/options.ts";
 import { TLS_SERVER_OPTIONS } from "../transport/tls/options.ts";
@@ -61,9 +62,4 @@ export const SERVE_OPTIONS: Known<ServeOptions> = {
 function checkListener(name: string, value: unknown): void {
   checkMethods(name, value, ["accept", "close"]);
   checkObject(`addr of ${name}`, (value as { addr?: unknown }).addr);
-}
-
-/** One that lacks a method would swallow what it is to log. */
-function checkLogger(name: string, value: unknown): void {
-  checkMethods(name, value, ["debug", "info", "warn", "error"]);
 }

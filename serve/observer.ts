@@ -19,11 +19,13 @@
  * @module
  */
 
+import { type Logger, plain } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
 
+export type { LogFields, Logger } from "../_internal/logging.ts";
 export { printable } from "../_internal/printable.ts";
 export type { SessionEnd } from "../errors.ts";
 export type { Session } from "../session.ts";
@@ -136,41 +138,6 @@ const REFUSALS: Record<RefusalReason, string> = {
   left: "it left before it had sent anything",
   descriptors: "it took the last descriptor",
 };
-
-/** Facts that go with a log message: plain values. What was thrown is a text or, of an error, its parts as texts. */
-export type LogFields = Record<string, unknown>;
-
-/** What a logger must have: `console`, a LogTape logger and a `@std/log` logger do as they are. */
-export interface Logger {
-  /**
-   * Logs what helps to find a fault.
-   *
-   * @param message A message for people.
-   * @param fields The same facts for machines.
-   */
-  debug(message: string, fields: LogFields): void;
-  /**
-   * Logs what happens as it should.
-   *
-   * @param message A message for people.
-   * @param fields The same facts for machines.
-   */
-  info(message: string, fields: LogFields): void;
-  /**
-   * Logs what somebody should look at.
-   *
-   * @param message A message for people.
-   * @param fields The same facts for machines.
-   */
-  warn(message: string, fields: LogFields): void;
-  /**
-   * Logs what has gone wrong.
-   *
-   * @param message A message for people.
-   * @param fields The same facts for machines.
-   */
-  error(message: string, fields: LogFields): void;
-}
 
 /**
  * An observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, handlers that throw as
@@ -307,9 +274,4 @@ function more(omitted: number): string {
 
 function identity(session: Session): { id: number; address: string } {
   return { id: session.id, address: formatAddress(session.remoteAddr) };
-}
-
-/** Foreign text without what a logger would fill in: braces for LogTape, `%s` and the like for `console`. */
-function plain(text: string): string {
-  return text.replaceAll("{", "(").replaceAll("}", ")").replace(/%(?=[%a-z])/gi, "% ");
 }

@@ -1,13 +1,14 @@
 /** Serving: accepting, limits, draining and observing. Here: `serve()` and its server. */
 
 import { checkDuration, checkFunction, checkOneOf } from "../_internal/checks.ts";
+import type { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
 import { SessionGroup } from "../session/group.ts";
-import type { ServerState } from "./observer.ts";
+import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
-import { Observers } from "./observers.ts";
+import { observersFor } from "./observers.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
@@ -59,7 +60,7 @@ export class TcpServer implements Server {
   readonly #listening = Promise.withResolvers<Address>();
   readonly #options: ServeOptions;
   readonly #handler: Handler;
-  readonly #observers: Observers;
+  readonly #observers: Observers<ServerObserver>;
   readonly #admission: Admission;
   /** Those of sessions that count by their address. */
   readonly #permits: Map<Session, Permit> = new Map();
@@ -114,7 +115,7 @@ export class TcpServer implements Server {
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
     this.#options = { ...options }; // what is changed afterwards is not looked at
     this.#handler = handler;
-    this.#observers = new Observers(options);
+    this.#observers = observersFor(options);
     openEarly();
     const listener = this.#listener = listen(options);
     if (listener.ready === undefined) this.#start();

@@ -41,7 +41,7 @@ export interface NatsCommand {
 }
 
 /** A command that publishes a request. */
-export function ask(subject: string, inbox: string, payload: string): NatsCommand {
+export function askFor(subject: string, inbox: string, payload: string): NatsCommand {
   return { line: `PUB ${subject} ${inbox} ${Buffer.byteLength(payload)}`, payload, inbox };
 }
 

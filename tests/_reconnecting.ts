@@ -7,9 +7,11 @@ import type { ReconnectingClient, ReconnectObserver } from "../connect/reconnect
 import { type Handler, serve, type Server } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import type { Connection } from "../transport/connection.ts";
-import { memoryListener } from "../transport/memory.ts";
+import { AcceptQueue } from "../_internal/accept_queue.ts";
+import { memoryPair } from "../transport/memory.ts";
 import { dialing } from "./_dialing.ts";
-import { ConnectionOver } from "./_serving.ts";
+import { bounded, ConnectionOver } from "./_serving.ts";
+import { TRANSPORTS } from "./_transports.ts";
 
 /** Waits that are over at once, or nearly. */
 export const SOON: { minDelay: number; maxDelay: number } = { minDelay: 1, maxDelay: 2 };
@@ -75,7 +77,7 @@ export async function fates(
   };
 }
 
-/** What is open of the connections that `inMemory()` has handed out. */
+/** What is open of the connections that were dialled in place of the network. */
 export interface Dialled extends AsyncDisposable {
   /** Dials so far. */
   dials: number;
@@ -89,7 +91,35 @@ export function inMemory(
   handler: Handler,
   before: (dial: number) => unknown = () => {},
 ): Dialled {
-  const listener = memoryListener();
+  return overPairs(() => Promise.resolve(memoryPair()), handler, before);
+}
+
+/** Registers a test over each transport: whatever dials port 9 comes to a handler, as with `inMemory()`. */
+export function testEachDialled(
+  name: string,
+  run: (dialled: typeof inMemory) => Promise<void>,
+): void {
+  for (const { name: transport, ignore, pair } of TRANSPORTS) {
+    Deno.test({
+      name: `${name} (${transport})`,
+      ...bounded,
+      ignore,
+      fn: () => run((handler, before) => overPairs(pair, handler, before)),
+    });
+  }
+}
+
+function overPairs(
+  pair: () => Promise<[Connection, Connection]>,
+  handler: Handler,
+  before: (dial: number) => unknown = () => {},
+): Dialled {
+  const accepted = new AcceptQueue<Connection>();
+  const listener = {
+    addr: { transport: "memory", name: "pairs" } as const,
+    accept: () => accepted.accept(),
+    close: () => accepted.close(),
+  };
   const server = serve({ listener }, handler);
   class Counted extends ConnectionOver {
     override close(): void {
@@ -97,9 +127,14 @@ export function inMemory(
       super.close();
     }
   }
-  const stub = dialing(async (): Promise<Connection> => {
+  const real = Deno.connect;
+  const stub = dialing(async (options): Promise<Connection> => {
+    if (options.port !== 9) return await real(options); // of a pair
     await before(++dialled.dials);
-    const connection = new Counted(listener.connect());
+    if (accepted.isClosed) throw new Deno.errors.ConnectionRefused("the listener is closed");
+    const [near, far] = await pair();
+    accepted.push(far);
+    const connection = new Counted(near);
     dialled.open++;
     return connection;
   });

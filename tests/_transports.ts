@@ -23,7 +23,7 @@ export interface Opened extends AsyncDisposable {
   cuts: boolean;
 }
 
-interface Transport {
+export interface Transport {
   name: string;
   ignore: boolean;
   /** Whether what waits to be written is lost once the peer has half-closed. */
@@ -33,7 +33,7 @@ interface Transport {
   pair(): Promise<[Connection, Connection]>;
 }
 
-const TRANSPORTS: Transport[] = [
+export const TRANSPORTS: readonly Transport[] = [
   { name: "memory", ignore: false, pair: () => Promise.resolve(memoryPair()) },
   { name: "TCP", ignore: !canNet, pair: tcpPair },
   { name: "Unix", ignore: !canUnix, pair: unixPair },

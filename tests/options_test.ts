@@ -128,7 +128,7 @@ const TAKERS: Record<string, Taker> = {
     names: [
       ...Object.keys(CONNECT_OPTIONS),
       ...["addresses", "minDelay", "maxDelay", "resetAfter", "maxAttempts", "shouldRetry"],
-      ...["random", "observer", "onError"],
+      ...["random", "observer", "onError", "logger", "setUp", "setUpTimeout"],
     ],
   },
   "reconnect() with addresses": {
@@ -143,6 +143,10 @@ const TAKERS: Record<string, Taker> = {
   "Requests.stream()": {
     call: (o, session) => requests(session.lines()).stream("rose", o).next(),
     names: Object.keys(STREAM_OPTIONS),
+  },
+  "Requests.connected()": {
+    call: (o, session) => requests(session.lines()).connected(o),
+    names: ["signal"],
   },
   "new MessageQueue()": {
     call: (o) => new MessageQueue(o),
@@ -369,6 +373,8 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
   ["connect() with proxyHeader", { tls: { commonname: "x" } }, "proxyHeader.tls.commonName?"],
   ["reconnect()", { observer: { onDial: true } }, "observer.onDial must be a function, got true"],
   ["reconnect()", { onError: {} }, "onError must be a function"],
+  ["reconnect()", { logger: {} }, "debug of logger must be a function, got undefined"],
+  ["Requests.request()", { idempotent: 1 }, "idempotent must be true or false, got a number"],
   ["requests()", { isReply: 1 }, "isReply must be a function, got a number"],
   ["jsonLines()", { parse: {} }, "parse must be a function"],
   [
