@@ -60,7 +60,7 @@ export function reconnect<Ready>(options: ReconnectOptions<Ready>): Reconnecting
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** What follows a dial or a session. */
-interface Verdict {
+interface RetryDecision {
   /** After how many milliseconds to dial again, `Infinity` for never. */
   readonly retryIn: number;
   /** When that is, by `performance.now()`. */
@@ -73,7 +73,7 @@ interface Failure {
   readonly error: unknown;
 }
 
-const ENOUGH: Verdict = { retryIn: Infinity, dialAt: Infinity };
+const NO_RETRY: RetryDecision = { retryIn: Infinity, dialAt: Infinity };
 
 /**
  * Everything is done on behalf of a waiting `next()`, one step after the other: so there is never a second dial, and
@@ -95,7 +95,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   #ready: Ready | undefined;
   /** Resolves, with what it has failed with if it has, once the session is set up. */
   #settingUp: Promise<Failure | undefined> | undefined;
-  #verdict: Promise<Verdict> | undefined;
+  #decision: Promise<RetryDecision> | undefined;
   #pending: Promise<IteratorResult<Session, undefined>> | undefined;
   #isOver = false;
 
@@ -147,7 +147,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#stop.abort(this.#closing);
     this.#session?.close();
     await this.#pending?.catch(() => {}); // whoever called next() is told
-    await this.#verdict;
+    await this.#decision;
   }
 
   abort(reason?: unknown): void {
@@ -186,23 +186,23 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   async #reach(): Promise<Session | undefined> {
     const { signal } = this.#stop;
     this.#session?.close();
-    let verdict = await this.#verdict;
+    let decision = await this.#decision;
     for (;;) {
       signal.throwIfAborted();
-      if (verdict !== undefined) {
-        if (verdict.failure !== undefined) throw verdict.failure.error;
-        if (verdict === ENOUGH) return;
-        await this.#rest(Math.max(0, verdict.dialAt - performance.now()));
+      if (decision !== undefined) {
+        if (decision.failure !== undefined) throw decision.failure.error;
+        if (decision === NO_RETRY) return;
+        await this.#rest(Math.max(0, decision.dialAt - performance.now()));
       }
       const outcome = await this.#dial();
-      if (!(outcome instanceof Session)) verdict = outcome;
-      else if (signal.aborted) verdict = await this.#verdict; // it was ended as it began
+      if (!(outcome instanceof Session)) decision = outcome;
+      else if (signal.aborted) decision = await this.#decision; // it was ended as it began
       else return outcome;
     }
   }
 
   /** Dials once: to a session that is set up, or to what follows the failure. */
-  async #dial(): Promise<Session | Verdict> {
+  async #dial(): Promise<Session | RetryDecision> {
     const { targets } = this.#settings;
     const { signal } = this.#stop;
     const { options, address } = targets[this.#dials++ % targets.length]!;
@@ -213,12 +213,12 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
       session = await connectWithin(this.#group, { ...options, signal });
     } catch (error) {
       this.#failures = number;
-      const verdict = await this.#judge(error, true, isHopeless(error));
-      this.#observers.tell("onDialError", error, number, verdict.retryIn);
-      return verdict;
+      const decision = await this.#decide(error, true, isHopeless(error));
+      this.#observers.tell("onDialError", error, number, decision.retryIn);
+      return decision;
     }
     this.#attend(session, address);
-    return await this.#settingUp === undefined ? session : await this.#verdict!;
+    return await this.#settingUp === undefined ? session : await this.#decision!;
   }
 
   #attend(session: Session, address: string): void {
@@ -226,7 +226,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#life = this.#group.members.get(session); // which it has joined in this very turn
     this.#session = session;
     this.#settingUp = undefined;
-    this.#verdict = session.closed.then((end) => this.#onEnd(session, end));
+    this.#decision = session.closed.then((end) => this.#onEnd(session, end));
     this.#observers.tell("onSessionStart", session);
     if (aborted) session.abort(reason); // its dial was too far to be called off
     else if (this.#settings.setUp !== undefined) {
@@ -248,7 +248,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   }
 
   /** Never rejects: it may be long until anyone asks. */
-  async #onEnd(session: Session, end: SessionEnd): Promise<Verdict> {
+  async #onEnd(session: Session, end: SessionEnd): Promise<RetryDecision> {
     this.#session = undefined;
     this.#unwatch();
     const failure = this.#settingUp && await this.#settingUp;
@@ -257,16 +257,16 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     const { error } = failure ??
       { error: new SessionEndedError(end.reason, { cause: end.cause }) };
     const isOwn = failure !== undefined && isOwnFault(error, this.#life!);
-    const verdict = await this.#judge(error, failure !== undefined, isOwn || isHopeless(error));
-    this.#observers.tell("onSessionEnd", session, end, verdict.retryIn);
-    return verdict;
+    const decision = await this.#decide(error, failure !== undefined, isOwn || isHopeless(error));
+    this.#observers.tell("onSessionEnd", session, end, decision.retryIn);
+    return decision;
   }
 
   /** What follows from `error`, a dial's or the end of a session. */
-  async #judge(error: unknown, isDial: boolean, isHopeless: boolean): Promise<Verdict> {
+  async #decide(error: unknown, isDial: boolean, isHopeless: boolean): Promise<RetryDecision> {
     const { maxAttempts, shouldRetry, random } = this.#settings;
     this.lastFailure = error;
-    if (this.#stop.signal.aborted) return ENOUGH;
+    if (this.#stop.signal.aborted) return NO_RETRY;
     try {
       if (this.#failures >= maxAttempts) throw error;
       const answer = await this.#unlessStopped(shouldRetry(error, this.#failures));
@@ -274,10 +274,10 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
         const retryIn = Math.round(random() * this.#longestDelay());
         return { retryIn, dialAt: performance.now() + retryIn };
       }
-      if (!isDial && answer !== undefined) return ENOUGH;
+      if (!isDial && answer !== undefined) return NO_RETRY;
       throw error;
     } catch (error) {
-      return { ...ENOUGH, failure: { error } };
+      return { ...NO_RETRY, failure: { error } };
     }
   }
 
