@@ -415,9 +415,9 @@ Deno.test("serve() lets others have their turn while a listener tells of nothing
       close: () => closed = true,
     },
   }, () => {});
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  // No timer would fire if nobody else had a turn.
+  do await new Promise((resolve) => setTimeout(resolve, 1)); while (accepts <= 1000);
   await server.shutdown();
-  assert(accepts > 1000, `${accepts} accepts`);
   assertEquals(server.stats().acceptErrors, 0);
 });
 
