@@ -42,7 +42,7 @@ testWays("serve() and connect() probe silent peers after as long as keepAlive sa
       [undefined, undefined, undefined],
       [false, undefined, undefined],
       [90_000, 60, 90],
-      [1_500, 0, 2],
+      [30_500, 10, 31],
       [true, 7000, 7200],
     ] as const
   ) {
