@@ -6,8 +6,8 @@ import type { Frames, Session } from "../session.ts";
 import { sessionPair, type SessionPairOptions } from "../testing/mod.ts";
 
 /** Requests over lines, and the session at the other end. */
-export interface Asking extends AsyncDisposable {
-  rpc: Requests<string>;
+export interface Asking<Reply = string> extends AsyncDisposable {
+  rpc: Requests<string, string, Reply>;
   client: Session;
   peer: Session;
   /** What the peer was asked. */
@@ -21,8 +21,16 @@ export function ask(
   options: RequestsOptions<string> = {},
   pairOptions: SessionPairOptions = {},
 ): Asking {
+  return askOver((client) => requests(client.frames(lines()), options), pairOptions);
+}
+
+/** Opens a pair of sessions, over one of which `make` makes the requests. */
+export function askOver<Reply>(
+  make: (client: Session) => Requests<string, string, Reply>,
+  pairOptions: SessionPairOptions = {},
+): Asking<Reply> {
   const [client, peer] = sessionPair(pairOptions);
-  const rpc = requests(client.frames(lines()), options);
+  const rpc = make(client);
   return {
     rpc,
     client,

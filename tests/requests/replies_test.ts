@@ -15,10 +15,9 @@ import {
   RequestTimeoutError,
   SessionEndedError,
 } from "../../errors.ts";
-import { type MultiFrameOptions, type Requests, requests } from "../../requests/requests.ts";
-import type { Frames, Session } from "../../session.ts";
+import { type MultiFrameOptions, requests } from "../../requests/requests.ts";
 import { sessionPair } from "../../testing/mod.ts";
-import { byId } from "../_requests.ts";
+import { type Asking, askOver, byId } from "../_requests.ts";
 import { bounded, countedSignal, settle } from "../_serving.ts";
 import { collect, isPending, type Opened, testEach } from "../_transports.ts";
 
@@ -29,32 +28,8 @@ const smtp: MultiFrameOptions<string> = { isLast };
 /** `ID:text`, and `ID:.` is the last of a reply. */
 const dotted: MultiFrameOptions<string> = { ...byId, isLast: (line) => line.endsWith(":.") };
 
-interface Asking extends AsyncDisposable {
-  rpc: Requests<string, string, string[]>;
-  client: Session;
-  peer: Session;
-  asked: Frames<string>;
-  answer(...lines: string[]): Promise<void>;
-}
-
-function ask(options: MultiFrameOptions<string> = smtp): Asking {
-  const [client, peer] = sessionPair();
-  const rpc = requests(client.lines(), options);
-  return {
-    rpc,
-    client,
-    peer,
-    asked: peer.lines(),
-    answer: async (...lines) => {
-      for (const line of lines) await peer.send(`${line}\n`);
-      await peer.flush();
-    },
-    async [Symbol.asyncDispose](): Promise<void> {
-      client.abort();
-      peer.abort();
-      await Promise.all([client.closed, peer.closed, rpc.closed]);
-    },
-  };
+function ask(options: MultiFrameOptions<string> = smtp): Asking<string[]> {
+  return askOver((client) => requests(client.lines(), options));
 }
 
 /** Reads lines of the raw peer. */

@@ -2,20 +2,4 @@ import { setDefault } from "../../_default_transport.ts";
 
 setDefault({ transport: "node", way: "public" });
 
-await import("../../serve/accept_test.ts");
-await import("../../serve/admission_test.ts");
-await import("../../serve/handler_test.ts");
-await import("../../serve/limits_test.ts");
-await import("../../serve/observing_test.ts");
-await import("../../serve/proxy_limits_test.ts");
-await import("../../serve/proxy_test.ts");
-await import("../../serve/serve_test.ts");
-await import("../../serve/shutdown_test.ts");
-await import("../../serve/tls_refusal_test.ts");
-await import("../../serve/tls_test.ts");
-await import("../../connect/connect_test.ts");
-await import("../../connect/connect_tls_test.ts");
-await import("../../connect/reconnect_ending_test.ts");
-await import("../../connect/reconnect_random_test.ts");
-await import("../../connect/reconnect_test.ts");
-await import("../../transport/unix_test.ts");
+await import("./_servers_and_clients.ts");
