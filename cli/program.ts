@@ -133,6 +133,17 @@ export function writeError(error: unknown, name: string): unknown {
   return new ProgramError(`cannot write ${name}: ${reason}`);
 }
 
+/** Reads the text file that an option names. */
+export function readOptionFile(option: string, path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    const reason = (error as Error).message.replace(/(: readfile '[^]*')?$/, "");
+    throw new ProgramError(`cannot read ${option} ${path}: ${reason}`);
+  }
+}
+
 /** A missing permission in one line, with all flags that are needed, so that nobody is told of them one by one. */
 export function permissionError(
   { message }: InstanceType<typeof Deno.errors.NotCapable>,

@@ -4,6 +4,7 @@ import { type Logger, plain } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
+import { endRecord } from "../session/end_record.ts";
 import { formatAddress } from "../transport/connection.ts";
 
 /** Is told what a reconnecting client does. What it throws is reported to `onError` and harms nothing else. */
@@ -56,25 +57,15 @@ export function logReconnects(logger: Logger): Required<ReconnectObserver> {
       const address = formatAddress(remoteAddr);
       logger.info(`session ${id} with ${plain(address)} started`, { id, address });
     },
-    onSessionEnd(session, { reason, cause, duration }, retryIn): void {
-      const { id, bytesRead, bytesWritten } = session;
+    onSessionEnd(session, end, retryIn): void {
+      const { id } = session;
       const address = formatAddress(session.remoteAddr);
-      const why = cause === undefined ? reason : `${reason} (${plain(textOf(cause))})`;
+      const { text, fields } = endRecord(session, end);
       const then = retryIn === Infinity ? "not coming back" : `dialling again in ${retryIn} ms`;
-      const isFailure = retryIn === Infinity && reason === "error";
+      const isFailure = retryIn === Infinity && end.reason === "error";
       logger[isFailure ? "error" : "info"](
-        `session ${id} with ${plain(address)} ended: ${why}, after ${Math.round(duration)} ms, ` +
-          `${bytesRead} bytes in, ${bytesWritten} bytes out; ${then}`,
-        {
-          id,
-          address,
-          reason,
-          ...(cause !== undefined && { cause: factsOf(cause) }),
-          duration,
-          bytesRead,
-          bytesWritten,
-          retryIn,
-        },
+        `session ${id} with ${plain(address)} ended: ${text}; ${then}`,
+        { id, address, ...fields, retryIn },
       );
     },
   };

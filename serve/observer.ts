@@ -23,6 +23,7 @@ import { type Logger, plain } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
+import { endRecord } from "../session/end_record.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
 
 export type { LogFields, Logger } from "../_internal/logging.ts";
@@ -179,23 +180,14 @@ export function logObserver(logger: Logger): ServerObserver {
       const { id, address } = identity(session);
       logger.info(`session ${id} from ${plain(address)} started`, { id, address });
     },
-    onSessionEnd(session, { reason, cause, duration }): void {
+    onSessionEnd(session, end): void {
       const { id, address } = identity(session);
-      const { bytesRead, bytesWritten } = session;
-      const why = cause === undefined ? reason : `${reason} (${plain(textOf(cause))})`;
-      logger.info(
-        `session ${id} from ${plain(address)} ended: ${why}, after ${Math.round(duration)} ms, ` +
-          `${bytesRead} bytes in, ${bytesWritten} bytes out`,
-        {
-          id,
-          address,
-          reason,
-          ...(cause !== undefined && { cause: factsOf(cause) }),
-          duration,
-          bytesRead,
-          bytesWritten,
-        },
-      );
+      const { text, fields } = endRecord(session, end);
+      logger.info(`session ${id} from ${plain(address)} ended: ${text}`, {
+        id,
+        address,
+        ...fields,
+      });
     },
     onRefusal({ remoteAddr, reason, cause }): void {
       const isLeaver = reason === "left";

@@ -14,7 +14,7 @@ import {
 } from "../../mod.ts";
 import type { Place, Plan, TlsPlan } from "./options.ts";
 import { describeTls } from "./describe_tls.ts";
-import { permissionError, ProgramError, UsageError } from "../program.ts";
+import { permissionError, ProgramError, readOptionFile, UsageError } from "../program.ts";
 import { say } from "../standard_error.ts";
 
 /** The library's names of options whose values it alone looks at, and those of the command line. */
@@ -133,21 +133,11 @@ function misuse(error: TypeError | RangeError, tls: TlsPlan | undefined): Error 
 
 function readTls({ ca, cert, key, serverName, alpn, isInsecure }: TlsPlan): TlsClientOptions {
   return {
-    ...(ca !== undefined && { ca: readFile("--ca", ca) }),
-    ...(cert !== undefined && { cert: readFile("--cert", cert) }),
-    ...(key !== undefined && { key: readFile("--key", key) }),
+    ...(ca !== undefined && { ca: readOptionFile("--ca", ca) }),
+    ...(cert !== undefined && { cert: readOptionFile("--cert", cert) }),
+    ...(key !== undefined && { key: readOptionFile("--key", key) }),
     ...(serverName !== undefined && { serverName }),
     ...(alpn !== undefined && { alpn }),
     unsafelyIgnoreCertificateErrors: isInsecure,
   };
-}
-
-function readFile(option: string, path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = (error as Error).message.replace(/(: readfile '[^]*')?$/, "");
-    throw new ProgramError(`cannot read ${option} ${path}: ${reason}`);
-  }
 }

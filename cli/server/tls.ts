@@ -1,12 +1,12 @@
 /** The server's certificate: out of its files, and again on SIGHUP. */
 
 import type { Logger, Server, TlsCertificate } from "../../mod.ts";
-import { ProgramError } from "../program.ts";
+import { readOptionFile } from "../program.ts";
 import type { CertificateFiles } from "./options.ts";
 
 /** Reads the files. What is in them, `serve()` looks at. */
 export function readCertificate({ cert, key }: CertificateFiles): TlsCertificate {
-  return { cert: readFile("--tls-cert", cert), key: readFile("--tls-key", key) };
+  return { cert: readOptionFile("--tls-cert", cert), key: readOptionFile("--tls-key", key) };
 }
 
 /** Warns of a private key that is everybody's. Whom its group is, the owner has decided. */
@@ -48,15 +48,5 @@ export function reloadCertificate(server: Server, files: CertificateFiles, logge
   } catch (error) {
     const problem = certificateProblem(error, files) ?? (error as Error).message;
     logger.error(`the certificate was not reloaded, the old one stays: ${problem}`, { problem });
-  }
-}
-
-function readFile(option: string, path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = (error as Error).message.replace(/(: readfile '[^]*')?$/, "");
-    throw new ProgramError(`cannot read ${option} ${path}: ${reason}`);
   }
 }
