@@ -1,34 +1,34 @@
-/** What the errors of the TLS layer of Deno 2.9.6 mean, in plain words. */
+/** Turns errors of the TLS layer of Deno 2.9.6 into errors that say what they mean. */
 
 import { CertificateError, type TlsFailure, TlsHandshakeError } from "../../errors.ts";
 import { type Address, formatAddress, normalizeAddress } from "../connection.ts";
 
-/** The alerts (RFC 8446 §6) by which a peer refuses a certificate, as Deno names them. */
+/** What the alerts about certificates (RFC 8446 §6) mean, by the names that Deno has for them. */
 const CERTIFICATE_ALERTS = new Map([
-  ["BadCertificate", "it cannot make sense of it"],
-  ["UnsupportedCertificate", "it does not support its kind"],
-  ["CertificateRevoked", "it is revoked"],
-  ["CertificateExpired", "it has expired"],
-  ["CertificateUnknown", "it does not accept it"],
-  ["UnknownCA", "it does not know who has signed it"],
-  ["AccessDenied", "it gives no access to whom it names"],
-  ["CertificateRequired", "it wants one"],
+  ["BadCertificate", "the peer says that our certificate is corrupt"],
+  ["UnsupportedCertificate", "the peer does not support our kind of certificate"],
+  ["CertificateRevoked", "the peer says that our certificate is revoked"],
+  ["CertificateExpired", "the peer says that our certificate has expired"],
+  ["CertificateUnknown", "the peer does not accept our certificate"],
+  ["UnknownCA", "the peer does not trust the authority that signed our certificate"],
+  ["AccessDenied", "the peer denies access to the subject of our certificate"],
+  ["CertificateRequired", "the peer requires a certificate"],
 ]);
-/** Among others, Deno's code for a peer that has not proved its key, and then it tells of it during the handshake. */
+/** Deno's code for several problems. As the error of a handshake, it means that the peer has not proved its key. */
 const UNVERIFIED = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
-/** What is found wrong with a certificate, by the codes of Node. */
+/** What is wrong with a certificate, by Node's codes. */
 const CERTIFICATE_PROBLEMS = new Map([
   ["CERT_HAS_EXPIRED", "has expired"],
   ["CERT_NOT_YET_VALID", "is not valid yet"],
   ["CERT_REVOKED", "is revoked"],
-  ["DEPTH_ZERO_SELF_SIGNED_CERT", "is signed by itself, and not trusted"],
-  ["SELF_SIGNED_CERT_IN_CHAIN", "leads to a root that is not trusted"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "is self-signed and not trusted"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "chains to a root that is not trusted"],
   ["INVALID_PURPOSE", "is for another purpose"],
-  ["UNABLE_TO_GET_ISSUER_CERT", "leads to nobody who is trusted"],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "leads to nobody who is trusted"],
-  [UNVERIFIED, "is signed by nobody who is trusted"],
+  ["UNABLE_TO_GET_ISSUER_CERT", "does not chain to a trusted authority"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "does not chain to a trusted authority"],
+  [UNVERIFIED, "is not signed by a trusted authority"],
 ]);
-/** By what Deno tells that the peer is of an older or newer version. */
+/** Deno's messages for a peer that supports no common version of TLS contain one of these. */
 const VERSION_PROBLEMS = [
   "Tls12NotOffered",
   "Tls13NotOffered",
@@ -44,14 +44,14 @@ const ALERT_FAILURES = new Map<string, TlsFailure>([
 ]);
 const PEERS = { client: "server", server: "client" };
 
-/** What is wrong with a certificate, by the code that Node has for it. */
+/** What is wrong with a certificate, by Node's code. It completes a sentence about the certificate. */
 export function certificateProblem(code: string): string {
   return CERTIFICATE_PROBLEMS.get(code) ?? `is not accepted (${code})`;
 }
 
 /**
- * The error for one that the TLS layer told of once TLS was agreed on. That a server refuses a client's certificate
- * comes then, since a client may be done before the server has looked at it (RFC 8446 §4.4.3).
+ * Explains an error of the TLS layer after the handshake. A server's refusal of a client's certificate can be one: a
+ * client may finish its handshake before the server has verified the certificate (RFC 8446 §4.4.3).
  */
 export function explainLive(remoteAddr: Address, error: Error): Error {
   const explained = explain(formatAddress(normalizeAddress(remoteAddr)), "client", error);
@@ -59,10 +59,12 @@ export function explainLive(remoteAddr: Address, error: Error): Error {
   const alert = alertOf(error);
   return alert === undefined
     ? new Deno.errors.InvalidData(`TLS has failed: ${error.message}`, { cause: error })
-    : new Deno.errors.ConnectionAborted(`the peer gave up (alert ${alert})`, { cause: error });
+    : new Deno.errors.ConnectionAborted(`the peer ended TLS with the alert ${alert}`, {
+      cause: error,
+    });
 }
 
-/** The error of a handshake for one of the TLS layer, on the side that `role` names. */
+/** Explains an error of the TLS layer during the handshake. `role` is the role of this side. */
 export function explain(
   remoteAddr: string,
   role: "client" | "server",
@@ -79,25 +81,26 @@ export function explain(
   const alert = alertOf(error);
   const refusal = CERTIFICATE_ALERTS.get(alert ?? "");
   if (refusal !== undefined) {
-    return failed("certificate", `the peer refuses our certificate: ${refusal} (alert ${alert})`);
+    return failed("certificate", `${refusal} (alert ${alert})`);
   }
   if (alert !== undefined) {
-    return failed(ALERT_FAILURES.get(alert) ?? "alert", `the peer gave up (alert ${alert})`);
+    const problem = `the peer ended the handshake with the alert ${alert}`;
+    return failed(ALERT_FAILURES.get(alert) ?? "alert", problem);
   }
   if (code === UNVERIFIED) {
     return failed(
       "certificate",
-      `the ${PEERS[role]} has not proved that its certificate is its own`,
+      `the ${PEERS[role]} has not proved that it has the key of its certificate`,
     );
   }
   if (CERTIFICATE_PROBLEMS.has(code)) {
     return failed("certificate", `the ${PEERS[role]}'s certificate ${certificateProblem(code)}`);
   }
   if (code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") {
-    return failed("certificate", "the client has shown no certificate");
+    return failed("certificate", "the client sent no certificate");
   }
   if (code === "ERR_SSL_NO_APPLICATION_PROTOCOL") {
-    return failed("alpn", "the client speaks none of our application protocols");
+    return failed("alpn", "no application protocol (ALPN) in common");
   }
   if (message.includes("received corrupt message of type InvalidContentType")) {
     return failed("not-tls", "the peer does not speak TLS");

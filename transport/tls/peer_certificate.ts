@@ -1,4 +1,4 @@
-/** The certificate of the peer, and its verification. */
+/** Verifies the certificate of the peer. */
 
 import { createHash } from "node:crypto";
 import { CertificateError } from "../../errors.ts";
@@ -12,15 +12,15 @@ import { type AltName, altNamesOf } from "./x509/names.ts";
 import { checkPath, type PathOptions } from "./x509/path.ts";
 import { CertificateProblem, UNKNOWN_CA } from "./x509/problem.ts";
 
-/** What a peer has shown: what {@linkcode TlsRecords} tells of it. */
-export interface Shown {
-  /** Its certificates in DER, its own first. */
+/** The certificates of a peer, as {@linkcode TlsRecords} has them. */
+export interface PeerChain {
+  /** In DER, the peer's own first. */
   readonly peerCertificates: readonly Uint8Array[];
-  /** What the TLS layer says against them; empty if nothing. */
+  /** Node's code for what the TLS layer found wrong with them; empty if nothing. */
   readonly verifyError: string;
 }
 
-/** What is asked of a peer. */
+/** What a peer's certificate must fulfil. */
 export interface PeerOptions extends Omit<PathOptions, "now" | "maxSignatures"> {
   /** The address of the peer, as text. */
   readonly remoteAddr: string;
@@ -28,35 +28,35 @@ export interface PeerOptions extends Omit<PathOptions, "now" | "maxSignatures"> 
   readonly host?: string;
 }
 
-/** So many certificates are looked at. Hardly a peer has more than four. */
-const MAX_SHOWN = 20;
-/** So many signatures are looked at, and fewer to tell what is wrong where the TLS layer says that something is. */
+/** How many certificates a peer may send. Few peers send more than four. */
+const MAX_CERTIFICATES = 20;
+/** How many signatures are verified. Fewer if the TLS layer has refused already: then they only serve the message. */
 const MAX_SIGNATURES = 10;
 const MAX_SIGNATURES_OF_REFUSED = 3;
-/** So many names of a certificate are told in a message. */
+/** How many names of a certificate a message contains. */
 const MAX_NAMES = 10;
 
 /**
- * The certificate of a peer, or `undefined` if it is a client that has shown none.
+ * Verifies a peer's certificate and returns it; `undefined` for a client that sent none.
  *
- * Where there is a `ca`, Deno 2.9.6 takes certificates that it cannot parse for valid, and does not ask for a proof of
- * their keys; and a session that is resumed counts as verified at every server of the process, whatever was said of
- * its certificate before. So everything is verified here, each time, and what the TLS layer says counts only if it
- * refuses. The proof of the key is the TLS layer's alone: it gives it for whatever can be read here.
+ * Everything is verified here, each time. With a `ca`, Deno 2.9.6 accepts certificates that it cannot parse, without a
+ * proof of their keys. A session that is resumed counts as verified at every server of the process, whatever was found
+ * wrong with its certificate before. So the TLS layer's verdict counts only if it refuses. The proof of the key is left
+ * to the TLS layer: it demands one for every certificate that can be read here.
  *
- * @throws {CertificateError} Unless it may be trusted.
+ * @throws {CertificateError} If the certificate is not accepted.
  */
 export function verifyPeer(
-  { peerCertificates, verifyError }: Shown,
+  { peerCertificates, verifyError }: PeerChain,
   { remoteAddr, host, ...options }: PeerOptions,
 ): PeerCertificate | undefined {
   const { role, anchors } = options;
   if (peerCertificates.length === 0 && role === "client") return undefined;
   try {
-    const shown = readAll(peerCertificates);
+    const chain = readAll(peerCertificates);
     const maxSignatures = verifyError === "" ? MAX_SIGNATURES : MAX_SIGNATURES_OF_REFUSED;
-    checkPath(shown, { ...options, now: Date.now(), maxSignatures });
-    const peer = shown[0];
+    checkPath(chain, { ...options, now: Date.now(), maxSignatures });
+    const peer = chain[0];
     const altNames = altNamesOf(readExtensions(peer.extensions).altNames);
     if (host !== undefined) checkHost(altNames, host);
     if (verifyError !== "") {
@@ -78,14 +78,14 @@ type NotEmpty<Value> = [Value, ...Value[]];
 
 function readAll(chain: readonly Uint8Array[]): NotEmpty<Certificate> {
   if (chain.length === 0) throw new Error("is missing");
-  if (chain.length > MAX_SHOWN) {
-    throw new Error(`is one of ${chain.length}, of which there must be at most ${MAX_SHOWN}`);
+  if (chain.length > MAX_CERTIFICATES) {
+    throw new Error(`is one of ${chain.length} certificates, at most ${MAX_CERTIFICATES} allowed`);
   }
   return chain.map((der, at) => {
     try {
       return readCertificate(der);
     } catch (error) {
-      const which = at === 0 ? "" : "comes with another that ";
+      const which = at === 0 ? "" : "comes with another certificate that ";
       throw new Error(`${which}cannot be read: ${(error as Error).message}`);
     }
   }) as NotEmpty<Certificate>;

@@ -47,7 +47,7 @@ export class TlsAcceptor {
             ? undefined
             : verifyPeer(records, { remoteAddr, role: "client", anchors, signatures });
           if (peer === undefined && clientCertificate === "required") {
-            throw new CertificateError(remoteAddr, "the client has shown no certificate");
+            throw new CertificateError(remoteAddr, "the client sent no certificate");
           }
           // A final dot is no part of a server name (RFC 6066 §3), but some clients send it.
           return tlsInfo(records, keyOf(records.serverName), peer);

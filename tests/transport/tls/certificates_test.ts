@@ -50,12 +50,12 @@ async function badCertificates(): Promise<[name: string, Certificate, problem: s
     [
       "of another authority",
       await makeCertificate({ ...says, by: rogueCa }),
-      "is signed by nobody who is trusted",
+      "is not signed by a trusted authority",
     ],
     [
       "of another authority, which is shown",
       await below(rogueCa),
-      "leads to a root that is not trusted",
+      "chains to a root that is not trusted",
     ],
     [
       "that has expired",
@@ -65,7 +65,7 @@ async function badCertificates(): Promise<[name: string, Certificate, problem: s
     [
       "that is not valid yet",
       await makeCertificate({ ...says, by: ca, since: -1 }),
-      "is not valid yet, but from 20",
+      "is not valid yet: it is valid from 20",
     ],
     [
       "for servers",
@@ -80,18 +80,18 @@ async function badCertificates(): Promise<[name: string, Certificate, problem: s
     [
       "of X.509 version 1",
       await makeCertificate({ subject: "/CN=rose", by: ca }),
-      "is of X.509 version 1, and has to be of version 3",
+      "is of X.509 version 1, must be of version 3",
     ],
-    ["signed by itself", await makeCertificate(says), "is signed by itself, and not trusted"],
+    ["signed by itself", await makeCertificate(says), "is self-signed and not trusted"],
     [
       "signed by somebody who is no authority",
       await below(client),
-      'leads to "CN=rose,O=Garden", whose certificate is not that of an authority',
+      'chains to "CN=rose,O=Garden", whose certificate is not a CA certificate',
     ],
     [
       "signed by an authority that has expired",
       await below(expiredCa),
-      'leads to "CN=old", whose certificate has expired: it was valid until 20',
+      'chains to "CN=old", whose certificate has expired: it was valid until 20',
     ],
   ];
 }
@@ -124,10 +124,18 @@ Deno.test(
     const shaken = await shake(memoryPair(), asking("required"));
     const error = failureOf(shaken.server);
     assertInstanceOf(error, CertificateError);
-    assert(error.message.endsWith("the client has shown no certificate"), error.message);
+    assert(error.message.endsWith("the client sent no certificate"), error.message);
     const refused = connectionOf(shaken.client); // which is done before the server has looked
-    await assertRejects(() => refused.read(new Uint8Array(1)), CertificateError, "it wants one");
-    await assertRejects(() => refused.write(new Uint8Array(1)), CertificateError, "it wants one");
+    await assertRejects(
+      () => refused.read(new Uint8Array(1)),
+      CertificateError,
+      "requires a certificate",
+    );
+    await assertRejects(
+      () => refused.write(new Uint8Array(1)),
+      CertificateError,
+      "requires a certificate",
+    );
     refused.close();
   },
 );
@@ -154,7 +162,7 @@ Deno.test("TlsAcceptor refuses clients that show what is no certificate", overTl
   await assertRejects(
     async () => acceptor.accept(await listener.accept(), HANDSHAKE_TIMEOUT),
     CertificateError,
-    "the client's certificate comes with another that cannot be read",
+    "the client's certificate comes with another certificate that cannot be read",
   );
   (await dialled).close();
 });

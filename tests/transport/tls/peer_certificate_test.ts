@@ -55,7 +55,7 @@ Deno.test(
     const doors = new Doors(pemOf(caDer));
     const chain = [signedByCa()];
     await doors.letIn({ chain, key: own.privateKey });
-    await doors.refuse("has not proved that its certificate is its own", {
+    await doors.refuse("has not proved that it has the key of its certificate", {
       chain,
       key: stranger.privateKey,
     });
@@ -166,7 +166,10 @@ Deno.test("A certificate in `ca` has to be valid as any other", overTls, async (
     chain: [expired],
     key,
   });
-  await new Doors(pemOf(early)).refuse("is not valid yet, but from", { chain: [early], key });
+  await new Doors(pemOf(early)).refuse("is not valid yet: it is valid from", {
+    chain: [early],
+    key,
+  });
   const oldCa = makeX509(
     {
       issuer: CA,
@@ -177,7 +180,7 @@ Deno.test("A certificate in `ca` has to be valid as any other", overTls, async (
     },
     ca.privateKey,
   );
-  await new Doors(pemOf(oldCa)).refuse('leads to "CN=ca", whose certificate has expired', {
+  await new Doors(pemOf(oldCa)).refuse('chains to "CN=ca", whose certificate has expired', {
     chain: [signedByCa()],
     key,
   });

@@ -1,9 +1,9 @@
 /**
- * X.509 certificates (RFC 5280), read from their DER.
+ * Parses X.509 certificates (RFC 5280) in DER.
  *
- * Deno 2.9.6 takes certificates that nobody has signed for valid if it cannot parse them, and gives names as one text
- * without escapes: a certificate for the one name `a.example, DNS:b.example` looks as if it were for two. So all that
- * is decided by what a certificate says is decided by what is read here.
+ * Every decision about a certificate is based on what is parsed here. Deno 2.9.6 accepts unsigned certificates if it
+ * cannot parse them, and gives their names as one text without escapes: a certificate for the one name
+ * `a.example, DNS:b.example` looks as if it were for two.
  */
 
 import {
@@ -21,28 +21,26 @@ import {
 } from "./der.ts";
 import { type Name, readName } from "./names.ts";
 
-/** What a certificate says. */
+/** A parsed certificate. */
 export interface Certificate {
-  /** All of it, as it came. */
+  /** The whole certificate, as received. */
   readonly der: Uint8Array;
-  /** The part that is signed, as it came. */
+  /** The signed part, as received. */
   readonly signed: Uint8Array;
   /** The version of X.509: 1 to 3. */
   readonly version: number;
-  /** The two's complement of its number. */
+  /** The serial number as two's complement. */
   readonly serialNumber: Uint8Array;
-  /** Who has signed it. */
   readonly issuer: Name;
-  /** The subject. */
   readonly subject: Name;
-  /** When it begins to be valid, and from when on it is not any more, in milliseconds since 1970. */
+  /** The first moment at which it is valid, and the first at which it is not any more, in milliseconds since 1970. */
   readonly validFrom: number;
   readonly validTo: number;
   /** The subject's key: a SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
-  /** By their object identifiers, in hexadecimal digits. */
+  /** By object identifier, in hexadecimal digits. */
   readonly extensions: ReadonlyMap<string, Extension>;
-  /** How it is signed: an AlgorithmIdentifier. */
+  /** The signature algorithm: an AlgorithmIdentifier. */
   readonly algorithm: Uint8Array;
   readonly signature: Uint8Array;
 }
@@ -54,7 +52,7 @@ export interface Extension {
   readonly value: Uint8Array;
 }
 
-/** Reads a certificate. Throws if the bytes are none, in DER and with nothing behind it. */
+/** Parses a certificate. Throws unless the bytes are one certificate in DER and nothing else. */
 export function readCertificate(der: Uint8Array): Certificate {
   const certificate = readWhole(der, (reader) => reader.inner(SEQUENCE));
   const signed = certificate.takeWhole(SEQUENCE);
@@ -66,7 +64,7 @@ export function readCertificate(der: Uint8Array): Certificate {
   const version = readVersion(fields.takeIf(CONTEXT_CONSTRUCTED));
   const serialNumber = fields.integer();
   if (!areEqual(fields.takeWhole(SEQUENCE), algorithm)) {
-    throw new Error("it says in two ways how it is signed");
+    throw new Error("its two signature algorithms differ");
   }
   const issuer = readName(fields.takeWhole(SEQUENCE));
   const validity = fields.inner(SEQUENCE);
@@ -82,7 +80,7 @@ export function readCertificate(der: Uint8Array): Certificate {
     key.end();
   });
   const extensions = readExtensions(fields.takeIf(CONTEXT_CONSTRUCTED | 3));
-  fields.end(); // no unique identifiers (§4.1.2.8), as nobody has them
+  fields.end(); // unique identifiers (§4.1.2.8) are not in use
   return {
     der,
     signed,
@@ -103,7 +101,7 @@ function readVersion(field: Uint8Array | undefined): number {
   if (field === undefined) return 1;
   const version = readWhole(field, (reader) => reader.smallInteger()) + 1;
   if (version === 2 || version === 3) return version;
-  throw new Error("there is no such version of X.509");
+  throw new Error(`X.509 has no version ${version}`);
 }
 
 /** §4.1.2.5. */
@@ -114,9 +112,9 @@ function readTime(validity: DerReader): number {
   const iso = `${century}${text}`
     .replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6.000Z");
   const time = Date.parse(iso);
-  // What there is not, such as the 30th of February, becomes another time.
+  // Date.parse() turns a date that does not exist, such as the 30th of February, into another one.
   if (iso.length === 24 && !isNaN(time) && new Date(time).toISOString() === iso) return time;
-  throw new Error("a time is not one");
+  throw new Error("invalid time");
 }
 
 function readExtensions(field: Uint8Array | undefined): Map<string, Extension> {
@@ -126,11 +124,11 @@ function readExtensions(field: Uint8Array | undefined): Map<string, Extension> {
   do {
     const extension = list.inner(SEQUENCE);
     const oid = extension.oid();
-    // DER leaves out what is `false`, and many authorities do not.
+    // DER omits a default of `false`, but many authorities write it.
     const isCritical = extension.tag === BOOLEAN && extension.boolean();
     const value = extension.take(OCTET_STRING);
     extension.end();
-    if (extensions.has(oid)) throw new Error(`the extension ${oidText(oid)} stands there twice`);
+    if (extensions.has(oid)) throw new Error(`the extension ${oidText(oid)} occurs twice`);
     extensions.set(oid, { isCritical, value });
   } while (!list.isAtEnd);
   return extensions;

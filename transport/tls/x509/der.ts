@@ -1,7 +1,7 @@
 /**
- * DER (X.690 §8, §10, §11), read so strictly that bytes have one meaning: what is encoded in another way than the one
- * that is prescribed is refused. In Deno 2.9.6 a certificate that its TLS layer cannot parse passes for one whose key
- * is proved, so nothing may be read here that webpki cannot read.
+ * A strict reader of DER (X.690 §8, §10, §11): any encoding other than the prescribed one is refused, so bytes have one
+ * meaning only. Nothing may be accepted here that webpki, the parser of Deno 2.9.6, refuses: Deno takes the key of a
+ * certificate that it cannot parse for proved.
  */
 
 export const BOOLEAN = 0x01;
@@ -13,15 +13,15 @@ export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
 export const SEQUENCE = 0x30;
 export const SET = 0x31;
-/** Of a field's own number, to which it is added. */
+/** The tag of a context-specific field is the sum of this and the field's number. */
 export const CONTEXT = 0x80;
-/** Of such a field that holds other elements. */
+/** The same for a field that contains other elements. */
 export const CONTEXT_CONSTRUCTED = 0xa0;
 
-/** Those that are in use have 20 bytes at most; to write one of 60,000 bytes took 2 s. */
+/** Identifiers in use have 20 bytes at most. To write one of 60,000 bytes as text took 2 s. */
 const MAX_OID = 128;
 
-/** Goes through the elements of DER one after the other. All that it does throws where there is another thing. */
+/** Reads DER element by element. Each method throws if the next element is another one than expected. */
 export class DerReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -47,12 +47,12 @@ export class DerReader {
     if (length >= 0x80) {
       const width = length & 0x7f;
       if (width < 1 || width > 2) {
-        throw new Error("an element has 65536 bytes or more, or no length");
+        throw new Error("an element has 65536 bytes or more, or no definite length");
       }
       length = this.#byte();
       if (width === 2) length = length * 256 + this.#byte();
       if (length < (width === 1 ? 0x80 : 0x100)) {
-        throw new Error("a length is longer than it need be");
+        throw new Error("a length is not in its shortest form");
       }
     }
     const start = this.#at;
@@ -61,24 +61,24 @@ export class DerReader {
     return [tag, this.#bytes.subarray(start, this.#at), this.#bytes.subarray(from, this.#at)];
   }
 
-  /** The content of the next element, which has to have this tag. */
+  /** The content of the next element, which must have this tag. */
   take(tag: number): Uint8Array {
     this.#expect(tag);
     return this.next()[1];
   }
 
-  /** The same with its tag and length. */
+  /** The same element with its tag and length. */
   takeWhole(tag: number): Uint8Array {
     this.#expect(tag);
     return this.next()[2];
   }
 
-  /** The content, or `undefined` where something else comes, or nothing. */
+  /** The content of the next element if it has this tag; otherwise `undefined`. */
   takeIf(tag: number): Uint8Array | undefined {
     return this.tag === tag ? this.take(tag) : undefined;
   }
 
-  /** The content of what stands for many elements. */
+  /** A reader of the elements inside the next one. */
   inner(tag: number): DerReader {
     return new DerReader(this.take(tag));
   }
@@ -90,17 +90,19 @@ export class DerReader {
     throw new Error("a BOOLEAN is neither true nor false");
   }
 
-  /** The two's complement of a whole number. */
+  /** The two's complement of an integer. */
   integer(): Uint8Array {
     const content = this.take(INTEGER);
     const [first, second] = content;
     const isPadded = second !== undefined &&
       (first === 0x00 && second < 0x80 || first === 0xff && second >= 0x80);
-    if (first === undefined || isPadded) throw new Error("an INTEGER is not at its shortest");
+    if (first === undefined || isPadded) {
+      throw new Error("an INTEGER is not in its shortest form");
+    }
     return content;
   }
 
-  /** A whole number that is small and not negative. */
+  /** An integer from 0 to 2^31 - 1. */
   smallInteger(): number {
     const content = this.integer();
     if (content.length > 4 || content[0]! >= 0x80) {
@@ -109,20 +111,20 @@ export class DerReader {
     return content.reduce((value, byte) => value * 256 + byte, 0);
   }
 
-  /** The bytes of a string of bits that fill them. */
+  /** The bytes of a BIT STRING without unused bits. */
   bytesOfBits(): Uint8Array {
     const content = this.take(BIT_STRING);
-    if (content[0] !== 0) throw new Error("a BIT STRING is no number of whole bytes");
+    if (content[0] !== 0) throw new Error("a BIT STRING does not consist of whole bytes");
     return content.subarray(1);
   }
 
-  /** Named bits, as a function that tells whether one is set. Zeros at the end do no harm, and are in wide use. */
+  /** A function that tells whether a named bit is set. Trailing zeros are accepted: they are in wide use. */
   namedBits(): (bit: number) => boolean {
     const content = this.take(BIT_STRING);
     const [unused = 8] = content;
     const isWhole = content.length > 1 ? unused < 8 : unused === 0;
     if (!isWhole || (content.at(-1)! & ((1 << unused) - 1)) !== 0) {
-      throw new Error("a BIT STRING has bits that it says it has not");
+      throw new Error("a BIT STRING has invalid unused bits");
     }
     return (bit) => ((content[1 + (bit >> 3)] ?? 0) & 0x80 >> (bit & 7)) !== 0;
   }
@@ -131,7 +133,7 @@ export class DerReader {
   oid(): string {
     const content = this.take(OBJECT_IDENTIFIER);
     if (content.length > MAX_OID) throw new Error("an OBJECT IDENTIFIER is too long");
-    let isAtStart = true; // of a number
+    let isAtStart = true; // of a component
     for (const byte of content) {
       if (isAtStart && byte === 0x80) throw new Error("an OBJECT IDENTIFIER is padded");
       isAtStart = byte < 0x80;
@@ -142,13 +144,13 @@ export class DerReader {
 
   /** Throws if anything is left. */
   end(): void {
-    if (!this.isAtEnd) throw new Error("something stands where nothing should");
+    if (!this.isAtEnd) throw new Error("unexpected data after the end");
   }
 
   #expect(tag: number): void {
     if (this.tag === tag) return;
-    const found = this.tag === undefined ? "nothing" : `tag ${this.tag}`;
-    throw new Error(`${found} stands where tag ${tag} should`);
+    const found = this.tag === undefined ? "the end" : `tag ${this.tag}`;
+    throw new Error(`expected tag ${tag}, found ${found}`);
   }
 
   #byte(): number {
@@ -160,7 +162,7 @@ export class DerReader {
 
 const CUT_OFF = "an element is cut off";
 
-/** What `read` makes of the one element that some bytes are. */
+/** Reads bytes with `read`. Throws if it leaves any of them. */
 export function readWhole<Value>(bytes: Uint8Array, read: (reader: DerReader) => Value): Value {
   const reader = new DerReader(bytes);
   const value = read(reader);
@@ -168,7 +170,7 @@ export function readWhole<Value>(bytes: Uint8Array, read: (reader: DerReader) =>
   return value;
 }
 
-/** An object identifier as people write it. */
+/** An object identifier in dotted notation. */
 export function oidText(oid: string): string {
   const numbers: bigint[] = [];
   let number = 0n;

@@ -1,4 +1,4 @@
-/** The extensions of certificates that are understood here (RFC 5280 §4.2). */
+/** Parses the extensions of certificates that are understood here (RFC 5280 §4.2). */
 
 import {
   BOOLEAN,
@@ -14,22 +14,23 @@ import {
 import type { Extension } from "./certificate.ts";
 import { type GeneralName, readGeneralName, readGeneralNames } from "./names.ts";
 
-/** What the extensions of a certificate say. What there is not is `undefined`. */
-export interface Says {
-  /** Whether the subject may sign other certificates, and how many of such may come between; `Infinity` for any. */
+/** The parsed extensions of a certificate. One that the certificate does not have is `undefined`. */
+export interface Extensions {
+  /** Whether the subject may issue certificates (basic constraints). */
   readonly isAuthority: boolean;
+  /** How many authorities may stand between this one and the peer's certificate (path length); `Infinity` for any. */
   readonly maxAuthorities: number;
-  /** What the key is for. */
+  /** What the key may be used for, by bit. */
   readonly keyUsage: Bits | undefined;
-  /** The same by object identifiers, in hexadecimal digits. */
+  /** What the key may be used for, by object identifier in hexadecimal digits. */
   readonly extendedKeyUsage: ReadonlySet<string> | undefined;
-  /** The same in Netscape's way. */
+  /** What the key may be used for, as Netscape defined it. */
   readonly certificateType: Bits | undefined;
   /** Further names of the subject (subjectAltName). */
   readonly altNames: readonly GeneralName[];
   /** The names that certificates below this one may have. */
   readonly nameConstraints: NameConstraints | undefined;
-  /** How to find a key among those of one name. */
+  /** Tells keys of the same name apart. */
   readonly subjectKeyId: Uint8Array | undefined;
   readonly authorityKeyId: AuthorityKeyId | undefined;
 }
@@ -43,7 +44,7 @@ export interface NameConstraints {
   readonly excluded: readonly GeneralName[];
 }
 
-/** The issuer's key (§4.2.1.1), by an identifier, and by the certificate that it has from somebody. */
+/** Identifies the issuer's key (§4.2.1.1): by its key identifier, or by the issuer and number of its certificate. */
 export interface AuthorityKeyId {
   readonly keyId: Uint8Array | undefined;
   readonly issuer: readonly GeneralName[] | undefined;
@@ -60,7 +61,7 @@ const KEY_USAGE = "551d0f";
 const EXTENDED_KEY_USAGE = "551d25";
 const SUBJECT_ALT_NAME = "551d11";
 const NAME_CONSTRAINTS = "551d1e";
-/** Whose lists are not looked up. */
+/** Known, but the lists are not fetched. */
 const CRL_DISTRIBUTION_POINTS = "551d1f";
 const MAY_BE_CRITICAL = new Set([
   BASIC_CONSTRAINTS,
@@ -73,21 +74,21 @@ const MAY_BE_CRITICAL = new Set([
 const SUBJECT_KEY_ID = "551d0e";
 const AUTHORITY_KEY_ID = "551d23";
 const CERTIFICATE_TYPE = "6086480186f8420101";
-/** By which somebody makes a certificate for another in his own name (RFC 3820). It has to be critical. */
+/** Marks a certificate that its subject has issued in its own name (RFC 3820). It must be critical. */
 const PROXY_CERTIFICATE = "2b0601050507010e";
 
-/** Reads extensions. Throws at what cannot be read, and at what must be understood and is not. */
-export function readExtensions(extensions: ReadonlyMap<string, Extension>): Says {
+/** Parses extensions. Throws if one of them cannot be read, or is critical and unknown. */
+export function readExtensions(extensions: ReadonlyMap<string, Extension>): Extensions {
   for (const [oid, { isCritical }] of extensions) {
     if (isCritical && !MAY_BE_CRITICAL.has(oid) || oid === PROXY_CERTIFICATE) {
-      throw new Error(`has an extension ${oidText(oid)}, which is not understood`);
+      throw new Error(`has an unknown critical extension ${oidText(oid)}`);
     }
   }
-  function read<Value>(oid: string, reading: (reader: DerReader) => Value): Value | undefined {
+  function read<Value>(oid: string, parse: (reader: DerReader) => Value): Value | undefined {
     const extension = extensions.get(oid);
     if (extension === undefined) return undefined;
     try {
-      return readWhole(extension.value, reading);
+      return readWhole(extension.value, parse);
     } catch (error) {
       const { message } = error as Error;
       throw new Error(`has an extension ${oidText(oid)} that cannot be read: ${message}`);
@@ -107,13 +108,15 @@ export function readExtensions(extensions: ReadonlyMap<string, Extension>): Says
   };
 }
 
-function readBasicConstraints(reader: DerReader): Pick<Says, "isAuthority" | "maxAuthorities"> {
+function readBasicConstraints(
+  reader: DerReader,
+): Pick<Extensions, "isAuthority" | "maxAuthorities"> {
   const fields = reader.inner(SEQUENCE);
   const isAuthority = fields.tag === BOOLEAN && fields.boolean();
   const maxAuthorities = fields.tag === INTEGER ? fields.smallInteger() : Infinity;
   fields.end();
   if (!isAuthority && maxAuthorities < Infinity && maxAuthorities > 0) {
-    throw new Error("what is no authority has authorities below it");
+    throw new Error("a path length is set, but it is no CA certificate");
   }
   return { isAuthority, maxAuthorities };
 }
@@ -140,7 +143,7 @@ function readSubtrees(list: Uint8Array | undefined): GeneralName[] {
   do {
     const subtree = subtrees.inner(SEQUENCE);
     bases.push(readGeneralName(subtree));
-    subtree.end(); // no minimum and no maximum, which nobody may use
+    subtree.end(); // minimum and maximum must not be used (§4.2.1.10)
   } while (!subtrees.isAtEnd);
   return bases;
 }

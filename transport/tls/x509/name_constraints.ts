@@ -14,10 +14,10 @@ import {
 } from "./names.ts";
 
 /**
- * Throws if a certificate has a name that it may not have. Of kinds of names other than DNS names and IP addresses none
- * may be there if there is a constraint on them: they are not understood.
+ * Throws if a certificate has a name that is not permitted, or excluded. Only constraints on DNS names and IP addresses
+ * are understood: with a constraint on another kind of name, the certificate must have no name of that kind.
  *
- * @param isLeaf Whether it is the peer's own, of which the common name may be taken for a host.
+ * @param isLeaf Whether it is the peer's own certificate, whose common name some software takes for a host name.
  */
 export function checkNames(
   certificate: Certificate,
@@ -30,11 +30,11 @@ export function checkNames(
     const allowing = permitted.filter(ofSameKind);
     const isPermitted = allowing.length === 0 || allowing.some((base) => isWithin(name, base));
     if (isPermitted && !excluded.filter(ofSameKind).some((base) => overlaps(name, base))) continue;
-    throw new Error("names somebody whom its issuer may not vouch for (name constraints)");
+    throw new Error("has a name that an authority above it does not permit (name constraints)");
   }
 }
 
-/** The names in the subject that count: all of it, addresses of email, and what others may take for a host. */
+/** The names in the subject: the whole of it, email addresses, and a common name that may be taken for a host name. */
 function namesOfSubject(
   { subject }: Certificate,
   altNames: readonly GeneralName[],
@@ -54,22 +54,22 @@ function namesOfSubject(
 const encoder = new TextEncoder();
 const HOST = /^[\w-]+(\.[\w-]+)+\.?$/;
 
-/** Whether all that the name stands for is within the subtree. */
+/** Whether everything that the name covers is within the subtree. */
 function isWithin({ tag, content }: GeneralName, base: GeneralName): boolean {
   if (tag === IP_ADDRESS) return isInNetwork(content, base.content);
   return tag === DNS_NAME && isBelow(hostOf(content), hostOf(base.content));
 }
 
-/** Whether anything that the name stands for may be within the subtree. */
+/** Whether anything that the name covers may be within the subtree. */
 function overlaps(name: GeneralName, base: GeneralName): boolean {
   if (name.tag === IP_ADDRESS) return !isNetwork(base.content) || isWithin(name, base);
   if (name.tag !== DNS_NAME || isWithin(name, base)) return true;
   const host = hostOf(name.content);
-  // A wildcard stands for one label, so for a base that has one label more than what is behind it.
+  // A wildcard covers one label, so it covers a base that has exactly one label more than the rest of the name.
   return host.startsWith("*.") && host.slice(1) === hostOf(base.content).replace(/^[^.]+/, "");
 }
 
-/** A subtree that begins with a dot is of what is below it only. */
+/** A subtree that begins with a dot contains only hosts below it. */
 function isBelow(host: string, base: string): boolean {
   return base === "" || host === base || host.endsWith(base.startsWith(".") ? base : `.${base}`);
 }

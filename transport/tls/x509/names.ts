@@ -14,23 +14,23 @@ import {
 
 /** A distinguished name. */
 export interface Name {
-  /** As it came, to be compared. */
+  /** The encoded name, for comparisons. */
   readonly der: Uint8Array;
   /** Such as `CN=ca,O=Garden`: in the certificate's order, escaped as in RFC 4514 §2.4. */
   readonly text: string;
-  /** What it consists of: object identifiers, in hexadecimal digits, and texts. */
   readonly attributes: readonly Attribute[];
 }
 
 interface Attribute {
+  /** The object identifier in hexadecimal digits. */
   readonly oid: string;
-  /** `undefined` where it is a number of bits. */
+  /** `undefined` if the value is a BIT STRING. */
   readonly text: string | undefined;
 }
 
-/** One name of what may be many things. */
+/** A name of any kind: of a host, a mailbox, a resource. */
 export interface GeneralName {
-  /** What kind of name it is: {@linkcode DNS_NAME} and the like. */
+  /** The kind of name: {@linkcode DNS_NAME} and the like. */
   readonly tag: number;
   readonly content: Uint8Array;
 }
@@ -40,7 +40,7 @@ export const DNS_NAME: number = CONTEXT | 2;
 export const DIRECTORY_NAME: number = CONTEXT_CONSTRUCTED | 4;
 export const URI: number = CONTEXT | 6;
 export const IP_ADDRESS: number = CONTEXT | 7;
-/** The others: otherName, x400Address, ediPartyName, registeredID. */
+/** otherName, x400Address, ediPartyName, registeredID. */
 const OTHER_NAMES = [
   CONTEXT_CONSTRUCTED,
   CONTEXT_CONSTRUCTED | 3,
@@ -51,7 +51,7 @@ const GENERAL_NAMES = new Set([EMAIL, DNS_NAME, DIRECTORY_NAME, URI, IP_ADDRESS,
 
 export const COMMON_NAME = "550403";
 export const EMAIL_ADDRESS = "2a864886f70d010901";
-/** The short names of RFC 4514 §3, and two more that are in wide use. */
+/** The short names of RFC 4514 §3, and two others in wide use. */
 const SHORT_NAMES = new Map([
   [COMMON_NAME, "CN"],
   ["550405", "serialNumber"],
@@ -66,7 +66,7 @@ const SHORT_NAMES = new Map([
   [EMAIL_ADDRESS, "emailAddress"],
 ]);
 
-/** Reads a Name. */
+/** Parses a Name. */
 export function readName(der: Uint8Array): Name {
   const attributes: Attribute[] = [];
   const parts: string[] = [];
@@ -89,7 +89,7 @@ export function readName(der: Uint8Array): Name {
   return { der, text: parts.join(","), attributes };
 }
 
-/** Reads the GeneralNames of a list, at least one. */
+/** Reads a list of GeneralNames, at least one. */
 export function readGeneralNames(list: DerReader): GeneralName[] {
   const names: GeneralName[] = [];
   do names.push(readGeneralName(list)); while (!list.isAtEnd);
@@ -99,14 +99,14 @@ export function readGeneralNames(list: DerReader): GeneralName[] {
 /** Reads the next GeneralName. */
 export function readGeneralName(reader: DerReader): GeneralName {
   const [tag, content] = reader.next();
-  if (!GENERAL_NAMES.has(tag)) throw new Error(`tag ${tag} stands where a name should`);
+  if (!GENERAL_NAMES.has(tag)) throw new Error(`expected a name, found tag ${tag}`);
   return { tag, content };
 }
 
 /** One subjectAltName. */
 export interface AltName {
   kind: "DNS" | "IP Address" | "email" | "URI";
-  /** An IP address in its shortest form; text of the others, where anything that is not ASCII is Latin-1. */
+  /** An IP address is in its shortest form. Bytes of other names that are not ASCII are read as Latin-1. */
   value: string;
 }
 
@@ -117,7 +117,7 @@ const ALT_NAME_KINDS = new Map<number, AltName["kind"]>([
   [IP_ADDRESS, "IP Address"],
 ]);
 
-/** The names apart from the kinds that are of no use here. */
+/** The names of the kinds that are used here. */
 export function altNamesOf(names: readonly GeneralName[]): AltName[] {
   return names.flatMap(({ tag, content }) => {
     const kind = ALT_NAME_KINDS.get(tag);
@@ -133,24 +133,24 @@ function ipText(content: Uint8Array): string {
   return shortIp(groups.join(":"));
 }
 
-/** The shortest form of an IP address (RFC 5952), so that two can be compared. */
+/** The shortest form of an IP address (RFC 5952), for comparisons. */
 export function shortIp(address: string): string {
   if (!address.includes(":")) return address;
   return new URL(`http://[${address.replace(/%.*/, "")}]`).hostname.slice(1, -1); // without a zone
 }
 
-/** Latin-1, of which ASCII is a part. A `TextDecoder` that is asked for it reads windows-1252. */
+/** Decodes Latin-1, which includes ASCII. A `TextDecoder` for "latin1" would decode windows-1252. */
 export function latin1(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
 
-// A BOM is a character here as any other.
+// With `ignoreBOM`, a BOM is kept as a character.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const utf16 = new TextDecoder("utf-16be", { fatal: true, ignoreBOM: true });
 
-/** The text of an attribute, or `undefined` where it is none. Throws at what no attribute is. */
+/** The text of an attribute; `undefined` for a BIT STRING. Throws at any other tag. */
 function readText(tag: number, content: Uint8Array): string | undefined {
   switch (tag) {
     case BIT_STRING:
@@ -159,18 +159,18 @@ function readText(tag: number, content: Uint8Array): string | undefined {
       return utf8.decode(content);
     case 0x12: // NumericString
     case 0x13: // PrintableString
-    case 0x14: // T61String, which is Latin-1 wherever it is used
+    case 0x14: // T61String: in practice, Latin-1
     case 0x16: // IA5String
       return latin1(content);
     case 0x1e: // BMPString
       return utf16.decode(content);
   }
-  throw new Error(`tag ${tag} stands where a text should`);
+  throw new Error(`expected a text, found tag ${tag}`);
 }
 
 const encoder = new TextEncoder();
 
-/** What cannot be seen, or turns what can be seen round, is written in bytes. */
+/** Escapes special characters. Invisible characters, and those that change the direction of text, become bytes. */
 function escaped(text: string): string {
   return text
     .replaceAll(/[,+"\\<>;]|^[ #]| $/g, "\\$&")

@@ -1,4 +1,4 @@
-/** Whether a certificate is signed with a key (RFC 5280 §4.1.1.2), by the algorithms that TLS layers take today. */
+/** Verifies signatures of certificates (RFC 5280 §4.1.1.2), with the algorithms that TLS libraries accept today. */
 
 import { Buffer } from "node:buffer";
 import { constants, createHash, createPublicKey, verify } from "node:crypto";
@@ -10,11 +10,11 @@ type Kind = "RSA" | "EC" | "Ed25519";
 interface Algorithm {
   readonly kind: Kind;
   readonly hash: string | null;
-  /** Of RSA-PSS, in bytes. */
+  /** For RSA-PSS, in bytes. */
   readonly saltLength?: number;
 }
 
-/** By their AlgorithmIdentifiers: RFC 4055 §5 and §3.1, RFC 5758 §3.2, RFC 8410 §3. None with SHA-1 or older. */
+/** By AlgorithmIdentifier: RFC 4055 §5 and §3.1, RFC 5758 §3.2, RFC 8410 §3. None with SHA-1 or older hashes. */
 const ALGORITHMS = new Map<string, Algorithm>([
   ["300d06092a864886f70d01010b0500", { kind: "RSA", hash: "sha256" }],
   ["300d06092a864886f70d01010c0500", { kind: "RSA", hash: "sha384" }],
@@ -28,14 +28,14 @@ const ALGORITHMS = new Map<string, Algorithm>([
   ["300506032b6570", { kind: "Ed25519", hash: null }],
 ]);
 
-/** With the same hash, in hexadecimal digits, for MGF1, and a salt as long as it gives. */
+/** RSA-PSS with the same hash for MGF1 and a salt of the length of the hash. The arguments are hexadecimal digits. */
 function pss(hash: string, saltLength: string): string {
   const hashed = `300d06096086480165030402${hash}0500`;
   return `304106092a864886f70d01010a3034a00f${hashed}a11c301a06092a864886f70d010108${hashed}a20302` +
     `01${saltLength}`;
 }
 
-/** By the AlgorithmIdentifiers in SubjectPublicKeyInfos: RFC 3279 §2.3.1, RFC 5480 §2.1.1, RFC 8410 §3. */
+/** By the AlgorithmIdentifier in the SubjectPublicKeyInfo: RFC 3279 §2.3.1, RFC 5480 §2.1.1, RFC 8410 §3. */
 const KEYS = new Map<string, { kind: Kind; length?: number }>([
   ["300d06092a864886f70d0101010500", { kind: "RSA" }],
   ["301306072a8648ce3d020106082a8648ce3d030107", { kind: "EC", length: 1 + 2 * 32 }],
@@ -45,12 +45,12 @@ const KEYS = new Map<string, { kind: Kind; length?: number }>([
 ]);
 
 const MIN_RSA_BITS = 2048;
-/** Larger ones, and larger exponents, would let a peer keep this side busy. */
+/** A peer could keep this side busy with larger keys and exponents. */
 const MAX_RSA_BITS = 8192;
 const MAX_RSA_EXPONENT_BITS = 33;
 const UNCOMPRESSED = 4;
 
-/** The kind of a key that is accepted. Throws at any other. */
+/** The kind of a key. Throws unless the key is accepted. */
 export function keyKind(publicKey: Uint8Array): Kind {
   const fields = readWhole(publicKey, (reader) => reader.inner(SEQUENCE));
   const known = KEYS.get(hex(fields.takeWhole(SEQUENCE)));
@@ -58,7 +58,7 @@ export function keyKind(publicKey: Uint8Array): Kind {
   const key = fields.bytesOfBits();
   if (known.kind === "RSA") checkRsa(key);
   else if (key.length !== known.length || known.kind === "EC" && key[0] !== UNCOMPRESSED) {
-    throw new Error("has a key that is none");
+    throw new Error("has a malformed key");
   }
   return known.kind;
 }
@@ -69,16 +69,16 @@ function checkRsa(key: Uint8Array): void {
   const exponentBits = bitsOf(fields.integer());
   fields.end();
   if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS) {
-    throw new Error(`has an RSA key of ${bits} bits, not of ${MIN_RSA_BITS} to ${MAX_RSA_BITS}`);
+    throw new Error(`has an RSA key of ${bits} bits, must be ${MIN_RSA_BITS} to ${MAX_RSA_BITS}`);
   }
   if (exponentBits < 2 || exponentBits > MAX_RSA_EXPONENT_BITS) {
     throw new Error(
-      `has an RSA key with an exponent of ${exponentBits} bits, not of 2 to ${MAX_RSA_EXPONENT_BITS}`,
+      `has an RSA key with an exponent of ${exponentBits} bits, must be 2 to ${MAX_RSA_EXPONENT_BITS}`,
     );
   }
 }
 
-/** A number that is not negative, without the zeros before it. Throws at another. */
+/** A non-negative number without its leading zero. Throws if it is negative. */
 function unsigned(integer: Uint8Array): Uint8Array {
   if (integer[0]! >= 0x80) throw new Error("a number is negative");
   return integer[0] === 0 ? integer.subarray(1) : integer;
@@ -89,26 +89,26 @@ function bitsOf(integer: Uint8Array): number {
   return bytes.length === 0 ? 0 : bytes.length * 8 - Math.clz32(bytes[0]!) + 24;
 }
 
-/** So many are remembered. */
+/** How many good signatures are remembered. */
 const MAX_KNOWN = 10_000;
 
-/** Looks at signatures, and remembers those that are good: to look at one takes up to 2 ms. */
+/** Verifies signatures, and remembers the good ones: to verify one takes up to 2 ms. */
 export class Signatures {
   readonly #known: Set<string> = new Set();
 
-  /** Throws unless the bytes of the certificate, just as they came, are signed with the issuer's key. */
+  /** Throws unless the bytes of the certificate, exactly as received, are signed with the issuer's key. */
   check(certificate: Certificate, issuer: Certificate): void {
-    const { publicKey } = issuer; // whose length is part of it, so that both parts are told apart
-    const both = createHash("sha256").update(publicKey).update(certificate.der).digest("base64");
-    if (!this.#known.delete(both)) checkSignature(certificate, issuer);
+    const { publicKey } = issuer; // contains its own length, so the concatenation is unambiguous
+    const digest = createHash("sha256").update(publicKey).update(certificate.der).digest("base64");
+    if (!this.#known.delete(digest)) checkSignature(certificate, issuer);
     if (this.#known.size === MAX_KNOWN) this.#known.delete(this.#known.values().next().value!);
-    this.#known.add(both);
+    this.#known.add(digest);
   }
 }
 
 function checkSignature(certificate: Certificate, issuer: Certificate): void {
   const algorithm = ALGORITHMS.get(hex(certificate.algorithm));
-  if (algorithm === undefined) throw new Error("is signed in a way that is not accepted");
+  if (algorithm === undefined) throw new Error("has a signature algorithm that is not accepted");
   if (keyKind(issuer.publicKey) === algorithm.kind && isSigned(certificate, issuer, algorithm)) {
     return;
   }
@@ -132,7 +132,7 @@ function isSigned(
   }
 }
 
-/** Throws unless it is two numbers in DER (RFC 5480 §A). */
+/** Throws unless the signature is two numbers in DER (RFC 5480 §A). */
 function checkEcdsa(signature: Uint8Array): void {
   const numbers = readWhole(signature, (reader) => reader.inner(SEQUENCE));
   unsigned(numbers.integer());

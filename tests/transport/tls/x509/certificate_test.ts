@@ -86,5 +86,5 @@ Deno.test("readCertificate() throws at what is cut off, and at what comes behind
   for (let length = 0; length < DER.length; length++) {
     assertThrows(() => readCertificate(DER.subarray(0, length)), Error);
   }
-  assertThrows(() => readCertificate(Uint8Array.of(...DER, 0)), Error, "nothing should");
+  assertThrows(() => readCertificate(Uint8Array.of(...DER, 0)), Error, "data after the end");
 });

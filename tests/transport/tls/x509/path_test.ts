@@ -172,17 +172,17 @@ Deno.test("checkPath() takes a leaf that is trusted itself", { permissions: "non
 });
 
 const BAD: Record<string, Case & { problem: string }> = {
-  "nobody's": { shown: [leafDer], problem: "is signed by nobody who is trusted" },
-  "its own": { shown: [pinned], problem: "is signed by itself, and not trusted" },
+  "nobody's": { shown: [leafDer], problem: "is not signed by a trusted authority" },
+  "its own": { shown: [pinned], problem: "is self-signed and not trusted" },
   "an unknown root's": {
     shown: [leafDer, betweenDer, rootDer],
     anchors: [pinned],
-    problem: "leads to a root that is not trusted",
+    problem: "chains to a root that is not trusted",
   },
   "an unknown intermediate's": {
     shown: [leafDer, betweenDer],
     anchors: [pinned],
-    problem: "leads to nobody who is trusted",
+    problem: "does not chain to a trusted authority",
   },
   "what another has signed in its name": {
     shown: [given({ ...root, keys: below.keys }, leaf, [])],
@@ -190,26 +190,26 @@ const BAD: Record<string, Case & { problem: string }> = {
   },
   "what another has signed in the name of its issuer": {
     shown: [leafDer, given({ ...root, keys: below.keys }, between, [ofAuthority])],
-    problem: 'leads to "CN=between", whose certificate has a bad signature',
+    problem: 'chains to "CN=between", whose certificate has a bad signature',
   },
   "another key of its issuer": {
     shown: [given(root, leaf, [byKeyId(2)])],
     anchors: [given(root, root, [ofAuthority, keyId(1)])],
-    problem: 'is signed with another key than that of "CN=root"',
+    problem: 'is not signed with the key of "CN=root"',
   },
   "one that is renewed and not trusted": {
     shown: [given(leaf, leaf, [ofLeaf])],
     anchors: [pinned],
-    problem: "is signed by itself, and not trusted",
+    problem: "is self-signed and not trusted",
   },
   "a leaf for an authority": {
     shown: [leafDer, given(root, between, [])],
-    problem: 'leads to "CN=between", whose certificate is not that of an authority',
+    problem: 'chains to "CN=between", whose certificate is not a CA certificate',
   },
   "a root that is none": {
     shown: ofRoot(),
     anchors: [given(root, root, [])],
-    problem: 'leads to "CN=root", whose certificate is not that of an authority',
+    problem: 'chains to "CN=root", whose certificate is not a CA certificate',
   },
   "a root that may not sign": {
     shown: ofRoot(),
@@ -219,16 +219,16 @@ const BAD: Record<string, Case & { problem: string }> = {
   "a root that has expired": {
     shown: ofRoot(),
     anchors: [given(root, root, [ofAuthority], { validity: validFor(30, -1) })],
-    problem: 'leads to "CN=root", whose certificate has expired',
+    problem: 'chains to "CN=root", whose certificate has expired',
   },
   "an authority for a server": {
     shown: [betweenDer],
-    problem: "is that of an authority, and not of a server",
+    problem: "is a CA certificate, not one of a server",
   },
   "too many authorities": {
     shown: [leafDer, betweenDer],
     anchors: [given(root, root, [upTo(0)])],
-    problem: "allows 0 authorities below it, of which there are 1",
+    problem: "allows 0 CA certificates below it, found 1",
   },
   "a leaf that has authorities below": {
     shown: ofRoot(extension("2.5.29.19", sequence(der(0x02, [1])))),
@@ -244,7 +244,7 @@ const BAD: Record<string, Case & { problem: string }> = {
   },
   "an issuer that has expired": {
     shown: [leafDer, given(root, between, [ofAuthority], { validity: validFor(30, -1) })],
-    problem: 'leads to "CN=between", whose certificate has expired',
+    problem: 'chains to "CN=between", whose certificate has expired',
   },
   "a client's": {
     shown: ofRoot(extension(EXTENDED, CLIENT_AUTH)),
@@ -261,12 +261,12 @@ const BAD: Record<string, Case & { problem: string }> = {
   },
   "an authority's for clients": {
     shown: below1([extension(EXTENDED, CLIENT_AUTH)]),
-    problem: 'leads to "CN=between", whose certificate is not for a server',
+    problem: 'chains to "CN=between", whose certificate is not for a server',
   },
   "a root's for clients": {
     shown: ofRoot(),
     anchors: [given(root, root, [ofAuthority, extension(EXTENDED, CLIENT_AUTH)])],
-    problem: 'leads to "CN=root", whose certificate is not for a server',
+    problem: 'chains to "CN=root", whose certificate is not for a server',
   },
   "Netscape's for clients": {
     shown: ofRoot(extension(NETSCAPE_TYPE, der(0x03, [7, 0x80]))),
@@ -283,11 +283,11 @@ const BAD: Record<string, Case & { problem: string }> = {
   },
   "what is critical and unknown": {
     shown: ofRoot(extension("1.2.3.4", Uint8Array.of(1), true)),
-    problem: "has an extension 1.2.3.4, which is not understood",
+    problem: "has an unknown critical extension 1.2.3.4",
   },
   "a proxy's": {
     shown: ofRoot(extension("1.3.6.1.5.5.7.1.14", sequence())),
-    problem: "has an extension 1.3.6.1.5.5.7.1.14, which is not understood",
+    problem: "has an unknown critical extension 1.3.6.1.5.5.7.1.14",
   },
   "a kind of key that is not accepted": {
     shown: [
@@ -297,42 +297,42 @@ const BAD: Record<string, Case & { problem: string }> = {
   },
   "another host": {
     ...constrained([dns("localhost")], [dns("example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "one other host of two": {
     ...constrained([dns("example.com"), dns("badexample.com")], [dns("example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "a host that is excluded": {
     ...constrained([dns("a.Example.com.")], [], [dns("example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "a wildcard for a host that is excluded": {
     ...constrained([dns("*.example.com")], [], [dns("bad.example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "a wildcard for more than is permitted": {
     ...constrained([dns("*.example.com")], [dns("www.example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "a common name for another host": {
     shown: [
       given(between, party("www.test"), [ofLeaf]),
       given(root, between, [ofAuthority, constraints([dns("example.com")])]),
     ],
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "another address": {
     ...constrained([ip(10, 1, 2, 3)], [ip(10, 2, 0, 0, 255, 255, 0, 0)]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "an address of the other family": {
     ...constrained([ip(10, 1, 2, 3)], [ip(...new Uint8Array(32))]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "a constraint that is not understood": {
     ...constrained([text(0x81, "rose@example.com")], [text(0x81, "example.com")]),
-    problem: "names somebody whom",
+    problem: "has a name that an authority above it does not permit",
   },
   "an issuer that its issuer may not vouch for": {
     shown: [
@@ -340,7 +340,7 @@ const BAD: Record<string, Case & { problem: string }> = {
       given(between, below, [ofAuthority, named(dns("localhost"))]),
       given(root, between, [ofAuthority, constraints([dns("example.com")])]),
     ],
-    problem: 'leads to "CN=below", whose certificate names somebody whom',
+    problem: 'chains to "CN=below", whose certificate has a name that',
   },
 };
 
@@ -375,7 +375,7 @@ Deno.test(
         Array.from({ length: 19 }, (_, i) => {
           return given(between, between, [ofAuthority, keyId(i % 2), byKeyId((i + 1) % 2)]);
         }),
-        "leads to nobody who is trusted within 10 certificates",
+        "does not chain to a trusted authority within 10 certificates",
       ],
     };
     for (const [twins, problem] of Object.values(mazes)) {
@@ -395,6 +395,6 @@ Deno.test("checkPath() goes up 10 certificates at most", { permissions: "none" }
   assertThrows(
     () => check({ shown: [given(ladder[9]!, leaf, []), ...steps], anchors }),
     Error,
-    "leads to nobody who is trusted within 10 certificates",
+    "does not chain to a trusted authority within 10 certificates",
   );
 });

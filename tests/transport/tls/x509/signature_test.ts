@@ -73,10 +73,10 @@ Deno.test("Signatures.check() uses no key that would keep it busy", pure, () => 
       }
     });
   assertEquals(problems, [
-    "has an RSA key of 2047 bits, not of 2048 to 8192",
-    "has an RSA key of 8193 bits, not of 2048 to 8192",
-    "has an RSA key with an exponent of 34 bits, not of 2 to 33",
-    "has an RSA key with an exponent of 1 bits, not of 2 to 33",
+    "has an RSA key of 2047 bits, must be 2048 to 8192",
+    "has an RSA key of 8193 bits, must be 2048 to 8192",
+    "has an RSA key with an exponent of 34 bits, must be 2 to 33",
+    "has an RSA key with an exponent of 1 bits, must be 2 to 33",
     "has a bad signature",
     "has a bad signature",
   ]);
