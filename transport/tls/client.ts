@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { type Connection, normalizeAddress, type PeerCertificate } from "../connection.ts";
-import { shakeHands, type Side } from "./handshake.ts";
+import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import {
   checkCertificate,
@@ -15,19 +15,19 @@ import { verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
 import { Signatures } from "./x509/signature.ts";
 
-/** Throws what is wrong with the options of a client, of which `serverName` may be missing. */
+/** Checks the options of a client. `serverName` may be missing. */
 export function checkTlsClientOptions(options: TlsClientOptions): void {
   if (options.serverName !== undefined) checkServerName(options.serverName);
   resolveOptions(options);
 }
 
 interface ClientSettings extends CheckedTlsOptions {
-  /** What this side shows, if anything. */
+  /** The client's own certificate. */
   own: TlsCertificate | undefined;
   isUnsafe: boolean;
 }
 
-/** Checks what does not depend on the host. */
+/** Checks the options that do not depend on the host. */
 function resolveOptions(options: TlsClientOptions): ClientSettings {
   const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
   const common = checkTlsOptions(options);
@@ -37,15 +37,14 @@ function resolveOptions(options: TlsClientOptions): ClientSettings {
 }
 
 /**
- * Shakes hands with a server.
+ * Performs the TLS handshake with a server.
  *
- * @param connection The raw connection. It is closed where there is no TLS.
- * @param options What is asked of the server. Without a `serverName`, its certificate has to be for the IP address
- * that the connection leads to.
- * @param signal Gives up: rejects with its reason.
- * @returns The connection under TLS.
+ * @param connection The raw connection. It is closed if the handshake fails.
+ * @param options Without a `serverName`, the server's certificate must be valid for the remote IP address.
+ * @param signal Aborts the handshake, which then rejects with the signal's reason.
+ * @returns The connection over TLS.
  * @throws {CertificateError} If the server's certificate is not accepted.
- * @throws {TlsHandshakeError} If there is no TLS for another reason.
+ * @throws {TlsHandshakeError} If the handshake fails for another reason.
  */
 export function dialTls(
   connection: Connection,
@@ -54,7 +53,7 @@ export function dialTls(
 ): Promise<Connection> {
   const begin = (remoteAddr: string): Side =>
     clientSide(remoteAddr, options, hostOf(connection, options));
-  return shakeHands(connection, begin, signal);
+  return handshake(connection, begin, signal);
 }
 
 function hostOf(connection: Connection, { serverName }: TlsClientOptions): string {
@@ -71,8 +70,8 @@ function clientSide(remoteAddr: string, options: TlsClientOptions, host: string)
     ...common,
     ...(own && { cert: own.cert, key: own.key }),
   });
-  const asking = { requestCert: true, rejectUnauthorized: false };
-  const records = TlsRecords.client({ context: { ...context, ...asking }, alpn }, serverName);
+  const policy = { requestCert: true, rejectUnauthorized: false };
+  const records = TlsRecords.client({ context: { ...context, ...policy }, alpn }, serverName);
   const signatures = new Signatures();
   const verify = (): PeerCertificate | undefined => {
     try {
@@ -81,5 +80,5 @@ function clientSide(remoteAddr: string, options: TlsClientOptions, host: string)
       if (!isUnsafe) throw error;
     }
   };
-  return { role: "client", records, agree: () => tlsInfo(records, serverName, verify()) };
+  return { role: "client", records, finish: () => tlsInfo(records, serverName, verify()) };
 }

@@ -1,4 +1,4 @@
-/** TLS over any connection: both sides, certificates, STARTTLS. Here: a connection under TLS. */
+/** TLS over any connection: both sides, certificates, STARTTLS. This module: a connection over TLS. */
 
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
@@ -7,15 +7,15 @@ import type { TlsRecords } from "./records.ts";
 
 /** The most that one write takes: three full records, which the TLS layer of Deno 2.9.6 encrypts at once. */
 const MAX_WRITE = 48 * 1024;
-/** What a reader has room for is filled with what comes raw, unless it is smaller than this. */
+/** Encrypted bytes are read into the caller's buffer, unless it is smaller than this. */
 const MIN_READ = 512;
 
 /**
- * A connection under TLS, once the handshake is done.
+ * A connection over TLS, after the handshake.
  *
- * The raw connection is read only while a read waits, and into the reader's own memory, where what it says in clear
- * then takes the place of what came. So an idle connection holds no buffer, and never more than what one raw read has
- * brought. A write resolves once the raw connection has taken all of it.
+ * The raw connection is read only while a read waits, and into the caller's buffer, where the decrypted bytes then
+ * replace the encrypted ones. So an idle connection has no buffer, and at most what one raw read has brought is kept.
+ * A write resolves once the raw connection has taken all of it.
  */
 export class TlsConnection implements Connection {
   readonly remoteAddr: Address;
@@ -26,24 +26,25 @@ export class TlsConnection implements Connection {
   readonly #records: TlsRecords;
   #reader: PromiseWithResolvers<number | null> | undefined;
   #buffer: Uint8Array | undefined;
-  /** What is read into. */
-  #room: Uint8Array | undefined;
+  /** The buffer of the raw read that waits. */
+  #rawBuffer: Uint8Array | undefined;
   #readFault: unknown;
   #hasFailed = false;
   #writer: PromiseWithResolvers<number> | undefined;
   #writeCount = 0;
   #writeFault: unknown;
-  /** What is being written, and what comes after it. */
+  /** The encrypted bytes that are being written. */
   #output: Uint8Array | undefined;
+  /** The encrypted bytes that follow. */
   #outputs: Uint8Array[] = [];
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isHalfClosed = false;
   #isClosed = false;
 
   /**
-   * @param raw What is under it.
-   * @param records The TLS, just agreed on.
-   * @param tls What was agreed on.
+   * @param raw The connection under TLS.
+   * @param records The TLS side, after the handshake.
+   * @param tls What the handshake has negotiated.
    */
   constructor(raw: Connection, records: TlsRecords, tls: TlsInfo) {
     this.remoteAddr = raw.remoteAddr;
@@ -52,7 +53,7 @@ export class TlsConnection implements Connection {
     if (raw.proxy !== undefined) this.proxy = raw.proxy;
     this.#raw = raw;
     this.#records = records;
-    this.#receive(NOTHING);
+    this.#receive(EMPTY);
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
@@ -63,7 +64,7 @@ export class TlsConnection implements Connection {
     this.#reader = Promise.withResolvers();
     const { promise } = this.#reader;
     this.#buffer = buffer;
-    if (!this.#tell()) this.#pull();
+    if (!this.#settleRead()) this.#readRaw();
     return promise;
   }
 
@@ -82,9 +83,9 @@ export class TlsConnection implements Connection {
     const writer = this.#writer = Promise.withResolvers();
     const encrypted = this.#records.send(chunk);
     this.#send(encrypted);
-    // With the keys of TLS 1.2 used up, all that comes is a close_notify.
+    // Once the keys of TLS 1.2 are used up, the layer encrypts nothing and sends close_notify.
     if (encrypted.length <= chunk.length) {
-      this.#failWrites(new Deno.errors.ConnectionAborted("TLS was given up"));
+      this.#failWrites(new Deno.errors.ConnectionAborted("the keys of TLS are used up"));
     }
     return writer.promise;
   }
@@ -99,12 +100,12 @@ export class TlsConnection implements Connection {
     return this.#halfClosing.promise;
   }
 
-  /** Says no close_notify: without `closeWrite()`, the peer can tell that it was cut off. */
+  /** Sends no close_notify. Without `closeWrite()` before, the peer can tell that data may be missing. */
   close(): void {
     this.#close(closeQuietly);
   }
 
-  /** The same, and the raw connection is reset if it can be. */
+  /** Closes, and resets the raw connection if it can. */
   reset(): void {
     this.#close(resetQuietly);
   }
@@ -114,7 +115,7 @@ export class TlsConnection implements Connection {
     this.#isClosed = true;
     this.#records.destroy();
     closeRaw(this.#raw);
-    this.#leave();
+    this.#settleClosed();
   }
 
   setNoDelay(noDelay?: boolean): void {
@@ -125,10 +126,10 @@ export class TlsConnection implements Connection {
     this.#raw.setKeepAlive?.(keepAlive);
   }
 
-  /** Tells the read that waits what there is to tell. */
-  #tell(): boolean {
-    const { hasClear, hasEnded } = this.#records;
-    if (hasClear) this.#reader!.resolve(this.#records.take(this.#buffer!));
+  /** Settles the read that waits, if there is data, an error or the end. Returns whether it did. */
+  #settleRead(): boolean {
+    const { hasPlaintext, hasEnded } = this.#records;
+    if (hasPlaintext) this.#reader!.resolve(this.#records.take(this.#buffer!));
     else if (this.#readFault !== undefined) {
       this.#reader!.reject(this.#readFault);
       this.#readFault = undefined;
@@ -138,45 +139,45 @@ export class TlsConnection implements Connection {
     return true;
   }
 
-  #pull(): void {
+  #readRaw(): void {
     const buffer = this.#buffer!;
-    this.#room = buffer.length < MIN_READ ? new Uint8Array(MIN_READ) : buffer;
+    this.#rawBuffer = buffer.length < MIN_READ ? new Uint8Array(MIN_READ) : buffer;
     try {
-      this.#raw.read(this.#room).then(this.#onRead, this.#onReadError);
+      this.#raw.read(this.#rawBuffer).then(this.#onRead, this.#onReadError);
     } catch (error) {
       this.#onReadError(error);
     }
   }
 
   readonly #onRead = (count: number | null): void => {
-    const room = this.#room!;
-    this.#room = undefined;
-    if (this.#isClosed) return this.#leave();
-    if (count === null) this.#fail(new Deno.errors.UnexpectedEof(CUT));
-    else this.#receive(room.subarray(0, count));
-    if (!this.#tell()) this.#pull();
+    const buffer = this.#rawBuffer!;
+    this.#rawBuffer = undefined;
+    if (this.#isClosed) return this.#settleClosed();
+    if (count === null) this.#failReads(new Deno.errors.UnexpectedEof(CUT));
+    else this.#receive(buffer.subarray(0, count));
+    if (!this.#settleRead()) this.#readRaw();
   };
 
   readonly #onReadError = (error: unknown): void => {
-    this.#room = undefined;
-    if (this.#isClosed) return this.#leave();
-    this.#fail(error);
-    this.#tell();
+    this.#rawBuffer = undefined;
+    if (this.#isClosed) return this.#settleClosed();
+    this.#failReads(error);
+    this.#settleRead();
   };
 
-  /** Takes in what came, if anything did. */
+  /** Decrypts received bytes, and answers if TLS requires it. */
   #receive(encrypted: Uint8Array): void {
     this.#records.receive(encrypted);
     this.#send(this.#records.drain());
     const { fault } = this.#records;
     if (fault === undefined) return;
     const error = explainLive(this.remoteAddr, fault);
-    this.#fail(error);
+    this.#failReads(error);
     this.#failWrites(error);
   }
 
-  /** Fails the reading side, once what came before is read. */
-  #fail(error: unknown): void {
+  /** Fails reads, after those that take the data that came before. */
+  #failReads(error: unknown): void {
     this.#hasFailed = true;
     this.#readFault = error;
   }
@@ -199,7 +200,7 @@ export class TlsConnection implements Connection {
   readonly #onWritten = (count: number): void => {
     const bytes = this.#output!;
     this.#output = undefined;
-    if (this.#isClosed) return this.#leave();
+    if (this.#isClosed) return this.#settleClosed();
     if (count < bytes.length) {
       if (count > 0) return this.#write(bytes.subarray(count));
       return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
@@ -213,7 +214,7 @@ export class TlsConnection implements Connection {
 
   readonly #onWriteError = (error: unknown): void => {
     this.#output = undefined;
-    if (this.#isClosed) return this.#leave();
+    if (this.#isClosed) return this.#settleClosed();
     this.#outputs = [];
     this.#failWrites(error);
   };
@@ -231,9 +232,9 @@ export class TlsConnection implements Connection {
     this.#raw.closeWrite().then(resolve, reject);
   }
 
-  /** Once it is closed, and nothing holds the descriptor any more. */
-  #leave(): void {
-    if (this.#room !== undefined || this.#output !== undefined) return;
+  /** Settles what waits, once the connection is closed and no raw operation holds the descriptor any more. */
+  #settleClosed(): void {
+    if (this.#rawBuffer !== undefined || this.#output !== undefined) return;
     const error = new Deno.errors.Interrupted("the connection was closed");
     this.#reader?.reject(error);
     this.#writer?.reject(error);
@@ -241,6 +242,6 @@ export class TlsConnection implements Connection {
   }
 }
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 const CLOSED = "the connection is closed";
 const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";

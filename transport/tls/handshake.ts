@@ -7,7 +7,7 @@ import { explain } from "./errors.ts";
 import type { TlsContext, TlsRecords } from "./records.ts";
 import { alertFor } from "./x509/problem.ts";
 
-/** Most of what a side says at once fits in. */
+/** Most handshake messages of a side fit into it. */
 const READ_SIZE = 2 * 1024;
 const UNRECOGNIZED_NAME = 112;
 
@@ -15,68 +15,68 @@ const UNRECOGNIZED_NAME = 112;
 export interface Side {
   readonly role: "client" | "server";
   readonly records: TlsRecords;
-  /** What a client is shown that asks for a server name, or for none (`""`); `undefined` if that is not served. */
+  /** The context for a server name, which is `""` if the client asks for none; `undefined` if it is not served. */
   readonly choose?: ((name: string) => TlsContext | undefined) | undefined;
-  /** Judges the peer once it has proved who it is, and tells what was agreed on. Throws if it is not to be let in. */
-  agree(): TlsInfo;
+  /** Verifies the peer and returns what was negotiated. Throws if the peer is not accepted. */
+  finish(): TlsInfo;
 }
 
 /**
- * Shakes hands.
+ * Performs a handshake.
  *
- * @param connection The raw connection. It is closed, and its descriptor free, where there is no TLS.
- * @param begin Makes this side, and may throw.
- * @param giveUp Gives up when it aborts: rejects with its reason.
- * @returns The connection under TLS.
- * @throws {TlsHandshakeError} If there is none.
+ * @param connection The raw connection. If the handshake fails, it is closed and its descriptor is free.
+ * @param begin Makes this side. It may throw.
+ * @param signal Aborts the handshake, which then rejects with the signal's reason.
+ * @returns The connection over TLS.
+ * @throws {TlsHandshakeError} If the handshake fails.
  */
-export async function shakeHands(
+export async function handshake(
   connection: Connection,
   begin: (remoteAddr: string) => Side,
-  giveUp: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Connection> {
   let isClosed = false;
   const close = (): void => {
     if (!isClosed) closeQuietly(connection);
     isClosed = true;
   };
-  giveUp.addEventListener("abort", close);
+  signal.addEventListener("abort", close);
   const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
   let side: Side | undefined;
   try {
-    giveUp.throwIfAborted();
+    signal.throwIfAborted();
     side = begin(remoteAddr);
     const tls = await exchange(connection, remoteAddr, side);
-    giveUp.throwIfAborted();
+    signal.throwIfAborted();
     return new TlsConnection(connection, side.records, tls);
   } catch (error) {
     side?.records.destroy();
     const { cause } = error as { cause?: unknown };
     isClosed ||= isByUs(cause);
     close();
-    throw giveUp.aborted ? giveUp.reason : error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
-    giveUp.removeEventListener("abort", close);
+    signal.removeEventListener("abort", close);
   }
 }
 
-/** Whether a connection has rejected with this because this side has closed it. */
+/** Whether the error of a connection means that this side has closed it. */
 function isByUs(cause: unknown): boolean {
   return cause instanceof Deno.errors.Interrupted || cause instanceof Deno.errors.BadResource;
 }
 
-/** Goes on until there is TLS. What is to be said then is left to whoever takes over. */
+/** Exchanges messages until the handshake is done. The last output is left to the caller to send. */
 async function exchange(connection: Connection, remoteAddr: string, side: Side): Promise<TlsInfo> {
   const { role, records } = side;
   const failed = (code: "closed" | "server-name", problem: string, cause?: unknown): Error =>
     new TlsHandshakeError(remoteAddr, code, problem, { cause });
-  let hasHeard = false;
-  const gone = (problem: string, cause?: unknown): Error => {
-    const isSilent = role === "server" && !hasHeard && !isByUs(cause);
+  let hasReceived = false;
+  const ended = (problem: string, cause?: unknown): Error => {
+    const isSilent = role === "server" && !hasReceived && !isByUs(cause);
     return failed("closed", problem, isSilent ? new PeerLeft({ cause }) : cause);
   };
   const lost = (error: unknown): never => {
-    throw gone("the connection was lost before the handshake was done", error);
+    throw ended("the connection was lost before the handshake was done", error);
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     for (let at = 0; at < bytes.length;) {
@@ -84,11 +84,11 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
     }
   };
 
-  const agree = async (): Promise<TlsInfo> => {
+  const finish = async (): Promise<TlsInfo> => {
     try {
-      return side.agree();
+      return side.finish();
     } catch (error) {
-      if (error instanceof CertificateError && isPlain(side)) {
+      if (error instanceof CertificateError && takesPlainAlerts(side)) {
         await write(fatalAlert(alertFor(error.cause)));
       }
       throw error;
@@ -96,19 +96,19 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
   };
 
   const buffer = new Uint8Array(READ_SIZE);
-  let agreed: TlsInfo | undefined;
+  let tls: TlsInfo | undefined;
   for (;;) {
-    // In TLS 1.2 a client knows the server before it has said who it is itself.
+    // With TLS 1.2, a client can verify the server before it sends its own certificate.
     const isKnown = records.isSecure || role === "client" && records.peerCertificates.length > 0;
-    if (isKnown) agreed ??= await agree();
-    if (records.isSecure) return agreed!;
+    if (isKnown) tls ??= await finish();
+    if (records.isSecure) return tls!;
     await write(records.drain());
     if (records.fault !== undefined) throw explain(remoteAddr, role, records.fault);
     const count = await connection.read(buffer).catch(lost);
-    if (count === null) throw gone("the peer closed the connection before the handshake was done");
-    hasHeard = true;
+    if (count === null) throw ended("the peer closed the connection before the handshake was done");
+    hasReceived = true;
     records.receive(buffer.subarray(0, count));
-    if (!records.isHeld) continue;
+    if (!records.needsContext) continue;
     const name = records.serverName;
     const context = side.choose!(name);
     if (context === undefined) {
@@ -122,9 +122,9 @@ async function exchange(connection: Connection, remoteAddr: string, side: Side):
   }
 }
 
-/** Whether this side has encrypted nothing yet, so that the peer still takes an alert as it is (RFC 8446 §6). */
-function isPlain({ role, records }: Side): boolean {
-  return role === "client" || records.agreed.protocol === "TLSv1.2" && !records.isResumed;
+/** Whether this side has encrypted nothing yet, so that the peer still accepts a plaintext alert (RFC 8446 §6). */
+function takesPlainAlerts({ role, records }: Side): boolean {
+  return role === "client" || records.negotiated.protocol === "TLSv1.2" && !records.isResumed;
 }
 
 function fatalAlert(code: number): Uint8Array {

@@ -1,13 +1,13 @@
 import type { PeerCertificate, TlsInfo } from "../connection.ts";
 import type { TlsRecords } from "./records.ts";
 
-/** What was agreed on. */
+/** What the handshake has negotiated. */
 export function tlsInfo(
   records: TlsRecords,
   serverName: string,
   peerCertificate: PeerCertificate | undefined,
 ): TlsInfo {
-  const { protocol, cipher, alpn } = records.agreed;
+  const { protocol, cipher, alpn } = records.negotiated;
   return {
     protocol,
     cipher,

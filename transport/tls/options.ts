@@ -146,23 +146,23 @@ export const TLS_CLIENT_OPTIONS: Known<TlsClientOptions> = {
   unsafelyIgnoreCertificateErrors: checkBoolean,
 };
 
-/** A certificate whose PEM and key were looked at, each without what else stood there. */
+/** A checked certificate and its key, without any other text of the PEM. */
 export interface CheckedCertificate extends TlsCertificate {
   /** The names in it. */
   readonly altNames: AltName[];
 }
 
-/** What both sides have, after it was looked at. */
+/** The checked TLS options of both sides. */
 export interface CheckedTlsOptions {
   alpn?: string[];
   ca?: string[];
-  /** What is in `ca`. */
+  /** The certificates in `ca`. */
   anchors?: Certificate[];
   minVersion: TlsVersion;
   maxVersion: TlsVersion;
 }
 
-/** Checks what both sides have. */
+/** Checks the TLS options of both sides. */
 export function checkTlsOptions(
   options: TlsOptions & { ca?: string | string[] },
 ): CheckedTlsOptions {
@@ -180,7 +180,7 @@ export function checkTlsOptions(
   };
 }
 
-/** Throws unless the certificate can be read and the key is its own. `where` goes before the names in messages. */
+/** Throws unless the key belongs to the certificate. `where` goes before the option names in messages. */
 export function checkCertificate({ cert, key }: TlsCertificate, where = ""): CheckedCertificate {
   checkText(`${where}cert`, cert);
   checkText(`${where}key`, key);
@@ -200,7 +200,7 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
   };
 }
 
-/** The host that a server's certificate has to be for, in canonical form. */
+/** The host that a server's certificate must be valid for, in canonical form. */
 export function checkServerName(serverName: unknown): string {
   const name = typeof serverName === "string" ? canonicalName(serverName) : "";
   if (name !== "") return name;
@@ -246,10 +246,10 @@ function certificatesIn(name: string, pem: string): [Certificate, ...Certificate
   });
 }
 
-/** What stands in a text, which often holds more than one file has to: certificates, a key, remarks. */
+/** The blocks of one kind in a PEM text, which may contain certificates, keys and comments. */
 function blocksIn(pem: string, kind: RegExp): string[] {
   const blocks = pem.match(kind);
-  if (blocks === null) throw new Error("there is none");
+  if (blocks === null) throw new Error("no such block found");
   return blocks;
 }
 
@@ -260,7 +260,7 @@ function checkText(name: string, value: unknown): asserts value is string {
   if (value === "") throw new TypeError(`${name} must not be empty`);
 }
 
-/** What `read` returns. Its error is kept as a cause and out of the message. */
+/** What `read` returns. Its error becomes the cause; the message does not repeat it. */
 function parse<Value>(name: string, wanted: string, read: () => Value): Value {
   try {
     return read();

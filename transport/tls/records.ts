@@ -1,27 +1,27 @@
 import { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
 
-/** What the TLS layer under `node:tls` can do in Deno 2.9.6, as far as it is used here. */
+/** The TLS layer under `node:tls` in Deno 2.9.6, as far as it is used here. */
 interface Layer {
-  /** Takes a server's part. Returns 0, or what is wrong. */
+  /** Becomes a server. Returns 0, or an error code. */
   initServerTls(context: object): number;
-  /** Takes a client's part, and asks for a server name unless that is empty. */
+  /** Becomes a client, which asks for a server name unless that is empty. Returns 0, or an error code. */
   initClientTls(serverName: string, context: object): number;
-  /** Takes bytes from `readBuffer()` and gives them out by `drainEncOut()`, without any socket. */
+  /** Exchanges bytes by `readBuffer()` and `drainEncOut()` instead of a socket. */
   attachJsStream(): number;
-  /** Whose `onhandshakedone`, `onclienthello` and `onerror` to call. */
+  /** Sets the object whose `onhandshakedone`, `onclienthello` and `onerror` are called. */
   setHandle(listener: object): void;
-  /** Called, on that listener, with what the peer says, and with nothing at the end of it. */
-  setOnread(listener: (this: never, clear?: ArrayBuffer) => void): void;
+  /** Sets a method of that object that is called with the peer's data, and without any at the end. */
+  setOnread(listener: (this: never, plaintext?: ArrayBuffer) => void): void;
   setAlpnProtocols(protocols: string[]): void;
   /** Stops at the client's hello, until `finishAccept()`. */
   enableClientHelloCb(): void;
   finishAccept(context: object, alpn: null): void;
   start(): number;
   readBuffer(encrypted: Uint8Array): void;
-  /** Encrypts. Returns 0, or what is wrong. */
-  writeBuffer(request: object, clear: Uint8Array): number;
-  /** Says close_notify. */
+  /** Encrypts. Returns 0, or an error code. */
+  writeBuffer(request: object, plaintext: Uint8Array): number;
+  /** Sends close_notify. */
   shutdown(request: object): number;
   drainEncOut(): Uint8Array;
   destroySsl(): void;
@@ -41,40 +41,41 @@ const SERVER = 1;
 /** The header of a record: type, version, and the length of what follows (RFC 8446 §5.1). */
 const HEADER = 5;
 const APPLICATION_DATA = 23;
-/** The layer is given no more than this at once: what it takes in it keeps memory for, and so much it has anyhow. */
+/** The most that is handed to the layer at once. It keeps memory for what it is given, and has this much anyway. */
 const MAX_PIECE = 4096;
 
-/** What one side of TLS goes by: certificates, whom it trusts, versions. */
+/** The settings of one side: certificates, trusted authorities, versions. */
 export interface TlsContext {
-  /** As `createSecureContext()` of `node:tls` has made it, with what it does about certificates. */
+  /** The result of `createSecureContext()` of `node:tls`, with `requestCert` and `rejectUnauthorized`. */
   readonly context: object;
   /** The application protocols, the preferred one first. */
   readonly alpn: string[] | undefined;
 }
 
 /**
- * One side of TLS, with bytes in and bytes out and no input or output of its own.
+ * One side of TLS as bytes in and bytes out, without I/O.
  *
- * It is what lies under `node:tls` in Deno 2.9.6. The sockets round it, which are public, cost 14 KiB and 0.6 ms for
- * each connection here, cannot be held back, drop what was authentic where something that is not follows in the same
- * read, and never let go of a connection that has ended before its hello.
+ * It uses the layer under `node:tls` of Deno 2.9.6. The public sockets over that layer cost 14 KiB and 0.6 ms for each
+ * connection, have no back-pressure, drop authentic data if invalid data follows in the same read, and never release a
+ * connection that ends before its hello.
  *
- * What the layer calls back with is only noted, so that nothing happens while it runs.
+ * The layer's callbacks only set fields, so that no other code runs inside the layer.
  */
 export class TlsRecords {
-  /** Whether TLS is agreed on. */
+  /** Whether the handshake is done. */
   isSecure = false;
-  /** Whether a client has said hello, and waits for `accept()`. */
-  isHeld = false;
-  /** Whether the peer has said that no more comes (close_notify, RFC 8446 §6.1). */
+  /** Whether a client's hello has come and waits for `accept()`. */
+  needsContext = false;
+  /** Whether the peer has ended its data (close_notify, RFC 8446 §6.1). */
   hasEnded = false;
-  /** Why TLS has failed. What came before can still be taken. */
+  /** Why TLS has failed. Data that came before can still be taken. */
   fault: Error | undefined;
   readonly #layer: Layer;
-  /** What the peer has said and nobody has taken. */
-  #clear: Uint8Array[] = [];
-  /** Of the record that comes: how much of its header has come, and how much of it is still to come. */
+  /** Data of the peer that has not been taken yet. */
+  #plaintext: Uint8Array[] = [];
+  /** How many bytes of the current record's header have come. */
   #header = 0;
+  /** How many bytes of the current record are still to come. */
   #left = 0;
 
   /** Throws if a server cannot use the context's certificate. */
@@ -87,7 +88,7 @@ export class TlsRecords {
     if (alpn !== undefined) layer.setAlpnProtocols(alpn);
   }
 
-  /** A client's side, which asks for a server name unless that is empty. */
+  /** The side of a client, which asks for a server name unless that is empty. */
   static client(context: TlsContext, serverName: string): TlsRecords {
     const records = new TlsRecords(
       CLIENT,
@@ -98,14 +99,14 @@ export class TlsRecords {
     return records;
   }
 
-  /** A server's side. If it `holds`, it waits for `accept()` once it knows whom the client asks for. */
-  static server(context: TlsContext, holds: boolean): TlsRecords {
+  /** The side of a server. If it `chooses`, it stops after the client's hello, until `accept()`. */
+  static server(context: TlsContext, chooses: boolean): TlsRecords {
     const records = new TlsRecords(
       SERVER,
       context,
       (layer) => layer.initServerTls(context.context),
     );
-    if (holds) records.#layer.enableClientHelloCb();
+    if (chooses) records.#layer.enableClientHelloCb();
     records.#layer.start();
     return records;
   }
@@ -115,48 +116,48 @@ export class TlsRecords {
     return this.#layer.getServername() ?? "";
   }
 
-  /** What is wrong with the peer's certificate, by Node's code for it; empty if nothing is. */
+  /** Node's code for what is wrong with the peer's certificate; empty if nothing is. */
   get verifyError(): string {
     return this.#layer.verifyError();
   }
 
-  /** The certificates that the peer has shown, its own first, in DER. Those of a resumed session are of its beginning. */
+  /** The peer's certificates in DER, its own first. A resumed session has those of the original handshake. */
   get peerCertificates(): Uint8Array<ArrayBuffer>[] {
     return this.#layer.getPeerCertificateChain()?.certificates ?? [];
   }
 
-  /** Whether an earlier session goes on, in which case nobody has proved anything anew. */
+  /** Whether an earlier session was resumed. If so, no key was proved again. */
   get isResumed(): boolean {
     return this.#layer.isSessionReused();
   }
 
-  /** What was agreed on. */
-  get agreed(): { protocol: string; cipher: string; alpn: string | undefined } {
-    const said: { protocol?: string; standardName?: string; alpnProtocol?: string | false } = {};
-    this.#layer.getProtocol(said);
-    this.#layer.getCipher(said);
-    this.#layer.getAlpnNegotiatedProtocol(said);
+  /** What the handshake has negotiated. */
+  get negotiated(): { protocol: string; cipher: string; alpn: string | undefined } {
+    const into: { protocol?: string; standardName?: string; alpnProtocol?: string | false } = {};
+    this.#layer.getProtocol(into);
+    this.#layer.getCipher(into);
+    this.#layer.getAlpnNegotiatedProtocol(into);
     return {
-      protocol: said.protocol ?? "unknown",
-      cipher: said.standardName ?? "unknown",
-      alpn: said.alpnProtocol || undefined,
+      protocol: into.protocol ?? "unknown",
+      cipher: into.standardName ?? "unknown",
+      alpn: into.alpnProtocol || undefined,
     };
   }
 
-  /** Whether the peer has said something that nobody has taken. */
-  get hasClear(): boolean {
-    return this.#clear.length > 0;
+  /** Whether there is data that has not been taken yet. */
+  get hasPlaintext(): boolean {
+    return this.#plaintext.length > 0;
   }
 
-  /** Goes on after a hello. */
+  /** Continues after a hello, with the context for the client's server name. */
   accept(context: TlsContext): void {
-    this.isHeld = false;
+    this.needsContext = false;
     this.#layer.finishAccept(context.context, null);
   }
 
   /**
-   * Takes in what came from the peer: no more than one record at a time, since the layer drops what it has made out
-   * where it fails within what it was given.
+   * Decrypts bytes from the peer. The layer gets one record at a time: if it fails, it drops all that it has decrypted
+   * of the bytes that it was given.
    */
   receive(encrypted: Uint8Array): void {
     let at = 0;
@@ -167,42 +168,42 @@ export class TlsRecords {
     }
   }
 
-  /** What is to go to the peer. */
+  /** The bytes to send to the peer. */
   drain(): Uint8Array {
     return this.#layer.drainEncOut();
   }
 
-  /** Encrypts up to 48 KiB, and returns what is to go to the peer. */
-  send(clear: Uint8Array): Uint8Array {
-    this.#layer.writeBuffer(REQUEST, clear);
+  /** Encrypts up to 48 KiB. Returns the bytes to send to the peer. */
+  send(plaintext: Uint8Array): Uint8Array {
+    this.#layer.writeBuffer(REQUEST, plaintext);
     return this.#layer.drainEncOut();
   }
 
-  /** Says that no more comes. Returns what is to go to the peer. */
+  /** Ends this side's data (close_notify). Returns the bytes to send to the peer. */
   end(): Uint8Array {
     this.#layer.shutdown(REQUEST);
     return this.#layer.drainEncOut();
   }
 
-  /** Copies what the peer has said, as far as it fits. */
+  /** Copies as much of the peer's data as fits. Returns how many bytes. */
   take(into: Uint8Array): number {
     let count = 0;
-    while (this.#clear.length > 0 && count < into.length) {
-      const clear = this.#clear[0]!;
-      const length = Math.min(clear.length, into.length - count);
-      into.set(length < clear.length ? clear.subarray(0, length) : clear, count);
+    while (this.#plaintext.length > 0 && count < into.length) {
+      const first = this.#plaintext[0]!;
+      const length = Math.min(first.length, into.length - count);
+      into.set(length < first.length ? first.subarray(0, length) : first, count);
       count += length;
-      if (length < clear.length) this.#clear[0] = clear.subarray(length);
-      else this.#clear.shift();
+      if (length < first.length) this.#plaintext[0] = first.subarray(length);
+      else this.#plaintext.shift();
     }
     return count;
   }
 
-  /** Lets go of everything. The layer itself lets go of whom it calls back only if there was a hello. */
+  /** Releases everything. Without a hello, the layer would keep its handle, so this replaces it. */
   destroy(): void {
-    this.#clear = [];
+    this.#plaintext = [];
     this.#layer.destroySsl();
-    this.#layer.setHandle(NOBODY);
+    this.#layer.setHandle(NO_HANDLE);
   }
 
   /** Called by the layer, as are the next two. */
@@ -211,21 +212,22 @@ export class TlsRecords {
   }
 
   onclienthello(): void {
-    this.isHeld = true;
+    this.needsContext = true;
   }
 
   onerror(error: Error): void {
     this.fault ??= error;
   }
 
-  static #onRead(this: TlsRecords, clear?: ArrayBuffer): void {
-    if (clear === undefined) this.hasEnded = true;
-    else this.#clear.push(new Uint8Array(clear));
+  static #onRead(this: TlsRecords, plaintext?: ArrayBuffer): void {
+    if (plaintext === undefined) this.hasEnded = true;
+    else this.#plaintext.push(new Uint8Array(plaintext));
   }
 
   /**
-   * Up to where to hand over. Of data that follow data, the first byte goes along: without any, the layer would give
-   * back the memory that records come in, and fill it with zeros for the next one (4 µs, or 10 for one of 16 KiB).
+   * The end of the next piece for the layer. Between two data records, the piece includes the first byte of the second:
+   * with nothing left over, the layer would free its buffer for records, and allocate and clear it again for the next
+   * one (4 µs, or 10 for one of 16 KiB).
    */
   #pieceEnd(bytes: Uint8Array, start: number): number {
     let at = start;
@@ -244,9 +246,9 @@ export class TlsRecords {
   }
 }
 
-/** Only the sockets wait for the end of a write. */
+/** Its callback is of use to the sockets of `node:tls` only. */
 const REQUEST = { oncomplete: () => {} };
-const NOBODY = {};
+const NO_HANDLE = {};
 
 const METHODS: (keyof Layer)[] = [
   "initServerTls",
@@ -274,12 +276,12 @@ const METHODS: (keyof Layer)[] = [
 
 let layerClass: LayerClass | undefined;
 
-/** The layer's class, which is the same for all. Throws where there is none that is known. */
+/** The layer's class. Throws if this version of Deno has another layer. */
 export function requireLayer(): LayerClass {
   return layerClass ??= findLayer();
 }
 
-/** It is reached through a socket. */
+/** The class is not exported: it is reached through a socket. */
 function findLayer(): LayerClass {
   const stream = new Duplex({ read: () => {}, write: () => {} });
   const socket = new TLSSocket(stream, { isServer: true, secureContext: createSecureContext() });
@@ -287,7 +289,7 @@ function findLayer(): LayerClass {
   socket.destroy();
   const missing = METHODS.filter((method) => typeof layer?.[method] !== "function");
   if (layer && missing.length === 0) {
-    layer.setHandle(NOBODY);
+    layer.setHandle(NO_HANDLE);
     return layer.constructor as LayerClass;
   }
   throw new Error(

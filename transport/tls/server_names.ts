@@ -4,8 +4,8 @@ import { withoutBrackets } from "../../_internal/ip.ts";
 import { type AltName, shortIp } from "./x509/names.ts";
 
 /**
- * A host name or an IP address in the one form in which it is compared: lower case, without a final dot, not ASCII
- * as A-labels (RFC 5891 §4.4), IPv6 at its shortest and without brackets. Empty where the text is neither.
+ * A host name or an IP address in canonical form, for comparisons: lower case, without a final dot, non-ASCII labels as
+ * A-labels (RFC 5891 §4.4), IPv6 in its shortest form and without brackets. Empty if the text is neither.
  */
 export function canonicalName(name: string): string {
   const address = withoutBrackets(name);
@@ -14,7 +14,7 @@ export function canonicalName(name: string): string {
   return HOST_NAME.test(ascii) ? ascii : "";
 }
 
-/** The same for a server name that may begin with `*.`. An IP address is none (RFC 6066 §3). */
+/** The same for a server name that may begin with `*.`. An IP address is not a server name (RFC 6066 §3). */
 export function canonicalPattern(name: string): string {
   const start = name.startsWith("*.") ? "*." : "";
   const host = canonicalName(name.slice(start.length));
@@ -23,7 +23,7 @@ export function canonicalPattern(name: string): string {
 
 const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
-/** Whether a certificate with these names is for `host`, which is in canonical form (RFC 9525 §6). */
+/** Whether a certificate with these names is valid for `host`, which is in canonical form (RFC 9525 §6). */
 export function isFor(altNames: readonly AltName[], host: string): boolean {
   if (isIP(host) !== 0) {
     return altNames.some(({ kind, value }) => kind === "IP Address" && value === host);
@@ -32,8 +32,8 @@ export function isFor(altNames: readonly AltName[], host: string): boolean {
 }
 
 /**
- * A `*` stands for one whole label, the first, with two more behind it (RFC 9525 §6.3). As for OpenSSL, no label here
- * has an underscore then, and a name with a final dot is another one.
+ * A `*` stands for the whole first label, and at least two labels must follow it (RFC 9525 §6.3). As in OpenSSL, no
+ * label may then contain an underscore, and a name with a final dot matches nothing.
  */
 function covers(name: string, host: string): boolean {
   const pattern = name.toLowerCase();
@@ -44,11 +44,11 @@ function covers(name: string, host: string): boolean {
 
 const WILDCARD = /^\*(\.[a-z0-9-]+){2,}$/;
 
-/** Finds what belongs to a server name: exact names first, then `*.` and all behind the first label. */
+/** Values by server name. Exact names come first, then wildcards: `*.` for any first label. */
 export class ServerNames<Value> {
   readonly #values: Map<string, Value> = new Map();
 
-  /** Adds a name, which may begin with `*.`; of two that are the same, the first counts. */
+  /** Adds a name, which may begin with `*.`. If it is there already, the first value stays. */
   add(name: string, value: Value): void {
     const key = keyOf(name);
     if (!this.#values.has(key)) this.#values.set(key, value);
@@ -71,7 +71,7 @@ export class ServerNames<Value> {
   }
 }
 
-/** In the form in which server names are compared. */
+/** The form in which server names are compared. */
 export function keyOf(name: string): string {
   return name.toLowerCase().replace(/\.$/, "");
 }

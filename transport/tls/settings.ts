@@ -14,27 +14,30 @@ import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
 import type { Certificate } from "./x509/certificate.ts";
 import type { AltName } from "./x509/names.ts";
 
-/** What a server goes by until its certificates are reloaded. */
+/** The TLS settings of a server, until they are reloaded. */
 export interface ServerSettings {
-  /** What a client is shown. */
+  /** The context with the main certificate. */
   readonly context: TlsContext;
-  /** The same by server name (`""` if the client asks for none), where there is a choice; `undefined` to refuse. */
+  /**
+   * The context for a server name, which is `""` if the client asks for none. Returns `undefined` to refuse the client.
+   * There is no such function if all clients get the main certificate.
+   */
   readonly choose: ((name: string) => TlsContext | undefined) | undefined;
   readonly clientCertificate: "none" | "optional" | "required";
-  /** Who may have signed the clients' certificates. */
+  /** The trusted certificates for clients. */
   readonly anchors: readonly Certificate[] | undefined;
 }
 
-/** Makes a context with a certificate out of what all certificates of a server have in common. */
+/** Makes the context for a certificate. `where` goes before the option names in messages. */
 type ContextMaker = (certificate: TlsCertificate, where: string) => NamedContext;
 
-/** A context, and the names in its certificate. */
+/** A context and the names in its certificate. */
 interface NamedContext {
   readonly context: TlsContext;
   readonly altNames: AltName[];
 }
 
-/** Checks the options of a server and makes what they ask for. */
+/** Checks the options of a server and makes its contexts. */
 export function serverSettings(options: TlsServerOptions): ServerSettings {
   const { clientCertificate = "none" } = options;
   checkOneOf("clientCertificate", clientCertificate, ["none", "optional", "required"]);
@@ -61,17 +64,17 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
   };
 }
 
-/** Throws unless the TLS layer can use the certificate: it says so only when a connection is to use it. */
+/** The contexts are tried at once: the TLS layer reports a certificate that it cannot use only once it is used. */
 function maker(
   common: SecureContextOptions,
   alpn: string[] | undefined,
-  asking: object,
+  policy: object,
 ): ContextMaker {
   return (certificate, where) => {
     const { cert, key, altNames } = checkCertificate(certificate, where);
     try {
       const { context } = createSecureContext({ ...common, cert, key });
-      const made = { context: { ...context, ...asking }, alpn };
+      const made = { context: { ...context, ...policy }, alpn };
       TlsRecords.server(made, false).destroy();
       return { context: made, altNames };
     } catch (cause) {
@@ -82,7 +85,7 @@ function maker(
   };
 }
 
-/** What chooses a certificate by server name, where there is a choice. */
+/** The function that chooses a context by server name, if there is a choice. */
 function chooser(
   { certificates = [], unknownServerName = "default" }: TlsServerOptions,
   main: NamedContext,
@@ -105,7 +108,7 @@ function chooser(
   return (name) => contexts.get(name) ?? (refuses && name !== "" ? undefined : main.context);
 }
 
-/** The server names that a certificate is shown for. */
+/** The server names that a certificate is used for. */
 function namesOf(names: unknown, altNames: AltName[], where: string): string[] {
   if (names === undefined) {
     return altNames.filter(({ kind }) => kind === "DNS").map(({ value }) => value);
@@ -117,7 +120,7 @@ function namesOf(names: unknown, altNames: AltName[], where: string): string[] {
     const pattern = typeof name === "string" ? canonicalPattern(name) : "";
     if (pattern !== "") return pattern;
     const got = typeof name === "string" ? JSON.stringify(name) : shown(name);
-    const wanted = "a host name, of which the first label may be *";
+    const wanted = "a host name, whose first label may be *";
     throw new TypeError(`${where}names[${at}] must be ${wanted}, got ${got}`);
   });
 }

@@ -240,11 +240,9 @@ Deno.test(
         if (isTaken) {
           await peer.send("hello, openssl\n");
           await program.stdout.until(/hello, openssl/);
-        } else {await assertRejects(
-            () => peer.bytes(1),
-            CertificateError,
-            "refuses our certificate",
-          );}
+        } else {
+          await assertRejects(() => peer.bytes(1), CertificateError, "our certificate");
+        }
         connection.close();
       });
     }

@@ -134,7 +134,7 @@ Deno.test(
     const connection = new TlsConnection(near, records, { protocol: "TLSv1.2", cipher: "none" });
     const words = new Uint8Array(5);
     for (let round = 0; round < 2; round++) {
-      await assertRejects(() => connection.write(words), Deno.errors.ConnectionAborted, "given up");
+      await assertRejects(() => connection.write(words), Deno.errors.ConnectionAborted, "used up");
     }
     closeBoth(connection, far);
   },
