@@ -6,7 +6,7 @@ import type { RedisLoad } from "./redis_benchmark.ts";
 
 /** What is done in a case, and so what is measured. */
 export type Work =
-  /** CPU time for each of many messages, visits or deliveries. */
+  /** CPU time for each of many messages, connections or deliveries. */
   | { kind: "load"; load: Load }
   /** Memory for each session that says nothing. */
   | { kind: "idle"; sessions: number }

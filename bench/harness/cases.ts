@@ -185,12 +185,12 @@ const GREETING: Case = {
   goals: [{ contender: "Parley", figure: "cost", against: BY_HAND, atMost: 1.15 }],
 };
 
-const VISITS: Case = {
-  name: "visits",
+const CONNECT_AND_LEAVE: Case = {
+  name: "connect-and-leave",
   title: "Connect, be greeted once, leave; 32 at a time",
   cost: ["CPU per connection", "µs"],
   counted: "connections",
-  work: { kind: "load", load: { mode: "visit", service: "greeting", connections: 32, size: 8 } },
+  work: { kind: "load", load: { mode: "connect", service: "greeting", connections: 32, size: 8 } },
   reference: BY_HAND,
   contenders: GREETERS,
   goals: [{ contender: "Parley", figure: "cost", against: NODE, atMost: 1.1 }],
@@ -273,7 +273,7 @@ const TLS_HANDSHAKES: Case = {
   title: "TLS handshake, one echo of 64 B, leave; 32 at a time",
   cost: ["CPU per handshake", "µs"],
   counted: "handshakes",
-  work: { kind: "load", load: { ...echo(32, 1, 64), mode: "visit", tls: true } },
+  work: { kind: "load", load: { ...echo(32, 1, 64), mode: "connect", tls: true } },
   ...WITH_TLS,
 };
 
@@ -298,7 +298,7 @@ export const CASES: readonly Case[] = [
   lines(64),
   FRAMES,
   GREETING,
-  VISITS,
+  CONNECT_AND_LEAVE,
   IDLE,
   GROWTH,
   BROADCAST,

@@ -8,7 +8,7 @@ const SOURCES = ["load.c", "client.h", "channel.h", "script.h", "figures.h"];
 
 /** What the server has to do. */
 export interface Load {
-  mode: "talk" | "visit" | "publish" | "hold";
+  mode: "talk" | "connect" | "publish" | "hold";
   service: "echo" | "lines" | "frames" | "greeting" | "broadcast";
   connections: number;
   /** Requests in flight on each connection. */

@@ -3,7 +3,7 @@
 //     load mode=talk port=1234 pid=42 service=echo connections=64 depth=16 size=64 warmup=400 duration=1000
 //
 // talk     keeps `depth` requests of `size` bytes in flight on each connection, for `duration` milliseconds
-// visit    connects, asks once and leaves, over and over, on `connections` at a time
+// connect  connects, asks once and leaves, over and over, on `connections` at a time
 // publish  has one connection send and all of them receive, over and over
 // hold     has every connection ask once and then say nothing
 // cpu      tells the CPU time of the process `pid`
@@ -24,9 +24,9 @@ static struct {
 } options = {.mode = "talk", .service = "echo", .connections = 1, .depth = 1, .size = 64};
 
 static struct client *clients;
-static unsigned visits;    // begun so far, which numbers them
-static unsigned present;   // visitors that are not away
-static uint64_t visited;   // visits ended so far
+static unsigned begun;     // connections of `connect` so far, which numbers them
+static unsigned active;    // clients of `connect` that have not stopped
+static uint64_t ended;     // connections of `connect` that have ended
 static unsigned known;     // clients that the server has let in
 static uint64_t deadline;  // when nothing new is begun any more
 
@@ -117,12 +117,12 @@ static void publish_on(void) {
 
 static void go_on(struct client *client);
 
-static void visit_again(struct client *client) {
-  unsigned number = visits++;
+static void connect_again(struct client *client) {
+  unsigned number = begun++;
   if (enter(client, number, number * 7 % load.script.count)) go_on(client);
 }
 
-// What comes next in a visit. Its latency counts from connecting to the reply.
+// What comes next on a connection of `connect`. The latency counts from connecting to the reply.
 static void go_on(struct client *client) {
   if (client->state == TALKING && !client->is_known) {
     client->is_known = 1;
@@ -130,25 +130,25 @@ static void go_on(struct client *client) {
   } else if (client->state == TALKING && client->waiting == 0) {
     leave(client);
   } else if (client->state == AWAY) {
-    visited++;
-    if (now() < deadline) visit_again(client);
-    else present--;
+    ended++;
+    if (now() < deadline) connect_again(client);
+    else active--;
   }
 }
 
-static int all_away(void) { return present == 0; }
+static int all_away(void) { return active == 0; }
 
-static void visit(void) {
-  present = (unsigned)options.connections;
-  for (int i = 0; i < options.connections; i++) visit_again(&clients[i]);
+static void connect_over_and_over(void) {
+  active = (unsigned)options.connections;
+  for (int i = 0; i < options.connections; i++) connect_again(&clients[i]);
   pump(go_on, all_away);
 }
 
 static void run(int duration) {
   deadline = now() + (uint64_t)duration * 1000000;
-  load.replies = visited = 0;
+  load.replies = ended = 0;
   memset(&load.latencies, 0, sizeof load.latencies);
-  if (is("visit")) visit();
+  if (is("connect")) connect_over_and_over();
   else if (is("publish")) publish_on();
   else talk();
 }
@@ -177,7 +177,7 @@ int main(int count, char **arguments) {
     return 0;
   }
   prepare();
-  if (!is("visit")) enter_all();
+  if (!is("connect")) enter_all();
   struct sample before = take_sample(options.pid);
   if (!is("hold")) {
     run(options.warmup);
@@ -185,7 +185,7 @@ int main(int count, char **arguments) {
     run(options.duration);
   }
   struct sample after = take_sample(options.pid);
-  tell(before, after, is("visit") ? visited : load.replies, &load.latencies);
+  tell(before, after, is("connect") ? ended : load.replies, &load.latencies);
   char none;
   while (read(STDIN_FILENO, &none, 1) > 0) continue;
   return 0;

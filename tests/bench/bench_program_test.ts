@@ -144,7 +144,7 @@ const LOADED = (hello: string, service: string, reply: string): string => `
   const generator = await Generator.build();
   const server = { pid: Deno.pid, port: listener.addr.port };
   const load = { service: "${service}", connections: 3, size: 10 };
-  for (const mode of ["talk", "visit"]) {
+  for (const mode of ["talk", "connect"]) {
     try {
       const { units } = await generator.run(server, { ...load, mode }, { warmup: 1, duration: 1 });
       console.log(units > 0);

@@ -244,8 +244,13 @@ Deno.test("readArguments() records whole runs only", pure, () => {
 });
 
 Deno.test("readArguments() checks them", pure, () => {
-  const { settings, cases } = readArguments(["--case", "idle", "--case=visits", "--rounds=3"]);
-  assertEquals([settings.rounds, cases], [3, ["idle", "visits"]]);
+  const { settings, cases } = readArguments([
+    "--case",
+    "idle",
+    "--case=connect-and-leave",
+    "--rounds=3",
+  ]);
+  assertEquals([settings.rounds, cases], [3, ["idle", "connect-and-leave"]]);
   assertEquals(readArguments([]).settings.rounds, 10);
   for (const rounds of ["0", "1.5", "many"]) {
     assertThrows(() => readArguments(["--rounds", rounds]), RangeError, `got ${rounds}`);
