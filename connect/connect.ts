@@ -132,7 +132,7 @@ export function connect(options: ConnectOptions): Promise<Session> {
   return connectWithin(new SessionGroup(), options);
 }
 
-/** What `connect()` does, for a session that belongs to a group. */
+/** The same as `connect()`, for a session that belongs to a group. */
 export async function connectWithin(
   group: SessionGroup<Session>,
   options: ConnectOptions,
@@ -146,25 +146,26 @@ export async function connectWithin(
     return new ConnectTimeoutError(address, problem, { cause });
   };
   try {
-    const run = (giveUp: AbortSignal): Promise<Connection> => open(target, options, giveUp);
+    const run = (signal: AbortSignal): Promise<Connection> => open(target, options, signal);
     const connection = await withinLimit(run, { timeout: connectTimeout, signal, onTimeout });
     group.serverName = hostOf(target);
     group.settings = session;
     return new Session(connection, options, group);
   } catch (error) {
-    throw signal?.aborted ? error : named(error, address);
+    throw signal?.aborted ? error : explained(error, address);
   }
 }
 
-/** Where to dial, how errors name it, and how long that may take. */
+/** The resolved options of `connect()`. */
 interface ConnectSettings {
   target: Address;
+  /** The address as text, for messages. */
   address: string;
   connectTimeout: number;
   session: SessionSettings;
 }
 
-/** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for a bad one. */
+/** Checks the options of `connect()`. Throws a `TypeError` or `RangeError` for an invalid one. */
 export function resolveConnectOptions(options: ConnectOptions): ConnectSettings {
   checkOptions(options, CONNECT_OPTIONS);
   const path = unixPath(options);
@@ -179,44 +180,44 @@ export function resolveConnectOptions(options: ConnectOptions): ConnectSettings 
   return { target, address: formatAddress(target), connectTimeout, session };
 }
 
-/** Dials, then sends what comes first, then begins TLS. */
+/** Dials, sends the PROXY header and begins TLS. */
 async function open(
   target: Address,
   options: ConnectOptions,
-  giveUp: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Connection> {
   const { noDelay = true, keepAlive = false, proxyHeader, tls } = options;
-  const connection = await dial(target, options, giveUp);
+  const connection = await dial(target, options, signal);
   try {
     if (noDelay) connection.setNoDelay?.(true);
     if (keepAlive !== false) connection.setKeepAlive?.(keepAlive);
   } catch { /* reset already: the session will see it */ }
-  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, giveUp);
-  return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), giveUp);
+  if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, signal);
+  return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), signal);
 }
 
-/** The certificate has to be for the host that is dialled, unless another is named. */
+/** By default, the certificate must be valid for the dialled host. */
 function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
   const serverName = hostOf(target);
   return { ...(serverName !== undefined && { serverName }), ...tls };
 }
 
-/** What a look-up says of a name without an address. */
+/** The codes of a name lookup that has found no address. */
 const UNKNOWN = ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME"];
 
-/** The error that a user can catch by name, for what the system says. */
-function named(error: unknown, address: string): unknown {
+/** Turns an error of the system into one of the classes that `connect()` documents. */
+function explained(error: unknown, address: string): unknown {
   if (error instanceof ConnectError || error instanceof TlsHandshakeError) return error;
   if (error instanceof Deno.errors.NotCapable) return error; // nothing was dialled
   const options = { cause: error };
   const { code, message } = error as { code?: string; message?: string };
   if (error instanceof Deno.errors.ConnectionRefused) {
-    return new ConnectionRefusedError(address, "nobody listens there", options);
+    return new ConnectionRefusedError(address, "nothing listens there", options);
   }
   if (error instanceof Deno.errors.NotFound) {
-    return new ConnectError(address, "there is no such file", options);
+    return new ConnectError(address, "no such file", options);
   }
-  // Of Deno.connect, a name that cannot be looked up has neither a class nor a code of its own.
+  // The error of Deno.connect for an unknown name has neither a class nor a code of its own.
   const isUnknown = UNKNOWN.includes(code ?? "") || message?.includes("failed to lookup address");
   if (error instanceof URIError || isUnknown) {
     return new UnknownHostError(address, "the host name has no address", options);
@@ -225,7 +226,7 @@ function named(error: unknown, address: string): unknown {
     return new ConnectTimeoutError(address, "no answer", options);
   }
   if (code === "ENETUNREACH" || code === "EHOSTUNREACH") {
-    return new UnreachableError(address, "there is no way to it", options);
+    return new UnreachableError(address, "no route to the host", options);
   }
   return new ConnectError(address, message ?? String(error), options);
 }

@@ -29,12 +29,12 @@ export type {
 } from "./reconnect_options.ts";
 
 /**
- * Makes a client that comes back: it dials, and whenever its session has ended or a dial has failed, waits a random
- * while and dials again. Nothing is dialled before the first session is asked for.
+ * Makes a client that reconnects. It dials when the first session is asked for. When a session has ended or a dial has
+ * failed, it waits for a random time and dials again.
  *
- * @param options Where to, how the sessions behave, and how to come back.
+ * @param options Where to connect, how the sessions behave, and how to reconnect.
  * @returns The client. Loop over its sessions, or have it call a handler for each: `client.run(handler)`.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example A subscriber that survives its server
  * ```ts
@@ -59,13 +59,13 @@ export function reconnect<Ready>(options: ReconnectOptions<Ready>): Reconnecting
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** What follows a dial or a session. */
+/** What to do after a dial or a session. */
 interface RetryDecision {
-  /** After how many milliseconds to dial again, `Infinity` for never. */
+  /** Milliseconds until the next dial, `Infinity` for none. */
   readonly retryIn: number;
-  /** When that is, by `performance.now()`. */
+  /** The time of the next dial, by `performance.now()`. */
   readonly dialAt: number;
-  /** What the client is to fail with. */
+  /** What the client fails with. */
   readonly failure?: Failure;
 }
 
@@ -76,8 +76,8 @@ interface Failure {
 const NO_RETRY: RetryDecision = { retryIn: Infinity, dialAt: Infinity };
 
 /**
- * Everything is done on behalf of a waiting `next()`, one step after the other: so there is never a second dial, and
- * no session beside another. Only the end of a session is judged when it comes.
+ * All work is done by a waiting `next()`, one step at a time. So there is never more than one dial or session at a time.
+ * Only the end of a session is handled when it occurs.
  */
 export class Client<Ready> implements ReconnectingClient<Ready> {
   /** What the last dial or session failed with. */
@@ -85,7 +85,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   readonly #settings: ReconnectSettings<Ready>;
   readonly #observers: Observers<ReconnectObserver>;
   readonly #group: SessionGroup<Session> = new SessionGroup();
-  /** Aborts when the client is closed or aborted, and with it whatever waits. */
+  /** Aborts when the client is closed or aborted, and ends whatever waits. */
   readonly #stop = new AbortController();
   readonly #closing = new DOMException("the client was closed", "AbortError");
   #dials = 0;
@@ -93,7 +93,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   #session: Session | undefined;
   #life: Lifecycle | undefined;
   #ready: Ready | undefined;
-  /** Resolves, with what it has failed with if it has, once the session is set up. */
+  /** The set-up of the session. Resolves with its failure, if any. */
   #settingUp: Promise<Failure | undefined> | undefined;
   #decision: Promise<RetryDecision> | undefined;
   #pending: Promise<IteratorResult<Session, undefined>> | undefined;
@@ -146,7 +146,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#isOver = true;
     this.#stop.abort(this.#closing);
     this.#session?.close();
-    await this.#pending?.catch(() => {}); // whoever called next() is told
+    await this.#pending?.catch(() => {}); // the caller of next() gets the error
     await this.#decision;
   }
 
@@ -166,7 +166,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     try {
       if (signal?.aborted) this.#onAbort();
       signal?.addEventListener("abort", this.#onAbort);
-      const session = await this.#reach();
+      const session = await this.#nextSession();
       if (session !== undefined) return { done: false, value: session };
     } catch (error) {
       this.#isOver = true;
@@ -176,14 +176,14 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     return DONE;
   }
 
-  /** The signal is listened to only while there is something to abort: a client that is dropped leaves no listener. */
+  /** Listens to the signal only while there is something to abort, so that a client that is dropped leaves no listener. */
   #unwatch(): void {
     if (this.#pending !== undefined || this.#session !== undefined) return;
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
   }
 
-  /** Comes to the next session, `undefined` if there is to be none. */
-  async #reach(): Promise<Session | undefined> {
+  /** Dials until there is a session that is set up. Resolves to `undefined` if there is none any more. */
+  async #nextSession(): Promise<Session | undefined> {
     const { signal } = this.#stop;
     this.#session?.close();
     let decision = await this.#decision;
@@ -192,16 +192,16 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
       if (decision !== undefined) {
         if (decision.failure !== undefined) throw decision.failure.error;
         if (decision === NO_RETRY) return;
-        await this.#rest(Math.max(0, decision.dialAt - performance.now()));
+        await this.#delay(Math.max(0, decision.dialAt - performance.now()));
       }
       const outcome = await this.#dial();
       if (!(outcome instanceof Session)) decision = outcome;
-      else if (signal.aborted) decision = await this.#decision; // it was ended as it began
+      else if (signal.aborted) decision = await this.#decision; // it was aborted when it began
       else return outcome;
     }
   }
 
-  /** Dials once: to a session that is set up, or to what follows the failure. */
+  /** Dials once. Resolves to a session that is set up, or to what to do after the failure. */
   async #dial(): Promise<Session | RetryDecision> {
     const { targets } = this.#settings;
     const { signal } = this.#stop;
@@ -217,25 +217,25 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
       this.#observers.tell("onDialError", error, number, decision.retryIn);
       return decision;
     }
-    this.#attend(session, address);
+    this.#startSession(session, address);
     return await this.#settingUp === undefined ? session : await this.#decision!;
   }
 
-  #attend(session: Session, address: string): void {
+  #startSession(session: Session, address: string): void {
     const { aborted, reason } = this.#stop.signal;
-    this.#life = this.#group.members.get(session); // which it has joined in this very turn
+    this.#life = this.#group.members.get(session); // it has joined the group in this turn
     this.#session = session;
     this.#settingUp = undefined;
     this.#decision = session.closed.then((end) => this.#onEnd(session, end));
     this.#observers.tell("onSessionStart", session);
-    if (aborted) session.abort(reason); // its dial was too far to be called off
+    if (aborted) session.abort(reason); // its dial could not be cancelled any more
     else if (this.#settings.setUp !== undefined) {
-      this.#settingUp = this.#makeReady(session, address);
+      this.#settingUp = this.#setUp(session, address);
     }
   }
 
-  /** Sets a session up. If that fails, it is the end of the session, which is judged as the end of a dial. */
-  async #makeReady(session: Session, address: string): Promise<Failure | undefined> {
+  /** Sets a session up. If that fails, the session ends, and its dial counts as failed. */
+  async #setUp(session: Session, address: string): Promise<Failure | undefined> {
     const settings = this.#settings;
     const life = this.#life!;
     try {
@@ -247,7 +247,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     }
   }
 
-  /** Never rejects: it may be long until anyone asks. */
+  /** Never rejects: it may take long until a `next()` awaits it. */
   async #onEnd(session: Session, end: SessionEnd): Promise<RetryDecision> {
     this.#session = undefined;
     this.#unwatch();
@@ -262,7 +262,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     return decision;
   }
 
-  /** What follows from `error`, a dial's or the end of a session. */
+  /** Decides what to do after `error`, with which a dial or a session has ended. */
   async #decide(error: unknown, isDial: boolean, isHopeless: boolean): Promise<RetryDecision> {
     const { maxAttempts, shouldRetry, random } = this.#settings;
     this.lastFailure = error;
@@ -291,7 +291,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   #unlessStopped<T>(answer: T | Promise<T>): Promise<T> {
     const { signal } = this.#stop;
     return new Promise((resolve, reject) => {
-      if (signal.aborted) reject(signal.reason); // by whoever was asked
+      if (signal.aborted) reject(signal.reason); // by shouldRetry itself
       const onAbort = () => reject(signal.reason);
       signal.addEventListener("abort", onAbort);
       Promise.resolve(answer).then(resolve, reject).finally(() =>
@@ -301,7 +301,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   }
 
   /** Waits for so many milliseconds, or rejects when the client stops. */
-  #rest(duration: number): Promise<void> {
+  #delay(duration: number): Promise<void> {
     const { signal } = this.#stop;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -317,7 +317,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   }
 }
 
-/** What no repetition makes right: either side has to be set up otherwise. */
+/** Whether another attempt is useless: one of the sides must be configured differently. */
 function isHopeless(error: unknown): boolean {
   if (error instanceof SessionEndedError) return error.cause instanceof CertificateError;
   if (error instanceof TlsHandshakeError) return HOPELESS_TLS.includes(error.code);

@@ -1,4 +1,4 @@
-/** Who is told what a client does that comes back. */
+/** The observer of a reconnecting client. */
 
 import { type Logger, plain } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
@@ -7,21 +7,21 @@ import type { Session } from "../session.ts";
 import { endRecord } from "../session/end_record.ts";
 import { formatAddress } from "../transport/connection.ts";
 
-/** Is told what a reconnecting client does. What it throws is reported to `onError` and harms nothing else. */
+/** Observes a reconnecting client. Errors that it throws are reported to `onError` and have no other effect. */
 export interface ReconnectObserver {
   /**
    * A dial begins.
    *
-   * @param address Where to, such as `127.0.0.1:1234`.
-   * @param attempt The number of the dial since the client began or had a session that lasted: from 1.
+   * @param address The address, such as `127.0.0.1:1234`.
+   * @param attempt The number of the attempt: 1 for the first dial of the client, and after a session that lasted.
    */
   onDial?(address: string, attempt: number): void;
   /**
-   * A dial has failed or was called off.
+   * A dial has failed or was cancelled.
    *
-   * @param error What happened.
-   * @param attempt The number that `onDial` was told.
-   * @param retryIn After how many milliseconds the next dial begins; `Infinity` if there is none.
+   * @param error The error.
+   * @param attempt The number of the attempt, as in `onDial`.
+   * @param retryIn Milliseconds until the next dial; `Infinity` if there is none.
    */
   onDialError?(error: unknown, attempt: number, retryIn: number): void;
   /**
@@ -35,13 +35,13 @@ export interface ReconnectObserver {
    *
    * @param session The session; its counters are final.
    * @param end Why and after how long.
-   * @param retryIn After how many milliseconds the next dial begins, if the loop has come to ask for it by then;
-   * `Infinity` if there is none.
+   * @param retryIn Milliseconds until the next dial, if the loop has asked for a session by then; `Infinity` if there
+   * is none.
    */
   onSessionEnd?(session: Session, end: SessionEnd, retryIn: number): void;
 }
 
-/** An observer that logs what a client does that comes back. */
+/** An observer that logs what a reconnecting client does. */
 export function logReconnects(logger: Logger): Required<ReconnectObserver> {
   return {
     onDial(address, attempt): void {
@@ -61,7 +61,7 @@ export function logReconnects(logger: Logger): Required<ReconnectObserver> {
       const { id } = session;
       const address = formatAddress(session.remoteAddr);
       const { text, fields } = endRecord(session, end);
-      const then = retryIn === Infinity ? "not coming back" : `dialling again in ${retryIn} ms`;
+      const then = retryIn === Infinity ? "not reconnecting" : `dialling again in ${retryIn} ms`;
       const isFailure = retryIn === Infinity && end.reason === "error";
       logger[isFailure ? "error" : "info"](
         `session ${id} with ${plain(address)} ended: ${text}; ${then}`,

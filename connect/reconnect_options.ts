@@ -13,8 +13,8 @@ export type { ReconnectObserver } from "./reconnect_observer.ts";
 export type ReconnectAddress = Partial<Omit<ConnectOptions, "signal">>;
 
 /**
- * Options of {@linkcode reconnect}: all those of `connect()`, and how to come back. All durations are milliseconds.
- * `Ready` is what `setUp` gives.
+ * Options of {@linkcode reconnect}: those of `connect()`, and how to reconnect. All durations are in milliseconds.
+ * `Ready` is the type of what `setUp` returns.
  */
 export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOptions> {
   /**
@@ -23,35 +23,35 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
    */
   addresses?: readonly ReconnectAddress[];
   /**
-   * Makes each session ready before it is handed out: greets, logs in, subscribes. If it fails, so has the dial: the
-   * session is aborted, `shouldRetry` is asked, and `next()` goes on waiting for one that succeeds.
+   * Prepares each session before it is handed out: greets, logs in, subscribes. If it fails, the dial counts as failed:
+   * the session is aborted, `shouldRetry` is asked, and `next()` waits for a session whose set-up succeeds.
    *
    * @param session The session.
-   * @returns What `run()` gives its handler, and what `requests()` of the client uses: the frames of the session.
+   * @returns A value for the handler of `run()`. For `requests()` over the client, it is the frames of the session.
    */
   setUp?(session: Session): Ready | Promise<Ready>;
   /**
-   * How long `setUp` may take. Past that, it has failed with a `ConnectTimeoutError`.
+   * How long `setUp` may take. After that, it fails with a `ConnectTimeoutError`.
    *
    * @default {10000}
    */
   setUpTimeout?: number;
   /**
-   * The longest wait after a first failure; it doubles with each further one, of several addresses with each round.
-   * How long is waited is random, from nothing to that long.
+   * The longest delay after the first failure. It doubles with each further failure, or, with several addresses, after
+   * each round. The delay itself is random, from 0 to the longest.
    *
    * @default {50}
    */
   minDelay?: number;
   /**
-   * What the longest wait doubles up to. At least `minDelay`.
+   * The limit up to which the longest delay doubles. At least `minDelay`.
    *
    * @default {5000}
    */
   maxDelay?: number;
   /**
-   * How long a session has to last for the waits to be short again and the attempts to count from 1; one that ends
-   * before counts as a failure. `Infinity` for never.
+   * How long a session must last to reset the delay and the number of attempts. A session that ends earlier counts as a
+   * failure. `Infinity` for never.
    *
    * @default {5000}
    */
@@ -63,37 +63,37 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
    */
   maxAttempts?: number;
   /**
-   * Decides whether it is worth going on. By default everything is, except what no repetition makes right: bad
-   * options, a missing permission to dial, a certificate that is not accepted (of either side), a version of TLS, an
-   * application protocol or a server name that the other side does not have, and whatever `setUp` throws of its own,
-   * such as that a password is wrong. The client fails with such an error.
+   * Decides whether the client dials again. By default it does, except after an error that another attempt would only
+   * repeat. With such an error, the client fails: invalid options, a missing permission to dial, a certificate that is
+   * not accepted (of either side), a version of TLS, an application protocol or a server name that the other side does
+   * not have, and an error of `setUp` itself, such as a wrong password.
    *
    * @param error What the dial or `setUp` threw, or a `SessionEndedError` that says how the session ended.
    * @param attempt How many attempts have failed in a row; 0 after a session that lasted.
-   * @returns `true` to go on; `false` to stop for good: after a dial the client fails with its error, after a session
-   * it is done. `undefined` leaves it to the default.
+   * @returns `true` to dial again. `false` to stop: after a dial, the client fails with the error; after a session, it
+   * is done. `undefined` for the default.
    */
   shouldRetry?(
     error: unknown,
     attempt: number,
   ): boolean | undefined | Promise<boolean | undefined>;
   /**
-   * Where the randomness of the waits comes from: gives a number from 0 to 1. For anything else, the client fails.
+   * The source of random delays: returns a number from 0 to 1. If it returns anything else, the client fails.
    *
    * @default {Math.random}
    */
   random?: () => number;
-  /** Ends the client at once when it aborts, its session too. The loop rejects with the signal's reason. */
+  /** Aborts the client and its session. The loop rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Is told of dials and sessions. */
+  /** Observes dials and sessions. */
   observer?: ReconnectObserver;
   /**
-   * Logs what an observer is told: `console`, a LogTape logger, a `@std/log` logger. Dials are `debug`, sessions
-   * `info`, failed dials `warn`, and what ends the client by itself is an `error`.
+   * Logs what an observer sees: `console`, a LogTape logger, a `@std/log` logger. Dials are `debug`, sessions `info`,
+   * failed dials `warn`, and a failure that ends the client is an `error`.
    */
   logger?: Logger;
   /**
-   * Is given what the observer throws, of which nobody learns otherwise.
+   * Called with an error that the observer throws. Without it, such errors are ignored.
    *
    * @param error What was thrown.
    */
@@ -123,39 +123,41 @@ const RECONNECT_OPTIONS: Known<ReconnectOptions> = {
   onError: checkFunction,
 };
 
-/** A client that comes back: an iterator of sessions, of which one lives at a time. `Ready` is what `setUp` gives. */
+/**
+ * A client that reconnects: an iterator of sessions, one at a time. `Ready` is the type of what `setUp` returns.
+ */
 export interface ReconnectingClient<Ready = unknown>
   extends AsyncIterableIterator<Session, undefined, void>, AsyncDisposable {
   /** The session that is alive now. */
   readonly session: Session | undefined;
   /**
-   * Closes the last session gracefully if it is still alive, waits, and dials until there is a new one that is set up.
-   * To leave a `for await` loop closes the client.
+   * Gets the next session: closes the last one gracefully if it is still alive, waits, and dials until a session is set
+   * up. Leaving a `for await` loop closes the client.
    *
-   * @returns The session; or that the client was closed, or `shouldRetry` wants no more sessions.
+   * @returns The session. Done if the client was closed, or if `shouldRetry` has returned `false` after a session.
    * @throws {TypeError} If another `next()` waits.
-   * @throws What the last of `maxAttempts` failed with (a `SessionEndedError` if it was a short session), what
-   * `shouldRetry` has given up for or has thrown, or what the client was aborted with. From then on, it is done.
+   * @throws The error of the last of `maxAttempts` (a `SessionEndedError` if it was a short session), the error after
+   * which `shouldRetry` stopped the client, what `shouldRetry` threw, or the reason of an abort. Then the client is done.
    */
   next(): Promise<IteratorResult<Session, undefined>>;
   /**
-   * What `break` calls: closes the client.
+   * Closes the client. `break` calls it.
    *
-   * @returns That it is done.
+   * @returns Done.
    */
   return(): Promise<IteratorReturnResult<undefined>>;
   /**
-   * Calls a handler for each session, one after the other. When it returns, its session is closed. What its session
-   * threw at it does not count: the client comes back. Anything else that it throws ends the client.
+   * Calls a handler for each session, one after the other. When the handler returns, its session is closed. If it throws
+   * an error that came from its session, the client reconnects. Any other error ends the client.
    *
-   * @param handler What happens in each session; it is also given what `setUp` gave.
+   * @param handler Called with the session and with what `setUp` has returned.
    * @returns Resolves when the client is done.
-   * @throws What `next()` throws, and what the handler throws of its own.
+   * @throws What `next()` throws, and any other error of the handler.
    */
   run(handler: (session: Session, ready: Ready) => unknown): Promise<void>;
   /**
-   * Ends the client gracefully: calls off a wait or a dial, closes the session that is alive, and lets a waiting
-   * `next()` be done.
+   * Ends the client gracefully: cancels a delay or a dial, and closes the session that is alive. A waiting `next()` is
+   * done.
    *
    * @returns Resolves when all of that has ended. It does not wait for a handler. Never rejects.
    */
@@ -163,12 +165,12 @@ export interface ReconnectingClient<Ready = unknown>
   /**
    * Ends the client at once, as its option `signal` does, and makes `next()` reject.
    *
-   * @param reason What with, and the cause of its session's end. By default, an `AbortError`.
+   * @param reason What `next()` rejects with, and the cause of the session's end. By default, an `AbortError`.
    */
   abort(reason?: unknown): void;
 }
 
-/** Options with nothing left to default. */
+/** The resolved options of `reconnect()`. */
 export interface ReconnectSettings<Ready> {
   targets: readonly Target[];
   setUp: ((session: Session) => Ready | Promise<Ready>) | undefined;
@@ -230,7 +232,7 @@ export function resolveReconnectOptions<Ready>(
   };
 }
 
-/** Where either delay is left out, it gives way to the other. */
+/** A delay that is left out adapts to the other one. */
 function delaysOf(options: ReconnectOptions): { minDelay: number; maxDelay: number } {
   const given = options.maxDelay ?? Infinity;
   if (options.maxDelay !== undefined) checkDelay("maxDelay", given);
@@ -242,13 +244,13 @@ function delaysOf(options: ReconnectOptions): { minDelay: number; maxDelay: numb
   return { minDelay, maxDelay };
 }
 
-/** A duration that comes to an end. */
+/** A finite duration. */
 function checkDelay(name: string, value: number): number {
   if (checkDuration(name, value) < Infinity) return value;
   throw new RangeError(`${name} must be less than 2^31 ms, got ${value}`);
 }
 
-/** What `random()` has returned. With a wait of `NaN` milliseconds the client would dial without a pause. */
+/** Checks what `random()` has returned. With a delay of `NaN` ms, the client would dial without a pause. */
 function checkChance(value: unknown): number {
   if (typeof value !== "number") {
     throw new TypeError(`random() must return a number, got ${shown(value)}`);

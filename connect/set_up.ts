@@ -2,15 +2,16 @@ import { unlessAborted } from "../_internal/time_limit.ts";
 import { ConnectTimeoutError } from "../errors.ts";
 import type { Session } from "../session.ts";
 
-/** Where a session leads to, and how long something that is done with it may take, in milliseconds. */
+/** How long a set-up may take, and what an error says about it. */
 interface SetUpLimit {
   address: string;
+  /** In milliseconds. */
   timeout: number;
-  /** What takes the time, and the option that bounds it. */
+  /** What the error calls the set-up. */
   what: string;
 }
 
-/** Does something with a new session, until it is done, the session has ended, or it has taken too long. */
+/** Sets up a new session. Rejects if the session ends, or if the set-up takes too long. */
 export async function withinSetUp<Result>(
   session: Session,
   run: (session: Session) => Result | Promise<Result>,

@@ -440,7 +440,7 @@ Deno.test({
   const missing = `${path}-not`;
   assertEquals(
     (await runClient(["-N", "-R", "-W"], ["--unix", missing])).stderr,
-    `error: cannot connect to ${missing}: there is no such file: choose another server with --unix\n`,
+    `error: cannot connect to ${missing}: no such file: choose another server with --unix\n`,
   );
 });
 

@@ -294,7 +294,7 @@ Deno.test({ name: "client.ts tells that no server is there", ignore }, async () 
   stage[Symbol.dispose]();
   assertOneLine(await run("client.ts", "--port", port, "rose"), [
     1,
-    `cannot connect to 127.0.0.1:${port}: nobody listens there: start the server, or choose another with --hostname and --port`,
+    `cannot connect to 127.0.0.1:${port}: nothing listens there: start the server, or choose another with --hostname and --port`,
   ]);
   const { code, stderr } = await run("client.ts", "--hostname", "a..b", "rose");
   assertEquals(code, 1);

@@ -117,7 +117,7 @@ Deno.test("connect() rejects where nobody listens", overNetCounting, async () =>
     assert(error.cause instanceof Deno.errors.ConnectionRefused);
     assertEquals(
       error.message,
-      `cannot connect to 127.0.0.1:${closed.port}: nobody listens there`,
+      `cannot connect to 127.0.0.1:${closed.port}: nothing listens there`,
     );
   });
 });
@@ -153,7 +153,7 @@ Deno.test("connect() rejects where it would be connected to itself, and leaves t
   );
   assertEquals([code, stderr], [0, ""]);
   const refused = ["127.0.0.1", "[::1]", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].map((host) =>
-    `true cannot connect to ${host}:40000: nobody listens there | the port was connected to itself`
+    `true cannot connect to ${host}:40000: nothing listens there | the port was connected to itself`
   );
   assertEquals(stdout.split("\n"), [...refused, ""]);
 });
@@ -363,7 +363,7 @@ Deno.test("connect() rejects where there is no way to the address", {
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout.split("\n"), [
     "true ENETUNREACH",
-    "UnreachableError 127.0.0.1:9 cannot connect to 127.0.0.1:9: there is no way to it",
+    "UnreachableError 127.0.0.1:9 cannot connect to 127.0.0.1:9: no route to the host",
     "",
   ]);
 });
@@ -375,7 +375,7 @@ Deno.test("connect() names what else the system says", bounded, async () => {
     [
       Object.assign(new Error("no route"), { code: "EHOSTUNREACH" }),
       UnreachableError,
-      "there is no way to it",
+      "no route to the host",
     ],
     [new Deno.errors.PermissionDenied("firewall"), ConnectError, "firewall"],
     // Of a link-local address this would mean that its zone is missing.

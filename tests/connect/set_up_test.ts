@@ -307,13 +307,13 @@ Deno.test("reconnect() logs what it does", bounded, async () => {
     assertEquals(lines, [
       "debug: dialling 127.0.0.1:9, attempt 1",
       "warn: attempt 1 to connect has failed (again in 1 ms): " +
-      "ConnectionRefusedError: cannot connect to 127.0.0.1:9: nobody listens there",
+      "ConnectionRefusedError: cannot connect to 127.0.0.1:9: nothing listens there",
       "debug: dialling 127.0.0.1:9, attempt 2",
       "info: session 1 with memory b started",
       ...(fails
         ? [
           "error: session 1 with memory b ended: error (Error: bye (rose)), after N ms, " +
-          "11 bytes in, 0 bytes out; not coming back",
+          "11 bytes in, 0 bytes out; not reconnecting",
         ]
         : [
           "info: session 1 with memory b ended: local, after N ms, 11 bytes in, 0 bytes out; " +
@@ -321,7 +321,7 @@ Deno.test("reconnect() logs what it does", bounded, async () => {
           "debug: dialling 127.0.0.1:9, attempt 3",
           "info: session 2 with memory b started",
           "info: session 2 with memory b ended: local, after N ms, 11 bytes in, 0 bytes out; " +
-          "not coming back",
+          "not reconnecting",
         ]),
     ]);
   }

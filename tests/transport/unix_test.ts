@@ -95,7 +95,7 @@ Deno.test("serve() takes an abstract name", overAbstract, async () => {
   await client.close();
   await server.shutdown();
   const refused = await assertRejects(() => connect({ path }), ConnectionRefusedError);
-  assertEquals(refused.message, `cannot connect to @${path.slice(1)}: nobody listens there`);
+  assertEquals(refused.message, `cannot connect to @${path.slice(1)}: nothing listens there`);
 });
 
 Deno.test("formatAddress() shows no control character of a path", { permissions: "none" }, () => {
@@ -300,12 +300,12 @@ Deno.test("connect() says what is wrong with a path", overUnix, async () => {
   const { path } = place;
   const missing = await failure({ path });
   assertEquals([missing.name, missing.address], ["ConnectError", path]);
-  assertEquals(missing.message, `cannot connect to ${path}: there is no such file`);
+  assertEquals(missing.message, `cannot connect to ${path}: no such file`);
   assert(missing.cause instanceof Deno.errors.NotFound);
   await leaveStale(path);
   const refused = await failure({ path });
   assert(refused instanceof ConnectionRefusedError);
-  assertEquals(refused.message, `cannot connect to ${path}: nobody listens there`);
+  assertEquals(refused.message, `cannot connect to ${path}: nothing listens there`);
 });
 
 Deno.test("connect() waits for room in the backlog of a Unix socket", withPython, async () => {
