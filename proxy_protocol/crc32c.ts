@@ -1,6 +1,6 @@
 /** CRC-32C (Castagnoli): RFC 9260, appendix A, and RFC 3720 §12.1. */
 
-/** The polynomial 0x1edc6f41 with its bits turned round. */
+/** The polynomial 0x1edc6f41 with its bits reversed. */
 const POLYNOMIAL = 0x82f63b78;
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -9,7 +9,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return rest;
 });
 
-/** The checksum of bytes, or of those that `previous` stands for and these after them. */
+/** The checksum of bytes. `previous` is the checksum of the bytes before them, if there are any. */
 export function crc32c(bytes: Uint8Array, previous: number = 0): number {
   let rest = ~previous;
   for (let at = 0; at < bytes.length; at++) {

@@ -5,52 +5,52 @@ import { decodeUtf8 } from "../_internal/utf8.ts";
 import { MalformedFrameError, ProxyHeaderError } from "../errors.ts";
 import type { Address } from "../_internal/address.ts";
 
-/** What a PROXY protocol header said: who is behind the proxy. */
+/** A PROXY protocol header: tells a server the address of the client behind a proxy. */
 export interface ProxyHeader {
-  /** The version of the protocol that it came in. */
+  /** The version of the protocol. */
   version: 1 | 2;
-  /** `LOCAL` if the proxy speaks for itself, for example to check the server's health. */
+  /** `LOCAL` for a connection of the proxy itself, for example for a health check. */
   command: "PROXY" | "LOCAL";
   /**
-   * Who has connected to the proxy; not there for `LOCAL` and where the proxy does not know (`UNKNOWN`). Its transport
-   * is `udp` or `unixpacket` for a client that talks to the proxy in datagrams, as QUIC does.
+   * The address of the client. Missing for `LOCAL`, and if the proxy does not know it (`UNKNOWN`). The transport is
+   * `udp` or `unixpacket` if the client talks to the proxy in datagrams, as with QUIC.
    */
   source?: Deno.NetAddr | Deno.UnixAddr;
-  /** Where the proxy was reached; there whenever `source` is. */
+  /** The address at which the client has reached the proxy. Present if `source` is. */
   destination?: Deno.NetAddr | Deno.UnixAddr;
-  /** What version 2 said that has no field here, in its order (type-length-value, PROXY protocol §2.2). */
+  /** The fields of version 2 (type-length-value, PROXY protocol §2.2) that have no property here, in their order. */
   tlvs: ProxyTlv[];
-  /** The application protocol that was agreed on with the client (`PP2_TYPE_ALPN`). */
+  /** The application protocol that was negotiated with the client (`PP2_TYPE_ALPN`). */
   alpn?: Uint8Array;
   /** The host name that the client asked for (`PP2_TYPE_AUTHORITY`), mostly by SNI: at most 255 bytes of UTF-8. */
   authority?: string;
-  /** The proxy's name of the connection (`PP2_TYPE_UNIQUE_ID`): at most 128 bytes. */
+  /** The proxy's id of the connection (`PP2_TYPE_UNIQUE_ID`): at most 128 bytes. */
   uniqueId?: Uint8Array;
   /** The name of the network namespace (`PP2_TYPE_NETNS`), in ASCII. */
   netns?: string;
-  /** What the proxy knows of the client's TLS (`PP2_TYPE_SSL`). */
+  /** The client's TLS, as the proxy sees it (`PP2_TYPE_SSL`). */
   tls?: ProxyTls;
 }
 
-/** One further field of a PROXY header. */
+/** A further field of a PROXY header. */
 export interface ProxyTlv {
-  /** Its type: 0 to 255. */
+  /** The type: 0 to 255. */
   type: number;
-  /** Its value, uninterpreted. */
+  /** The uninterpreted value. */
   value: Uint8Array;
 }
 
-/** What a proxy knows of its client's TLS (PROXY protocol §2.2.6). What is text is ASCII, but for the common name. */
+/** A client's TLS, as the proxy sees it (PROXY protocol §2.2.6). Texts are ASCII, except the common name. */
 export interface ProxyTls {
   /** Whether the client has connected over TLS. */
   secure: boolean;
-  /** Whether it has shown a certificate on this connection. */
+  /** Whether the client has presented a certificate on this connection. */
   certificateOnConnection: boolean;
-  /** Whether it has shown one in this TLS session. */
+  /** Whether the client has presented a certificate in this TLS session. */
   certificateInSession: boolean;
-  /** Whether it has shown a certificate, here or in this TLS session, that the proxy has found valid. */
+  /** Whether the proxy has verified that certificate. */
   verified: boolean;
-  /** The version, such as `TLSv1.3`. */
+  /** The version of TLS, such as `TLSv1.3`. */
   version?: string;
   /** The common name of the client's certificate. */
   commonName?: string;
@@ -68,46 +68,50 @@ export interface ProxyTls {
   certificate?: Uint8Array;
 }
 
-/** A PROXY header that has come whole. */
+/** A complete PROXY header. */
 export interface DecodedProxyHeader {
-  /** What it says. None of it shares memory with the input. */
+  /** The header. It shares no memory with the input. */
   header: ProxyHeader;
-  /** How many bytes it took; what follows them is the client's own. */
+  /** The length in bytes. What follows comes from the client. */
   length: number;
 }
 
-/** What `encodeProxyHeader()` is given. A {@linkcode ProxyHeader} that was decoded will do. */
+/** The contents of a header for `encodeProxyHeader()`. A decoded {@linkcode ProxyHeader} can be passed as it is. */
 export interface ProxyHeaderInit {
   /** The version of the protocol: 1 is a line of text, 2 is binary. */
   version: 1 | 2;
   /**
-   * `LOCAL` for a connection of the proxy's own, which nothing else goes with; version 1 calls that `UNKNOWN`.
+   * `LOCAL` for a connection of the proxy itself. It has no addresses and no further fields. Version 1 writes it as
+   * `UNKNOWN`.
    *
-   * @default {"PROXY" where there are addresses, else "LOCAL"}
+   * @default {"PROXY" if there are addresses, else "LOCAL"}
    */
   command?: "PROXY" | "LOCAL";
   /**
-   * Who has connected to the proxy; it goes together with `destination`. A host name must be an IP address, whose zone
-   * (`%eth0`) is left out. A transport that the version cannot tell (in-memory, vsock; in version 1 all but TCP) makes
-   * both addresses unknown.
+   * The address of the client. Requires `destination`. The host name must be an IP address; its zone (`%eth0`) is left
+   * out. If the version cannot express the transport (in-memory and vsock; in version 1, all but TCP), both addresses
+   * become unknown.
    */
   source?: Address;
-  /** Where the proxy was reached. Where one of the two is IPv4 and the other IPv6, both are told as IPv6. */
+  /**
+   * The address at which the client has reached the proxy. Requires `source`. If one of the two is IPv4 and the other
+   * IPv6, both are written as IPv6.
+   */
   destination?: Address;
-  /** Further fields of types that have no name here, in this order. */
+  /** Further fields, of types that have no property here, in this order. */
   tlvs?: readonly ProxyTlv[];
-  /** The application protocol that was agreed on with the client. */
+  /** The application protocol that was negotiated with the client. */
   alpn?: Uint8Array;
   /** The host name that the client asked for: at most 255 bytes of UTF-8. */
   authority?: string;
-  /** The proxy's name of the connection: at most 128 bytes. */
+  /** The proxy's id of the connection: at most 128 bytes. */
   uniqueId?: Uint8Array;
   /** The name of the network namespace, in ASCII. */
   netns?: string;
-  /** What the proxy knows of the client's TLS. */
+  /** The client's TLS, as the proxy sees it. */
   tls?: ProxyTls;
   /**
-   * Whether a checksum is added (version 2 alone).
+   * Whether to add a checksum. Version 2 only.
    *
    * @default {false}
    */
@@ -147,10 +151,10 @@ export const PROXY_HEADER_INIT: Known<ProxyHeaderInit> = {
 export const INET = 1;
 export const UNIX = 3;
 
-/** How many bytes an address has, by its family. */
+/** The size of an address in bytes, by family. */
 export const ADDRESS_SIZES: readonly number[] = [0, 4, 16, 108];
 
-/** The ends of the proxied connection, as they are written. */
+/** The encoded ends of the proxied connection. */
 export interface Ends {
   readonly family: number;
   readonly isDatagram: boolean;
@@ -160,17 +164,17 @@ export interface Ends {
 
 interface End {
   readonly address: Uint8Array;
-  /** 0 for a Unix socket, which has none. */
+  /** 0 for a Unix socket. */
   readonly port: number;
 }
 
 const encoder = new TextEncoder();
 
-/** The path of a Unix socket out of its bytes. */
+/** Decodes the path of a Unix socket. */
 export function decodePath(bytes: Uint8Array, at: number): string {
   const block = bytes.subarray(at, at + ADDRESS_SIZES[UNIX]!);
   const nul = block.indexOf(0);
-  // The name of an abstract socket begins with a NUL, and NULs fill up what it leaves (unix(7)).
+  // The name of an abstract socket begins with a NUL, and is padded with NULs (unix(7)).
   const length = nul === 0 ? block.findLastIndex((byte) => byte !== 0) + 1 : nul;
   return decodeText(bytes, at, at + (length === -1 ? block.length : length), "a path");
 }
@@ -184,12 +188,12 @@ export function decodeText(bytes: Uint8Array, start: number, end: number, name: 
   }
 }
 
-/** The ends as they are written, or `undefined` where there are none that the protocol can tell. */
+/** Encodes the addresses. Returns `undefined` if there are none, or if the protocol cannot express them. */
 export function toEnds({ source, destination }: ProxyHeaderInit): Ends | undefined {
   if (source === undefined && destination === undefined) return;
   if (source === undefined || destination === undefined) {
     const missing = source === undefined ? "source" : "destination";
-    throw new TypeError(`source and destination go together, got no ${missing}`);
+    throw new TypeError(`source and destination must be given together, got no ${missing}`);
   }
   const { transport } = source;
   if (transport !== destination.transport) {
@@ -234,7 +238,7 @@ function toIp(name: string, hostname: string): Uint8Array {
   throw new TypeError(`${name} must be an IP address, got ${got}`);
 }
 
-/** The runtime gives no path for a socket without a name. */
+/** An unnamed socket has no path in Deno, and an empty one here. */
 function toBlock(name: string, path: string | null | undefined): Uint8Array {
   const text = path ?? "";
   if (typeof text !== "string") throw new TypeError(`${name} must be a string, got ${shown(text)}`);
@@ -245,10 +249,10 @@ function toBlock(name: string, path: string | null | undefined): Uint8Array {
   }
   encoder.encodeInto(text, block);
   if (decodePath(block, 0) === text) return block;
-  throw new TypeError(`${name} cannot be told, for a NUL or half a character in it`);
+  throw new TypeError(`${name} cannot be encoded: it contains a NUL or a lone surrogate`);
 }
 
-/** IPv4 as IPv6 (RFC 4291 §2.5.5.2), where the other end needs as much. */
+/** Maps IPv4 to IPv6 (RFC 4291 §2.5.5.2) if the other end has an IPv6 address. */
 function widen(end: End, size: number): End {
   if (end.address.length === size) return end;
   return { ...end, address: Uint8Array.of(...new Array(10).fill(0), 0xff, 0xff, ...end.address) };

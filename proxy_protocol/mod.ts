@@ -56,13 +56,13 @@ const DECODE_OPTIONS: Known<DecodeProxyHeaderOptions> = { maxLength: elsewhere }
  * addresses and fields once the header is complete. Where the specification leaves a choice:
  *
  * - Everything that comes with `LOCAL` is skipped, including its checksum.
- * - A header whose address family or transport is unspecified has no addresses. What else it has are fields, if it
- *   consists of them; anything else is skipped.
+ * - A header whose address family or transport is unspecified has no addresses. The rest is decoded if it consists of
+ *   fields, and skipped otherwise.
  * - Addresses of datagrams are accepted, with the transport `udp` or `unixpacket`.
- * - An IPv6 address in version 1 may end in an IPv4 one, and in the place of an address of one family may stand one of
- *   the other, as proxies write it.
- * - Of `PP2_TYPE_ALPN`, `_AUTHORITY`, `_UNIQUE_ID` and `_NETNS`, the last counts. No other field that has a name here
- *   may come twice. One that has none is kept, and `PP2_TYPE_NOOP` is dropped.
+ * - In version 1, an IPv6 address may end in an IPv4 address, and an address may be of the other family than the line
+ *   says. Some proxies write such lines.
+ * - If `PP2_TYPE_ALPN`, `_AUTHORITY`, `_UNIQUE_ID` or `_NETNS` occurs several times, the last one counts. Any other type
+ *   with a name in the specification must occur once. Unknown types are kept in `tlvs`. `PP2_TYPE_NOOP` is dropped.
  *
  * @param bytes Everything that has arrived so far, from the first byte of the connection.
  * @param options How long a header may be.
@@ -70,7 +70,7 @@ const DECODE_OPTIONS: Known<DecodeProxyHeaderOptions> = { maxLength: elsewhere }
  * @throws {ProxyHeaderError} If the header is invalid.
  * @throws {TypeError | RangeError} If an argument is invalid.
  *
- * @example Bytes that come bit by bit
+ * @example An incomplete header, and an invalid one
  * ```ts
  * import { decodeProxyHeader, ProxyHeaderError } from "@parley/tcp/proxy-protocol";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -134,7 +134,7 @@ export function encodeProxyHeader(init: ProxyHeaderInit): Uint8Array {
     throw new TypeError(`command must be "PROXY" or "LOCAL", got ${JSON.stringify(command)}`);
   }
   if (command === "LOCAL" && (init.source !== undefined || init.destination !== undefined)) {
-    throw new TypeError("no addresses go with LOCAL, a connection of the proxy's own");
+    throw new TypeError("LOCAL, a connection of the proxy itself, has no addresses");
   }
   return version === 1 ? encodeV1(init) : encodeV2(init);
 }

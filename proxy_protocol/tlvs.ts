@@ -5,7 +5,7 @@ import { ProxyHeaderError } from "../errors.ts";
 import { decodeText, type ProxyHeaderInit } from "./header.ts";
 import type { ProxyHeader, ProxyTls } from "./header.ts";
 
-/** The longest host name that HAProxy takes. The specification has no limit, and the DNS a lower one. */
+/** The longest host name that HAProxy accepts. The specification has no limit; that of the DNS is lower. */
 const MAX_AUTHORITY = 255;
 /** §2.2.5 */
 const MAX_UNIQUE_ID = 128;
@@ -18,7 +18,7 @@ const UNIQUE_ID = 0x05;
 const SSL = 0x20;
 const NETNS = 0x30;
 
-/** The types that have a place of their own in a header. */
+/** The types that have a property of their own in a header. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [ALPN, "PP2_TYPE_ALPN"],
   [AUTHORITY, "PP2_TYPE_AUTHORITY"],
@@ -29,14 +29,14 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Those of them that may come again, and the last counts, as in HAProxy and Envoy. Not so what says who a client is,
- * where nothing may be in doubt, nor the checksum, which is made of a header with zeros in its one place.
+ * The types that may occur several times: the last one counts, as in HAProxy and Envoy. TLS, which identifies a client,
+ * must be unambiguous. The checksum is computed over a header with zeros in its place, so there can be only one.
  */
 const LAST_COUNTS: ReadonlySet<number> = new Set([ALPN, AUTHORITY, UNIQUE_ID, NETNS]);
 
 const SSL_CN = 0x22;
 const SSL_CLIENT_CERT = 0x28;
-/** The texts within `PP2_TYPE_SSL`; those from 0x26 on came with version 3.4 of the specification's text. */
+/** The texts within `PP2_TYPE_SSL`. Those from 0x26 on were added for HAProxy 3.4. */
 const TLS_TEXTS: readonly (readonly [type: number, name: string, field: TlsText])[] = [
   [0x21, "PP2_SUBTYPE_SSL_VERSION", "version"],
   [SSL_CN, "PP2_SUBTYPE_SSL_CN", "commonName"],
@@ -59,7 +59,7 @@ type TlsText = Exclude<keyof ProxyTls, "certificate" | ClientBit>;
 type ClientBit = "secure" | "certificateOnConnection" | "certificateInSession" | "verified";
 type Fields = Pick<ProxyHeader, "tlvs" | "alpn" | "authority" | "uniqueId" | "netns" | "tls">;
 
-/** One field, and where its value stands. */
+/** A field, and the position of its value. */
 interface Tlv {
   readonly type: number;
   readonly name: string;
@@ -67,14 +67,14 @@ interface Tlv {
   readonly end: number;
 }
 
-/** Decodes the fields from `start` on of a whole header (§2.2.1 to 2.2.7). */
+/** Decodes the fields of a complete header, from `start` on (§2.2.1 to 2.2.7). */
 export function decodeTlvs(header: Uint8Array, start: number): Fields {
   const fields: Fields = { tlvs: [] };
   for (const tlv of split(header, start, header.length, NAMES)) decodeTlv(header, tlv, fields);
   return fields;
 }
 
-/** Whether fields and nothing else stand from `start` on: their lengths lead to the end. */
+/** Whether the header consists of fields from `start` on: whether their lengths add up. */
 export function areTlvs(header: Uint8Array, start: number): boolean {
   let at = start;
   while (header.length - at >= 3) at += 3 + (header[at + 1]! << 8 | header[at + 2]!);
@@ -110,7 +110,7 @@ function decodeTlv(header: Uint8Array, tlv: Tlv, fields: Fields): void {
   }
 }
 
-/** Splits what stands between two places. */
+/** Splits the bytes between two positions into fields. */
 function split(
   header: Uint8Array,
   start: number,
@@ -121,7 +121,7 @@ function split(
   const seen = new Set<number>();
   for (let at = start; at < end; at = tlvs.at(-1)!.end) {
     const tlv = tlvAt(header, at, end, names);
-    if (seen.has(tlv.type)) throw new ProxyHeaderError(`${tlv.name} must not come twice`, at);
+    if (seen.has(tlv.type)) throw new ProxyHeaderError(`${tlv.name} must not occur twice`, at);
     if (names.has(tlv.type) && !LAST_COUNTS.has(tlv.type)) seen.add(tlv.type);
     tlvs.push(tlv);
   }
@@ -135,14 +135,14 @@ function tlvAt(
   names: ReadonlyMap<number, string>,
 ): Tlv {
   if (end - at < 3) {
-    throw new ProxyHeaderError(`a field has 3 bytes or more, and ${end - at} are left`, at);
+    throw new ProxyHeaderError(`a field has 3 bytes or more, but ${end - at} are left`, at);
   }
   const type = header[at]!;
   const name = names.get(type) ?? `a field of type ${type}`;
   const length = header[at + 1]! << 8 | header[at + 2]!;
   const left = end - at - 3;
   if (length > left) {
-    throw new ProxyHeaderError(`${name} claims ${length} bytes, and ${left} are left`, at + 1);
+    throw new ProxyHeaderError(`${name} claims ${length} bytes, but ${left} are left`, at + 1);
   }
   return { type, name, start: at + 3, end: at + 3 + length };
 }
@@ -162,7 +162,7 @@ function decodeAscii(header: Uint8Array, { name, start, end }: Tlv): string {
   return decodeText(header, start, end, name);
 }
 
-/** The checksum is that of the whole header with zeros in its own place (§2.2.3). */
+/** Checks the checksum, which is that of the whole header with zeros in its place (§2.2.3). */
 function checkCrc(header: Uint8Array, { name, start, end }: Tlv): void {
   if (end - start !== 4) {
     throw new ProxyHeaderError(`${name} must have 4 bytes, got ${end - start}`, start);
@@ -172,7 +172,7 @@ function checkCrc(header: Uint8Array, { name, start, end }: Tlv): void {
   const computed = crc32c(header.subarray(end), before);
   if (got === computed) return;
   const values = [got, computed].map((value) => value.toString(16).padStart(8, "0"));
-  throw new ProxyHeaderError(`${name} is ${values[0]}, and the checksum ${values[1]}`, start);
+  throw new ProxyHeaderError(`${name} is ${values[0]}, but the checksum is ${values[1]}`, start);
 }
 
 function decodeTls(header: Uint8Array, { name, start, end }: Tlv): ProxyTls {
@@ -185,7 +185,7 @@ function decodeTls(header: Uint8Array, { name, start, end }: Tlv): ProxyTls {
     secure: (client & CLIENT_SSL) !== 0,
     certificateOnConnection: (client & CLIENT_CERT_CONN) !== 0,
     certificateInSession: (client & CLIENT_CERT_SESS) !== 0,
-    // HAProxy says that it has found nothing wrong (0) where there was no certificate, too.
+    // HAProxy reports success (0) also if there is no certificate.
     verified: hasCertificate && header.subarray(start + 1, start + 5).every((byte) => byte === 0),
   };
   for (const tlv of split(header, start + 5, end, TLS_NAMES)) {
@@ -197,7 +197,7 @@ function decodeTls(header: Uint8Array, { name, start, end }: Tlv): ProxyTls {
   return tls;
 }
 
-/** Encodes the fields, in the order of their types and then as they are given. */
+/** Encodes the fields: those with a property in the order of their types, then `tlvs`. */
 export function encodeTlvs(init: ProxyHeaderInit): Uint8Array[] {
   const { alpn, authority, uniqueId, netns, tls, tlvs = [] } = init;
   const parts: Uint8Array[] = [];
@@ -211,17 +211,17 @@ export function encodeTlvs(init: ProxyHeaderInit): Uint8Array[] {
   for (const [index, { type, value }] of tlvs.entries()) {
     checkInteger(`tlvs[${index}].type`, type, 0, 255);
     if (NAMES.has(type)) {
-      throw new TypeError(`tlvs[${index}] is ${NAMES.get(type)}, which has a field of its own`);
+      throw new TypeError(`tlvs[${index}] is ${NAMES.get(type)}, which has a property of its own`);
     }
     parts.push(tlv(`tlvs[${index}].value`, type, value));
   }
   return parts;
 }
 
-/** A header with its checksum at the end, all but the value of it. */
+/** The field for a checksum, without its value. It must be the last one. */
 export const CRC_PLACEHOLDER: Uint8Array = Uint8Array.of(CRC32C, 0, 4, 0, 0, 0, 0);
 
-/** Puts in the checksum of a header that ends in the placeholder. */
+/** Writes the checksum of a header that ends with the placeholder. */
 export function seal(header: Uint8Array): void {
   new DataView(header.buffer, header.byteOffset).setUint32(header.length - 4, crc32c(header));
 }
@@ -229,7 +229,7 @@ export function seal(header: Uint8Array): void {
 function encodeTls(tls: ProxyTls): Uint8Array {
   const { secure, certificateOnConnection, certificateInSession, verified, certificate } = tls;
   if (verified && !certificateOnConnection && !certificateInSession) {
-    throw new TypeError("tls.verified goes with certificateOnConnection or certificateInSession");
+    throw new TypeError("tls.verified needs certificateOnConnection or certificateInSession");
   }
   const client = (secure ? CLIENT_SSL : 0) | (certificateOnConnection ? CLIENT_CERT_CONN : 0) |
     (certificateInSession ? CLIENT_CERT_SESS : 0);
@@ -256,7 +256,7 @@ function utf8(name: string, value: string): Uint8Array {
   if (typeof value !== "string") {
     throw new TypeError(`${name} must be a string, got ${shown(value)}`);
   }
-  if (!value.isWellFormed()) throw new TypeError(`${name} has half a character in it`);
+  if (!value.isWellFormed()) throw new TypeError(`${name} contains a lone surrogate`);
   return new TextEncoder().encode(value);
 }
 

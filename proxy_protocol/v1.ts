@@ -10,15 +10,17 @@ import {
   UNIX,
 } from "./header.ts";
 
-/** The longest line, its end included (§2.1). */
+/** The longest line, including its end (§2.1). */
 const MAX_LINE = 107;
 
-/** What cannot stand among addresses, and what not where there are none. */
+/** Ends the addresses. */
 const NO_ADDRESS = /[^\da-f:. ]/i;
+/** Ends a line without addresses. */
 const NO_TEXT = /[\r\n]/;
 /**
- * How a line may begin, and what cannot stand behind it. The family is that of the source alone where nginx has taken
- * that from another header and shows its own end beside it: `PROXY TCP6 2001:db8::1 127.0.0.1 51512 18401`.
+ * The possible starts of a line, and what ends the text that follows. The family may be that of the source only: nginx
+ * combines the source of a header that it has received with its own address, as in
+ * `PROXY TCP6 2001:db8::1 127.0.0.1 51512 18401`.
  */
 const STARTS: readonly (readonly [start: string, stop: RegExp])[] = [
   ["PROXY TCP4 ", NO_ADDRESS],
@@ -28,7 +30,7 @@ const STARTS: readonly (readonly [start: string, stop: RegExp])[] = [
 ];
 const PORT = /^(0|[1-9]\d{0,4})$/;
 
-/** Decodes version 1 (§2.1), or returns `undefined` while the line goes on. */
+/** Decodes version 1 (§2.1). Returns `undefined` if the line is not complete. */
 export function decodeV1(bytes: Uint8Array): DecodedProxyHeader | undefined {
   const line = toLatin1(bytes.subarray(0, MAX_LINE));
   const found = STARTS.find(([start]) => line.startsWith(start));
@@ -41,14 +43,14 @@ export function decodeV1(bytes: Uint8Array): DecodedProxyHeader | undefined {
   return { header: { ...header, ...ends }, length: end + 2 };
 }
 
-/** A character a byte. To spread the bytes into one call would take ten times as long, 2 µs. */
+/** Turns each byte into one character. `String.fromCharCode(...bytes)` takes ten times as long, 2 µs. */
 function toLatin1(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at]!);
   return text;
 }
 
-/** Throws once no header can begin so. */
+/** Throws if no header begins like this. */
 function checkStart(line: string): undefined {
   if (STARTS.some(([start]) => start.startsWith(line))) return;
   const matches = (at: number) => STARTS.some(([start]) => start.startsWith(line.slice(0, at + 1)));
@@ -60,7 +62,7 @@ function checkStart(line: string): undefined {
   );
 }
 
-/** Where the line ends. Throws as soon as it cannot end any more: a lone CR or LF is an error (§2.1). */
+/** Finds the end of the line. Throws as soon as there can be none: a lone CR or LF is an error (§2.1). */
 function findEnd(line: string, from: number, stop: RegExp): number | undefined {
   const length = line.slice(from).search(stop);
   const at = length === -1 ? line.length : from + length;
@@ -75,10 +77,10 @@ function findEnd(line: string, from: number, stop: RegExp): number | undefined {
 }
 
 function unexpected(line: string, at: number): ProxyHeaderError {
-  return new ProxyHeaderError(`${JSON.stringify(line[at])} must not stand here`, at);
+  return new ProxyHeaderError(`unexpected ${JSON.stringify(line[at])}`, at);
 }
 
-/** The addresses and ports of a line without its end. */
+/** Decodes the addresses and ports of a line without its end. */
 function decodeEnds(
   line: string,
   from: number,
@@ -105,7 +107,7 @@ function decodeEnds(
 function decodeIp(text: string, at: number): Uint8Array {
   const bytes = parseIp(text);
   if (bytes !== undefined) return bytes;
-  throw new ProxyHeaderError(`an IP address must stand here, got ${JSON.stringify(text)}`, at);
+  throw new ProxyHeaderError(`expected an IP address, got ${JSON.stringify(text)}`, at);
 }
 
 function decodePort(text: string, at: number): number {
@@ -114,7 +116,7 @@ function decodePort(text: string, at: number): number {
   throw new ProxyHeaderError(problem, at);
 }
 
-/** Encodes version 1, which calls whatever it cannot tell `UNKNOWN` (§2.1). */
+/** Encodes version 1. Addresses that it cannot express become `UNKNOWN` (§2.1). */
 export function encodeV1(init: ProxyHeaderInit): Uint8Array {
   for (const name of ["alpn", "authority", "uniqueId", "netns", "tls"] as const) {
     if (init[name] !== undefined) throw new TypeError(`version 1 cannot carry ${name}`);
@@ -122,11 +124,11 @@ export function encodeV1(init: ProxyHeaderInit): Uint8Array {
   if (init.tlvs?.length) throw new TypeError("version 1 cannot carry tlvs");
   if (init.crc32c) throw new TypeError("version 1 cannot carry a checksum (crc32c)");
   const ends = toEnds(init);
-  const told = ends && !ends.isDatagram && ends.family !== UNIX ? encodeEnds(ends) : "UNKNOWN";
-  return new TextEncoder().encode(`PROXY ${told}\r\n`);
+  const text = ends && !ends.isDatagram && ends.family !== UNIX ? encodeEnds(ends) : "UNKNOWN";
+  return new TextEncoder().encode(`PROXY ${text}\r\n`);
 }
 
-/** IPv6 goes without a decimal part, which §2.1 does not know. */
+/** IPv6 addresses are written without an IPv4 part, which §2.1 does not allow. */
 function encodeEnds({ family, source, destination }: Ends): string {
   const [from, to] = [source, destination].map(({ address }) =>
     formatIp(address, { mixed: false })

@@ -15,7 +15,7 @@ import type { ProxyHeader } from "./header.ts";
 
 /** CR LF CR LF NUL CR LF "QUIT" LF (§2.2). */
 const SIGNATURE = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
-/** What stands before the addresses: the signature, version and command, family and transport, the length of the rest. */
+/** The size of the fixed part: signature, version and command, family and transport, and the length of the rest. */
 const FIXED = 16;
 
 const VERSION = 0x20;
@@ -24,10 +24,10 @@ const PROXY = 1;
 const STREAM = 1;
 const DGRAM = 2;
 
-/** What version 2 says of the addresses, where it says anything. */
+/** The kind of the addresses. */
 type Kind = Pick<Ends, "family" | "isDatagram">;
 
-/** Decodes version 2 (§2.2), or returns `undefined` while more has to come. */
+/** Decodes version 2 (§2.2). Returns `undefined` if the header is not complete. */
 export function decodeV2(bytes: Uint8Array, maxLength: number): DecodedProxyHeader | undefined {
   const wrong = SIGNATURE.findIndex((byte, at) => at < bytes.length && bytes[at] !== byte);
   if (wrong !== -1) {
@@ -37,7 +37,7 @@ export function decodeV2(bytes: Uint8Array, maxLength: number): DecodedProxyHead
   if (bytes.length <= 12) return;
   const command = decodeCommand(bytes[12]!);
   if (bytes.length <= 13) return;
-  // What LOCAL carries is to be ignored, the family included.
+  // The receiver must ignore what follows LOCAL, including the family.
   const kind = command === "LOCAL" ? undefined : decodeKind(bytes[13]!);
   if (bytes.length <= 14) return;
   const length = decodeLength(bytes, kind, maxLength);
@@ -49,7 +49,7 @@ export function decodeV2(bytes: Uint8Array, maxLength: number): DecodedProxyHead
     const ends = decodeEnds(whole, kind);
     return { header: { ...header, ...ends, ...decodeTlvs(whole, FIXED + sizeOf(kind)) }, length };
   }
-  // Addresses of a family that nobody knows may stand here, which are to be skipped, or fields.
+  // With an unspecified family, there may be addresses of an unknown kind, which are skipped, or fields.
   const fields = areTlvs(whole, FIXED) ? decodeTlvs(whole, FIXED) : {};
   return { header: { ...header, ...fields }, length };
 }
@@ -68,7 +68,7 @@ function decodeCommand(byte: number): ProxyHeader["command"] {
   throw new ProxyHeaderError(`the command must be 0 (LOCAL) or 1 (PROXY), got ${command}`, 12);
 }
 
-/** The kind of the addresses, or `undefined` where family or transport are unspecified: then there are none. */
+/** The kind of the addresses; `undefined` if family or transport are unspecified: then there are none. */
 function decodeKind(byte: number): Kind | undefined {
   const [family, transport] = [byte >> 4, byte & 0x0f];
   if (family > UNIX) {
@@ -80,7 +80,7 @@ function decodeKind(byte: number): Kind | undefined {
   return family === 0 || transport === 0 ? undefined : { family, isDatagram: transport === DGRAM };
 }
 
-/** The length of the whole, of which the lower byte may not be there yet. */
+/** The length of the header. Its lower byte may not have come yet, and then counts as 0. */
 function decodeLength(bytes: Uint8Array, kind: Kind | undefined, maxLength: number): number {
   const length = FIXED + (bytes[14]! << 8 | (bytes[15] ?? 0));
   if (length > maxLength) {
@@ -94,7 +94,7 @@ function decodeLength(bytes: Uint8Array, kind: Kind | undefined, maxLength: numb
   return length;
 }
 
-/** The size of the addresses, with their ports where they have some. */
+/** The size of both addresses and their ports, if any. */
 function sizeOf({ family }: Kind): number {
   return 2 * ADDRESS_SIZES[family]! + (family === UNIX ? 0 : 4);
 }
@@ -123,7 +123,7 @@ export function encodeV2(init: ProxyHeaderInit): Uint8Array {
   const tlvs = encodeTlvs(init);
   const command = init.command ?? (init.source === undefined ? "LOCAL" : "PROXY");
   if (command === "LOCAL" && tlvs.length > 0) {
-    throw new TypeError("no fields go with LOCAL, the command where there are no addresses");
+    throw new TypeError("LOCAL, the command without addresses, has no further fields");
   }
   const rest = [...(ends ? encodeEnds(ends) : []), ...tlvs];
   if (init.crc32c) rest.push(CRC_PLACEHOLDER);

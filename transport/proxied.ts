@@ -10,24 +10,24 @@ import {
 } from "../proxy_protocol/mod.ts";
 import type { Address, Connection, ProxyHeader } from "./connection.ts";
 
-/** The first read of a header is this long: longer than almost all of them, and what follows is kept. */
+/** The size of the first read: larger than almost all headers. Bytes after the header are kept. */
 const FIRST_READ = 512;
 
 /** Options of {@linkcode readProxyHeader}. */
 interface ReadProxyHeaderOptions {
   /** How long the header may take, in milliseconds. */
   timeout: number;
-  /** The most bytes that one of version 2 may have. */
+  /** The maximum length of a header of version 2, in bytes. */
   maxLength: number;
 }
 
 /**
- * Takes the PROXY header from the beginning of a connection.
+ * Reads the PROXY header at the beginning of a connection.
  *
- * @param connection The connection, which is closed when the time is over; otherwise that is up to the caller.
- * @param options How long it may take and be.
- * @returns The same connection with the addresses that the header gave, or with its own where it gave none.
- * @throws {ProxyHeaderError} If no header comes, or not in time.
+ * @param connection The connection. It is closed if the time is over; after other errors, the caller closes it.
+ * @param options The limits.
+ * @returns The connection with the addresses in the header, or with its own addresses if the header has none.
+ * @throws {ProxyHeaderError} If no valid header comes in time.
  */
 export async function readProxyHeader(
   connection: Connection,
@@ -62,26 +62,26 @@ export async function readProxyHeader(
     }
   } catch (cause) {
     if (!isLate) throw cause instanceof ProxyHeaderError ? cause : cutOff(length, cause);
-    const problem = `it has not come within ${timeout} ms (proxyHeaderTimeout)`;
+    const problem = `not received within ${timeout} ms (proxyHeaderTimeout)`;
     throw new ProxyHeaderError(problem, length, { cause });
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** The error for a connection that has ended after so many bytes, or was lost for a reason. */
+/** The error for a connection that ended after `length` bytes. `cause` is the reason, if it was lost. */
 function cutOff(length: number, cause?: unknown): ProxyHeaderError {
   const options = cause === undefined ? {} : { cause };
   return length === 0
-    ? new ProxyHeaderError("nothing has come", 0, { cause: new PeerLeft(options) })
-    : new ProxyHeaderError("the input ended within it", length, options);
+    ? new ProxyHeaderError("nothing received", 0, { cause: new PeerLeft(options) })
+    : new ProxyHeaderError("the input ended within the header", length, options);
 }
 
-/** Throws what is wrong with a header that is to be sent over a connection to `target`. */
+/** Throws if a header is invalid for a connection to `target`. */
 export function checkProxyHeader(init: ProxyHeaderInit, target: Address): void {
   checkObject("proxyHeader", init);
   const addr: Address = target.transport === "tcp"
-    ? { transport: "tcp", hostname: "127.0.0.1", port: 0 } // whichever a name stands for: families may differ
+    ? { transport: "tcp", hostname: "127.0.0.1", port: 0 } // any address will do: families may differ
     : target;
   encodeProxyHeader(completed(init, addr, addr));
 }
@@ -107,7 +107,7 @@ export async function sendProxyHeader(
   }
 }
 
-/** Addresses that are not given are the connection's own. */
+/** The header with the connection's own addresses in place of those that are left out. */
 function completed(init: ProxyHeaderInit, source: Address, destination: Address): ProxyHeaderInit {
   if (init.command === "LOCAL") return init;
   const { source: from = source, destination: to = destination } = init;

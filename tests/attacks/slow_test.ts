@@ -160,7 +160,7 @@ Deno.test(
       proxyHeaderTimeout: PATIENCE,
     } as const;
     const proxyHeader = { version: 2 } as const;
-    await siege("header", options, /^proxy-header: it has not come within 1500 ms/, {
+    await siege("header", options, /^proxy-header: not received within 1500 ms/, {
       how: { proxyHeader },
     });
   },

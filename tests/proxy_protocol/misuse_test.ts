@@ -26,14 +26,14 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [{ version: 3 }, RangeError, "version must be 1 or 2, got 3"],
   [{ version: "2" }, RangeError, "version must be 1 or 2, got a string"],
   [{ version: 2, command: "local" }, TypeError, 'must be "PROXY" or "LOCAL", got "local"'],
-  [{ version: 2, command: "LOCAL", ...ends }, TypeError, "no addresses go with LOCAL"],
+  [{ version: 2, command: "LOCAL", ...ends }, TypeError, "proxy itself, has no addresses"],
   [{ version: 2, command: "LOCAL", destination: ends.source }, TypeError, "no addresses go with"],
-  [{ version: 1, command: "LOCAL", ...ends }, TypeError, "no addresses go with LOCAL"],
-  [{ version: 2, command: "LOCAL", netns: "a" }, TypeError, "no fields go with LOCAL"],
+  [{ version: 1, command: "LOCAL", ...ends }, TypeError, "proxy itself, has no addresses"],
+  [{ version: 2, command: "LOCAL", netns: "a" }, TypeError, "has no further fields"],
   [{ version: 2, tlvs: [{ type: 0xe0, value: new Uint8Array(0) }] }, TypeError, "no fields"],
   // addresses
-  [{ version: 2, source: ends.source }, TypeError, "go together, got no destination"],
-  [{ version: 1, destination: ends.source }, TypeError, "go together, got no source"],
+  [{ version: 2, source: ends.source }, TypeError, "given together, got no destination"],
+  [{ version: 1, destination: ends.source }, TypeError, "given together, got no source"],
   [
     { version: 2, source: ends.source, destination: unixEnds.destination },
     TypeError,
@@ -82,17 +82,17 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [
     { version: 2, ...unixEnds, destination: { transport: "unix", path: "/a\0b" } },
     TypeError,
-    "destination.path cannot be told",
+    "destination.path cannot be encoded",
   ],
   [
     { version: 2, ...unixEnds, destination: { transport: "unix", path: "\0b\0" } },
     TypeError,
-    "destination.path cannot be told",
+    "destination.path cannot be encoded",
   ],
   [
     { version: 2, ...unixEnds, destination: { transport: "unix", path: "/\ud800" } },
     TypeError,
-    "destination.path cannot be told",
+    "destination.path cannot be encoded",
   ],
   // fields
   [{ version: 1, ...ends, alpn: new Uint8Array(2) }, TypeError, "version 1 cannot carry alpn"],
@@ -108,7 +108,7 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [{ version: 1, crc32c: true }, TypeError, "version 1 cannot carry a checksum (crc32c)"],
   [{ version: 2, ...ends, alpn: "h2" }, TypeError, "alpn must be a Uint8Array, got a string"],
   [{ version: 2, ...ends, authority: 1 }, TypeError, "authority must be a string, got a number"],
-  [{ version: 2, ...ends, authority: "\ud800" }, TypeError, "authority has half a character"],
+  [{ version: 2, ...ends, authority: "\ud800" }, TypeError, "authority contains a lone surrogate"],
   [
     { version: 2, ...ends, authority: "é".repeat(128) },
     RangeError,
@@ -138,7 +138,7 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
       tlvs: [{ type: 4, value: new Uint8Array(0) }, { type: 2, value: new Uint8Array(0) }],
     },
     TypeError,
-    "tlvs[1] is PP2_TYPE_AUTHORITY, which has a field of its own",
+    "tlvs[1] is PP2_TYPE_AUTHORITY, which has a property of its own",
   ],
   [
     { version: 2, ...ends, tlvs: [{ type: 0xe0, value: "x" }] },
@@ -150,7 +150,7 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [
     { version: 2, ...ends, tls: { ...tls, commonName: "\udc00" } },
     TypeError,
-    "tls.commonName has half a character",
+    "tls.commonName contains a lone surrogate",
   ],
   [
     { version: 2, ...ends, tls: { ...tls, certificate: "PEM" } },

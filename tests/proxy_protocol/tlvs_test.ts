@@ -176,9 +176,9 @@ broken[17]! ^= 1;
 
 /** Where the error is and what it says. It is known at the end of the header. */
 const BAD: [name: string, bytes: Uint8Array, offset: number, message: string][] = [
-  ["one byte left over", withTlvs(hex("04")), 28, "3 bytes or more, and 1 are left"],
-  ["two bytes left over", withTlvs(hex("0400")), 28, "3 bytes or more, and 2 are left"],
-  ["a field that is cut off", withTlvs(hex("04 0002 00")), 29, "claims 2 bytes, and 1 are left"],
+  ["one byte left over", withTlvs(hex("04")), 28, "3 bytes or more, but 1 are left"],
+  ["two bytes left over", withTlvs(hex("0400")), 28, "3 bytes or more, but 2 are left"],
+  ["a field that is cut off", withTlvs(hex("04 0002 00")), 29, "claims 2 bytes, but 1 are left"],
   ["a field of 64 KiB", withTlvs(hex("01 ffff 00")), 29, "PP2_TYPE_ALPN claims 65535 bytes"],
   ["a checksum that is wrong", withTlvs(CHECKSUM), 31, "PP2_TYPE_CRC32C is 00000000, and"],
   ["a checksum of something else", broken, 31, "PP2_TYPE_CRC32C is "],
@@ -209,12 +209,12 @@ const BAD: [name: string, bytes: Uint8Array, offset: number, message: string][] 
     31,
     "PP2_TYPE_SSL must have 5 bytes or more, got 4",
   ],
-  ["TLS with a byte left over", withTls(1, "00000000", hex("21")), 36, "and 1 are left"],
+  ["TLS with a byte left over", withTls(1, "00000000", hex("21")), 36, "but 1 are left"],
   [
     "TLS with a field that goes on outside",
     withTlvs(tlv(0x20, hex("01 00000000 21 0004")), tlv(0x04, "1")),
     37,
-    "PP2_SUBTYPE_SSL_VERSION claims 4 bytes, and 0 are left",
+    "PP2_SUBTYPE_SSL_VERSION claims 4 bytes, but 0 are left",
   ],
   [
     "a TLS version beyond ASCII",
@@ -232,7 +232,7 @@ const BAD: [name: string, bytes: Uint8Array, offset: number, message: string][] 
     "two TLS versions",
     withTls(1, "00000000", tlv(0x21, ""), tlv(0x21, "")),
     39,
-    "PP2_SUBTYPE_SSL_VERSION must not come twice",
+    "PP2_SUBTYPE_SSL_VERSION must not occur twice",
   ],
 ];
 
@@ -263,8 +263,8 @@ Deno.test(
   none,
   () => {
     const tls = tlv(0x20, new Uint8Array(5));
-    assertRefuses(withTlvs(tls, tls), 44, 36, "PP2_TYPE_SSL must not come twice");
-    assertRefuses(withTlvs(CHECKSUM, CHECKSUM), 42, 35, "PP2_TYPE_CRC32C must not come twice");
+    assertRefuses(withTlvs(tls, tls), 44, 36, "PP2_TYPE_SSL must not occur twice");
+    assertRefuses(withTlvs(CHECKSUM, CHECKSUM), 42, 35, "PP2_TYPE_CRC32C must not occur twice");
   },
 );
 

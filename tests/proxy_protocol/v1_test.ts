@@ -74,7 +74,7 @@ Deno.test("decodeProxyHeader() has no use for maxLength in version 1", none, () 
 
 const START = 'must begin with "PROXY TCP4", "PROXY TCP6" or "PROXY UNKNOWN"';
 const FIELDS = "two addresses and two ports";
-const ADDRESS = "an IP address must stand here, got ";
+const ADDRESS = "expected an IP address, got ";
 const PORT = "a port must be a number from 0 to 65535, got ";
 
 /** With how many bytes the error must be known, where it is, and what it says. */
@@ -90,17 +90,17 @@ const BAD: [name: string, line: string, known: number, offset: number, message: 
   ["TCP4 alone", "PROXY TCP4\r\n", 11, 10, START],
   ["UNKNOWN and more at once", "PROXY UNKNOWN1\r\n", 14, 13, START],
   ["UNKNOWN and LF", "PROXY UNKNOWN\n", 14, 13, START],
-  ["UNKNOWN and CR alone", "PROXY UNKNOWN\r ", 15, 14, '" " must not stand here'],
-  ["UNKNOWN with a CR in it", "PROXY UNKNOWN a\rb\r\n", 17, 16, '"b" must not stand here'],
-  ["UNKNOWN with an LF in it", "PROXY UNKNOWN a\nb\r\n", 16, 15, '"\\n" must not stand here'],
-  ["LF alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", 31, 30, '"\\n" must not stand here'],
-  ["CR alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx", 32, 31, '"x" must not stand here'],
-  ["CR twice", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n", 32, 31, '"\\r" must not stand here'],
-  ["a letter in TCP4", "PROXY TCP4 g.2.3.4 1.2.3.4 1 2\r\n", 12, 11, '"g" must not stand here'],
-  ["a letter in TCP6", "PROXY TCP6 ::g :: 1 2\r\n", 14, 13, '"g" must not stand here'],
-  ["a byte over 127", "PROXY TCP6 ::\xff :: 1 2\r\n", 14, 13, '"\xff" must not stand here'],
-  ["a NUL", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n", 19, 18, '"\\u0000" must not stand here'],
-  ["a zone", "PROXY TCP6 fe80::1%1 :: 1 2\r\n", 19, 18, '"%" must not stand here'],
+  ["UNKNOWN and CR alone", "PROXY UNKNOWN\r ", 15, 14, 'unexpected " "'],
+  ["UNKNOWN with a CR in it", "PROXY UNKNOWN a\rb\r\n", 17, 16, 'unexpected "b"'],
+  ["UNKNOWN with an LF in it", "PROXY UNKNOWN a\nb\r\n", 16, 15, 'unexpected "\\n"'],
+  ["LF alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", 31, 30, 'unexpected "\\n"'],
+  ["CR alone", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx", 32, 31, 'unexpected "x"'],
+  ["CR twice", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n", 32, 31, 'unexpected "\\r"'],
+  ["a letter in TCP4", "PROXY TCP4 g.2.3.4 1.2.3.4 1 2\r\n", 12, 11, 'unexpected "g"'],
+  ["a letter in TCP6", "PROXY TCP6 ::g :: 1 2\r\n", 14, 13, 'unexpected "g"'],
+  ["a byte over 127", "PROXY TCP6 ::\xff :: 1 2\r\n", 14, 13, 'unexpected "\xff"'],
+  ["a NUL", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n", 19, 18, 'unexpected "\\u0000"'],
+  ["a zone", "PROXY TCP6 fe80::1%1 :: 1 2\r\n", 19, 18, 'unexpected "%"'],
   ["nothing behind TCP4", "PROXY TCP4 \r\n", 13, 11, FIELDS],
   ["a port too few", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", 30, 11, `${FIELDS}, got 3 fields`],
   ["a port too many", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", 34, 11, `${FIELDS}, got 5 fields`],

@@ -134,8 +134,8 @@ Deno.test("logObserver() says why a connection was refused", { permissions: "non
 Deno.test("logObserver() logs peers that leave at once for who looks for faults", {
   permissions: "none",
 }, () => {
-  const refusal = { reason: "left", cause: new Error("nothing has come") } as const;
-  const cause = { name: "Error", message: "nothing has come" };
+  const refusal = { reason: "left", cause: new Error("nothing received") } as const;
+  const cause = { name: "Error", message: "nothing received" };
   assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
     "debug",
     "connection from [::1]:1234 refused: it left before it had sent anything",

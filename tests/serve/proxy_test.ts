@@ -119,7 +119,7 @@ Deno.test("serve() refuses a header that ends too early or takes too long", over
   await early.closeWrite();
   assertEquals(await early.countToEnd(), 0);
   early.close();
-  const problem = "bad PROXY header: the input ended within it (at byte 14)";
+  const problem = "bad PROXY header: the input ended within the header (at byte 14)";
   assertEquals(told(proxied.refusals), `127.0.0.1 proxy-header ${problem}`);
 
   const late = new Peer(await Deno.connect({ port: proxied.port }));
@@ -128,7 +128,7 @@ Deno.test("serve() refuses a header that ends too early or takes too long", over
   late.close();
   assertEquals(
     told(proxied.refusals),
-    "127.0.0.1 proxy-header bad PROXY header: it has not come within 40 ms (proxyHeaderTimeout) (at byte 5)",
+    "127.0.0.1 proxy-header bad PROXY header: not received within 40 ms (proxyHeaderTimeout) (at byte 5)",
   );
 });
 

@@ -28,7 +28,7 @@ Deno.test("readProxyHeader() survives that somebody else has closed before its t
       throw new Deno.errors.BadResource("closed");
     },
   }, { timeout: 1, maxLength: 4096 });
-  await assertRejects(() => header, ProxyHeaderError, "it has not come within 1 ms");
+  await assertRejects(() => header, ProxyHeaderError, "not received within 1 ms");
   left.close();
   right.close();
 });
@@ -50,7 +50,7 @@ Deno.test("readProxyHeader() says whether anything had come before the connectio
       () => readProxyHeader(new Lost(left), options),
       ProxyHeaderError,
     );
-    const problem = start === "" ? "nothing has come" : "the input ended within it";
+    const problem = start === "" ? "nothing received" : "the input ended within the header";
     assertEquals(error.message, `bad PROXY header: ${problem} (at byte ${start.length})`);
     const { cause } = start === "" ? error.cause as Error : error;
     assertEquals(error.cause instanceof PeerLeft, start === "");
