@@ -27,10 +27,14 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
   [{ version: "2" }, RangeError, "version must be 1 or 2, got a string"],
   [{ version: 2, command: "local" }, TypeError, 'must be "PROXY" or "LOCAL", got "local"'],
   [{ version: 2, command: "LOCAL", ...ends }, TypeError, "proxy itself, has no addresses"],
-  [{ version: 2, command: "LOCAL", destination: ends.source }, TypeError, "no addresses go with"],
+  [{ version: 2, command: "LOCAL", destination: ends.source }, TypeError, "has no addresses"],
   [{ version: 1, command: "LOCAL", ...ends }, TypeError, "proxy itself, has no addresses"],
   [{ version: 2, command: "LOCAL", netns: "a" }, TypeError, "has no further fields"],
-  [{ version: 2, tlvs: [{ type: 0xe0, value: new Uint8Array(0) }] }, TypeError, "no fields"],
+  [
+    { version: 2, tlvs: [{ type: 0xe0, value: new Uint8Array(0) }] },
+    TypeError,
+    "no further fields",
+  ],
   // addresses
   [{ version: 2, source: ends.source }, TypeError, "given together, got no destination"],
   [{ version: 1, destination: ends.source }, TypeError, "given together, got no source"],
@@ -145,7 +149,7 @@ const CASES: [init: unknown, kind: ErrorConstructor, message: string][] = [
     TypeError,
     "tlvs[0].value must be a Uint8Array, got a string",
   ],
-  [{ version: 2, ...ends, tls: { ...tls, verified: true } }, TypeError, "tls.verified goes with"],
+  [{ version: 2, ...ends, tls: { ...tls, verified: true } }, TypeError, "tls.verified needs"],
   [{ version: 2, ...ends, tls: { ...tls, cipher: "é" } }, TypeError, "tls.cipher must be ASCII"],
   [
     { version: 2, ...ends, tls: { ...tls, commonName: "\udc00" } },

@@ -180,7 +180,7 @@ const BAD: [name: string, bytes: Uint8Array, offset: number, message: string][] 
   ["two bytes left over", withTlvs(hex("0400")), 28, "3 bytes or more, but 2 are left"],
   ["a field that is cut off", withTlvs(hex("04 0002 00")), 29, "claims 2 bytes, but 1 are left"],
   ["a field of 64 KiB", withTlvs(hex("01 ffff 00")), 29, "PP2_TYPE_ALPN claims 65535 bytes"],
-  ["a checksum that is wrong", withTlvs(CHECKSUM), 31, "PP2_TYPE_CRC32C is 00000000, and"],
+  ["a checksum that is wrong", withTlvs(CHECKSUM), 31, "PP2_TYPE_CRC32C is 00000000, but"],
   ["a checksum of something else", broken, 31, "PP2_TYPE_CRC32C is "],
   [
     "a checksum of 3 bytes",

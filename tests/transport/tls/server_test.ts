@@ -203,7 +203,7 @@ Deno.test("TlsAcceptor throws at once what is wrong with its options", overTls, 
       name,
     ): [Partial<TlsServerOptions>, string] => [
       { certificates: [{ ...other, names: ["a.test", name] }] },
-      `certificates[0].names[1] must be a host name, of which the first label may be *, got "${name}"`,
+      `certificates[0].names[1] must be a host name, whose first label may be *, got "${name}"`,
     ]),
     [{ certificates: "all" as never }, "certificates must be an array, got a string"],
     [{ certificates: [null as never] }, "certificates[0] must be an object, got null"],
