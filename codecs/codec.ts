@@ -115,7 +115,7 @@ export interface FrameWriter {
   /**
    * Adds a floating-point number (IEEE 754).
    *
-   * @param value The number; in 4 bytes it is rounded.
+   * @param value The number. In 4 bytes, it is rounded.
    * @param width How many bytes, 4 or 8.
    * @param littleEndian Whether the least significant byte comes first. Default: `false`, network byte order.
    */
@@ -177,7 +177,7 @@ export interface Codec<In, Out = In> {
    * Writes one message.
    *
    * @param message The message.
-   * @param out Where to.
+   * @param out The writer.
    */
   encode(message: Out, out: FrameWriter): void;
 }

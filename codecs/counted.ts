@@ -1,4 +1,4 @@
-/** Frames with their length in decimal digits in front: `netstring()` and `octetCounted()`. */
+/** Frames that begin with their length in decimal digits: `netstring()` and `octetCounted()`. */
 
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Decoder, type DecoderInput, MORE } from "./codec.ts";
@@ -6,18 +6,18 @@ import { checkTrailer, type OnTooLong, Skipping } from "./skipping.ts";
 
 const ZERO = 0x30;
 const NINE = 0x39;
-/** Frames that are dropped may have so many bytes: no protocol has more digits to say how many. */
+/** The longest frame that can be dropped, in bytes. */
 const MAX_DROPPED = 1e15;
+/** The digits of such a length, and the separator. */
 const MAX_HEADER = 17;
 
-/** How frames are written. */
+/** The format of the frames. */
 export interface Counting {
   maxLength: number;
-  /** What stands behind the digits. */
+  /** The byte after the digits. */
   separator: number;
-  /** What has to end a frame, if anything. */
+  /** The byte that ends a frame, if any. */
   trailer: number | undefined;
-  /** The least bytes that a frame may have. */
   minLength: number;
   onTooLong: OnTooLong | undefined;
 }
@@ -26,7 +26,7 @@ export class CountedDecoder implements Decoder<Uint8Array> {
   readonly maxBuffered: number;
   readonly #counting: Counting;
   readonly #skipping: Skipping = new Skipping();
-  /** The length that the header says. */
+  /** The length in the header. */
   #length = 0;
 
   constructor(counting: Counting) {
@@ -67,7 +67,7 @@ export class CountedDecoder implements Decoder<Uint8Array> {
     return MORE;
   }
 
-  /** Takes note of the length. Returns how many bytes stand before the frame, or 0 if they are not all there. */
+  /** Reads the length. Returns the size of the header, or 0 if it is not complete. */
   #readHeader({ buffer, start, end }: DecoderInput): number {
     const { maxLength, separator, minLength, onTooLong } = this.#counting;
     const most = onTooLong === undefined ? maxLength : MAX_DROPPED;
@@ -76,10 +76,7 @@ export class CountedDecoder implements Decoder<Uint8Array> {
     for (; at < end && buffer[at] !== separator; at++) {
       const byte = buffer[at]!;
       if (byte < ZERO || byte > NINE) {
-        throw new MalformedFrameError(
-          `a digit or a ${nameOf(separator)} must stand here`,
-          at - start,
-        );
+        throw new MalformedFrameError(`expected a digit or a ${nameOf(separator)}`, at - start);
       }
       if (at > start && length === 0) {
         throw new MalformedFrameError("a length must not begin with 0", 0);
@@ -89,7 +86,7 @@ export class CountedDecoder implements Decoder<Uint8Array> {
     }
     if (at === end) return 0;
     if (at === start) {
-      throw new MalformedFrameError(`a length must stand before the ${nameOf(separator)}`, 0);
+      throw new MalformedFrameError(`expected a length before the ${nameOf(separator)}`, 0);
     }
     if (length < minLength) {
       throw new MalformedFrameError(`a frame must not have ${length} bytes`, 0);

@@ -29,7 +29,8 @@ const CURSOR_OPTIONS: Known<CursorOptions> = { length: elsewhere, fatal: checkBo
 /**
  * Reads values one after the other from a frame, or from the input of a decoder, without consuming it.
  *
- * A read beyond the end is a `MalformedFrameError` with the offset. Thrown by a decoder, it counts as the peer's fault. {@linkcode FrameWriter} has the same names.
+ * A read beyond the end is a `MalformedFrameError` with the offset. If a decoder throws it, it counts as the peer's fault.
+ * {@linkcode FrameWriter} has methods of the same names.
  *
  * @example
  * ```ts
@@ -46,11 +47,13 @@ const CURSOR_OPTIONS: Known<CursorOptions> = { length: elsewhere, fatal: checkBo
 export class Cursor {
   readonly #buffer: Uint8Array;
   readonly #fatal: boolean;
-  /** Whether the memory is the session's, so that bytes have to be copied. */
+  /** Whether the memory belongs to a session, so that bytes must be copied. */
   #isLent: boolean;
-  /** Where the frame begins in the buffer, how far it is read, and where it ends. */
+  /** Where the frame begins in the buffer. */
   #origin: number;
+  /** Where the next value begins. */
   #at: number;
+  /** Where the bytes end that the cursor may read. */
   #end: number;
 
   /**
@@ -191,7 +194,7 @@ export class Cursor {
       value = value << 7n | BigInt(this.#buffer[i]! & 0x7f);
     }
     if (value < 2n ** 64n) return value;
-    throw this.#malformed(`${value} passes 2^64 - 1`, at);
+    throw this.#malformed(`${value} exceeds 2^64 - 1`, at);
   }
 
   /**
@@ -215,7 +218,7 @@ export class Cursor {
   cstring(): string {
     const at = this.#at;
     const nul = indexOfByte(this.#buffer, 0, at, this.#end);
-    if (nul < 0) throw this.#malformed("no NUL ends the text", at);
+    if (nul < 0) throw this.#malformed("the text does not end with a NUL", at);
     this.#at = nul + 1;
     return decodeUtf8(this.#buffer, at, nul, this.#fatal, this.#origin);
   }
@@ -259,10 +262,10 @@ export class Cursor {
     const value = width === "varint" ? this.varint(size) : this.uint(width, littleEndian);
     const length = value - (includesHeader ? size : 0);
     if (length < 0) {
-      throw this.#malformed(`a length of ${value} is less than it has to count`, at);
+      throw this.#malformed(`a length of ${value} is less than its own size of ${size}`, at);
     }
     if (length > this.left) {
-      throw this.#malformed(`a length of ${value}, and ${this.left} bytes are left`, at);
+      throw this.#malformed(`a length of ${value}, but ${this.left} bytes are left`, at);
     }
     const within = new Cursor(this.#buffer, { fatal: this.#fatal });
     within.#isLent = this.#isLent;
@@ -272,18 +275,18 @@ export class Cursor {
     return within;
   }
 
-  /** Goes on by so many bytes, and returns where they begin. */
+  /** Skips bytes, and returns where they begin. */
   #take(count: number): number {
     const at = this.#at;
-    if (count < 0) throw this.#malformed(`there cannot be ${count} bytes`, at);
+    if (count < 0) throw this.#malformed(`a length of ${count} is negative`, at);
     if (count > this.#end - at) {
-      throw this.#malformed(`${count} bytes must stand here, and ${this.left} are left`, at);
+      throw this.#malformed(`expected ${count} bytes, but ${this.left} are left`, at);
     }
     this.#at = at + count;
     return at;
   }
 
-  /** Passes over a varint, and returns its size. */
+  /** Skips a varint, and returns its size. */
   #varintSize(maxWidth: number): number {
     checkInteger("maxWidth", maxWidth, 1, MAX_VARINT);
     const at = this.#at;
@@ -307,7 +310,7 @@ export class Cursor {
   }
 }
 
-/** A length that a peer has sent may be negative, which is its fault. */
+/** A negative length is allowed here: a peer may have sent it, so it is a malformed frame and not misuse. */
 function checkLength(length: number): number {
   return checkInteger("length", length, -Infinity, Infinity);
 }

@@ -22,12 +22,11 @@ export interface DelimitedOptions {
 const OPTIONS: Known<DelimitedOptions> = { maxLength: elsewhere, onTooLong: checkFunction };
 
 /**
- * Frames of bytes, each ended by a delimiter. What follows the last delimiter at the end of input is a frame cut off.
+ * Frames of bytes, each ended by a delimiter. Bytes after the last delimiter are a truncated frame.
  *
- * @param delimiter The bytes that end a frame, or text that is taken as UTF-8: 1 to 256 bytes.
- * @param options The length.
- * @returns The codec. Its decoder throws `FrameTooLargeError`; to send a frame that would not come back as one,
- * because it has the delimiter in it, is a `TypeError`.
+ * @param delimiter The bytes that end a frame, or text, which is encoded as UTF-8: 1 to 256 bytes.
+ * @param options The limit.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`. Sending a frame that contains the delimiter is a `TypeError`.
  * @throws {TypeError | RangeError} If the delimiter or an option is invalid.
  *
  * @example
@@ -56,7 +55,7 @@ export function delimited(
   }
   const bytes = typeof delimiter === "string"
     ? new TextEncoder().encode(delimiter)
-    : new Uint8Array(delimiter); // slice() of a Buffer is no copy
+    : new Uint8Array(delimiter); // slice() of a Buffer does not copy
   checkInteger("the delimiter's length", bytes.length, 1, 256);
   const { onTooLong } = options;
   return {
@@ -128,7 +127,7 @@ class DelimitedDecoder implements Decoder<Uint8Array> {
   }
 }
 
-/** Where `wanted` stands in `bytes`, at `from` or later, or -1. */
+/** The position of `wanted` in `bytes`, at `from` or later; -1 if there is none. */
 function indexOf(bytes: Uint8Array, wanted: Uint8Array, from: number): number {
   const first = wanted[0]!;
   for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
@@ -148,7 +147,7 @@ function encodeDelimited(
 ): void {
   checkBytes("a frame", frame);
   if (frame.length > maxLength) throw new FrameTooLargeError(maxLength, frame.length);
-  // The end of the frame and the delimiter together may hold the delimiter earlier, as `ab` and `aba` do.
+  // The end of the frame and the start of the delimiter may form a delimiter: `ab` before `aba` contains `aba` earlier.
   const seam = new Uint8Array(
     2 * delimiter.length - 1 + Math.min(0, frame.length - delimiter.length + 1),
   );

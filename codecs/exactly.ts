@@ -1,6 +1,6 @@
 import { type Codec, type Decoder, type DecoderInput, MORE } from "./codec.ts";
 
-/** Exactly so many bytes. It keeps nothing between two calls, so one decoder serves all readings. */
+/** Decodes a fixed number of bytes. It has no state, so one decoder serves all readings. */
 export class Exactly implements Decoder<Uint8Array>, Pick<Codec<Uint8Array>, "decoder"> {
   readonly maxBuffered: number;
 

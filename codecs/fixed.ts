@@ -5,8 +5,8 @@ import { Exactly } from "./exactly.ts";
 /**
  * Frames of a fixed length.
  *
- * @param length How many bytes: 1 to 2^30.
- * @returns The codec. To send a frame of another length is a `RangeError`.
+ * @param length The length of a frame in bytes: 1 to 2^30.
+ * @returns The codec. Sending a frame of another length is a `RangeError`.
  * @throws {TypeError | RangeError} If the length is out of range.
  *
  * @example

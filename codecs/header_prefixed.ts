@@ -21,35 +21,35 @@ export type { HeadedMessage };
 /** Options of {@linkcode headerPrefixed}. */
 export interface HeaderPrefixedOptions {
   /**
-   * Whether a line that is no header stands first, as in SIP and STOMP. Empty lines before it are passed over.
+   * Whether a message begins with a line that is not a header, as in SIP and STOMP. Empty lines before it are skipped.
    *
    * @default {false}
    */
   startLine?: boolean;
   /**
-   * The names of the header that says how many bytes the body has, whatever their case. The first one is sent.
+   * The names, in any case, of the header with the length of the body in bytes. The first name is the one that is sent.
    *
    * @default {"Content-Length"}
    */
   lengthHeader?: string | readonly string[];
   /**
-   * What ends the lines. With CRLF, nothing else does; with LF, lines that are read may end in either.
+   * The end of lines. With CRLF, lines that are read must end in CRLF. With LF, they may end in either.
    *
    * @default {"\r\n"}
    */
   ending?: "\r\n" | "\n";
   /**
-   * What is sent between a name and its value. With `": "`, blanks around values that are read are dropped; STOMP has
-   * `":"`, and each blank counts.
+   * The separator that is sent between a name and its value. With `": "`, spaces and tabs around a value that is read are
+   * dropped. With `":"`, as in STOMP, they belong to the value.
    *
    * @default {": "}
    */
   separator?: ": " | ":";
   /**
-   * A character of ASCII that ends the body, as the NUL of STOMP. Then a message may come without a length: its body goes
-   * up to that.
+   * An ASCII character that ends the body, such as the NUL of STOMP. With a terminator, a message may have no length: its
+   * body then ends at the first terminator.
    *
-   * @default None: there has to be a length.
+   * @default None: each message needs a length.
    */
   terminator?: string;
   /**
@@ -59,13 +59,13 @@ export interface HeaderPrefixedOptions {
    */
   maxLength?: number;
   /**
-   * The most bytes that everything before the body may have, both ways: 1 to 2^30.
+   * The maximum length of everything before the body, in bytes, in both directions: 1 to 2^30.
    *
    * @default {65536}
    */
   maxHeaderLength?: number;
   /**
-   * Called with the length, in bytes, of a body that exceeds `maxLength`, where a header says it: the message is dropped,
+   * Called with the length, in bytes, of a body that exceeds `maxLength` according to its header: the message is dropped,
    * and reading goes on with the next one. If it throws, its error ends the input. Without it, such a body is a
    * `FrameTooLargeError`.
    */
@@ -83,25 +83,25 @@ const OPTIONS: Known<HeaderPrefixedOptions> = {
   onTooLong: checkFunction,
 };
 
-/** A message to be sent with headers in front. */
+/** A message with headers, to be sent. */
 export interface HeadedMessageInit {
-  /** The line before the headers, where the protocol has one. */
+  /** The line before the headers, if the protocol has one. */
   startLine?: string;
-  /** Names and values, without the length: that is added. */
+  /** Names and values. The length is added to them. */
   headers?: Iterable<readonly [name: string, value: string]>;
-  /** The body; text is sent as UTF-8. */
+  /** The body. Text is sent as UTF-8. */
   body?: Uint8Array | string;
 }
 
 const encoder = new TextEncoder();
 
 /**
- * Messages with headers in front: lines of `Name: value`, an empty line, and as many bytes as one of them says. LSP, SIP
- * and STOMP have it, see the guide on codecs for their options.
+ * Messages with headers: lines of `Name: value`, an empty line, and a body whose length is in one of the headers. LSP, SIP
+ * and STOMP use this format. The guide on codecs has their options.
  *
- * @param options What the headers look like, and the lengths.
- * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for what is no header, for a
- * header that is folded, for a length that is missing, said twice or no number, and for text that is no UTF-8.
+ * @param options The format of the headers, and the limits.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for an invalid or folded header,
+ * for a length that is missing, occurs twice or is not a number, and for invalid UTF-8.
  * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
@@ -160,7 +160,7 @@ export function headerPrefixed(
  * The first value of a header.
  *
  * @param message The message.
- * @param name The name, in whatever case.
+ * @param name The name, in any case.
  * @returns The value, or `undefined` if there is no such header.
  *
  * @example
@@ -190,7 +190,7 @@ function bytesOf(body: Uint8Array | string): Uint8Array {
   return typeof body === "string" ? encoder.encode(body) : checkBytes("a body", body);
 }
 
-/** The start line and the headers but for the length. */
+/** The start line and the headers, without the length. */
 function headOf(
   { startLine, headers = [] }: HeadedMessageInit,
   rules: HeaderRules,
@@ -217,7 +217,7 @@ function headOf(
   return head;
 }
 
-/** Visible ASCII without a colon: a blank there is how a length is hidden from the next program. */
+/** A name must be visible ASCII without a colon. With a space in a name, the length could be hidden from other programs. */
 function checkName(name: string): void {
   if (typeof name === "string" && /^[!-9;-~]+$/.test(name)) return;
   throw new TypeError(`a header's name must be visible ASCII without a colon, got ${show(name)}`);

@@ -7,11 +7,11 @@ import { checkTrailer, type OnTooLong, Skipping } from "./skipping.ts";
 const [TAB, LF, CR, SPACE, COLON, DEL] = [0x09, 0x0a, 0x0d, 0x20, 0x3a, 0x7f] as const;
 const NO_LENGTH = -1;
 
-/** A message with headers in front, as it is read. */
+/** A message with headers that was read. */
 export interface HeadedMessage {
-  /** The line before the headers, or `""` where the protocol has none. */
+  /** The line before the headers; `""` if the protocol has none. */
   startLine: string;
-  /** Names and values as they came, in their order. */
+  /** Names and values as they were received, in their order. */
   headers: readonly (readonly [name: string, value: string])[];
   /** The body. */
   body: Uint8Array;
@@ -20,9 +20,9 @@ export interface HeadedMessage {
 /** The checked options of `headerPrefixed()`. */
 export interface HeaderRules {
   hasStartLine: boolean;
-  /** In small letters. */
+  /** In lower case. */
   lengthNames: readonly string[];
-  /** Whether CRLF alone ends a line. */
+  /** Whether only CRLF ends a line. */
   isStrict: boolean;
   trims: boolean;
   terminator: number | undefined;
@@ -31,14 +31,14 @@ export interface HeaderRules {
   onTooLong: OnTooLong | undefined;
 }
 
-/** It understands line after line as they come, and consumes a message as a whole. */
+/** Parses each line once, as it comes, and consumes a message as a whole. */
 export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
   readonly maxBuffered: number;
   readonly #rules: HeaderRules;
   readonly #skipping: Skipping = new Skipping();
-  /** Where the line begins that is not understood yet, or else the body. */
+  /** Where the first line begins that is not parsed yet, or the body. */
   #at = 0;
-  /** How many of the unread bytes are known to end nothing. */
+  /** How many of the unread bytes are known to contain no further line end or terminator. */
   #scanned = 0;
   #isBody = false;
   #startLine: string | undefined;
@@ -65,7 +65,7 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
     return MORE;
   }
 
-  /** Understands one line. Returns whether it was there. */
+  /** Parses one line. Returns whether it was complete. */
   #readLine(input: DecoderInput): boolean {
     const { buffer, start, end } = input;
     const { isStrict, maxHeaderLength, hasStartLine, terminator } = this.#rules;
@@ -77,12 +77,12 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
     if (at < 0) return false;
     const hasReturn = at > from && buffer[at - 1] === CR;
     if (isStrict && !hasReturn) {
-      throw new MalformedFrameError("a bare line feed ends no line", at - start);
+      throw new MalformedFrameError("a bare line feed does not end a line", at - start);
     }
     const stop = hasReturn ? at - 1 : at;
     const bare = indexOfByte(buffer, CR, from, stop);
     if (bare >= 0) {
-      throw new MalformedFrameError("a bare carriage return ends no line", bare - start);
+      throw new MalformedFrameError("a bare carriage return does not end a line", bare - start);
     }
     this.#at = size;
     if (stop > from) this.#takeLine(buffer, start, from, stop);
@@ -91,7 +91,7 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
       this.#at = this.#scanned = 0;
     } else {
       if (this.#length === NO_LENGTH && terminator === undefined) {
-        throw new MalformedFrameError(`there is no ${this.#rules.lengthNames[0]}`, from - start);
+        throw new MalformedFrameError(`${this.#rules.lengthNames[0]} is missing`, from - start);
       }
       this.#isBody = true;
     }
@@ -105,7 +105,7 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
       return;
     }
     const colon = indexOfByte(buffer, COLON, from, stop);
-    if (colon <= from) throw new MalformedFrameError("a header must stand here", from - start);
+    if (colon <= from) throw new MalformedFrameError("expected a header", from - start);
     for (let at = from; at < colon; at++) {
       if (buffer[at]! > SPACE && buffer[at]! < DEL) continue;
       throw new MalformedFrameError("a header's name must be visible ASCII", at - start);
@@ -120,7 +120,7 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
     this.#headers.push([name, value]);
     if (!lengthNames.includes(name.toLowerCase())) return;
     if (this.#length !== NO_LENGTH) {
-      throw new MalformedFrameError(`${name} stands there twice`, from - start);
+      throw new MalformedFrameError(`${name} occurs twice`, from - start);
     }
     if (!/^\d+$/.test(value)) {
       throw new MalformedFrameError(`${name} must be a number`, first - start);
@@ -172,7 +172,7 @@ export class HeaderPrefixedDecoder implements Decoder<HeadedMessage> {
     onTooLong(length);
   }
 
-  /** Begins another message, and gives out what was read of the last one. */
+  /** Begins another message. Returns what was read of the last one. */
   #begin(): Pick<HeadedMessage, "startLine" | "headers"> {
     const read = { startLine: this.#startLine ?? "", headers: this.#headers };
     this.#isBody = false;

@@ -4,7 +4,7 @@ import { MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, MORE } from "./codec.ts";
 import { lines } from "./lines.ts";
 
-/** White space as JSON has it (RFC 8259 §2). */
+/** The white space of JSON (RFC 8259 §2). */
 const BLANK = /^[ \t\r\n]*$/;
 const [TAB, LF, CR, SPACE] = [0x09, 0x0a, 0x0d, 0x20];
 
@@ -40,9 +40,10 @@ const OPTIONS: Known<JsonLinesOptions<unknown>> = {
 /**
  * JSON values, one per line (NDJSON). Lines that contain only white space are skipped.
  *
- * @param options Length, and a check for values that come in.
- * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for what is no JSON, no UTF-8
- * or fails the check (its offset is 0 where the engine does not say where parsing stopped); to send what JSON cannot hold is a `TypeError`.
+ * @param options The limit, and a check for values that are read.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, and `MalformedFrameError` for invalid JSON, invalid UTF-8
+ * and values that fail the check. The offset is 0 if the engine does not say where parsing stopped. Sending a value that
+ * JSON cannot represent is a `TypeError`.
  * @throws {RangeError} If an option is out of range.
  *
  * @example
@@ -79,7 +80,7 @@ export function jsonLines<In = unknown, Out = In>(
     decoder: () => new JsonLinesDecoder(text.decoder(), maxLength, parse),
     encode: (message, out) => {
       const line = JSON.stringify(message) as string | undefined;
-      if (line === undefined) throw new TypeError(`JSON cannot hold a ${typeof message}`);
+      if (line === undefined) throw new TypeError(`JSON cannot represent ${typeof message}`);
       text.encode(line, out);
     },
   };
@@ -90,7 +91,7 @@ class JsonLinesDecoder<In> implements Decoder<In> {
   readonly #maxLength: number;
   readonly #lines: Decoder<string>;
   readonly #parse: (value: unknown) => In;
-  /** Whether the unread bytes begin with a line that was looked at before. */
+  /** Whether the unread bytes begin with a line that an earlier call has seen. */
   #isWithin = false;
 
   constructor(lines: Decoder<string>, maxLength: number, parse: (value: unknown) => In) {
@@ -121,9 +122,8 @@ class JsonLinesDecoder<In> implements Decoder<In> {
     try {
       value = JSON.parse(line);
     } catch (cause) {
-      throw new MalformedFrameError("this is no JSON", offsetOf(cause as SyntaxError, line), {
-        cause,
-      });
+      const offset = offsetOf(cause as SyntaxError, line);
+      throw new MalformedFrameError("invalid JSON", offset, { cause });
     }
     try {
       return this.#parse(value);
@@ -134,8 +134,8 @@ class JsonLinesDecoder<In> implements Decoder<In> {
 }
 
 /**
- * Passes over blank lines in one go, since a peer may send nothing else: to decode 64 KiB of line feeds one by one
- * would take 4 ms, in which no other session has its turn. A line that may be too long is left for whoever judges it.
+ * Skips blank lines in one go. A peer may send nothing else, and decoding 64 KiB of line feeds one by one would block the
+ * event loop for 4 ms. A line that may be too long is left to the decoder of lines.
  */
 function skipBlankLines(input: DecoderInput, maxLength: number): void {
   const { buffer, start, end } = input;
@@ -150,7 +150,7 @@ function skipBlankLines(input: DecoderInput, maxLength: number): void {
   input.consume(line - start);
 }
 
-/** The byte at which the engine says that parsing stopped, which it does not always say; else the first. */
+/** The offset in bytes at which parsing stopped, if the engine says so; otherwise 0. */
 function offsetOf({ message }: SyntaxError, line: string): number {
   const position = /at position (\d+)/.exec(message)?.[1];
   return new TextEncoder().encode(line.slice(0, Number(position ?? 0))).length;

@@ -5,7 +5,7 @@ import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
 import { type OnTooLong, Skipping } from "./skipping.ts";
 
-/** What stands for the size of a varint that does not end. */
+/** Stands for the size of a varint that does not end. */
 const ENDLESS = -1;
 
 /** Options of {@linkcode lengthPrefixed}. */
@@ -18,7 +18,7 @@ export interface LengthPrefixedOptions {
    */
   width?: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
   /**
-   * The maximum size of a varint, in bytes, in both directions: 1 to 10. MQTT has 4 (MQTT 3.1.1 §2.2.3).
+   * The maximum size of a varint, in bytes, in both directions: 1 to 10. For MQTT, it is 4 (MQTT 3.1.1 §2.2.3).
    *
    * @default {10}
    */
@@ -30,7 +30,7 @@ export interface LengthPrefixedOptions {
    */
   littleEndian?: boolean;
   /**
-   * Whether the length counts the whole frame, with itself and the bytes before it. Not for varints.
+   * Whether the length counts the whole frame, including itself and the bytes before it. Not for varints.
    *
    * @default {false}
    */
@@ -49,7 +49,7 @@ export interface LengthPrefixedOptions {
    */
   adjustment?: number;
   /**
-   * Whether a message is the whole frame, with its header and its length, and not only what follows the length.
+   * Whether a message is the whole frame, with its header and length. Otherwise, it is what follows the length.
    *
    * @default {false}
    */
@@ -79,15 +79,15 @@ const OPTIONS: Known<LengthPrefixedOptions> = {
   maxLength: elsewhere,
 };
 
-/** The checked options, so that a frame costs little: to compare a width that may be a string takes V8 5 ns each time. */
+/** The resolved options. They make a frame cheaper: comparing a width that may be a string takes 5 ns each time. */
 interface Layout {
   isVarint: boolean;
-  /** The size of the length, of a varint the least. */
+  /** The size of the length; the minimum size of a varint. */
   width: number;
   maxWidth: number;
   littleEndian: boolean;
   offset: number;
-  /** What the length counts besides what follows it. */
+  /** How much the length exceeds the number of bytes that follow it. */
   surplus: number;
   keepHeader: boolean;
   maxLength: number;
@@ -95,16 +95,16 @@ interface Layout {
 }
 
 /**
- * Frames with their length in front.
+ * Frames that begin with their length.
  *
- * A frame is `offset` bytes of a header, the length, and as many bytes as the length says, `adjustment` added. Where a
- * header stands before the length, only whole frames (`keepHeader`) can be sent: their length must be in place.
+ * A frame consists of `offset` bytes of a header, the length, and as many bytes as the length plus `adjustment` says. If
+ * there is a header before the length, only whole frames (`keepHeader`) can be sent. They must contain their length.
  *
  * @param options How the length is written and what it counts.
- * @returns The codec. Its decoder throws `FrameTooLargeError`, or calls `onTooLong`, as soon as it has seen the length, and
- * `MalformedFrameError` for a length that is less than the header, and for a varint of more than `maxWidth` bytes once
- * so many have come.
- * @throws {TypeError | RangeError} If an option is out of range, or does not go with another.
+ * @returns The codec. Its decoder throws `FrameTooLargeError`, or calls `onTooLong`, as soon as it has the length. It throws
+ * `MalformedFrameError` for a length that is less than the header, and for a varint that does not end within `maxWidth`
+ * bytes.
+ * @throws {TypeError | RangeError} If an option is out of range, or contradicts another.
  *
  * @example
  * ```ts
@@ -133,14 +133,14 @@ function resolve(options: LengthPrefixedOptions): Layout {
   const { width = 4, littleEndian = false, includesHeader = false, keepHeader = false } = options;
   if (width !== "varint") checkInteger("width", width, 1, 8);
   else if (includesHeader) {
-    throw new TypeError("includesHeader does not go with a varint, whose own size varies");
+    throw new TypeError("includesHeader cannot be combined with a varint, whose own size varies");
   }
   const offset = checkInteger("offset", options.offset ?? 0, 0, 65535);
   const adjustment = checkInteger("adjustment", options.adjustment ?? 0, -(2 ** 30), 2 ** 30);
   const maxLength = checkInteger("maxLength", options.maxLength ?? 8 * 1024 * 1024, 1, 2 ** 30);
   const isVarint = width === "varint";
   if (!isVarint && options.maxWidth !== undefined) {
-    throw new TypeError(`maxWidth is for varints, and width is ${width}`);
+    throw new TypeError(`maxWidth is for varints, but width is ${width}`);
   }
   const maxWidth = isVarint
     ? checkInteger("maxWidth", options.maxWidth ?? MAX_VARINT, 1, MAX_VARINT)
@@ -222,7 +222,7 @@ class LengthPrefixedDecoder implements Decoder<Uint8Array> {
   }
 }
 
-/** The size of the header with the length, 0 while it is not there, or `ENDLESS`. */
+/** The size of the header with the length, 0 if it is not complete, or `ENDLESS`. */
 function headerSize(
   buffer: Uint8Array,
   start: number,
@@ -252,7 +252,7 @@ function bodySize(buffer: Uint8Array, start: number, header: number, layout: Lay
     for (let at = first; at <= last; at++) length = length * 256 + buffer[at]!;
   }
   if (length < surplus) {
-    throw new MalformedFrameError(`a length of ${length} is less than it has to count`, offset);
+    throw new MalformedFrameError(`a length of ${length} must be at least ${surplus}`, offset);
   }
   return length - surplus;
 }
@@ -264,7 +264,7 @@ function encodeLengthPrefixed(message: Uint8Array, layout: Layout, out: FrameWri
   if (message.length > maxLength) throw new FrameTooLargeError(maxLength, message.length);
   if (keepHeader) checkWhole(message, layout);
   else if (offset > 0) {
-    throw new TypeError("frames with a header before the length are sent whole: set keepHeader");
+    throw new TypeError("to send a frame with a header before the length, set keepHeader");
   } else {
     const length = message.length + surplus;
     if (isVarint) out.varint(length, maxWidth);
@@ -278,6 +278,6 @@ function checkWhole(frame: Uint8Array, layout: Layout): void {
   const total = header <= 0 ? 0 : header + bodySize(frame, 0, header, layout);
   if (total === frame.length) return;
   throw new TypeError(
-    `a whole frame must have its length in place: ${frame.length} bytes, and it says ${total}`,
+    `a whole frame must contain its length: it has ${frame.length} bytes, but says ${total}`,
   );
 }

@@ -8,7 +8,7 @@ import type { OnTooLong } from "./skipping.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
-/** What the peer, or the next program that is given the line, may take for its end. */
+/** Characters that the peer, or another program that gets the line, may take for the end of a line. */
 const NOT_IN_A_LINE = [
   ["\n", "a line feed"],
   ["\r", "a carriage return"],
@@ -97,7 +97,7 @@ export function lines(options: LinesOptions = {}): Codec<string> {
   return makeLines(options);
 }
 
-/** The same for options of which the names are known to be right. */
+/** The same for options whose names are known to be right. */
 export function makeLines(options: LinesOptions): Codec<string> {
   const { fatal = false, ending = "\n", strict = false } = options;
   const maxLength = checkInteger("maxLength", options.maxLength ?? 64 * 1024, 1, 2 ** 30);
@@ -145,7 +145,7 @@ class LinesDecoder implements Decoder<string> {
   #dropped = 0;
 
   constructor({ maxLength, fatal, ending, onTooLong }: Rules) {
-    this.maxBuffered = maxLength + 1; // a carriage return may wait for its line feed
+    this.maxBuffered = maxLength + 1; // a carriage return may come before its line feed
     this.#maxLength = maxLength;
     this.#fatal = fatal;
     this.#last = ending === "\r" ? CR : LF;
@@ -188,8 +188,8 @@ class LinesDecoder implements Decoder<string> {
   }
 
   /**
-   * Drops a line that is too long, or what has come of it but for a byte: a line that is not complete leaves one unread.
-   * Returns whether there is anything to decode.
+   * Drops a line that is too long, or the part of it that has come. While the line is not complete, one byte stays unread.
+   * Returns whether there is more to decode.
    */
   #drop(input: DecoderInput, length: number, size: number): boolean {
     const total = this.#dropped + length;
@@ -208,7 +208,7 @@ class LinesDecoder implements Decoder<string> {
   }
 }
 
-/** Lines that end in one way alone: what the end of input cuts off is no line. */
+/** Lines with exactly one kind of end. A last line without an end is truncated. */
 class StrictLinesDecoder implements Decoder<string> {
   readonly maxBuffered: number;
   readonly #maxLength: number;
@@ -241,7 +241,7 @@ class StrictLinesDecoder implements Decoder<string> {
       const isWhole = this.#isEnd(buffer, at, end, total);
       if (!isWhole) {
         this.#scanned = length;
-        if (isTooLong) this.#drop(input, at === end ? length - 1 : length); // so that a byte is left
+        if (isTooLong) this.#drop(input, at === end ? length - 1 : length); // one byte stays unread
         return MORE;
       }
       this.#scanned = 0;
@@ -269,19 +269,19 @@ class StrictLinesDecoder implements Decoder<string> {
     this.#scanned = 0;
   }
 
-  /** Whether a line ends at `at`; not yet, where that is not all there. */
+  /** Whether a line ends at `at`. If the end is not complete, it does not yet. */
   #isEnd(buffer: Uint8Array, at: number, end: number, offset: number): boolean {
     const ending = this.#ending;
     for (let i = 0; i < ending.length; i++) {
       if (at + i === end) return false;
       if (buffer[at + i] === ending[i]) continue;
       const found = buffer[at] === CR ? "carriage return" : "line feed";
-      throw new MalformedFrameError(`a bare ${found} ends no line`, offset);
+      throw new MalformedFrameError(`a bare ${found} does not end a line`, offset);
     }
     return true;
   }
 
-  /** Where the first CR or LF stands, or `end`. The one that is likely bounds the search for the other. */
+  /** The position of the first CR or LF, or `end`. The expected one is searched first, and limits the other search. */
   #findEnd(buffer: Uint8Array, from: number, end: number): number {
     const first = this.#ending[0]!;
     const likely = indexOfByte(buffer, first, from, end);

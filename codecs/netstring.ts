@@ -25,9 +25,9 @@ export interface NetstringOptions {
 const OPTIONS: Known<NetstringOptions> = { maxLength: elsewhere, onTooLong: checkFunction };
 
 /**
- * Netstrings: the length in decimal digits, a colon, so many bytes, a comma, as in `5:hello,`.
+ * Netstrings: the length in decimal digits, a colon, the bytes, and a comma, as in `5:hello,`.
  *
- * @param options The length.
+ * @param options The limit.
  * @returns The codec. Its decoder throws `FrameTooLargeError` and `MalformedFrameError`.
  * @throws {RangeError} If an option is out of range.
  *

@@ -24,12 +24,11 @@ export interface OctetCountedOptions {
 const OPTIONS: Known<OctetCountedOptions> = { maxLength: elsewhere, onTooLong: checkFunction };
 
 /**
- * Octet counting, as syslog has it over TCP and TLS (RFC 6587 §3.4.1, RFC 5425 §4.3): the length in decimal digits, a
- * space, so many bytes, as in `5 hello`.
+ * Octet counting, as used by syslog over TCP and TLS (RFC 6587 §3.4.1, RFC 5425 §4.3): the length in decimal digits, a
+ * space, and the bytes, as in `5 hello`.
  *
- * @param options The length.
- * @returns The codec. Its decoder throws `FrameTooLargeError` and `MalformedFrameError`; a message of no bytes cannot
- * be sent.
+ * @param options The limit.
+ * @returns The codec. Its decoder throws `FrameTooLargeError` and `MalformedFrameError`. An empty message cannot be sent.
  * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example

@@ -1,4 +1,4 @@
-/** What `FrameWriter.prefixed()` and `Cursor.prefixed()` have in common. */
+/** The options that `FrameWriter.prefixed()` and `Cursor.prefixed()` have in common. */
 
 import { checkBoolean, checkInteger } from "../_internal/checks.ts";
 import { MAX_VARINT } from "../_internal/numbers.ts";
@@ -11,7 +11,7 @@ export const PREFIXED_OPTIONS: Known<PrefixedOptions> = {
   maxWidth: elsewhere,
 };
 
-/** The size of a length, of a varint the most. Throws if the options do not go together. */
+/** The size of a length, or the maximum size of a varint. Throws if the options contradict each other. */
 export function prefixSize(
   width: PrefixWidth,
   includesHeader: boolean,
@@ -19,12 +19,12 @@ export function prefixSize(
 ): number {
   if (width === "varint") {
     if (includesHeader) {
-      throw new TypeError("includesHeader does not go with a varint, whose own size varies");
+      throw new TypeError("includesHeader cannot be combined with a varint, whose own size varies");
     }
     return checkInteger("maxWidth", maxWidth ?? MAX_VARINT, 1, MAX_VARINT);
   }
   if (maxWidth !== undefined) {
-    throw new TypeError(`maxWidth is for varints, and width is ${width}`);
+    throw new TypeError(`maxWidth is for varints, but width is ${width}`);
   }
   return checkInteger("width", width, 1, 8);
 }

@@ -1,12 +1,12 @@
 import { MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import type { DecoderInput } from "./codec.ts";
 
-/** What is told of the length of a frame that is dropped. */
+/** Called with the length of a frame that is dropped. */
 export type OnTooLong = (length: number) => void;
 
 /**
- * A frame of a known length that is dropped as it comes, but for the last byte that has come: so that the session knows
- * of a frame which is not complete.
+ * Drops a frame of a known length as it comes. While the frame is not complete, one byte stays unread, so that the session
+ * knows that a frame has begun.
  */
 export class Skipping {
   #total = 0;
@@ -17,13 +17,13 @@ export class Skipping {
     return this.#rest === 0 && this.#trailer === undefined;
   }
 
-  /** Begins with so many bytes, and the one that has to come after them, if any. */
+  /** Begins to drop `total` bytes, and then the trailer, if any. */
   begin(total: number, trailer?: number): void {
     this.#total = this.#rest = total;
     this.#trailer = trailer;
   }
 
-  /** Drops what has come. Returns whether that was all. */
+  /** Drops what has come. Returns whether the frame is complete. */
   goOn(input: DecoderInput): boolean {
     input.need(0);
     const unread = input.end - input.start;
@@ -47,7 +47,7 @@ export class Skipping {
   }
 }
 
-/** Throws if a frame does not end as it must. */
+/** Throws unless a frame ends with its trailer. */
 export function checkTrailer(byte: number, trailer: number, offset: number): void {
   if (byte === trailer) return;
   const name = trailer === 0 ? "a NUL" : JSON.stringify(String.fromCharCode(trailer));

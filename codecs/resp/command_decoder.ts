@@ -6,7 +6,7 @@ import type { RespCommand } from "./values.ts";
 
 const MAX_INLINE = 64 * 1024;
 
-/** What one command may take. */
+/** The limits of a command. */
 export interface CommandLimits {
   maxBulkLength: number;
   maxArguments: number;
@@ -15,19 +15,20 @@ export interface CommandLimits {
 
 const [LF, CR, DOLLAR, STAR, MINUS, DIGIT_0] = [0x0a, 0x0d, 0x24, 0x2a, 0x2d, 0x30] as const;
 
-/** What `#readLength()` returns where there is no length. */
+/** What `#readLength()` returns if there is no length. */
 const [INCOMPLETE, NEGATIVE, INVALID] = [-1, -2, -3] as const;
 
-/** Commands, as clients send them and as people type them. */
+/** Decodes commands, as clients send them and as people type them. */
 export class CommandDecoder implements Decoder<RespCommand> {
   readonly maxBuffered: number;
   readonly #limits: CommandLimits;
-  /** How far the command is understood, in bytes from its first. */
+  /** How many bytes of the command are parsed. */
   #at = 0;
-  /** How many arguments it has, once that is known. */
+  /** How many arguments the command has; -1 if that is not known yet. */
   #count = -1;
-  /** How many of them were found, and where each begins and ends. */
+  /** How many arguments were found. */
   #found = 0;
+  /** Where each of them begins and ends. */
   #bounds: number[] = [];
 
   readonly #coder: TextCoder;
@@ -40,7 +41,7 @@ export class CommandDecoder implements Decoder<RespCommand> {
 
   decode(input: DecoderInput): RespCommand | typeof MORE {
     const { buffer, start } = input;
-    const end = Math.min(input.end, start + this.maxBuffered); // who sends more has sent too much
+    const end = Math.min(input.end, start + this.maxBuffered); // a command that needs more is too long
     if (this.#count < 0) {
       if (buffer[start] !== STAR) return this.#decodeInline(input);
       const count = this.#readLength(buffer, start, start + 1, end);
@@ -73,7 +74,7 @@ export class CommandDecoder implements Decoder<RespCommand> {
       this.#bounds[this.#found * 2] = first;
       this.#bounds[this.#found * 2 + 1] = first + length;
       this.#found++;
-      this.#at = first + length + 2; // Redis does not look at the line end either
+      this.#at = first + length + 2; // Redis does not check the line end either
     }
     const command = new Array<string>(this.#count);
     for (let i = 0; i < this.#count; i++) {
@@ -94,7 +95,7 @@ export class CommandDecoder implements Decoder<RespCommand> {
     return command;
   }
 
-  /** Reads the decimal number that ends a line, and goes on behind that line. */
+  /** Reads a decimal number up to the end of the line, and skips the line. */
   #readLength(buffer: Uint8Array, start: number, from: number, end: number): number {
     let value = 0;
     let at = from;
@@ -117,7 +118,7 @@ export class CommandDecoder implements Decoder<RespCommand> {
     return value;
   }
 
-  /** A command as a person types it: words in a line. */
+  /** Decodes a command as people type it: words in a line. */
   #decodeInline(input: DecoderInput): RespCommand | typeof MORE {
     const { buffer, start } = input;
     const end = Math.min(input.end, start + this.maxBuffered);

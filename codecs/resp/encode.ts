@@ -49,7 +49,7 @@ export function encodeCommand(command: RespCommand, coder: TextCoder, out: Frame
   }
 }
 
-/** In pieces: to put them together would cost more than to send them one by one. */
+/** Writes three pieces: joining them would cost more. */
 function encodeBulk(text: string, coder: TextCoder, out: FrameWriter): void {
   const size = coder.sizeOf(text);
   out.text(HEADS[size] ?? `$${size}\r\n`);
@@ -57,7 +57,7 @@ function encodeBulk(text: string, coder: TextCoder, out: FrameWriter): void {
   out.text("\r\n");
 }
 
-/** One string for the whole: there is one piece to send then, be it a list of thousands. */
+/** Makes one string of the whole reply, so that even a list of thousands is written as one piece. */
 function serialize(value: RespValue, version: RespVersion, coder: TextCoder): string {
   if (typeof value === "string") return `$${coder.sizeOf(value)}\r\n${value}\r\n`;
   if (typeof value === "number") return numberText(value, version);
@@ -83,7 +83,7 @@ function serialize(value: RespValue, version: RespVersion, coder: TextCoder): st
     return aggregate(head, value.items, version, coder);
   }
   if (Array.isArray(value)) return aggregate(`*${value.length}`, value, version, coder);
-  throw new TypeError(`RESP has no way to send ${shown(value)}`);
+  throw new TypeError(`RESP cannot represent ${shown(value)}`);
 }
 
 function numberText(value: number, version: RespVersion): string {

@@ -2,13 +2,13 @@ import { decodeLatin1, encodeLatin1, isAscii } from "../../_internal/latin1.ts";
 import { decodeUtf8, utf8Length } from "../../_internal/utf8.ts";
 import type { FrameWriter } from "../codec.ts";
 
-/** What the strings of RESP, which are bytes, are here. */
+/** How the strings of RESP, which are bytes, become JavaScript strings. */
 export type RespEncoding = "utf-8" | "binary";
 
-/** Strings as bytes, and back. */
+/** Decodes and encodes strings. */
 export interface TextCoder {
   decode(buffer: Uint8Array, from: number, to: number): string;
-  /** How many bytes a text has. */
+  /** The size of a text in bytes. */
   sizeOf(text: string): number;
   write(text: string, out: FrameWriter): void;
 }

@@ -1,15 +1,15 @@
 import { MalformedFrameError } from "../../errors.ts";
 
-/** The peer breaks the rules of RESP. Redis tells a client so by `ERR Protocol error: ` and the problem. */
+/** The peer violates RESP. Redis reports this to a client as `ERR Protocol error: ` and the problem. */
 export class RespProtocolError extends MalformedFrameError {
-  /** What is wrong, as Redis says it. */
+  /** What is wrong, in the words of Redis. */
   readonly problem: string;
 
   /**
    * Makes the error.
    *
    * @param problem What is wrong, in a few words.
-   * @param offset Where the bad byte stands, in bytes from the beginning of the command or reply.
+   * @param offset The offset of the bad byte, from the beginning of the command or reply.
    */
   constructor(problem: string, offset: number) {
     super(problem, offset);

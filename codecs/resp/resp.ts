@@ -21,19 +21,19 @@ export interface RespServerOptions {
    */
   encoding?: RespEncoding;
   /**
-   * The most bytes of one argument: 1 to 2^30.
+   * The maximum size of one argument, in bytes: 1 to 2^30.
    *
    * @default {8388608}
    */
   maxBulkLength?: number;
   /**
-   * The most arguments of a command, its name included: 1 to 2^30.
+   * The maximum number of arguments of a command, including its name: 1 to 2^30.
    *
    * @default {1048576}
    */
   maxArguments?: number;
   /**
-   * The most bytes of a command altogether: 1 to 2^30.
+   * The maximum size of a whole command, in bytes: 1 to 2^30.
    *
    * @default {67108864}
    */
@@ -49,25 +49,25 @@ export interface RespClientOptions {
    */
   encoding?: RespEncoding;
   /**
-   * The most bytes of one string: 1 to 2^30.
+   * The maximum size of one string, in bytes: 1 to 2^30.
    *
    * @default {8388608}
    */
   maxBulkLength?: number;
   /**
-   * The most elements of one list, map or set: 1 to 2^30.
+   * The maximum number of elements of one list, map or set: 1 to 2^30.
    *
    * @default {1048576}
    */
   maxItems?: number;
   /**
-   * How many lists there may be within each other: 1 to 1000.
+   * How deep lists may be nested: 1 to 1000.
    *
    * @default {32}
    */
   maxDepth?: number;
   /**
-   * The most bytes of a reply altogether: 1 to 2^30.
+   * The maximum size of a whole reply, in bytes: 1 to 2^30.
    *
    * @default {67108864}
    */
@@ -89,19 +89,19 @@ const CLIENT_OPTIONS: Known<RespClientOptions> = {
   maxReplyLength: elsewhere,
 };
 
-/** The codec of a server's session. Each session has its own, since its client chooses the version. */
+/** The codec of a server's session. Each session needs its own, since the client chooses the version. */
 export interface RespServer extends Codec<RespCommand, RespValue> {
-  /** The version in which replies are sent: 2, until a client has asked for 3 by `HELLO`. */
+  /** The version of the replies: 2 at first. Set it to 3 if the client asks for that by `HELLO`. */
   version: RespVersion;
 }
 
 /**
- * The server's side of RESP, versions 2 and 3: commands come in, also as people type them into telnet, and replies go out.
+ * The server's side of RESP, versions 2 and 3. It reads commands, also as people type them into telnet, and sends replies.
  *
- * @param options What strings are, and the limits.
- * @returns The codec, one for each session. Its decoder throws {@linkcode RespProtocolError}, of which a client is told by
+ * @param options The encoding of strings, and the limits.
+ * @returns The codec, one for each session. Its decoder throws {@linkcode RespProtocolError}. The reply for it is
  * `ERR Protocol error: ` and its `problem`.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts
@@ -158,13 +158,13 @@ class Server implements RespServer {
 }
 
 /**
- * The client's side of RESP, versions 2 and 3: commands go out, and replies come in. An error of the server is a reply, a
- * {@linkcode RespError}. Attributes, which say something about a reply, are dropped.
+ * The client's side of RESP, versions 2 and 3. It sends commands and reads replies. An error of the server is a reply: a
+ * {@linkcode RespError}. Attributes, which contain information about a reply, are dropped.
  *
- * @param options What strings are, and the limits.
+ * @param options The encoding of strings, and the limits.
  * @returns The codec. Its decoder throws {@linkcode RespProtocolError}, and `FrameTooLargeError` for a reply over
  * `maxReplyLength`.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts

@@ -4,13 +4,13 @@ import type { TextCoder } from "./encoding.ts";
 import { RespProtocolError } from "./protocol_error.ts";
 import { RespError, RespPush, type RespValue, RespVerbatim } from "./values.ts";
 
-/** The most bytes of a line: a simple string, an error, a number. */
+/** The maximum size of a line (a simple string, an error or a number), in bytes. */
 const MAX_LINE = 64 * 1024;
 const [LF, CR] = [0x0a, 0x0d] as const;
-/** What stands for an element that has not come as a whole. */
+/** Stands for an element that is not complete. */
 const INCOMPLETE: unique symbol = Symbol("INCOMPLETE");
 
-/** What one reply may take. */
+/** The limits of a reply. */
 export interface ValueLimits {
   maxBulkLength: number;
   maxItems: number;
@@ -26,15 +26,16 @@ interface Open {
   count: number;
 }
 
-/** Replies, as servers send them. It understands element after element as they come, and consumes a reply as a whole. */
+/** Decodes replies. It parses each element once, as it comes, and consumes a reply as a whole. */
 export class ValueDecoder implements Decoder<RespValue> {
   readonly maxBuffered: number;
   readonly #limits: ValueLimits;
   readonly #coder: TextCoder;
-  /** Where the next element begins, and how many of the unread bytes are known to end no line. */
+  /** Where the next element begins. */
   #at = 0;
+  /** How many of the unread bytes are known to contain no further line end. */
   #scanned = 0;
-  /** The lists that are not complete, each within the one before. */
+  /** The lists that are not complete, each nested in the one before. */
   #open: Open[] = [];
 
   constructor(limits: ValueLimits, coder: TextCoder) {
@@ -56,7 +57,7 @@ export class ValueDecoder implements Decoder<RespValue> {
     }
   }
 
-  /** Puts a value where it belongs. Returns the whole reply once that is complete. */
+  /** Adds a value to its list. Returns the reply if it is complete. */
   #close(element: RespValue): RespValue | undefined {
     let value = element;
     for (;;) {
@@ -65,18 +66,18 @@ export class ValueDecoder implements Decoder<RespValue> {
       list.items.push(value);
       if (list.items.length < list.count) return;
       this.#open.pop();
-      if (list.type === "|") return; // attributes stand before the value that they are about
+      if (list.type === "|") return; // attributes come before the value that they describe
       value = made(list);
     }
   }
 
-  /** One element: a value, or the beginning of a list, for which it returns nothing. */
+  /** Reads one element: a value, or the beginning of a list, which is `undefined`. */
   #readElement(input: DecoderInput): RespValue | undefined | typeof INCOMPLETE {
     const { buffer, start } = input;
-    const end = Math.min(input.end, start + this.maxBuffered); // who sends more has sent too much
+    const end = Math.min(input.end, start + this.maxBuffered); // a reply that needs more is too long
     const from = start + this.#at;
     const found = indexOfByte(buffer, LF, Math.max(from, start + this.#scanned), end);
-    if ((found < 0 ? end : found) - from > MAX_LINE) throw this.#broken("too long a line");
+    if ((found < 0 ? end : found) - from > MAX_LINE) throw this.#broken("line too long");
     if (found < 0) {
       this.#scanned = end - start;
       return INCOMPLETE;
@@ -125,7 +126,7 @@ export class ValueDecoder implements Decoder<RespValue> {
     const count = this.#count(text);
     if (count > maxItems) throw this.#broken("invalid multibulk length");
     if (count < 0 && type !== "*") throw this.#broken("invalid multibulk length");
-    if (this.#open.length >= maxDepth) throw this.#broken("too many lists within each other");
+    if (this.#open.length >= maxDepth) throw this.#broken("lists nested too deeply");
     this.#at = next;
     if (count < 0) return null;
     const list = { type, items: [], count: type === "%" || type === "|" ? count * 2 : count };

@@ -1,6 +1,6 @@
-/** What RESP, the protocol of Redis, has besides strings, numbers and lists. */
+/** The values of RESP, the protocol of Redis. */
 
-/** A value of RESP. A string is a bulk string, or a simple one that was read; `null` says that there is none. */
+/** A value of RESP. A string is a bulk string; a simple string that was read is one, too. `null` stands for no value. */
 export type RespValue =
   | string
   | number
@@ -15,25 +15,25 @@ export type RespValue =
   | RespPush
   | RespVerbatim;
 
-/** A command: its name and its arguments. One that is empty asks for nothing and gets no reply. */
+/** A command: its name and its arguments. An empty command has no effect and gets no reply. */
 export type RespCommand = readonly string[];
 
-/** A reply that is always the same: its bytes are made once. {@linkcode respStatus} makes them. */
+/** A constant reply, whose bytes are made once. {@linkcode respStatus} makes constants. */
 export class RespConstant {
-  /** The bytes as RESP2 has them, each a character. */
+  /** The encoded reply in RESP2, as text. */
   readonly text: string;
-  /** The same of RESP3. */
+  /** The encoded reply in RESP3, as text. */
   readonly text3: string;
-  /** The bytes of RESP2. */
+  /** The encoded reply in RESP2. */
   readonly bytes: Uint8Array;
-  /** The bytes of RESP3. */
+  /** The encoded reply in RESP3. */
   readonly bytes3: Uint8Array;
 
   /**
-   * Makes a reply of ASCII, as it goes over the wire.
+   * Makes a constant of its encoded form, in ASCII.
    *
    * @param text In RESP2, such as `$-1\r\n`.
-   * @param text3 In RESP3, where it differs.
+   * @param text3 In RESP3, if it differs.
    */
   constructor(text: string, text3: string = text) {
     this.text = text;
@@ -44,11 +44,11 @@ export class RespConstant {
 }
 
 /**
- * A simple string: a short text that says how it went, such as `OK`.
+ * A simple string: a short status, such as `OK`.
  *
  * @param text The text, without CR and LF.
  * @returns The reply.
- * @throws {TypeError} If there is a CR or LF in it.
+ * @throws {TypeError} If the text contains CR or LF.
  *
  * @example
  * ```ts
@@ -63,31 +63,31 @@ export function respStatus(text: string): RespConstant {
   return new RespConstant(`+${text}\r\n`);
 }
 
-/** What stands in RESP2 for no list, where a list is asked for. In RESP3, it is `null`. */
+/** The null array of RESP2, for commands that reply with a list. In RESP3, it is `null`. */
 export const RESP_NULL_ARRAY: RespConstant = new RespConstant("*-1\r\n", "_\r\n");
 
-/** What a server says of a command that it cannot do. A message begins with a word for programs, such as `ERR`. */
+/** An error reply of a server. The message begins with a code for programs, such as `ERR`. */
 export class RespError extends Error {
   /** The name of the class. */
   override readonly name = "RespError";
 }
 
-/** What a client is told without having asked. In RESP2, it is a list like any other. */
+/** A push: data that the server sends without a request. In RESP2, it is an ordinary list. */
 export class RespPush {
-  /** What it is told, beginning with the kind, such as `message`. */
+  /** The items, beginning with the kind, such as `message`. */
   readonly items: readonly RespValue[];
 
   /**
    * Makes a push.
    *
-   * @param items What is told.
+   * @param items The items.
    */
   constructor(items: readonly RespValue[]) {
     this.items = items;
   }
 }
 
-/** Text for people. In RESP2, it is a bulk string. */
+/** A verbatim string: text for people. In RESP2, it is a bulk string. */
 export class RespVerbatim {
   /** The text. */
   readonly text: string;

@@ -728,7 +728,7 @@ Deno.test("Codecs refuse to send what would not come back", { permissions: "none
     [octetCounted(), text, TypeError, "got a string"],
     [octetCounted(), new Uint8Array(0), RangeError, "must not have 0 bytes"],
     [octetCounted({ maxLength: 3 }), toBytes("abcd"), FrameTooLargeError, "limit of 3"],
-    [jsonLines(), undefined, TypeError, "JSON cannot hold a undefined"],
+    [jsonLines(), undefined, TypeError, "JSON cannot represent undefined"],
     [jsonLines({ maxLength: 3 }), "abc", FrameTooLargeError, "limit of 3"],
     [lengthPrefixed({ maxLength: 3 }), toBytes("abcd"), FrameTooLargeError, "limit of 3"],
     [lengthPrefixed({ width: 1 }), new Uint8Array(256), RangeError, "cannot hold 256"],
@@ -740,9 +740,9 @@ Deno.test("Codecs refuse to send what would not come back", { permissions: "none
       "cannot hold -1",
     ],
     [lengthPrefixed({ offset: 1 }), toBytes("a"), TypeError, "set keepHeader"],
-    [mqtt, toBytes([0x30, 4, 1, 2]), TypeError, "4 bytes, and it says 6"],
-    [mqtt, toBytes([0x30]), TypeError, "1 bytes, and it says 0"],
-    [mqtt, toBytes([0x30, 0x80, 0x80, 0x80, 0x80, 0]), TypeError, "6 bytes, and it says 0"],
+    [mqtt, toBytes([0x30, 4, 1, 2]), TypeError, "4 bytes, but says 6"],
+    [mqtt, toBytes([0x30]), TypeError, "1 bytes, but says 0"],
+    [mqtt, toBytes([0x30, 0x80, 0x80, 0x80, 0x80, 0]), TypeError, "6 bytes, but says 0"],
     [
       lengthPrefixed({ width: "varint", maxWidth: 1 }),
       new Uint8Array(128),
@@ -793,7 +793,7 @@ Deno.test("Codecs check their options", { permissions: "none" }, () => {
     [() => lengthPrefixed({ maxLength: 0 }), RangeError, "maxLength"],
     [() => lengthPrefixed({ width: "varint", includesHeader: true }), TypeError, "varint"],
     [() => lengthPrefixed({ width: "varint", maxWidth: 11 }), RangeError, "maxWidth"],
-    [() => lengthPrefixed({ maxWidth: 4 }), TypeError, "maxWidth is for varints, and width is 4"],
+    [() => lengthPrefixed({ maxWidth: 4 }), TypeError, "maxWidth is for varints, but width is 4"],
   ];
   for (const [make, kind, words] of wrong) assertThrows(make, kind, words);
 });

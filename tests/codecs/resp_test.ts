@@ -461,8 +461,8 @@ Deno.test("RESP refuses to send what is no value", pure, async () => {
     [client, ["€"], "beyond U+00FF"],
     [server, "€", "beyond U+00FF"],
     [server, ["€"], "beyond U+00FF"],
-    [server, { a: 1 }, "no way to send an object of class Object"],
-    [server, [undefined], "no way to send undefined"],
+    [server, { a: 1 }, "cannot represent an object of class Object"],
+    [server, [undefined], "cannot represent undefined"],
   ];
   for (const [codec, message, words] of wrong) {
     await assertRejects(() => encode(codec, [message]), TypeError, words);

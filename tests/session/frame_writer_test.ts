@@ -133,7 +133,7 @@ const WRONG: [write: (out: FrameWriter) => void, kind: typeof RangeError, words:
   [
     (out) => out.prefixed("varint", () => {}, { includesHeader: true }),
     TypeError,
-    "includesHeader does not go with a varint",
+    "includesHeader cannot be combined with a varint",
   ],
   [(out) => out.prefixed(2, () => {}, { maxWidth: 2 }), TypeError, "maxWidth is for varints"],
 ];
