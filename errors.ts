@@ -316,6 +316,38 @@ export class QueueOverflowError extends Error {
   }
 }
 
+/** No session of a pool became free: within the time that the caller waits, or too many callers wait already. */
+export class PoolExhaustedError extends Error {
+  /** The name of the class. */
+  override readonly name = "PoolExhaustedError";
+  /** How many sessions the pool may have. */
+  readonly maxSessions: number;
+  /** How many callers waited, with this one if it did. */
+  readonly waiting: number;
+  /** How long this one waited, in milliseconds; 0 if it was refused at once. */
+  readonly waited: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param maxSessions How many sessions the pool may have.
+   * @param waiting How many callers waited.
+   * @param waited How long this one waited, in milliseconds; 0 if it was refused at once.
+   * @param options `cause`: what the last dial failed with, if it was the last thing to happen.
+   */
+  constructor(maxSessions: number, waiting: number, waited: number, options?: ErrorOptions) {
+    super(
+      waited > 0
+        ? `no session of ${maxSessions} became free within ${waited} ms (waitTimeout)`
+        : `${waiting} callers wait for one of ${maxSessions} sessions, as many as maxWaiting allows`,
+      options,
+    );
+    this.maxSessions = maxSessions;
+    this.waiting = waiting;
+    this.waited = waited;
+  }
+}
+
 /**
  * What kept TLS from being agreed on.
  *

@@ -37,6 +37,7 @@ export {
   FrameTooLargeError,
   MalformedFrameError,
   OutputLimitError,
+  PoolExhaustedError,
   ProxyHeaderError,
   QueueOverflowError,
   ReplyLimitError,
@@ -60,6 +61,13 @@ export {
   type ServerObserver,
   type ServerState,
 } from "./serve/observer.ts";
+export {
+  type SessionLease,
+  type SessionLeaseOptions,
+  type SessionPool,
+  sessionPool,
+  type SessionPoolOptions,
+} from "./connect/pool.ts";
 export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {
   type Handler,
@@ -79,8 +87,8 @@ export {
   type StreamOptions,
 } from "./requests/requests.ts";
 export {
+  type ConnectAddress,
   reconnect,
-  type ReconnectAddress,
   type ReconnectingClient,
   type ReconnectObserver,
   type ReconnectOptions,

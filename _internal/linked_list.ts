@@ -18,6 +18,11 @@ export class LinkedList<T> implements Iterable<T> {
     return this.#first?.value;
   }
 
+  /** The last value. */
+  get last(): T | undefined {
+    return this.#last?.value;
+  }
+
   /** Adds a value at the end, and returns its place. */
   push(value: T): Link<T> {
     const link: Link<T> = { value, previous: this.#last, next: undefined, isListed: true };

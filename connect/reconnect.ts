@@ -5,13 +5,11 @@ import { SessionGroup } from "../session/group.ts";
 import { connectWithin } from "./connect.ts";
 import {
   CertificateError,
-  ConnectTimeoutError,
-  RequestTimeoutError,
   type SessionEnd,
   SessionEndedError,
   TlsHandshakeError,
 } from "../errors.ts";
-import { withinSetUp } from "./set_up.ts";
+import { isOwnError, withinSetUp } from "./set_up.ts";
 import {
   type ReconnectingClient,
   type ReconnectObserver,
@@ -22,7 +20,7 @@ import {
 import { Session } from "../session.ts";
 
 export type {
-  ReconnectAddress,
+  ConnectAddress,
   ReconnectingClient,
   ReconnectObserver,
   ReconnectOptions,
@@ -256,7 +254,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#failures = hasLasted ? 0 : this.#failures + 1;
     const { error } = failure ??
       { error: new SessionEndedError(end.reason, { cause: end.cause }) };
-    const isOwn = failure !== undefined && isOwnFault(error, this.#life!);
+    const isOwn = failure !== undefined && isOwnError(error, this.#life!);
     const decision = await this.#decide(error, failure !== undefined, isOwn || isHopeless(error));
     this.#observers.tell("onSessionEnd", session, end, decision.retryIn);
     return decision;
@@ -326,9 +324,3 @@ function isHopeless(error: unknown): boolean {
 
 const HOPELESS = [TypeError, RangeError, Deno.errors.NotCapable];
 const HOPELESS_TLS = ["certificate", "version", "alpn", "server-name"];
-
-/** Whether it is neither the peer nor the network that `setUp` has failed with. */
-function isOwnFault(error: unknown, life: Lifecycle): boolean {
-  const foreign = [ConnectTimeoutError, RequestTimeoutError];
-  return !life.threw(error) && !life.reader.ended && !foreign.some((kind) => error instanceof kind);
-}

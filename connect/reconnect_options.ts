@@ -3,14 +3,13 @@
 import { checkDuration, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
 import { checkLogger, type Logger } from "../_internal/logging.ts";
 import { checkOptions, elsewhere, type Known, optionalMethods } from "../_internal/options.ts";
-import { CONNECT_OPTIONS, type ConnectOptions, resolveConnectOptions } from "./connect.ts";
+import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.ts";
 import { logReconnects, type ReconnectObserver } from "./reconnect_observer.ts";
+import { type ConnectAddress, type Target, targetsOf } from "./targets.ts";
 import type { Session } from "../session.ts";
 
 export type { ReconnectObserver } from "./reconnect_observer.ts";
-
-/** One of several places to dial: its `hostname` and `port`, and whatever else differs there from the other options. */
-export type ReconnectAddress = Partial<Omit<ConnectOptions, "signal">>;
+export type { ConnectAddress } from "./targets.ts";
 
 /**
  * Options of {@linkcode reconnect}: those of `connect()`, and how to reconnect. All durations are in milliseconds.
@@ -21,7 +20,7 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
    * Several places to dial, instead of `hostname` and `port`. Each dial takes the next of them, after the last the
    * first again.
    */
-  addresses?: readonly ReconnectAddress[];
+  addresses?: readonly ConnectAddress[];
   /**
    * Prepares each session before it is handed out: greets, logs in, subscribes. If it fails, the dial counts as failed:
    * the session is aborted, `shouldRetry` is asked, and `next()` waits for a session whose set-up succeeds.
@@ -99,8 +98,6 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
    */
   onError?(error: unknown): void;
 }
-
-const { signal: _signal, ...RECONNECT_ADDRESS } = CONNECT_OPTIONS;
 
 const RECONNECT_OPTIONS: Known<ReconnectOptions> = {
   ...CONNECT_OPTIONS,
@@ -186,12 +183,6 @@ export interface ReconnectSettings<Ready> {
   onError(error: unknown): void;
 }
 
-/** A place to dial, and how it is named. */
-export interface Target {
-  options: ConnectOptions;
-  address: string;
-}
-
 /** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
 export function resolveReconnectOptions<Ready>(
   options: ReconnectOptions<Ready>,
@@ -257,33 +248,4 @@ function checkChance(value: unknown): number {
   }
   if (value >= 0 && value <= 1) return value;
   throw new RangeError(`random() must return a number from 0 to 1, got ${value}`);
-}
-
-/** What to dial, in its order. Each place is checked as `connect()` would check it. */
-export function targetsOf(
-  common: Partial<ConnectOptions>,
-  addresses: readonly ReconnectAddress[] | undefined,
-): Target[] {
-  if (addresses === undefined) return [targetOf(common)];
-  if (!Array.isArray(addresses) || addresses.length === 0) {
-    throw new TypeError(
-      `addresses must be an array of at least one address, got ${
-        Array.isArray(addresses) ? "an empty one" : shown(addresses)
-      }`,
-    );
-  }
-  for (const name of ["hostname", "port", "path"]) {
-    if ((common as Record<string, unknown>)[name] !== undefined) {
-      throw new TypeError(`${name} must be left out where there are addresses: each has its own`);
-    }
-  }
-  return addresses.map((address, at) => {
-    checkOptions(address, RECONNECT_ADDRESS, `addresses[${at}]`);
-    return targetOf({ ...common, ...address });
-  });
-}
-
-function targetOf(options: Partial<ConnectOptions>): Target {
-  const { address } = resolveConnectOptions(options as ConnectOptions);
-  return { options: options as ConnectOptions, address };
 }

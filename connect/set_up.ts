@@ -1,5 +1,6 @@
 import { unlessAborted } from "../_internal/time_limit.ts";
-import { ConnectTimeoutError } from "../errors.ts";
+import { ConnectTimeoutError, RequestTimeoutError } from "../errors.ts";
+import type { Lifecycle } from "../session/lifecycle.ts";
 import type { Session } from "../session.ts";
 
 /** How long a set-up may take, and what an error says about it. */
@@ -29,4 +30,10 @@ export async function withinSetUp<Result>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Whether it is neither the peer nor the network that a set-up has failed with. */
+export function isOwnError(error: unknown, life: Lifecycle): boolean {
+  const foreign = [ConnectTimeoutError, RequestTimeoutError];
+  return !life.threw(error) && !life.reader.ended && !foreign.some((kind) => error instanceof kind);
 }

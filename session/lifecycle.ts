@@ -158,6 +158,15 @@ export class Lifecycle implements IoEvents {
     } else this.#finish(ended ? "peer" : "local", undefined);
   }
 
+  /** Whether somebody else can go on with the session: it is whole, and no input is unread or waited for. */
+  get isAtRest(): boolean {
+    if (this.#end !== undefined || this.#halfClosed !== undefined || this.#isUpgrading) {
+      return false;
+    }
+    const { ended, inputError, waiting, input } = this.reader;
+    return !ended && inputError === undefined && waiting === undefined && input.unread === 0;
+  }
+
   /** Whether the session itself threw this error, and no bug of a decoder: then the handler may let it through. */
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;

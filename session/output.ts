@@ -52,6 +52,8 @@ export class Output extends OutputBuffer {
   queued = false;
   /** Whether a write is under way. */
   writing = false;
+  /** Whether something was written since anything was read. */
+  isUnanswered = false;
   #sink: Sink;
   readonly #queue: FlushQueue;
   readonly #pool: BufferPool;
@@ -264,7 +266,7 @@ export class Output extends OutputBuffer {
   }
 
   #write(): void {
-    this.writing = true;
+    this.writing = this.isUnanswered = true;
     try {
       this.#sink.write(this.#current).then(this.#onWritten, this.#onWriteError);
     } catch (error) {

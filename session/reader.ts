@@ -41,6 +41,7 @@ interface Source {
 interface Flushing {
   readonly queued: boolean;
   readonly writing: boolean;
+  isUnanswered: boolean;
   flush(): void;
 }
 
@@ -79,6 +80,8 @@ export class Reader {
   reading = false;
   /** The reading that waits. */
   waiting: Waiting<unknown> | undefined;
+  /** Whether a reading has stopped waiting without a frame, so that what it waited for may still come. */
+  wasGivenUp = false;
   /** The last error that the input gave to a reading. It is mostly the peer's fault and never the handler's. */
   inputError: Error | undefined;
   /** The last error of a decoder that is none of `PEER_ERRORS`: a bug in the decoder. */
@@ -327,6 +330,7 @@ export class Reader {
   }
 
   readonly #onRead = (count: number | null): void => {
+    this.#output.isUnanswered = false;
     const room = this.#room!;
     const fault = count === null ? undefined : miscount("read", count, room.length);
     if (fault !== undefined) return this.#onReadError(fault);

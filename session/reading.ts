@@ -82,6 +82,7 @@ export class Reading<Frame>
 
   return(): Promise<IteratorReturnResult<undefined>> {
     if (this.#reader.waiting === this) {
+      this.#reader.wasGivenUp = true;
       this.#release();
       this.#resolve((this.#single ? undefined : ENDED) as never);
     }
@@ -107,6 +108,7 @@ export class Reading<Frame>
   }
 
   reject(error: unknown): void {
+    this.#reader.wasGivenUp = true;
     this.#release();
     this.#reject(error);
   }

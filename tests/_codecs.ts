@@ -42,7 +42,12 @@ export async function decode<In>(
       return Promise.resolve(count);
     },
   };
-  const reader = new Reader(source, 1024, { queued: false, writing: false, flush: () => {} }, {
+  const reader = new Reader(source, 1024, {
+    queued: false,
+    writing: false,
+    isUnanswered: false,
+    flush: () => {},
+  }, {
     drained: undefined,
   }, NO_EVENTS);
   const reading = new Reading(reader, codec);

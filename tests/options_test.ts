@@ -19,6 +19,7 @@ import { octetCounted } from "../codecs/octet_counted.ts";
 import { respClient, respServer } from "../codecs/resp/resp.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
+import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
 import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
@@ -53,6 +54,7 @@ interface Taker {
 }
 
 const handler = (): void => {};
+const abortedPool = (): SessionPool => sessionPool({ port: 1, signal: AbortSignal.abort() });
 const listener = {
   addr: { transport: "memory", name: "none" } as const,
   accept: (): Promise<Connection> => Promise.reject(new Deno.errors.BadResource()),
@@ -135,6 +137,27 @@ const TAKERS: Record<string, Taker> = {
     call: (address) => reconnect({ addresses: [{ port: 1 }, address] }),
     names: Object.keys(CONNECT_OPTIONS).filter((name) => name !== "signal"),
     where: "addresses[1]",
+  },
+  "sessionPool()": {
+    call: (o) => sessionPool(Object.assign(o, { port: 1 })),
+    names: [
+      ...Object.keys(CONNECT_OPTIONS),
+      ...["addresses", "maxSessions", "maxIdleTime", "maxWaiting", "waitTimeout", "setUp"],
+      ...["setUpTimeout", "check", "checkAfter", "isReusable"],
+    ],
+  },
+  "sessionPool() with addresses": {
+    call: (address) => sessionPool({ addresses: [{ port: 1 }, address] }),
+    names: Object.keys(CONNECT_OPTIONS).filter((name) => name !== "signal"),
+    where: "addresses[1]",
+  },
+  "SessionPool.get()": {
+    call: (o) => abortedPool().get(o),
+    names: ["signal", "timeout"],
+  },
+  "SessionPool.use()": {
+    call: (o) => abortedPool().use(handler, o),
+    names: ["signal", "timeout"],
   },
   "requests()": {
     call: (o, session) => requests(session.lines(), o).abort(),
@@ -289,7 +312,7 @@ for (const [name, { call, names, where }] of Object.entries(TAKERS)) {
 
   Deno.test(`${name} refuses options that are no object`, async () => {
     for (const options of [null, "options", 7]) {
-      if (/^(serve|reconnect|encodeProxyHeader)\(\)$/.test(name)) continue; // where the test adds some
+      if (/^(serve|reconnect|sessionPool|encodeProxyHeader)\(\)$/.test(name)) continue; // where the test adds some
       const got = options === null ? "null" : `a ${typeof options}`;
       const error = await thrownBy(call, options);
       assertEquals(error.message, `${where ?? "options"} must be an object, got ${got}`);
@@ -326,6 +349,7 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     ["connect() with proxyHeader", "crc32c"],
     ["reconnect()", "noDelay"],
     ["reconnect() with addresses", "keepAlive"],
+    ["sessionPool()", "noDelay"],
     ["encodeProxyHeader()", "crc32c"],
     ["encodeProxyHeader() with tls", "secure"],
     ["encodeProxyHeader() with tls", "verified"],
@@ -350,6 +374,9 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     "serve()",
     "connect()",
     "reconnect()",
+    "sessionPool()",
+    "SessionPool.get()",
+    "SessionPool.use()",
     "Requests.request()",
     "Requests.stream()",
     "new MessageQueue()",
@@ -374,6 +401,8 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
   ["reconnect()", { observer: { onDial: true } }, "observer.onDial must be a function, got true"],
   ["reconnect()", { onError: {} }, "onError must be a function"],
   ["reconnect()", { logger: {} }, "debug of logger must be a function, got undefined"],
+  ["sessionPool()", { check: true }, "check must be a function, got true"],
+  ["sessionPool()", { isReusable: "x" }, "isReusable must be a function, got a string"],
   ["Requests.request()", { idempotent: 1 }, "idempotent must be true or false, got a number"],
   ["requests()", { isReply: 1 }, "isReply must be a function, got a number"],
   ["jsonLines()", { parse: {} }, "parse must be a function"],

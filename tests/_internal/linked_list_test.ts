@@ -26,7 +26,8 @@ Deno.test("LinkedList keeps the order and takes any value out", { permissions: "
         list.remove(link);
         model = model.filter((value) => value !== link.value);
       }
-      assertEquals([[...list], list.length, list.first], [model, model.length, model[0]]);
+      const { length, first, last } = list;
+      assertEquals([[...list], length, first, last], [model, model.length, model[0], model.at(-1)]);
     }
   }));
 });
