@@ -31,6 +31,7 @@
  * | `peer` | the peer finished its side first, or vanished (then with a cause, such as a reset) |
  * | `local` | this side called `close()` or `abort()`, or its handler returned |
  * | `idle` | no byte passed either way for `idleTimeout` |
+ * | `read-idle` | the peer sent no byte for `readIdleTimeout` |
  * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before `close()` gave up |
  * | `frame-stalled` | a frame was begun and not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
@@ -42,6 +43,7 @@ export type EndReason =
   | "peer"
   | "local"
   | "idle"
+  | "read-idle"
   | "write-stalled"
   | "frame-stalled"
   | "lifetime"

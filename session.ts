@@ -224,6 +224,19 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     if (this.#group.members.has(this)) this.#group.pace(value);
   }
 
+  /**
+   * How long the peer may send no byte, whatever it is sent meanwhile, in milliseconds. It can be set at any time, and
+   * counts from the last byte.
+   */
+  get readIdleTimeout(): number {
+    return this.#life.deadlines.readIdleTimeout;
+  }
+
+  set readIdleTimeout(value: number) {
+    this.#life.deadlines.readIdleTimeout = value;
+    if (this.#group.members.has(this)) this.#group.pace(value);
+  }
+
   /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */
   get signal(): AbortSignal {
     return this.#life.signal;
@@ -252,7 +265,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * Loops over chunks of text: the bytes of one read, at most `chunkSize`, decoded as UTF-8. A character that is split
    * over reads is yielded whole. No chunk is empty.
    *
-   * @param options `signal`, and `fatal`: whether invalid bytes are a `MalformedFrameError`.
+   * @param options `signal`, `timeout`, and `fatal`: whether invalid bytes are a `MalformedFrameError`.
    * @returns The reading.
    */
   text(options: TextOptions = NO_OPTIONS): Reading<string> {
@@ -260,6 +273,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     const chunks = textChunks(this.#chunkSize, options.fatal ?? this.#fatal);
     return new SessionReading(this.#reader, chunks, {
       signal: options.signal,
+      timeout: options.timeout,
       limit: this.#chunkSize,
       drains: true,
     });
@@ -268,48 +282,52 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * Loops over bytes as they arrive, in chunks that grow up to 64 KiB while reads come back full.
    *
-   * @param options `signal`, and `borrow`: whether chunks are valid only until the next step.
+   * @param options `signal`, `timeout`, and `borrow`: whether chunks are valid only until the next step.
    * @returns The reading.
    */
   bytes(options: BytesOptions = NO_OPTIONS): Reading<Uint8Array> {
     checkOptions(options, BYTES_OPTIONS);
-    const chunks = options.borrow ? borrowedChunks : ownedChunks;
-    return new SessionReading(this.#reader, chunks, { signal: options.signal });
+    const { borrow, signal, timeout } = options;
+    return new SessionReading(this.#reader, borrow ? borrowedChunks : ownedChunks, {
+      signal,
+      timeout,
+    });
   }
 
   /**
    * Loops over lines, without their ends. The same as `frames(lines(options))`.
    *
-   * @param options Those of the codec, and `signal`.
+   * @param options Those of the codec, `signal` and `timeout`.
    * @returns The reading.
    */
   lines(options: LinesOptions & ReadOptions = NO_OPTIONS): Frames<string> {
     checkOptions(options, LINES_AND_READ_OPTIONS);
-    return new SessionFrames(this.#reader, this.#output, makeLines(options), options.signal);
+    return new SessionFrames(this.#reader, this.#output, makeLines(options), options);
   }
 
   /**
    * Reads and sends frames.
    *
    * @param codec Decodes and encodes the frames.
-   * @param options `signal`: makes the loop reject with its reason.
+   * @param options `signal`: makes the loop reject with its reason. `timeout`: how long each step may wait.
    * @returns The reading, which can also `read()` one frame and `send()` one.
    * @throws {TypeError} If `codec` is no codec.
    */
   frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = NO_OPTIONS): Frames<In, Out> {
     checkMethods("codec", codec, CODEC_METHODS);
     checkOptions(options, READ_OPTIONS);
-    return new SessionFrames(this.#reader, this.#output, codec, options.signal);
+    return new SessionFrames(this.#reader, this.#output, codec, options);
   }
 
   /**
    * Reads exactly `count` bytes.
    *
    * @param count How many bytes, from 0.
-   * @param options `signal`, and `maxLength`: the maximum of `count`.
+   * @param options `signal`, `timeout`, and `maxLength`: the maximum of `count`.
    * @returns The bytes, which belong to the caller.
    * @throws {FrameTooLargeError} If `count` is over `maxLength`.
    * @throws {TruncatedFrameError} If the input ends first. The bytes that have arrived stay unread.
+   * @throws {DOMException} A `TimeoutError` after `timeout`. The bytes that have arrived stay unread.
    */
   async readExactly(count: number, options: ReadExactlyOptions = NO_OPTIONS): Promise<Uint8Array> {
     checkOptions(options, READ_EXACTLY_OPTIONS);
@@ -328,14 +346,14 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   /**
    * Reads one line, without its end.
    *
-   * @param options Those of the codec {@linkcode lines}, and `signal`.
+   * @param options Those of the codec {@linkcode lines}, `signal` and `timeout`.
    * @returns The line, or `undefined` at the end of input.
    * @throws {FrameTooLargeError} If the line is too long.
+   * @throws {DOMException} A `TimeoutError` after `timeout`. What has arrived of the line stays unread.
    */
   readLine(options: LinesOptions & ReadOptions = NO_OPTIONS): Promise<string | undefined> {
-    const lines = this.lines(options);
-    const { signal } = options;
-    return lines.read(signal && { signal });
+    checkOptions(options, LINES_AND_READ_OPTIONS);
+    return new SessionReading(this.#reader, makeLines(options)).read(options);
   }
 
   /**

@@ -148,6 +148,8 @@ export const REQUEST_OPTIONS: Known<RequestOptions> = {
   idempotent: checkBoolean,
 };
 
+export const CONNECTED_OPTIONS: Known<Pick<ReadOptions, "signal">> = { signal: checkSignal };
+
 export const STREAM_OPTIONS: Known<StreamOptions<unknown>> = {
   ...REQUEST_OPTIONS,
   isLast: checkFunction,
@@ -203,7 +205,7 @@ export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
    * @returns The frames that requests are sent through, for what has no reply.
    * @throws What has ended the requests, or will have.
    */
-  connected(options?: ReadOptions): Promise<Frames<In, Out>>;
+  connected(options?: Pick<ReadOptions, "signal">): Promise<Frames<In, Out>>;
   /**
    * Takes no more requests, and waits for the replies to those that it has. The session stays open; a client that
    * comes back is closed. If it is called

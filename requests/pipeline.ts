@@ -15,12 +15,12 @@ import {
 } from "../errors.ts";
 import { MessageQueue } from "../session/queue.ts";
 import { reportInputError } from "../session/frames.ts";
-import { READ_OPTIONS } from "../session/options.ts";
 import type { Frames, ReadOptions } from "../session.ts";
 import { type Call, type CallInit, SingleCall, StreamCall, WholeCall } from "./call.ts";
 import { type Matcher, matcherOf } from "./matching.ts";
 import {
   checkFrames,
+  CONNECTED_OPTIONS,
   REQUEST_OPTIONS,
   type RequestOptions,
   type Requests,
@@ -120,8 +120,8 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     };
   }
 
-  async connected(options: ReadOptions = NO_OPTIONS): Promise<Frames<In, Out>> {
-    checkOptions(options, READ_OPTIONS);
+  async connected(options: Pick<ReadOptions, "signal"> = NO_OPTIONS): Promise<Frames<In, Out>> {
+    checkOptions(options, CONNECTED_OPTIONS);
     options.signal?.throwIfAborted();
     if (this.#end !== undefined) throw this.#end.cause ?? new TypeError(CLOSED);
     if (this.#frames !== undefined) return this.#frames;

@@ -13,11 +13,14 @@ export interface Progress {
   unread: boolean;
   /** Whether a reading waits for more of them. */
   waiting: boolean;
+  /** Whether a read of the connection is outstanding, so that the peer can be heard. */
+  reading: boolean;
 }
 
 /** The durations of one session, in milliseconds. */
 export interface Timeouts {
   idleTimeout: number;
+  readIdleTimeout: number;
   frameTimeout: number;
   writeTimeout: number;
   maxLifetime: number;
@@ -34,11 +37,14 @@ export interface Timeouts {
  */
 export class Deadlines {
   #idleTimeout: number;
+  #readIdleTimeout: number;
   readonly #timeouts: Timeouts;
   readonly #startedAt: number;
   #sweptAt: number;
   #bytes = 0;
   #bytesSince: number;
+  #heard = 0;
+  #heardSince: number;
   #written = 0;
   #writingSince: number | undefined;
   #closingSince: number | undefined;
@@ -48,8 +54,13 @@ export class Deadlines {
 
   constructor(timeouts: Timeouts, now: number) {
     this.#idleTimeout = timeouts.idleTimeout;
+    this.#readIdleTimeout = timeouts.readIdleTimeout;
     this.#timeouts = timeouts;
-    this.#startedAt = this.#sweptAt = this.#bytesSince = now;
+    this.#startedAt =
+      this.#sweptAt =
+      this.#bytesSince =
+      this.#heardSince =
+        now;
   }
 
   get idleTimeout(): number {
@@ -60,6 +71,14 @@ export class Deadlines {
     this.#idleTimeout = checkDuration("idleTimeout", value);
   }
 
+  get readIdleTimeout(): number {
+    return this.#readIdleTimeout;
+  }
+
+  set readIdleTimeout(value: number) {
+    this.#readIdleTimeout = checkDuration("readIdleTimeout", value);
+  }
+
   /**
    * The shortest of the durations: what the pace of the sweep follows. What is left of one is none of its business:
    * among many sessions, one is always about to come to its end.
@@ -67,7 +86,8 @@ export class Deadlines {
   get shortest(): number {
     const { frameTimeout, writeTimeout, maxLifetime } = this.#timeouts;
     if (this.#closingSince === undefined) {
-      return Math.min(this.#idleTimeout, frameTimeout, writeTimeout, maxLifetime);
+      const idle = Math.min(this.#idleTimeout, this.#readIdleTimeout);
+      return Math.min(idle, frameTimeout, writeTimeout, maxLifetime);
     }
     const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
     return Math.min(closeTimeout, flushTimeout, maxCloseTime);
@@ -89,6 +109,7 @@ export class Deadlines {
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.#quiet(now, progress) > this.#idleTimeout) return "idle";
+    if (this.#silence(now, progress) > this.#readIdleTimeout) return "read-idle";
   }
 
   /** How long no byte has passed either way. */
@@ -98,6 +119,15 @@ export class Deadlines {
       this.#bytesSince = now;
     }
     return now - this.#bytesSince;
+  }
+
+  /** How long the peer has sent nothing. While nothing is read, that is not known, and it counts from then on. */
+  #silence(now: number, { bytesRead, reading }: Progress): number {
+    if (bytesRead !== this.#heard || !reading) {
+      this.#heard = bytesRead;
+      this.#heardSince = now;
+    }
+    return now - this.#heardSince;
   }
 
   #isClosedLate(now: number, since: number, progress: Progress): boolean {

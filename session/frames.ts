@@ -28,9 +28,9 @@ export class SessionFrames<In, Out> extends Reading<In> implements Frames<In, Ou
     reader: Reader,
     output: Output,
     codec: Codec<In, Out>,
-    signal: AbortSignal | undefined,
+    { signal, timeout }: ReadOptions,
   ) {
-    super(reader, codec, { signal, drains: true });
+    super(reader, codec, { signal, timeout, drains: true });
     checkDecoder(this.decoder);
     this.#reader = reader;
     this.#output = output;

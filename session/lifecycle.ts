@@ -170,13 +170,16 @@ export class Lifecycle implements IoEvents {
   /** Whether the session itself threw this error, and no bug of a decoder: then the handler may let it through. */
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;
-    return [this.#failure, this.reader.inputError, this.#group.drained].includes(error as Error);
+    const { inputError, timeoutError } = this.reader;
+    return [this.#failure, inputError, timeoutError, this.#group.drained].includes(error as Error);
   }
 
   /** Ends gracefully because the handler threw. */
   fail(error: unknown): void {
     if (error !== undefined && error === this.#group.drained) this.#finish("drain", undefined);
-    else if (this.threw(error)) this.close();
+    else if (error !== undefined && error === this.reader.timeoutError) {
+      this.#finish("error", error);
+    } else if (this.threw(error)) this.close();
     else this.#finish("error", error, true);
   }
 
@@ -192,7 +195,7 @@ export class Lifecycle implements IoEvents {
   /** Checks the deadlines. Returns the shortest duration, by which the next sweep is timed. */
   sweep(now: number): number {
     if (this.#isShut) return Infinity;
-    const { input, waiting, frames, bytesRead } = this.reader;
+    const { input, waiting, reading, frames, bytesRead } = this.reader;
     const { bytesWritten, writing } = this.output;
     const reason = this.deadlines.check(now, {
       bytesRead,
@@ -201,13 +204,14 @@ export class Lifecycle implements IoEvents {
       frames,
       unread: input.unread > 0,
       waiting: waiting !== undefined,
+      reading,
     });
     if (reason !== undefined) this.terminate(reason, undefined);
     if (this.#end === undefined) {
-      this.reader.watch();
+      this.reader.watch(this.deadlines.readIdleTimeout < Infinity);
       this.reader.input.shrink();
     }
-    return this.deadlines.shortest;
+    return Math.min(this.deadlines.shortest, this.reader.expire(now));
   }
 
   onFailure(error: unknown): void {

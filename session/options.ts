@@ -37,6 +37,16 @@ export interface SessionOptions {
    */
   idleTimeout?: number;
   /**
+   * How long the peer may send no byte, in milliseconds, whatever it is sent meanwhile. Such a session ends with the
+   * reason `read-idle`. By default, only `idleTimeout` applies: many peers listen for a long time without a word.
+   *
+   * It counts while the session reads, which it does even if no reading waits, until 64 KiB are unread or the peer has
+   * finished its side.
+   *
+   * @default {Infinity}
+   */
+  readIdleTimeout?: number;
+  /**
    * How long a reading waits for the rest of a frame, a line or a half-sent character, in milliseconds.
    *
    * @default {30000}
@@ -77,6 +87,7 @@ export const SESSION_OPTIONS: Known<SessionOptions> = {
   highWaterMark: elsewhere,
   maxBufferedOutput: elsewhere,
   idleTimeout: elsewhere,
+  readIdleTimeout: elsewhere,
   frameTimeout: elsewhere,
   writeTimeout: elsewhere,
   maxLifetime: elsewhere,
@@ -108,6 +119,7 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
     highWaterMark,
     maxBufferedOutput: checkInteger("maxBufferedOutput", maxBufferedOutput, highWaterMark, 2 ** 40),
     idleTimeout: checkDuration("idleTimeout", options.idleTimeout ?? 600_000),
+    readIdleTimeout: checkDuration("readIdleTimeout", options.readIdleTimeout ?? Infinity),
     frameTimeout: checkDuration("frameTimeout", options.frameTimeout ?? 30_000),
     writeTimeout,
     maxLifetime: checkDuration("maxLifetime", options.maxLifetime ?? Infinity),
@@ -121,9 +133,20 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
 export interface ReadOptions {
   /** Cancels the wait, which then rejects with the signal's reason. No byte is lost. */
   signal?: AbortSignal;
+  /**
+   * How long the reading may wait, in milliseconds; a loop, at each step. Then it rejects with a `DOMException` whose
+   * name is `TimeoutError`, as with `AbortSignal.timeout()`, which costs much more. The session stays open, and no byte
+   * is lost: the next reading goes on where this one waited. If a handler lets the error through, its session ends
+   * with the reason `error`, and it is not reported as the handler's own.
+   *
+   * The wait never ends early, but up to a quarter late, at most 2 s.
+   *
+   * @default {Infinity}
+   */
+  timeout?: number;
 }
 
-export const READ_OPTIONS: Known<ReadOptions> = { signal: checkSignal };
+export const READ_OPTIONS: Known<ReadOptions> = { signal: checkSignal, timeout: checkDuration };
 
 /** Options of {@linkcode Session.text}. */
 export interface TextOptions extends ReadOptions {
@@ -173,10 +196,11 @@ export interface Frames<In, Out = In> extends Reading<In> {
   /**
    * Reads one frame.
    *
-   * @param options `signal`: ends the wait.
+   * @param options `signal` and `timeout`: end the wait.
    * @returns The frame, or `undefined` at the end of input.
    * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the frame is invalid for the codec.
    * @throws {SessionEndedError} If the session ends in another way than by the peer's end of input.
+   * @throws {DOMException} A `TimeoutError` after `timeout`.
    */
   read(options?: ReadOptions): Promise<In | undefined>;
   /**

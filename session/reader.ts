@@ -12,7 +12,7 @@ import { turn } from "./turn.ts";
 
 /** What `pull()` returns once the input has ended. */
 export const END: unique symbol = Symbol("END");
-/** How many unread bytes are kept, once a write has failed, for a reading that has not begun yet. */
+/** How many unread bytes are kept, once a write has failed or the peer is to be heard, for a reading to come. */
 const MAX_READ_AHEAD = 64 * 1024;
 
 /** The errors by which a decoder says that the peer is at fault. */
@@ -45,6 +45,14 @@ interface Flushing {
   flush(): void;
 }
 
+/** What a reader uses of its session's group. */
+interface Shared {
+  /** What draining throws, once it has begun. */
+  readonly drained: Error | undefined;
+  /** Makes the sweep frequent enough for a duration. */
+  pace(duration: number): void;
+}
+
 /** One way of reading a session, as its reader sees it. */
 export interface Waiting<Frame> {
   readonly decoder: Decoder<Frame>;
@@ -52,6 +60,8 @@ export interface Waiting<Frame> {
   readonly limit: number | undefined;
   /** Whether this is a loop over messages, which a draining server ends between two of them. */
   readonly drains: boolean;
+  /** How long it may wait, in milliseconds. */
+  readonly timeout: number | undefined;
   /** Tries again: input has come, has ended or has failed. */
   wake(): void;
   /** Whether the decoder was left in the middle of a frame, and so may hold offsets. */
@@ -86,16 +96,22 @@ export class Reader {
   inputError: Error | undefined;
   /** The last error of a decoder that is none of `PEER_ERRORS`: a bug in the decoder. */
   decoderError: Error | undefined;
+  /** What the last reading that came to its timeout has thrown. */
+  timeoutError: Error | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
-  readonly #group: { readonly drained: Error | undefined };
+  readonly #group: Shared;
   readonly #events: IoEvents;
   #room: Uint8Array | undefined;
   #last: object | undefined;
   #reads = 0;
   #readsSeen = 0;
   #watched = false;
+  /** Waits that have a timeout, how many there were at the last sweep, and since when the sweep knows of the last. */
+  #timedWaits = 0;
+  #timedWaitsSeen = 0;
+  #timedSince = 0;
   /** Whether `onTurn()` will be called. */
   #isDeferred = false;
   #broken = false;
@@ -112,14 +128,14 @@ export class Reader {
    * @param source What is read.
    * @param chunkSize The size of the first read.
    * @param output Flushed when a reading is about to wait.
-   * @param group Holds what draining throws, once the server drains.
+   * @param group Holds what draining throws, once the server drains, and the pace of the sweep.
    * @param events Told of failures, and when no read is outstanding any more.
    */
   constructor(
     source: Source,
     chunkSize: number,
     output: Flushing,
-    group: { readonly drained: Error | undefined },
+    group: Shared,
     events: IoEvents,
   ) {
     this.#source = source;
@@ -173,6 +189,10 @@ export class Reader {
     }
     this.waiting = reading;
     this.#watched = false;
+    if (reading.timeout !== undefined) {
+      this.#timedWaits++;
+      this.#group.pace(reading.timeout);
+    }
     const output = this.#output;
     const wasWriting = output.writing;
     output.flush();
@@ -256,19 +276,39 @@ export class Reader {
 
   /**
    * Called by the sweep. If there was no read for a whole sweep, it starts one, into separate memory, so that a handler
-   * that only sends learns of a reset.
+   * that only sends learns of a reset. If the peer is to be heard whatever the handler does, it goes on with that up to
+   * `MAX_READ_AHEAD`.
    */
-  watch(): void {
+  watch(isHeard: boolean): void {
     const rested = this.#reads === this.#readsSeen;
     this.#readsSeen = this.#reads;
+    const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
-      !rested || this.reading || this.#isDetached || this.#watched || this.ended ||
+      !rested || this.reading || this.#isDetached || isEnough || this.ended ||
       this.#failure !== undefined
     ) {
       return;
     }
     this.#watched = true;
     this.#read(new Uint8Array(this.#chunkSize));
+  }
+
+  /**
+   * Called by the sweep: rejects a reading that has waited for longer than its timeout. Returns that timeout, for the
+   * pace of the sweep.
+   */
+  expire(now: number): number {
+    const timeout = this.waiting?.timeout;
+    if (timeout === undefined || this.#isDeferred) return Infinity;
+    if (this.#timedWaits !== this.#timedWaitsSeen) {
+      this.#timedWaitsSeen = this.#timedWaits;
+      this.#timedSince = now;
+    } else if (now - this.#timedSince > timeout) {
+      const problem = `the reading has waited longer than ${timeout} ms (timeout)`;
+      this.timeoutError = new DOMException(problem, "TimeoutError");
+      this.waiting!.reject(this.timeoutError);
+    }
+    return timeout;
   }
 
   /** Stops reading until `attach()`. Returns the outstanding read, if there is one, whose bytes belong to the caller. */

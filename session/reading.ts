@@ -1,9 +1,11 @@
 import { type Codec, type Decoder, MORE } from "../codecs/codec.ts";
+import type { ReadOptions } from "./options.ts";
 import { type END, isEnd, isMore, type Reader, type Waiting } from "./reader.ts";
 import { turn } from "./turn.ts";
 
 interface ReadingOptions {
   signal?: AbortSignal | undefined;
+  timeout?: number | undefined;
   limit?: number | undefined;
   drains?: boolean;
 }
@@ -33,7 +35,9 @@ export class Reading<Frame>
   readonly #reader: Reader;
   readonly #loopDrains: boolean;
   readonly #loopSignal: AbortSignal | undefined;
+  readonly #loopTimeout: number | undefined;
   drains = false;
+  timeout: number | undefined;
   #single = false;
   #signal: AbortSignal | undefined;
   #onAbort: (() => void) | undefined;
@@ -51,6 +55,7 @@ export class Reading<Frame>
     this.#reader = reader;
     this.#loopDrains = options.drains ?? false;
     this.#loopSignal = options.signal;
+    this.#loopTimeout = options.timeout;
   }
 
   [Symbol.asyncIterator](): this {
@@ -61,7 +66,7 @@ export class Reading<Frame>
   next(): Promise<IteratorResult<Frame, undefined>> {
     try {
       const frame = this.#pull(this.#loopSignal);
-      if (isMore(frame)) return this.#wait(false, this.#loopSignal);
+      if (isMore(frame)) return this.#wait(false, this.#loopSignal, this.#loopTimeout);
       if (isEnd(frame)) return Promise.resolve(ENDED);
       return Promise.resolve({ done: false, value: frame });
     } catch (error) {
@@ -70,10 +75,10 @@ export class Reading<Frame>
   }
 
   /** One frame, or `undefined` at the end of input. */
-  read({ signal }: { signal?: AbortSignal } = {}): Promise<Frame | undefined> {
+  read({ signal, timeout }: ReadOptions = {}): Promise<Frame | undefined> {
     try {
       const frame = this.#pull(signal);
-      if (isMore(frame)) return this.#wait(true, signal);
+      if (isMore(frame)) return this.#wait(true, signal, timeout);
       return Promise.resolve(isEnd(frame) ? undefined : frame);
     } catch (error) {
       return Promise.reject(error);
@@ -120,8 +125,13 @@ export class Reading<Frame>
     return turn.isOver && this.#reader.defer() ? MORE : this.#reader.pull(this);
   }
 
-  #wait<Result>(single: boolean, signal: AbortSignal | undefined): Promise<Result> {
+  #wait<Result>(
+    single: boolean,
+    signal: AbortSignal | undefined,
+    timeout: number | undefined,
+  ): Promise<Result> {
     this.#single = single;
+    this.timeout = timeout;
     this.drains = this.#loopDrains && !single;
     const promise = new Promise<Result>(takeNew);
     this.#resolve = resolveNew;

@@ -1,10 +1,10 @@
 import { type EndReason, FrameTooLargeError, OutputLimitError } from "../errors.ts";
 
-const CUTS: readonly EndReason[] = ["local", "limit", "lifetime", "drain"];
+const CUTS: readonly EndReason[] = ["local", "limit", "lifetime", "drain", "read-idle"];
 
 /**
  * Whether an end that comes at once can come in the middle of what is said. An idle peer has heard all; one that is
- * gone hears nothing any more.
+ * gone hears nothing any more. One that only says nothing may be taking a long reply.
  */
 export function isCutting(reason: EndReason): boolean {
   return CUTS.includes(reason);

@@ -49,6 +49,7 @@ export async function decode<In>(
     flush: () => {},
   }, {
     drained: undefined,
+    pace: () => {},
   }, NO_EVENTS);
   const reading = new Reading(reader, codec);
   const frames: In[] = [];

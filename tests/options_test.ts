@@ -95,8 +95,11 @@ const TAKERS: Record<string, Taker> = {
     call: (o, session) => session.readLine(o),
     names: Object.keys({ ...LINES_OPTIONS, ...READ_OPTIONS }),
   },
-  "Session.frames()": { call: (o, session) => session.frames(lines(), o), names: ["signal"] },
-  "Frames.read()": { call: (o, session) => session.lines().read(o), names: ["signal"] },
+  "Session.frames()": {
+    call: (o, session) => session.frames(lines(), o),
+    names: ["signal", "timeout"],
+  },
+  "Frames.read()": { call: (o, session) => session.lines().read(o), names: ["signal", "timeout"] },
   "Session.readExactly()": {
     call: (o, session) => session.readExactly(1, o),
     names: Object.keys(READ_EXACTLY_OPTIONS),
@@ -384,6 +387,19 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     taker,
     { signal: { aborted: false } },
     "signal must be an AbortSignal, got an object of class Object",
+  ]),
+  ...[
+    "Session.text()",
+    "Session.bytes()",
+    "Session.lines()",
+    "Session.readLine()",
+    "Session.frames()",
+    "Frames.read()",
+    "Session.readExactly()",
+  ].map((taker): [string, Record<string, unknown>, string] => [
+    taker,
+    { timeout: "5s" },
+    "timeout must be a number of milliseconds, got a string",
   ]),
   ["serve()", { logger: {} }, "debug of logger must be a function, got undefined"],
   ["serve()", { logger: { ...console, error: "x" } }, "error of logger must be a function"],

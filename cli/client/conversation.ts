@@ -1,6 +1,7 @@
 import { formatAddress, type Reading, type Session, SessionEndedError } from "../../mod.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
 import { ProgramError } from "../program.ts";
+import { silenceOf } from "./silence.ts";
 import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
 /** The service reads at most so many bytes at a time, and so does this client. */
@@ -89,10 +90,8 @@ export class Conversation {
     } catch (error) {
       const { cause, message } = error as Error;
       if (cause instanceof ProgramError) throw cause;
-      if (error instanceof SessionEndedError && error.reason === "idle") {
-        const { idleTimeout } = this.#session;
-        throw new LostError(`no byte came or went for ${idleTimeout} ms: try a longer --idle`);
-      }
+      const silence = error instanceof SessionEndedError && silenceOf(error, this.#session);
+      if (silence) throw new LostError(silence);
       problem = `the connection was lost: ${cause instanceof Error ? cause.message : message}`;
     }
     throw new LostError(`${problem}: see whether ${this.#server} still runs${this.#tlsHint}`);

@@ -27,7 +27,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /** What to hand to `connect()` for a plan: reads the files of TLS. `more` is how sessions are to behave. */
 export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectOptions {
-  const { place, transport, tls, proxyHeader, timeout, idle } = plan;
+  const { place, transport, tls, proxyHeader, timeout, idle, readIdle } = plan;
   try {
     return {
       ...place,
@@ -36,6 +36,7 @@ export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectO
       ...(proxyHeader && { proxyHeader: { version: proxyHeader } }),
       connectTimeout: timeout,
       idleTimeout: idle,
+      readIdleTimeout: readIdle,
       closeTimeout: 1_000, // there is nothing more to come from the server
       maxCloseTime: 5_000,
       ...more,

@@ -46,6 +46,7 @@ Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --timeout TIME     longest wait for the connection, and for each reply to a
                      name (default 10s)
   --idle TIME        longest time without a byte (default none)
+  --read-idle TIME   longest time without one from the server (default none)
 
   --verbose          print the address and the TLS parameters to standard error
   -h, --help         print this help

@@ -6,7 +6,7 @@ import { type Arguments, choiceOption, integerOption, UsageError } from "../prog
 
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
-  ...["hostname", "port", "unix", "transport", "timeout", "idle"],
+  ...["hostname", "port", "unix", "transport", "timeout", "idle", "read-idle"],
   ...["ca", "cert", "key", "servername", "alpn"],
   ...["proxy-header", "output"],
 ];
@@ -81,6 +81,7 @@ export interface Plan {
   proxyHeader?: 1 | 2;
   timeout: number;
   idle: number;
+  readIdle: number;
   reconnect: boolean;
   verbose: boolean;
   /** Without it, the program talks to the greeting service. */
@@ -93,6 +94,7 @@ export function readPlan(args: Arguments): Plan {
   const place = placeOf(args);
   const timeout = durationOption(args, "timeout", 10_000);
   const idle = durationOption(args, "idle", Infinity);
+  const readIdle = durationOption(args, "read-idle", Infinity);
   const isProxied = args.options["proxy-header"] !== undefined;
   const header = choiceOption(args, "proxy-header", ["v1", "v2"], "v1");
   checkTogether(args);
@@ -105,6 +107,7 @@ export function readPlan(args: Arguments): Plan {
     ...(isProxied && { proxyHeader: header === "v1" ? 1 : 2 }),
     timeout,
     idle,
+    readIdle,
     reconnect: flags.has("reconnect"),
     verbose: flags.has("verbose"),
     ...(raw && { raw }),

@@ -7,6 +7,7 @@ import { reconnecting } from "./reconnecting.ts";
 import { HexDump } from "./hex_dump.ts";
 import { OutputFile } from "./output_file.ts";
 import { ProgramError } from "../program.ts";
+import { silenceOf } from "./silence.ts";
 import { say } from "../standard_error.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
@@ -40,7 +41,7 @@ async function relayOnce(session: Session, options: RelayOptions, plan: Plan): P
     if (session.bytesBuffered > 0) throw new SessionEndedError(reason, { cause });
   } catch (error) {
     session.abort();
-    throw dialError(lossOf(error, session, plan), plan);
+    throw dialError(lossOf(error, session), plan);
   }
 }
 
@@ -58,7 +59,7 @@ async function relayAgainAndAgain(
         await relay(session, options);
       } catch (error) {
         if (error instanceof SessionEndedError && !input?.isDone) throw error; // it comes back
-        throw lossOf(error, session, plan);
+        throw lossOf(error, session);
       }
       if (!input?.isDone) return;
       await watcher.finish();
@@ -83,14 +84,14 @@ function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }:
 }
 
 /** A lost connection in one line. */
-function lossOf(error: unknown, { remoteAddr }: Session, { idle }: Plan): unknown {
+function lossOf(error: unknown, session: Session): unknown {
   if (!(error instanceof SessionEndedError)) return error;
-  if (error.reason === "idle") {
-    return new ProgramError(`no byte came or went for ${idle} ms: try a longer --idle`);
-  }
+  const silence = silenceOf(error, session);
+  if (silence !== undefined) return new ProgramError(silence);
   const { cause, message } = error;
   const why = cause instanceof Error ? cause.message : message;
-  return new ProgramError(`the connection to ${formatAddress(remoteAddr)} was lost: ${why}`);
+  const address = formatAddress(session.remoteAddr);
+  return new ProgramError(`the connection to ${address} was lost: ${why}`);
 }
 
 function outputOf({ hex, output: path, receives }: RawPlan): RelayOutput {

@@ -44,6 +44,9 @@ Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
 
 Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --idle-timeout TIME      longest time without a byte (default 10m)
+  --read-idle-timeout TIME
+                           longest time without one from the client
+                           (default none)
   --shutdown-timeout TIME  longest wait for sessions at the end (default 15s)
 
 Log, on standard error

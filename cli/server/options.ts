@@ -11,7 +11,7 @@ export const OPTIONS: readonly string[] = [
   ...["hostname", "port", "unix", "mode", "transport"],
   ...["tls-cert", "tls-key"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
-  ...["idle-timeout", "shutdown-timeout"],
+  ...["idle-timeout", "read-idle-timeout", "shutdown-timeout"],
   ...["log-level", "log-format"],
 ];
 
@@ -93,6 +93,7 @@ function limitsOf(args: Arguments): ServeOptions {
     ),
     ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
+    readIdleTimeout: durationOption(args, "read-idle-timeout", undefined),
     shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),
   });
 }

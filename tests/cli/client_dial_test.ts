@@ -9,6 +9,7 @@ const plan: Plan = {
   place: { hostname: "127.0.0.1", port: 9 },
   timeout: Infinity,
   idle: Infinity,
+  readIdle: Infinity,
   reconnect: false,
   verbose: false,
 };

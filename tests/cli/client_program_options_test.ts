@@ -84,7 +84,8 @@ Deno.test(
         "send-only",
         "recv-only",
       ],
-      ...["crlf", "hex", "output", "timeout", "idle", "verbose", "help", "version"],
+      ...["crlf", "hex", "output", "timeout", "idle", "read-idle"],
+      ...["verbose", "help", "version"],
     ];
     const shown = [...stdout.matchAll(/^ {2}(?:-h, )?--([\w-]+)/gm)].map(([, name]) => name);
     assertEquals(shown.toSorted(), names.toSorted());
@@ -94,7 +95,7 @@ Deno.test(
 );
 
 Deno.test({ name: "client.ts --timeout and --idle take a unit as well", ignore }, async () => {
-  for (const name of ["--idle", "--timeout"]) {
+  for (const name of ["--idle", "--read-idle", "--timeout"]) {
     const { code, stderr } = await runClient(["-N"], [name, "5 min"]);
     assertEquals(code, 2);
     assertMatch(stderr, new RegExp(`^error: ${name} must be a time .*30s.*, got "5 min" .*\\n$`));
@@ -109,4 +110,6 @@ Deno.test({ name: "client.ts --timeout and --idle take a unit as well", ignore }
   }
   const { stderr } = await runClient(["-N"], [...args, "none", "--idle", "300", "rose"]);
   assertMatch(stderr, /^error: no byte came or went for 300 ms: try a longer --idle\n$/);
+  const silent = await runClient(["-N"], [...args, "none", "--read-idle", "300", "rose"]);
+  assertMatch(silent.stderr, /^error: no byte came for 300 ms: try a longer --read-idle\n$/);
 });

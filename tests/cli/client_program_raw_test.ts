@@ -383,6 +383,28 @@ Deno.test({ name: "client.ts --raw --idle ends in silence", ignore }, async () =
 });
 
 Deno.test(
+  { name: "client.ts --raw --read-idle ends what only takes", ignore },
+  async () => {
+    await using scene = await raw("--read-idle", "300ms");
+    const { program } = scene;
+    let isOver = false;
+    const typing = (async () => {
+      while (!isOver) {
+        await program.type("x").catch(() => {}); // it may have ended meanwhile
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })();
+    const { code, stderr } = await program.ended();
+    isOver = true;
+    await typing;
+    assertEquals([code, stderr], [
+      1,
+      "error: no byte came for 300 ms: try a longer --read-idle\n",
+    ]);
+  },
+);
+
+Deno.test(
   { name: "client.ts --raw --verbose tells of the connection on standard error", ignore },
   async () => {
     await using server = serve({ port: 0 }, echo);

@@ -130,6 +130,13 @@ Deno.test({ name: "server.ts --idle-timeout ends who is silent", ignore }, async
   assert(Number(duration) >= 200, duration); // a slow machine can only make it more
 });
 
+Deno.test({ name: "server.ts --read-idle-timeout ends who only listens", ignore }, async () => {
+  await using server = await GreetingServer.start("--read-idle-timeout", "200ms");
+  using client = await server.enter();
+  await client.hearEnd();
+  await server.program.stderr.until(/session 1 .* ended: read-idle, after \d+ ms/);
+});
+
 Deno.test(
   { name: "server.ts --shutdown-timeout ends what does not come to an end", ignore },
   async () => {

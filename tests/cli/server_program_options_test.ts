@@ -92,6 +92,7 @@ const MISUSES: [args: string[], message: string][] = [
   ...["0", "-30", "0s", "1.5s", "-1s", "30 s", "597h", "10d", "s", "Infinity"].map((
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
+  [["--read-idle-timeout", "soon"], `--read-idle-timeout ${TIME} "soon"`],
   [["--shutdown-timeout", "soon"], `--shutdown-timeout ${TIME} "soon"`],
 ];
 

@@ -138,12 +138,17 @@ const FAULTS: Record<string, Fault> = {
     reason: "peer",
   },
   "idleTimeout": { options: { idleTimeout: 40 }, handler: greet, reason: "idle" },
+  "readIdleTimeout": { options: { readIdleTimeout: 40 }, handler: greet, reason: "read-idle" },
   "maxLifetime": { options: { maxLifetime: 40 }, handler: greet, reason: "lifetime" },
   "frameTimeout": {
     options: { frameTimeout: 40 },
     handler: echo,
     act: (client) => client.write(utf8.encode("half a li")),
     reason: "frame-stalled",
+  },
+  "the timeout of a reading": {
+    handler: (session) => session.readLine({ timeout: 40 }),
+    reason: "error",
   },
   "a line that is too long": {
     handler: (session) => session.readLine({ maxLength: 4 }),

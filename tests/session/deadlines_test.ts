@@ -5,7 +5,7 @@ import { Session } from "../../session.ts";
 import { Deadlines, type Progress } from "../../session/deadlines.ts";
 import { SessionGroup } from "../../session/group.ts";
 import { memoryPair } from "../../transport/memory.ts";
-import { isPending, testEach } from "../_transports.ts";
+import { isPending, testEach, until } from "../_transports.ts";
 
 const QUIET: Progress = {
   bytesRead: 0,
@@ -14,11 +14,13 @@ const QUIET: Progress = {
   frames: 0,
   unread: false,
   waiting: true,
+  reading: true,
 };
 
 function deadlines(timeouts: Partial<Record<string, number>>): Deadlines {
   const none = {
     idleTimeout: Infinity,
+    readIdleTimeout: Infinity,
     frameTimeout: Infinity,
     writeTimeout: Infinity,
     maxLifetime: Infinity,
@@ -42,6 +44,26 @@ Deno.test(
     assertEquals(due.check(1300, { ...QUIET, bytesRead: 1, bytesWritten: 1 }), "idle");
   },
 );
+
+Deno.test("Deadlines: readIdleTimeout counts from the last byte of the peer", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ readIdleTimeout: 100 });
+  assertEquals(due.check(1050, { ...QUIET, bytesWritten: 1 }), undefined);
+  assertEquals(due.check(1099, { ...QUIET, bytesRead: 1, bytesWritten: 2 }), undefined);
+  assertEquals(due.check(1199, { ...QUIET, bytesRead: 1, bytesWritten: 3 }), undefined);
+  assertEquals(due.check(1200, { ...QUIET, bytesRead: 1, bytesWritten: 4 }), "read-idle");
+});
+
+Deno.test("Deadlines: readIdleTimeout does not count while nothing is read", {
+  permissions: "none",
+}, () => {
+  const due = deadlines({ readIdleTimeout: 100 });
+  assertEquals(due.check(1050, { ...QUIET, reading: false }), undefined);
+  assertEquals(due.check(9000, { ...QUIET, reading: false }), undefined);
+  assertEquals(due.check(9100, QUIET), undefined);
+  assertEquals(due.check(9101, QUIET), "read-idle");
+});
 
 Deno.test("Deadlines: writeTimeout counts only while a write makes no progress", {
   permissions: "none",
@@ -132,6 +154,76 @@ testEach("Session.idleTimeout can be set while it lasts", async (open) => {
   assertThrows(() => session.idleTimeout = 0, RangeError, "idleTimeout must be more than 0 ms");
   session.idleTimeout = 30;
   assertEquals((await session.closed).reason, "idle");
+});
+
+testEach("Session ends a peer that is sent much and says nothing", async (open) => {
+  await using opened = await open({ readIdleTimeout: 60, idleTimeout: 40 });
+  const { session, peer } = opened;
+  const taken = peer.countToClose();
+  const line = assertRejects(() => session.readLine(), SessionEndedError);
+  const error = await assertRejects(async () => {
+    for (;;) {
+      await session.send("news\n");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }, SessionEndedError);
+  assertEquals(error.reason, "read-idle");
+  assertEquals((await line).reason, "read-idle");
+  assertEquals((await session.closed).reason, "read-idle");
+  await taken;
+});
+
+testEach("Session hears a peer although its handler does not read", async (open) => {
+  await using opened = await open({ readIdleTimeout: 120 });
+  const { session, peer } = opened;
+  let sent = 0;
+  const started = performance.now();
+  while (performance.now() - started < 400) {
+    await peer.send("x");
+    sent++;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assertEquals(session.signal.aborted, false);
+  await until(() => session.bytesRead === sent);
+  assertEquals((await session.closed).reason, "read-idle"); // though it has said something that nobody has read
+  assert((await session.closed).duration >= 400);
+});
+
+testEach("Session.readIdleTimeout can be set while it lasts", async (open) => {
+  await using opened = await open();
+  const { session, peer } = opened;
+  assertEquals(session.readIdleTimeout, Infinity);
+  assertThrows(
+    () => session.readIdleTimeout = 0,
+    RangeError,
+    "readIdleTimeout must be more than 0",
+  );
+  await peer.send("keep-alive 30\n");
+  await session.readLine();
+  session.readIdleTimeout = 30;
+  assertEquals((await session.closed).reason, "read-idle");
+});
+
+testEach("readIdleTimeout leaves a peer alone that has finished its side", async (open) => {
+  await using opened = await open({ readIdleTimeout: 20 });
+  const { session, peer } = opened;
+  await peer.closeWrite();
+  assertEquals(await session.readLine(), undefined);
+  await new Promise((resolve) => setTimeout(resolve, 100)); // what it has asked for takes its time
+  await session.send("rose");
+  const closed = session.close();
+  assertEquals(await peer.textToEnd(), "rose");
+  peer.close();
+  assertEquals((await closed).reason, "peer");
+}, { toHalfClosed: true });
+
+testEach("readIdleTimeout does not count what the peer waits for the handler", async (open) => {
+  await using opened = await open({ readIdleTimeout: 40, chunkSize: 65_536 });
+  const { session, peer } = opened;
+  const flood = peer.send("x".repeat(20_000_000)); // more than the systems and a session hold for it
+  flood.catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 200)); // the handler works
+  assertEquals(session.signal.aborted, false);
 });
 
 testEach("Session ends a peer that sends a byte of a line now and then", async (open) => {
