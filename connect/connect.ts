@@ -146,7 +146,7 @@ export async function connectWithin(
     return new ConnectTimeoutError(address, problem, { cause });
   };
   try {
-    const run = (signal: AbortSignal): Promise<Connection> => open(target, options, signal);
+    const run = (giveUp: AbortSignal): Promise<Connection> => open(target, options, giveUp);
     const connection = await withinLimit(run, { timeout: connectTimeout, signal, onTimeout });
     group.serverName = hostOf(target);
     group.settings = session;

@@ -1,7 +1,7 @@
 import { type Decoder, type DecoderInput, MORE } from "../codecs/codec.ts";
 import { decodeUtf8, incompleteTail } from "../_internal/utf8.ts";
 
-/** A way of reading that keeps nothing between two calls: one decoder serves all readings. */
+/** A decoder without state: one serves all readings. */
 abstract class Chunks<Chunk> implements Decoder<Chunk> {
   readonly maxBuffered: number = Infinity;
 
@@ -12,7 +12,7 @@ abstract class Chunks<Chunk> implements Decoder<Chunk> {
   }
 }
 
-/** Text as it comes: what is unread, up to `size` bytes, without the beginning of a character that is cut off. */
+/** Decodes text as it arrives: up to `size` bytes, without an incomplete character at the end. */
 export function textChunks(size: number, fatal: boolean): Chunks<string> {
   return new TextChunks(size, fatal);
 }
@@ -50,14 +50,14 @@ class TextChunks extends Chunks<string> {
   }
 }
 
-/** All unread bytes, given away. */
+/** All unread bytes, which then belong to the caller. */
 export const ownedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Array> {
   decode(input: DecoderInput): Uint8Array {
     return input.take(input.end - input.start);
   }
 }();
 
-/** All unread bytes, lent until the next read. */
+/** All unread bytes, valid until the next read. */
 export const borrowedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Array> {
   decode(input: DecoderInput): Uint8Array {
     const { buffer, start, end } = input;

@@ -1,17 +1,17 @@
 import type { EndReason } from "../errors.ts";
 import { checkDuration } from "../_internal/checks.ts";
 
-/** What the sweep looks at. */
+/** The state of a session that the sweep checks. */
 export interface Progress {
   bytesRead: number;
   bytesWritten: number;
   /** Whether a write is under way. */
   writing: boolean;
-  /** Frames given out so far. */
+  /** How many frames were read. */
   frames: number;
   /** Whether there are unread bytes. */
   unread: boolean;
-  /** Whether a reading waits for more of them. */
+  /** Whether a reading waits for more bytes. */
   waiting: boolean;
   /** Whether a read of the connection is outstanding, so that the peer can be heard. */
   reading: boolean;
@@ -25,15 +25,15 @@ export interface Timeouts {
   writeTimeout: number;
   maxLifetime: number;
   closeTimeout: number;
-  /** What `closeTimeout` is while output waits to be taken. */
+  /** The `closeTimeout` while output is unsent. */
   flushTimeout: number;
   maxCloseTime: number;
 }
 
 /**
- * The deadlines of one session. Nothing on the path of a byte sets a timer or looks at a clock: the sweep compares
- * counters with those of the sweep before. So a deadline is late by two sweeps at most, and never early: it is over when
- * more than so many whole milliseconds have gone by.
+ * The deadlines of one session. Reading and writing set no timers and read no clock: the sweep compares counters with
+ * those of the sweep before. So a deadline is late by two sweeps at most. It is never early: it is over when more than
+ * the given number of whole milliseconds has passed.
  */
 export class Deadlines {
   #idleTimeout: number;
@@ -80,8 +80,8 @@ export class Deadlines {
   }
 
   /**
-   * The shortest of the durations: what the pace of the sweep follows. What is left of one is none of its business:
-   * among many sessions, one is always about to come to its end.
+   * The shortest of the durations, which determines how often the sweep runs. It is not the time that is left: among many
+   * sessions, some deadline is always near.
    */
   get shortest(): number {
     const { frameTimeout, writeTimeout, maxLifetime } = this.#timeouts;
@@ -93,12 +93,12 @@ export class Deadlines {
     return Math.min(closeTimeout, flushTimeout, maxCloseTime);
   }
 
-  /** The session comes to its end: from now on, the deadlines are those of that. */
+  /** Starts the deadlines of closing. They replace the others. */
   close(now: number): void {
     this.#closingSince = this.#bytesSince = now;
   }
 
-  /** Why the session has to end now, if it has to. */
+  /** The reason why the session must end now, if it must. */
   check(now: number, progress: Progress): EndReason | undefined {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
@@ -112,7 +112,7 @@ export class Deadlines {
     if (this.#silence(now, progress) > this.#readIdleTimeout) return "read-idle";
   }
 
-  /** How long no byte has passed either way. */
+  /** How long no byte has passed in either direction. */
   #quiet(now: number, { bytesRead, bytesWritten }: Progress): number {
     if (bytesRead + bytesWritten !== this.#bytes) {
       this.#bytes = bytesRead + bytesWritten;

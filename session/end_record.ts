@@ -2,14 +2,14 @@ import { type LogFields, plain } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 
-/** What a log says of the end of a session, of a server's as of a client's. */
+/** What a log says about the end of a session, of a server or a client. */
 export interface EndRecord {
   /** Such as `peer, after 12 ms, 3 bytes in, 4 bytes out`. */
   readonly text: string;
   readonly fields: LogFields;
 }
 
-/** Says how a session has ended and what it has carried. */
+/** Describes how a session has ended and how much it has transferred. */
 export function endRecord(
   { bytesRead, bytesWritten }: { readonly bytesRead: number; readonly bytesWritten: number },
   { reason, cause, duration }: SessionEnd,

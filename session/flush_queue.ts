@@ -2,16 +2,16 @@ import { nextTick } from "node:process";
 
 interface Flushable {
   queued: boolean;
-  /** All who could run have come to wait. */
+  /** Called when all handlers that could run wait for something. */
   onTurnEnd(): void;
 }
 
 /**
- * Flushes at the end of the turn: once the handlers that run now have all come to wait for something.
+ * Flushes outputs at the end of the turn: when all handlers that could run wait for something.
  *
- * `nextTick` runs when the microtasks are done, before the event loop looks for input again. So a hundred awaited
- * sends in a row are one write, and a handler that sends and then waits for a database has its bytes on the wire
- * meanwhile. One tick serves all the sessions that share the queue (0.14 µs; a `setImmediate` takes 0.7 µs).
+ * `nextTick` runs when the microtasks are done, before the event loop looks for input again. So a hundred awaited sends
+ * in a row become one write, and the output of a handler that then waits for a database is sent meanwhile. One tick
+ * serves all sessions that share the queue (0.14 µs; a `setImmediate` takes 0.7 µs).
  */
 export class FlushQueue {
   #waiting: Flushable[] = [];

@@ -7,8 +7,8 @@ import type { Reader } from "./reader.ts";
 import { Reading } from "./reading.ts";
 
 /**
- * Takes an error for the peer's fault that was not found by reading frames, but by what reads them: a handler that lets
- * it through is not at fault then.
+ * Reports an error as the peer's fault that was found not by the decoder but by the code that uses its frames. A handler
+ * that lets it through does not count as faulty then.
  */
 export let reportInputError: (frames: object, error: Error) => void;
 
@@ -51,7 +51,7 @@ export class SessionFrames<In, Out> extends Reading<In> implements Frames<In, Ou
   }
 }
 
-/** Without `maxBuffered`, nothing would bound what is held of a frame. */
+/** Without `maxBuffered`, an incomplete frame would have no limit. */
 function checkDecoder(decoder: Decoder<unknown>): void {
   checkMethods("the decoder", decoder, ["decode"]);
   const { maxBuffered } = decoder;

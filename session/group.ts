@@ -4,14 +4,14 @@ import { BufferPool } from "./buffer_pool.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import type { Lifecycle, Settings } from "./lifecycle.ts";
 
-/** The sweep runs eight times within the shortest duration of any session, but at these intervals at least and at most. */
+/** The sweep runs eight times within the shortest duration of all sessions, in intervals within these limits. */
 const SWEEPS = 8;
 const MIN_INTERVAL = 5;
 const MAX_INTERVAL = 1000;
 
 /**
- * Sessions that share one sweep of deadlines, one flush at the end of a turn, and one drain: those of a server, or
- * a client's only one.
+ * Sessions that share one sweep of deadlines, one flush queue and one drain: those of a server, or the single session of
+ * a client.
  */
 export class SessionGroup<Session> {
   readonly queue: FlushQueue = new FlushQueue();
@@ -19,11 +19,11 @@ export class SessionGroup<Session> {
   readonly members: Map<Session, Lifecycle> = new Map();
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;
-  /** The checked options of all sessions, where they have the same. */
+  /** The checked options, if all sessions have the same. */
   settings: Settings | undefined;
-  /** Gives what takes the server's part in TLS, or throws that the server has none; only where there is a server. */
+  /** For sessions of a server: returns the function that accepts TLS, or throws if the server has no TLS. */
   acceptTls: (() => (connection: Connection) => Promise<Connection>) | undefined;
-  /** The host that was dialled, where the session is a client's. */
+  /** For the session of a client: the dialled host. */
   serverName: string | undefined;
   readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
   #drain: AbortController | undefined;
@@ -37,7 +37,7 @@ export class SessionGroup<Session> {
     this.#onLeave = onLeave;
   }
 
-  /** Aborts when the sessions are to come to an end. */
+  /** Aborts when draining begins. */
   get draining(): AbortSignal {
     if (this.#drain === undefined) {
       this.#drain = new AbortController();
@@ -47,9 +47,9 @@ export class SessionGroup<Session> {
   }
 
   /**
-   * The time by which deadlines are measured, in milliseconds. While the process was stopped or busy, peers could not
-   * be heard: such time counts for two sweeps and no more. Whole numbers, since each session keeps several and V8 has
-   * room for these in place.
+   * The clock for deadlines, in milliseconds. While the process was stopped or busy, it could not read from its peers, so
+   * such a time counts as two sweeps at most. The values are integers, which V8 stores in place: each session has
+   * several.
    */
   now(): number {
     const real = Math.floor(performance.now());
@@ -58,7 +58,7 @@ export class SessionGroup<Session> {
     return this.#clock;
   }
 
-  /** Takes a session in and returns its number. */
+  /** Adds a session and returns its number. */
   join(session: Session, life: Lifecycle): number {
     this.members.set(session, life);
     this.pace(life.deadlines.shortest);
@@ -71,11 +71,11 @@ export class SessionGroup<Session> {
     this.#onLeave?.(session, end);
   }
 
-  /** Sees to it that the sweep is fast enough for a duration of so many milliseconds. */
+  /** Makes the sweep frequent enough for a duration in milliseconds. */
   pace(duration: number): void {
     const interval = Math.min(MAX_INTERVAL, Math.max(MIN_INTERVAL, duration / SWEEPS));
     if (interval >= this.#interval) return;
-    this.now(); // what has gone by was not time in which the process stood still
+    this.now(); // the time until now was not one in which the process was stopped
     this.#stop();
     this.#interval = interval;
     this.#timer = setTimeout(this.#sweep, interval);
@@ -91,7 +91,7 @@ export class SessionGroup<Session> {
     for (const life of [...this.members.values()]) life.terminate(reason, cause);
   }
 
-  /** Ends the newest session to have its descriptor, unless it has heard something already. */
+  /** Ends the newest session to free its descriptor, unless it has received anything. */
   shed(cause: unknown): void {
     const life = [...this.members.values()].at(-1);
     if (life?.reader.bytesRead === 0) life.terminate("limit", cause);

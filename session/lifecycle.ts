@@ -1,4 +1,4 @@
-/** What a session is made of: reading, sending, deadlines. Here: how it begins and ends. */
+/** What a session is made of: reading, sending, deadlines. This module: how a session ends. */
 
 import {
   type EndReason,
@@ -18,7 +18,7 @@ import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 
-/** The checked options of one session, with nothing left to default. */
+/** The resolved options of one session. */
 export interface Settings extends Timeouts {
   fatal: boolean;
   chunkSize: number;
@@ -158,7 +158,7 @@ export class Lifecycle implements IoEvents {
     } else this.#finish(ended ? "peer" : "local", undefined);
   }
 
-  /** Whether somebody else can go on with the session: it is whole, and no input is unread or waited for. */
+  /** Whether the session can be handed to another user: it is open, and no input is unread or waited for. */
   get isAtRest(): boolean {
     if (this.#end !== undefined || this.#halfClosed !== undefined || this.#isUpgrading) {
       return false;
@@ -167,7 +167,7 @@ export class Lifecycle implements IoEvents {
     return !ended && inputError === undefined && waiting === undefined && input.unread === 0;
   }
 
-  /** Whether the session itself threw this error, and no bug of a decoder: then the handler may let it through. */
+  /** Whether the session threw this error, and not because of a bug in a decoder. A handler may let such errors through. */
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;
     const { inputError, timeoutError } = this.reader;

@@ -6,7 +6,7 @@ import { elsewhere, type Known } from "../_internal/options.ts";
 /** How one session behaves. All sizes are bytes, all durations milliseconds; `Infinity` means no limit. */
 export interface SessionOptions {
   /**
-   * The most input that one chunk of text holds, and the size of the first read: 1 to 65536 bytes.
+   * The maximum size of one chunk of text, and the size of the first read, in bytes: 1 to 65536.
    *
    * @default {1024}
    */
@@ -95,13 +95,13 @@ export const SESSION_OPTIONS: Known<SessionOptions> = {
   maxCloseTime: elsewhere,
 };
 
-/** Session options with nothing left to default. */
+/** The resolved options of a session. */
 export interface SessionSettings extends Required<SessionOptions> {
-  /** What `closeTimeout` is while output waits to be taken. */
+  /** The `closeTimeout` while output is unsent. */
   flushTimeout: number;
 }
 
-/** Fills in what session options leave out. Throws a `TypeError` or `RangeError` for one that is out of range. */
+/** Fills in the defaults of session options. Throws a `TypeError` or `RangeError` for an invalid one. */
 export function resolveSessionOptions(options: SessionOptions): SessionSettings {
   const highWaterMark = checkInteger(
     "highWaterMark",
@@ -199,7 +199,7 @@ export interface Frames<In, Out = In> extends Reading<In> {
    * @param options `signal` and `timeout`: end the wait.
    * @returns The frame, or `undefined` at the end of input.
    * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the frame is invalid for the codec.
-   * @throws {SessionEndedError} If the session ends in another way than by the peer's end of input.
+   * @throws {SessionEndedError} If the session ends otherwise than by the peer's end of input.
    * @throws {DOMException} A `TimeoutError` after `timeout`.
    */
   read(options?: ReadOptions): Promise<In | undefined>;

@@ -59,7 +59,7 @@ export class OutputBuffer implements FrameWriter {
 
   cstring(text: string): void {
     this.text(text);
-    if (text.includes("\0")) throw new TypeError("text that a NUL ends must not contain one");
+    if (text.includes("\0")) throw new TypeError("text that ends with a NUL must not contain one");
     this.uint(0, 1);
   }
 

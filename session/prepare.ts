@@ -8,8 +8,8 @@ import { PreparedMessage } from "./prepared_message.ts";
 import type { Codec } from "../codecs/codec.ts";
 
 /**
- * Encodes a message once for many sessions, which {@linkcode Session.send} takes: a broadcast. Sessions that have
- * nothing else to write share its memory, however slowly their peers take it.
+ * Encodes a message once for many sessions: a broadcast. Pass it to {@linkcode Session.send}. Sessions that have nothing
+ * else to write share its memory, even if their peers are slow.
  *
  * @param data Text, which is sent as UTF-8, or bytes, which are copied.
  * @returns The message.
@@ -34,12 +34,12 @@ import type { Codec } from "../codecs/codec.ts";
  */
 export function prepare(data: string | Uint8Array): PreparedMessage;
 /**
- * The same for a frame.
+ * Encodes a frame once for many sessions.
  *
  * @param message The frame.
- * @param codec Encodes it.
+ * @param codec Encodes the frame.
  * @returns The message.
- * @throws What the codec throws of a frame that cannot be encoded.
+ * @throws What the codec throws if the frame cannot be encoded.
  */
 export function prepare<Message>(
   message: Message,

@@ -1,7 +1,7 @@
-/** The bytes of a prepared message, for outputs alone: who had them could change what others send. */
+/** The bytes of a prepared message. They are not public: whoever had them could change what other sessions send. */
 export let bytesOf: (message: PreparedMessage) => Uint8Array;
 
-/** What {@linkcode prepare} returns: a message that any number of sessions can be sent. */
+/** A message that can be sent to any number of sessions. {@linkcode prepare} makes it. */
 export class PreparedMessage {
   readonly #bytes: Uint8Array;
 
@@ -10,15 +10,15 @@ export class PreparedMessage {
   }
 
   /**
-   * Private to this package: `prepare()` makes them.
+   * Private to this package: use `prepare()`.
    *
-   * @param bytes What is sent. Nobody else may have them.
+   * @param bytes The bytes, to which no one else may have access.
    */
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
   }
 
-  /** How many bytes are sent. */
+  /** The size of the message in bytes. */
   get byteLength(): number {
     return this.#bytes.length;
   }

@@ -14,37 +14,37 @@ import { QueueOverflowError } from "../errors.ts";
  *
  * | policy | meaning |
  * |---|---|
- * | `drop-oldest` | the messages that wait longest make room: where only the latest counts |
- * | `drop-newest` | the message is dropped: where what has begun is to be brought to its end |
- * | `end` | the queue ends with a `QueueOverflowError`: where nothing may be missed unnoticed |
+ * | `drop-oldest` | the oldest messages are dropped: if only the latest ones count |
+ * | `drop-newest` | the new message is dropped: if the messages that are queued must be completed first |
+ * | `end` | the queue ends with a `QueueOverflowError`: if no message may be lost unnoticed |
  */
 export type OverflowPolicy = "drop-oldest" | "drop-newest" | "end";
 
 /** Options of {@linkcode MessageQueue}. */
 export interface MessageQueueOptions<Message> {
   /**
-   * How much may wait: so many messages, or as much as `sizeOf` counts; 1 to 2^40.
+   * The maximum size of the queue: a number of messages, or the sum of what `sizeOf` returns for them. 1 to 2^40.
    *
    * @default {1024}
    */
   maxSize?: number;
   /**
-   * How much a message counts to `maxSize`, such as its length in bytes. By default each counts 1.
+   * Returns the size of a message, such as its length in bytes. By default, each message has the size 1.
    *
    * @param message The message.
    * @returns Its size, 0 or more.
    */
   sizeOf?: (message: Message) => number;
   /**
-   * What becomes of a message that there is no room for. One that is larger than `maxSize` by itself is dropped under
-   * either of the first two.
+   * What happens if there is no room for a message. With `drop-oldest` and `drop-newest`, a message that is larger than
+   * `maxSize` by itself is dropped.
    *
    * @default {"end"}
    */
   overflow?: OverflowPolicy;
   /**
-   * Ends the queue at once when it aborts, such as `session.signal`: the loop rejects with its reason, and what waits
-   * is let go of.
+   * A signal that ends the queue at once, such as `session.signal`: the loop rejects with its reason, and queued messages
+   * are dropped.
    */
   signal?: AbortSignal;
 }
@@ -64,11 +64,11 @@ interface Entry<Message> {
 const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
- * Messages on their way from somebody who does not wait to somebody who takes them one by one: pushes that a client is
- * sent between its replies, or what a server has to say to a session that is slow. How much may wait is bounded, and a
- * policy says what becomes of the rest.
+ * A bounded queue between a sender that does not wait and a loop that takes the messages one by one: for pushes that a
+ * client receives between its replies, or for messages of a server to a slow session. A policy says what happens if the
+ * queue is full.
  *
- * It is an async iterator for one reader. To leave a loop leaves the queue as it is: a later loop goes on there.
+ * It is an async iterator for one reader. Leaving a loop does not change the queue: a later loop continues there.
  *
  * @example The pushes of a server, beside its replies
  * ```ts
@@ -94,7 +94,7 @@ const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
  * await Promise.all([client.close(), server.close()]);
  * ```
  *
- * @example What a handler sends to a session that may be slow
+ * @example Messages to a session that may be slow
  * ```ts
  * import { MessageQueue, serve, type Session } from "@parley/tcp";
  *
@@ -126,8 +126,8 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   /**
    * Makes an empty queue.
    *
-   * @param options How much may wait, and what becomes of the rest.
-   * @throws {TypeError | RangeError} If an option is wrong.
+   * @param options The size, and what happens if the queue is full.
+   * @throws {TypeError | RangeError} If an option is invalid.
    */
   constructor(options: MessageQueueOptions<Message> = {}) {
     checkOptions(options, QUEUE_OPTIONS);
@@ -144,7 +144,7 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
     return this.#isAborted ? 0 : this.#entries.length;
   }
 
-  /** How much waits, by `sizeOf`; without it, the same as {@linkcode length}. */
+  /** The size of the messages that wait, by `sizeOf`. Without it, the same as {@linkcode length}. */
   get size(): number {
     return this.#isAborted ? 0 : this.#size;
   }
@@ -155,11 +155,11 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   }
 
   /**
-   * Adds a message, as far as there is room.
+   * Adds a message, if there is room.
    *
    * @param message The message.
-   * @returns Whether it was added; `false` if it was dropped, or the queue has ended.
-   * @throws {TypeError | RangeError} If `sizeOf` gives no size.
+   * @returns Whether it was added. `false` if it was dropped, or if the queue has ended.
+   * @throws {TypeError | RangeError} If `sizeOf` does not return a size.
    */
   push(message: Message): boolean {
     if (this.#hasEnded) return false;
@@ -175,10 +175,10 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   }
 
   /**
-   * Ends the queue: nothing more is added. What waits is still read; after it, the loop is done. Of a queue that has
-   * ended already, nothing changes.
+   * Ends the queue: nothing more is added. The messages that wait can still be read. After them, the loop is done. If the
+   * queue has ended already, nothing changes.
    *
-   * @param error What the loop rejects with instead of being done, once.
+   * @param error If given, the loop rejects with it once, instead of being done.
    */
   close(error?: unknown): void {
     if (this.#hasEnded) return;
@@ -189,12 +189,12 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   }
 
   /**
-   * The next message, once there is one.
+   * Waits for the next message.
    *
-   * @returns The message, or that the queue has ended.
+   * @returns The message. Done if the queue has ended.
    * @throws {TypeError} If another `next()` waits.
-   * @throws {QueueOverflowError} Once, after all that waited, if there was no room and `overflow` is `end`.
-   * @throws What the queue was closed with, once, or the reason of its signal.
+   * @throws {QueueOverflowError} Once, after the queued messages, if there was no room and `overflow` is `end`.
+   * @throws Once, the error that the queue was closed with, or the reason of its signal.
    */
   next(): Promise<IteratorResult<Message, undefined>> {
     if (this.#waiting !== undefined) {
@@ -214,9 +214,9 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   }
 
   /**
-   * What `break` calls: settles a `next()` that waits as done. The queue stays as it is.
+   * Settles a `next()` that waits as done. `break` calls it. The queue does not change.
    *
-   * @returns That the loop is done.
+   * @returns Done.
    */
   return(): Promise<IteratorReturnResult<undefined>> {
     if (this.#waiting !== undefined) this.#wake().resolve(ENDED);
@@ -236,14 +236,14 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
     return this.#end !== undefined || this.#isAborted;
   }
 
-  /** Of its own accord, a queue listens to the signal only while a reader waits: what is dropped leaves no listener. */
+  /** A queue listens to its signal only while a reader waits, so that a queue that is dropped leaves no listener. */
   get #isAborted(): boolean {
     if (this.#signal?.aborted !== true) return false;
     if (this.#entries.length > 0) this.#entries = new LinkedList();
     return true;
   }
 
-  /** Sees to it that there is room, if the policy has a way. Otherwise the message that comes is lost. */
+  /** Makes room for a message, if the policy allows it. Returns whether there is room. */
   #makeRoom(size: number): boolean {
     this.#dropped++;
     if (this.#overflow === "end") this.close(new QueueOverflowError(this.#maxSize));
@@ -256,7 +256,7 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
     return true;
   }
 
-  /** The last step: what the queue was ended with is told once. */
+  /** The last step: rejects with the error of the end once, and is done after that. */
   #conclude(): Promise<IteratorReturnResult<undefined>> {
     const { error } = this.#end!;
     this.#end = { error: undefined };

@@ -3,14 +3,14 @@ import { type EndReason, FrameTooLargeError, OutputLimitError } from "../errors.
 const CUTS: readonly EndReason[] = ["local", "limit", "lifetime", "drain", "read-idle"];
 
 /**
- * Whether an end that comes at once can come in the middle of what is said. An idle peer has heard all; one that is
- * gone hears nothing any more. One that only says nothing may be taking a long reply.
+ * Whether an immediate end for this reason may cut off output. An idle peer has received everything, and a peer that is
+ * gone receives nothing any more. But a peer that sends nothing may be receiving a long reply.
  */
 export function isCutting(reason: EndReason): boolean {
   return CUTS.includes(reason);
 }
 
-/** What an error says about the reason of an end. */
+/** The reason of an end, by the error that caused it. */
 export function reasonOf(error: unknown): EndReason {
   if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
   const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =

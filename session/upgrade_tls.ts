@@ -1,4 +1,4 @@
-/** TLS that begins within a session; `session.ts` publishes the types. */
+/** STARTTLS: TLS that begins within a session. `session.ts` publishes the types. */
 
 import { checkDuration, checkSignal } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
@@ -17,11 +17,11 @@ import {
   type TlsClientOptions,
 } from "../transport/tls/options.ts";
 
-/** Options of {@linkcode Session.upgradeTls}, of a client. */
+/** Options of {@linkcode Session.upgradeTls} for a client. */
 export interface UpgradeTlsOptions extends TlsClientOptions {
   /**
-   * Gives up when it aborts: `upgradeTls()` rejects with its reason, and the session ends. One that has aborted before
-   * leaves the session as it is.
+   * Cancels the handshake: `upgradeTls()` rejects with the signal's reason, and the session ends. If it has aborted
+   * before the call, the session does not change.
    */
   signal?: AbortSignal;
   /**
@@ -38,22 +38,22 @@ const UPGRADE_TLS_OPTIONS: Known<UpgradeTlsOptions> = {
   handshakeTimeout: elsewhere,
 };
 
-/** The host of an address, where it has one. */
+/** The host of an address, if it has one. */
 export function hostOf(address: Address): string | undefined {
   return "hostname" in address ? address.hostname : undefined;
 }
 
-/** Throws if there is any option: in a server's session they would mean nothing. */
+/** Throws if there is any option: a server's session has none. */
 export function refuseOptions(options: UpgradeTlsOptions): void {
   for (const name in options) {
     if (options[name as keyof UpgradeTlsOptions] === undefined) continue;
     throw new TypeError(
-      `${name} is for a client: a server begins TLS by the tls of its own options`,
+      `${name} is for a client: a server uses its own option tls`,
     );
   }
 }
 
-/** Checks the options, and returns what takes the client's part in TLS. */
+/** Checks the options, and returns a function that performs the handshake as a client. */
 export function tlsDialler(
   options: UpgradeTlsOptions,
   serverName: string | undefined,

@@ -3,7 +3,7 @@ import type { Lifecycle } from "./lifecycle.ts";
 import type { Reader } from "./reader.ts";
 import { Reading } from "./reading.ts";
 
-/** Input as a web stream. It reads only when it is read, so that what nobody took stays with the session. */
+/** The input as a web stream. It reads the session only when it is read, so that other bytes stay in the session. */
 export class InputStream {
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly #chunks: Reading<Uint8Array>;
@@ -20,8 +20,8 @@ export class InputStream {
   }
 
   /**
-   * How many bytes it has taken that nobody has read, as after a read that was abandoned. Throws while somebody has
-   * it: what is piped or teed may be held where nobody can see it.
+   * How many unread bytes are in the stream, for example after an abandoned read. Throws while the stream is in use: a
+   * pipe or a tee may hold bytes that cannot be counted.
    */
   get held(): number {
     if (this.stream.locked || this.#isReading) {
@@ -44,10 +44,10 @@ export class InputStream {
   }
 }
 
-/** Output as a web stream: closing it half-closes, aborting it aborts the session. */
+/** The output as a web stream. Closing it half-closes the session; aborting it aborts the session. */
 export function writableOf(life: Lifecycle): WritableStream<string | Uint8Array> {
   const { output } = life;
-  let half = ""; // the first half of a surrogate pair, whose other may begin the next chunk
+  let half = ""; // the first half of a surrogate pair, whose second half may begin the next chunk
   return new WritableStream({
     start(controller): void {
       const { signal } = life;
