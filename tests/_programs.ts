@@ -16,11 +16,11 @@ export const cannotStartPython: boolean = cannotStart || !await canRun("python3"
 /** Whether they cannot be started on a terminal. */
 export const cannotStartTerminal: boolean = cannotStartPython || Deno.build.os === "windows";
 
-/** Whether there is a program, of those that tell their version with `-v`, and a test may start it. */
-export async function isInstalled(command: string): Promise<boolean> {
+/** Whether there is a program, of those that tell their version with `flag`, and a test may start it. */
+export async function isInstalled(command: string, flag = "-v"): Promise<boolean> {
   if (!await canRun(command)) return false;
   try {
-    return (await new Deno.Command(command, { args: ["-v"] }).output()).success;
+    return (await new Deno.Command(command, { args: [flag] }).output()).success;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
