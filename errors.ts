@@ -1,7 +1,7 @@
 /**
  * The errors that a caller of Parley may want to catch by name.
  *
- * Misuse (a bad option, two readings at once) is a `TypeError` or a `RangeError` and is not listed here.
+ * Misuse (an invalid option, two readings at once) is a `TypeError` or a `RangeError` and is not listed here.
  *
  * @example Tell an over-long line from a lost peer
  * ```ts
@@ -30,14 +30,14 @@
  * |---|---|
  * | `peer` | the peer finished its side first, or vanished (then with a cause, such as a reset) |
  * | `local` | this side called `close()` or `abort()`, or its handler returned |
- * | `idle` | no byte passed either way for `idleTimeout` |
+ * | `idle` | no byte passed in either direction for `idleTimeout` |
  * | `read-idle` | the peer sent no byte for `readIdleTimeout` |
- * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before `close()` gave up |
- * | `frame-stalled` | a frame was begun and not completed within `frameTimeout` |
+ * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before the deadlines of `close()` |
+ * | `frame-stalled` | a frame was not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
- * | `limit` | a cap was passed: a frame or line too long, too much unsent output, no descriptor left |
+ * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, no descriptor left |
  * | `drain` | the server is shutting down |
- * | `error` | anything else that went wrong, always with a cause |
+ * | `error` | any other error, always with a cause |
  */
 export type EndReason =
   | "peer"
@@ -55,13 +55,13 @@ export type EndReason =
 export interface SessionEnd {
   /** Why. */
   reason: EndReason;
-  /** What lies behind the reason, where something does: a limit's error, a reset, what a handler threw. */
+  /** The error behind the reason, if there is one: of a limit, a reset, a handler. */
   cause?: unknown;
   /** How long the session lasted, in milliseconds. */
   duration: number;
 }
 
-/** What waiting readings, later sends and `session.signal` are given once a session has ended. */
+/** The session has ended. Waiting readings and later sends reject with it, and it is the reason of `session.signal`. */
 export class SessionEndedError extends Error {
   /** The name of the class. */
   override readonly name = "SessionEndedError";
@@ -72,7 +72,7 @@ export class SessionEndedError extends Error {
    * Makes the error.
    *
    * @param reason Why the session ended.
-   * @param options `cause`: what lies behind the reason, where something does.
+   * @param options `cause`: the error behind the reason, if there is one.
    */
   constructor(reason: EndReason, options?: ErrorOptions) {
     super(`session ended: ${describeEnd(reason, options?.cause)}`, options);
@@ -84,16 +84,16 @@ export class SessionEndedError extends Error {
 export class OutputLimitError extends Error {
   /** The name of the class. */
   override readonly name = "OutputLimitError";
-  /** The cap that was passed, in bytes. */
+  /** The limit in bytes. */
   readonly limit: number;
-  /** How much would have been waiting, in bytes. */
+  /** How much output would have been waiting, in bytes. */
   readonly received: number;
 
   /**
    * Makes the error.
    *
-   * @param limit The cap that was passed, in bytes.
-   * @param received How much would have been waiting, in bytes.
+   * @param limit The limit in bytes.
+   * @param received How much output would have been waiting, in bytes.
    */
   constructor(limit: number, received: number) {
     super(`${received} bytes of output wait for the peer, more than maxBufferedOutput (${limit})`);
@@ -102,20 +102,20 @@ export class OutputLimitError extends Error {
   }
 }
 
-/** A frame is longer than its codec allows. No later frame can be found, so the input is finished. */
+/** A frame is longer than its codec allows. Later frames cannot be found, so the input is finished. */
 export class FrameTooLargeError extends Error {
   /** The name of the class. */
   override readonly name = "FrameTooLargeError";
-  /** The cap that was passed, in bytes. */
+  /** The limit in bytes. */
   readonly limit: number;
-  /** The length that was claimed, or how much of the frame had been received, in bytes. */
+  /** The length that the frame claims, or how much of it was received, in bytes. */
   readonly received: number;
 
   /**
    * Makes the error.
    *
-   * @param limit The cap that was passed, in bytes.
-   * @param received The length that was claimed or received, in bytes.
+   * @param limit The limit in bytes.
+   * @param received The length that the frame claims, or how much of it was received, in bytes.
    */
   constructor(limit: number, received: number) {
     super(`a frame of ${received} bytes or more exceeds the limit of ${limit}`);
@@ -124,20 +124,20 @@ export class FrameTooLargeError extends Error {
   }
 }
 
-/** The input ended in the middle of a frame. The bytes of that frame stay readable as bytes. */
+/** The input ended in the middle of a frame. The bytes of that frame can still be read as bytes. */
 export class TruncatedFrameError extends Error {
   /** The name of the class. */
   override readonly name = "TruncatedFrameError";
-  /** How many bytes of the frame had been received. */
+  /** How many bytes of the frame were received. */
   readonly received: number;
-  /** How many bytes the frame needed, where that is known. */
+  /** How many bytes the frame needed, if that is known. */
   readonly expected: number | undefined;
 
   /**
    * Makes the error.
    *
-   * @param received How many bytes of the frame had been received.
-   * @param expected How many bytes the frame needed, where that is known.
+   * @param received How many bytes of the frame were received.
+   * @param expected How many bytes the frame needed, if that is known.
    */
   constructor(received: number, expected?: number) {
     super(
@@ -150,19 +150,19 @@ export class TruncatedFrameError extends Error {
   }
 }
 
-/** The input does not follow the rules of its codec. No later frame can be found, so the input is finished. */
+/** The input is invalid for its codec. Later frames cannot be found, so the input is finished. */
 export class MalformedFrameError extends Error {
   /** The name of the class. */
   override readonly name = "MalformedFrameError";
-  /** Where the bad byte stands, in bytes from the beginning of the frame. */
+  /** The offset of the bad byte in bytes, from the beginning of the frame. */
   readonly offset: number;
 
   /**
    * Makes the error.
    *
    * @param message What is wrong, in a few words.
-   * @param offset Where the bad byte stands, in bytes from the beginning of the frame.
-   * @param options `cause`: the error that found it, where there was one.
+   * @param offset The offset of the bad byte, from the beginning of the frame.
+   * @param options `cause`: the underlying error, if there is one.
    */
   constructor(message: string, offset: number, options?: ErrorOptions) {
     super(`${message} (at byte ${offset} of the frame)`, options);
@@ -170,19 +170,19 @@ export class MalformedFrameError extends Error {
   }
 }
 
-/** A connection begins with something else than a PROXY protocol header, or with one that is wrong. */
+/** A connection does not begin with a valid PROXY protocol header. */
 export class ProxyHeaderError extends Error {
   /** The name of the class. */
   override readonly name = "ProxyHeaderError";
-  /** Where the fault stands, in bytes from the beginning of the connection. */
+  /** The offset of the bad byte in bytes, from the beginning of the connection. */
   readonly offset: number;
 
   /**
    * Makes the error.
    *
    * @param problem What is wrong, in a few words.
-   * @param offset Where the fault stands, in bytes from the beginning of the connection.
-   * @param options `cause`: the error that found it, where there was one.
+   * @param offset The offset of the bad byte, from the beginning of the connection.
+   * @param options `cause`: the underlying error, if there is one.
    */
   constructor(problem: string, offset: number, options?: ErrorOptions) {
     super(`bad PROXY header: ${problem} (at byte ${offset})`, options);
@@ -190,7 +190,7 @@ export class ProxyHeaderError extends Error {
   }
 }
 
-/** A connection could not be made. Its subclasses say why, `address` where to, and `cause` carries the system's error. */
+/** A connection could not be made. The subclasses say why. `cause` is the system's error. */
 export class ConnectError extends Error {
   /** The name of the class. */
   override readonly name: string = "ConnectError";
@@ -210,13 +210,13 @@ export class ConnectError extends Error {
   }
 }
 
-/** Nobody listens at the address. */
+/** Nothing listens at the address. */
 export class ConnectionRefusedError extends ConnectError {
   /** The name of the class. */
   override readonly name = "ConnectionRefusedError";
 }
 
-/** There is no way to the address: its host or its network cannot be reached. */
+/** There is no route to the address: its host or its network cannot be reached. */
 export class UnreachableError extends ConnectError {
   /** The name of the class. */
   override readonly name = "UnreachableError";
@@ -234,21 +234,21 @@ export class ConnectTimeoutError extends ConnectError {
   override readonly name = "ConnectTimeoutError";
 }
 
-/** A request had no reply in time. Its connection is still of use: a reply that comes late is dropped. */
+/** A request had no reply in time. The session can still be used: a late reply is dropped. */
 export class RequestTimeoutError extends Error {
   /** The name of the class. */
   override readonly name = "RequestTimeoutError";
-  /** How long was waited, in milliseconds. */
+  /** The timeout in milliseconds. */
   readonly timeout: number;
-  /** Whether the request had been sent. If not, it waited for its turn all the time, and the peer knows nothing of it. */
+  /** Whether the request was sent. If not, it waited for its turn all the time, and the peer has not seen it. */
   readonly sent: boolean;
 
   /**
    * Makes the error.
    *
-   * @param timeout How long was waited, in milliseconds.
-   * @param sent Whether the request had been sent.
-   * @param options `cause`: why there is no session, where that was waited for.
+   * @param timeout The timeout in milliseconds.
+   * @param sent Whether the request was sent.
+   * @param options `cause`: why there is no session, if the request waited for one.
    */
   constructor(timeout: number, sent: boolean, options?: ErrorOptions) {
     super(
@@ -262,17 +262,17 @@ export class RequestTimeoutError extends Error {
   }
 }
 
-/** More requests than `maxInFlight` and `maxQueued` allow together. This one was not sent. */
+/** There are as many requests as `maxInFlight` and `maxQueued` allow together. This one was not sent. */
 export class RequestLimitError extends Error {
   /** The name of the class. */
   override readonly name = "RequestLimitError";
-  /** How many requests there may be, in flight and in the queue. */
+  /** The maximum number of requests, in flight and in the queue. */
   readonly limit: number;
 
   /**
    * Makes the error.
    *
-   * @param limit How many requests there may be, in flight and in the queue.
+   * @param limit The maximum number of requests, in flight and in the queue.
    */
   constructor(limit: number) {
     super(`${limit} requests are in flight or queued, as many as maxInFlight and maxQueued allow`);
@@ -280,17 +280,17 @@ export class RequestLimitError extends Error {
   }
 }
 
-/** A reply has more frames than `maxReplyFrames` allows. Its connection is still of use: what else comes of it is dropped. */
+/** A reply has more frames than `maxReplyFrames` allows. The session can still be used: the rest of the reply is dropped. */
 export class ReplyLimitError extends Error {
   /** The name of the class. */
   override readonly name = "ReplyLimitError";
-  /** How many frames a reply may have that is waited for as a whole. */
+  /** The maximum number of frames of a reply. */
   readonly limit: number;
 
   /**
    * Makes the error.
    *
-   * @param limit How many frames a reply may have.
+   * @param limit The maximum number of frames of a reply.
    */
   constructor(limit: number) {
     super(`the reply has more frames than maxReplyFrames allows (${limit})`);
@@ -298,21 +298,21 @@ export class ReplyLimitError extends Error {
   }
 }
 
-/** A queue of messages has ended since there was no room for one more, as its option `overflow` says. */
+/** A queue with `overflow: "end"` had no room for a message, and has ended. */
 export class QueueOverflowError extends Error {
   /** The name of the class. */
   override readonly name = "QueueOverflowError";
-  /** How much the queue may hold, as `maxSize` says. */
+  /** The `maxSize` of the queue. */
   readonly limit: number;
 
   /**
    * Makes the error.
    *
-   * @param limit How much the queue may hold.
+   * @param limit The `maxSize` of the queue.
    */
   constructor(limit: number) {
     super(
-      `the queue has no room for one more message: it holds as much as maxSize allows (${limit})`,
+      `the queue has no room for another message: its size has reached maxSize (${limit})`,
     );
     this.limit = limit;
   }
@@ -351,7 +351,7 @@ export class PoolExhaustedError extends Error {
 }
 
 /**
- * What kept TLS from being agreed on.
+ * Why a TLS handshake has failed.
  *
  * | failure | meaning |
  * |---|---|
@@ -362,8 +362,8 @@ export class PoolExhaustedError extends Error {
  * | `alpn` | no application protocol in common (RFC 7301) |
  * | `server-name` | the client asked for a server name that is not served (RFC 6066 §3) |
  * | `certificate` | a certificate is missing or was not accepted |
- * | `alert` | the peer gave up and told so, for another reason than the above |
- * | `protocol` | anything else: nothing in common, or a peer that breaks the rules |
+ * | `alert` | the peer ended the handshake by an alert, for a reason other than the above |
+ * | `protocol` | anything else: nothing in common, or a peer that violates the protocol |
  */
 export type TlsFailure =
   | "timeout"
@@ -376,7 +376,7 @@ export type TlsFailure =
   | "alert"
   | "protocol";
 
-/** TLS could not be agreed on with a peer. */
+/** A TLS handshake has failed. */
 export class TlsHandshakeError extends Error {
   /** The name of the class. */
   override readonly name: string = "TlsHandshakeError";
@@ -391,7 +391,7 @@ export class TlsHandshakeError extends Error {
    * @param remoteAddr The address of the peer.
    * @param code What went wrong.
    * @param problem The same in a few words.
-   * @param options `cause`: what the TLS layer or the connection said.
+   * @param options `cause`: the error of the TLS layer or the connection.
    */
   constructor(remoteAddr: string, code: TlsFailure, problem: string, options?: ErrorOptions) {
     super(`TLS handshake with ${remoteAddr} failed: ${problem}`, options);
@@ -401,8 +401,8 @@ export class TlsHandshakeError extends Error {
 }
 
 /**
- * A certificate is missing or was not accepted: the server's by a client, or the client's by a server. To try again
- * is in vain until somebody puts another certificate in place.
+ * A certificate is missing or was not accepted: the server's by a client, or the client's by a server. Another attempt
+ * fails, too, until the certificate is replaced.
  */
 export class CertificateError extends TlsHandshakeError {
   /** The name of the class. */
@@ -413,7 +413,7 @@ export class CertificateError extends TlsHandshakeError {
    *
    * @param remoteAddr The address of the peer.
    * @param problem What is wrong with the certificate, in a few words.
-   * @param options `cause`: what the TLS layer said.
+   * @param options `cause`: the error of the TLS layer.
    */
   constructor(remoteAddr: string, problem: string, options?: ErrorOptions) {
     super(remoteAddr, "certificate", problem, options);
@@ -421,10 +421,10 @@ export class CertificateError extends TlsHandshakeError {
 }
 
 /**
- * A reason and its cause in one line, for messages and logs.
+ * Describes a reason and its cause in one line, for messages and logs.
  *
  * @param reason Why a session ended.
- * @param cause What lies behind it, where something does.
+ * @param cause The error behind the reason, if there is one.
  * @returns For example `peer (ConnectionReset: connection reset by peer)`.
  *
  * @example
@@ -441,7 +441,7 @@ export function describeEnd(reason: EndReason, cause?: unknown): string {
   return `${reason} (${textOf(cause)})`;
 }
 
-/** What was thrown need not be an error, nor even have a text. */
+/** Anything can be thrown, even a value without a text. */
 function textOf(cause: unknown): string {
   try {
     return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
