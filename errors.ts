@@ -312,7 +312,7 @@ export class QueueOverflowError extends Error {
    */
   constructor(limit: number) {
     super(
-      `the queue has no room for another message: its size has reached maxSize (${limit})`,
+      `the queue has no room for another message: maxSize is ${limit}`,
     );
     this.limit = limit;
   }

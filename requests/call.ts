@@ -1,38 +1,39 @@
-/** One request, from the call until its reply has come or has been given up for good. */
+/** One request, from the call until its reply has come or is not awaited any more. */
 
 import type { Link } from "../_internal/linked_list.ts";
 import { MessageQueue } from "../session/queue.ts";
 import type { RequestId } from "./options.ts";
 
-/** So many frames of a stream may wait for whoever reads it; then nothing more is read. */
+/** How many frames of a stream may wait to be read before the session is not read any more. */
 const AHEAD = 16;
 
-/** What is known of a request before it is made. */
+/** The parameters of a request. */
 export interface CallInit<In, Out> {
   message: Out;
   id: RequestId | undefined;
   timeout: number;
   isIdempotent: boolean;
-  /** Whether a frame is the last of the reply; without it, every frame is. */
+  /** Whether a frame is the last one of the reply. Without it, every frame is. */
   isLast: ((frame: In) => boolean) | undefined;
 }
 
 export abstract class Call<In, Out> {
   readonly id: RequestId | undefined;
   readonly timeout: number;
-  /** Whether it may be sent again, although the peer may have got it. */
+  /** Whether it may be sent again, although the peer may have received it. */
   readonly isIdempotent: boolean;
   /** When the timeout is over, by `performance.now()`. */
   deadline: number;
-  /** What is sent; let go of once it is not needed any more. */
+  /** The request, until it is not needed any more. */
   message: Out | undefined;
-  /** Whether it was sent over the session that there is, or ever. */
+  /** Whether it was sent over the current session. */
   isSent = false;
+  /** Whether it was ever sent. */
   wasSent = false;
   /** Whether the last frame of its reply has come. */
   isOver = false;
   isSettled = false;
-  /** Its place in the list that holds it, if one does: the queue, later one of its matcher. */
+  /** Its place in a list, if it is in one: the queue, and later a list of the matcher. */
   link: Link<Call<In, Out>> | undefined;
   readonly isLast: ((frame: In) => boolean) | undefined;
   #signal: AbortSignal | undefined;
@@ -54,27 +55,27 @@ export abstract class Call<In, Out> {
     signal.addEventListener("abort", onAbort);
   }
 
-  /** Takes note of whether a frame of its reply is the last one. */
+  /** Records whether a frame is the last one of the reply, and returns it. */
   endsWith(frame: In): boolean {
     return this.isOver = this.isLast === undefined || this.isLast(frame);
   }
 
-  /** Whether one frame more is more than may be. */
+  /** Whether the reply has as many frames as it may have. */
   get isFull(): boolean {
     return false;
   }
 
-  /** Whether some of its reply waits to be read: then the silence is not the peer's. */
+  /** Whether frames of the reply wait to be read. Then the peer is not the one who is late. */
   get isBehind(): boolean {
     return false;
   }
 
-  /** Resolves once there is room for another frame of its reply, or need for none; `undefined` if there is now. */
+  /** Resolves once another frame of the reply may be read; `undefined` if it may be read now. */
   room(): Promise<void> | undefined {
     return undefined;
   }
 
-  /** Begins to wait anew. */
+  /** Starts the timeout again. */
   defer(): void {
     if (this.timeout !== Infinity) this.deadline = performance.now() + this.timeout;
   }
@@ -84,7 +85,7 @@ export abstract class Call<In, Out> {
 
   abstract reject(error: unknown): void;
 
-  /** Forgets what has come of the reply, to be sent again, unless somebody has seen some of it. */
+  /** Drops what has come of the reply, so that the request can be sent again. Returns whether it can. */
   abstract forget(): boolean;
 
   protected settle(): void {
@@ -97,7 +98,7 @@ export abstract class Call<In, Out> {
 
 /** A request whose reply is one frame. */
 export class SingleCall<In, Out> extends Call<In, Out> {
-  /** May be left alone: its rejection never counts as unhandled. */
+  /** Its rejection never counts as unhandled. */
   readonly promise: Promise<unknown>;
   #resolve!: (reply: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -108,7 +109,7 @@ export class SingleCall<In, Out> extends Call<In, Out> {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Who awaits one of several requests is not yet listening to the others when the session ends for them all.
+    // If the session ends while the caller awaits one of several requests, the others reject without a listener.
     this.promise.catch(() => {});
   }
 
@@ -167,6 +168,7 @@ const LEFT: IteratorReturnResult<undefined> = { done: true, value: undefined };
 export class StreamCall<In, Out> extends Call<In, Out> {
   readonly #frames: MessageQueue<In>;
   #hasBegun = false;
+  /** Whether the loop was left. */
   #hasLeft = false;
   #resume: (() => void) | undefined;
 
@@ -192,7 +194,7 @@ export class StreamCall<In, Out> extends Call<In, Out> {
     return next;
   }
 
-  /** Nobody reads the stream any more. */
+  /** The loop was left. */
   leave(): Promise<IteratorReturnResult<undefined>> {
     this.#hasLeft = true;
     return this.#frames.return();

@@ -1,4 +1,4 @@
-/** Which request a reply belongs to: by its place in the order, or by an id. */
+/** Matches replies with requests: by their order, or by an id. */
 
 import { shown } from "../_internal/checks.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
@@ -6,27 +6,27 @@ import { MalformedFrameError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import type { RequestId, RequestsSettings } from "./options.ts";
 
-/** The calls that have been sent and whose replies are not over yet, those that were given up included. */
+/** The calls that were sent and whose replies are not complete, including abandoned ones. */
 export interface Matcher<In, Out> extends Iterable<Call<In, Out>> {
-  /** How many there are, as far as they count to `maxInFlight`. */
+  /** How many calls count for `maxInFlight`. */
   readonly size: number;
-  /** Reads the id of a message, where there are ids. Throws if it cannot be used. */
+  /** Reads the id of a message, if there are ids. Throws if the id is invalid. */
   identify(message: Out): RequestId | undefined;
-  /** Takes note of a call before its turn to be sent. */
+  /** Registers a call before it is sent. */
   admit(call: Call<In, Out>): void;
   /** The call is being sent. */
   add(call: Call<In, Out>): void;
-  /** The call was not sent after all. */
+  /** The call was not sent. */
   remove(call: Call<In, Out>): void;
-  /** The call was sent, and nobody waits for its reply any more. */
+  /** The call was sent, but its reply is not awaited any more. */
   abandon(call: Call<In, Out>): void;
-  /** The call that a frame belongs to; it is taken if the frame is the last of its reply. */
+  /** Finds the call that a frame belongs to, and removes the call if the frame is the last one of its reply. */
   match(frame: In): Call<In, Out> | undefined;
-  /** Forgets all that were sent, and returns those that somebody waits for. */
+  /** Removes all calls that were sent, and returns those whose replies are awaited. */
   reset(): Call<In, Out>[];
 }
 
-/** The matcher that the options ask for. */
+/** Makes the matcher for the options. */
 export function matcherOf<In, Out>(
   { ids, isReply, maxInFlight }: RequestsSettings<In, Out>,
 ): Matcher<In, Out> {
@@ -35,7 +35,7 @@ export function matcherOf<In, Out>(
   return isReply === undefined ? byId : new Both(byId, new InOrder(isReply));
 }
 
-/** The n-th reply belongs to the n-th request. A call that was given up keeps its place, so that no reply shifts. */
+/** The n-th reply belongs to the n-th request. An abandoned call keeps its place, so that later replies still match. */
 class InOrder<In, Out> implements Matcher<In, Out> {
   #calls = new LinkedList<Call<In, Out>>();
   readonly #isReply: ((frame: In) => boolean) | undefined;
@@ -66,7 +66,7 @@ class InOrder<In, Out> implements Matcher<In, Out> {
     if (this.#isReply !== undefined && !this.#isReply(frame)) return;
     const call = this.#calls.first;
     if (call === undefined) {
-      const problem = "a reply that no request asked for: replies and requests are out of step";
+      const problem = "a reply without a request: replies and requests are out of step";
       throw new MalformedFrameError(problem, 0);
     }
     if (call.endsWith(frame)) this.#calls.shift();
@@ -85,11 +85,11 @@ class InOrder<In, Out> implements Matcher<In, Out> {
 }
 
 /**
- * A reply names its request. The id of a call that was given up is remembered, so that its late reply is not taken
- * for that of another call; but only as many as may be in flight, since such a reply may never come.
+ * A reply contains the id of its request. The ids of abandoned calls are remembered, so that a late reply is not taken for
+ * that of another call. Only as many are remembered as may be in flight, since the late replies may never come.
  */
 class ById<In, Out> implements Matcher<In, Out> {
-  /** By id, those that wait for their turn and those that were given up included. */
+  /** All calls by id, including those that were not sent and those that were abandoned. */
   readonly #calls = new Map<unknown, Call<In, Out>>();
   #abandoned = new LinkedList<Call<In, Out>>();
   readonly #maxAbandoned: number;
@@ -142,7 +142,7 @@ class ById<In, Out> implements Matcher<In, Out> {
 
   matchId(id: unknown, frame: In): Call<In, Out> | undefined {
     const call = this.#calls.get(id);
-    if (!call?.isSent) return undefined; // a peer may guess an id whose turn has not come
+    if (!call?.isSent) return undefined; // a peer may guess the id of a call that was not sent
     if (call.endsWith(frame)) this.#take(call);
     return call;
   }
@@ -166,7 +166,7 @@ class ById<In, Out> implements Matcher<In, Out> {
   }
 }
 
-/** Requests with ids beside others without, whose replies come in their order. */
+/** Requests with ids, and requests without ids, whose replies come in their order. */
 class Both<In, Out> implements Matcher<In, Out> {
   readonly #byId: ById<In, Out>;
   readonly #inOrder: InOrder<In, Out>;

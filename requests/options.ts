@@ -11,61 +11,60 @@ import {
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import type { Frames, ReadOptions } from "../session.ts";
 
-/** What tells one request from another. The number 1, the string "1" and the bigint 1n are three ids. */
+/** Identifies a request. The number 1, the string "1" and the bigint 1n are three different ids. */
 export type RequestId = string | number | bigint;
 
-/** How replies find their requests, and what bounds the requests. */
+/** How replies are matched with requests, and the limits. */
 export interface RequestsOptions<In, Out = In> {
   /**
-   * Reads the id of a request, which must differ from those of all requests that have no reply yet. It goes with
-   * `replyId`. Without the two, replies come in the order of the requests.
+   * Reads the id of a request. It must differ from the ids of all requests without a reply. Requires `replyId`. Without
+   * these two options, replies come in the order of the requests.
    *
    * @param message The request.
-   * @returns Its id; with `isReply`, `undefined` for a request without one, whose reply comes in the order of these.
+   * @returns The id. With `isReply`, `undefined` for a request without an id. The replies to those come in their order.
    */
   requestId?: (message: Out) => RequestId | undefined;
   /**
-   * Reads the id of the request that a frame replies to. If it throws, the requests end with what it threw; a
-   * `MalformedFrameError` says that the frame is at fault.
+   * Reads the id of the request that a frame replies to. An error that it throws ends the requests. A
+   * `MalformedFrameError` means that the peer is at fault.
    *
    * @param frame The frame.
-   * @returns The id; `undefined` for a frame that has none.
+   * @returns The id. `undefined` for a frame without an id.
    */
   replyId?: (frame: In) => RequestId | undefined;
   /**
-   * Whether a frame is a reply, or a part of one, where the peer also sends what nobody asked for. By default every
-   * frame is. With ids, only frames without an id are asked about, and by default none is: the two ways of finding
-   * requests go together on one session. If it throws, the requests end with what it threw; a `MalformedFrameError`
-   * says that the frame is at fault.
+   * Tells replies from frames that the peer sends without a request. By default, every frame is a reply, or a part of
+   * one. With ids, it is called only for frames without an id, and by default none of them is a reply. So requests with
+   * and without ids can be used on one session. An error that it throws ends the requests. A `MalformedFrameError` means
+   * that the peer is at fault.
    *
    * @param frame The frame.
-   * @returns Whether it is.
+   * @returns Whether it is a reply.
    */
   isReply?: (frame: In) => boolean;
   /**
-   * Is given the frames that reply to no request: those that are no replies and, with ids, those with an id that no
-   * request has. By default they are dropped. It is not waited for, so it may make requests of its own. If it throws
-   * or rejects, the requests end with that.
+   * Called with frames that reply to no request: frames that are not replies and, with ids, frames with an id that no
+   * request has. By default, they are dropped. Its promise is not awaited, so it may make requests. If it throws or
+   * rejects, the requests end with the error.
    *
    * @param frame The frame.
    */
   onUnmatched?: (frame: In) => void | Promise<void>;
   /**
-   * How long a request that says nothing else waits for its reply, in milliseconds; `Infinity` for no limit.
+   * How long a request waits for its reply if it has no `timeout` of its own, in milliseconds. `Infinity` for no limit.
    *
    * @default {30000}
    */
   timeout?: number;
   /**
-   * How many requests may be sent and have no reply yet: 1 to 2^20. Further ones wait for their turn. Of requests
-   * that were given up, those in order go on counting until their replies have come, and of those with ids the last
-   * so many are remembered.
+   * How many requests may be sent without a reply: 1 to 2^20. Others wait for their turn. In order, abandoned requests
+   * count until their replies have come. With ids, that many abandoned requests are remembered.
    *
    * @default {1024}
    */
   maxInFlight?: number;
   /**
-   * How many requests may wait for their turn beyond `maxInFlight`: 0 to 2^30. Past that, `request()` rejects with a
+   * How many further requests may wait for their turn: 0 to 2^30. Beyond that, `request()` rejects with a
    * `RequestLimitError`.
    *
    * @default {65536}
@@ -76,16 +75,16 @@ export interface RequestsOptions<In, Out = In> {
 /** Options of requests whose replies may have several frames. */
 export interface MultiFrameOptions<In, Out = In> extends RequestsOptions<In, Out> {
   /**
-   * Whether a frame is the last of the reply that it belongs to. With it, `request()` resolves to all frames of a
-   * reply. If it throws, the requests end with what it threw; a `MalformedFrameError` says that the frame is at fault.
+   * Whether a frame is the last one of its reply. With this option, `request()` resolves to all frames of a reply. An
+   * error that it throws ends the requests. A `MalformedFrameError` means that the peer is at fault.
    *
    * @param frame The frame.
-   * @returns Whether it is.
+   * @returns Whether it is the last one.
    */
   isLast: (frame: In) => boolean;
   /**
-   * How many frames a reply may have that is waited for as a whole: 1 to 2^30. Past that, the request rejects with a
-   * `ReplyLimitError`. So much is held of each reply, times what the codec lets a frame have.
+   * How many frames a reply to `request()` may have: 1 to 2^30. Beyond that, the request rejects with a
+   * `ReplyLimitError`. A reply in memory can take this many times the maximum size of a frame.
    *
    * @default {1024}
    */
@@ -106,17 +105,17 @@ const REQUESTS_OPTIONS: Known<MultiFrameOptions<unknown>> = {
 
 /** Options of one request. */
 export interface RequestOptions {
-  /** Gives the request up: it rejects with the signal's reason, and a reply that still comes is dropped. */
+  /** Abandons the request: it rejects with the signal's reason, and a late reply is dropped. */
   signal?: AbortSignal;
   /**
-   * How long to wait for the reply, the wait for its turn included, in milliseconds; `Infinity` for no limit. It is
-   * never early, and 5 ms late at most where the event loop is free. Default: as the option of `requests()` says.
+   * How long to wait for the reply, including the wait for its turn, in milliseconds. `Infinity` for no limit. It is
+   * never early, and at most 5 ms late if the event loop is free. Default: the `timeout` of `requests()`.
    */
   timeout?: number;
   /**
-   * Whether the request may be sent again over the next session, although the peer may have had it: for requests of a
-   * client that comes back, and of no effect otherwise. One that was not sent yet waits for the next session anyway.
-   * Of a stream, this holds until the first frame of its reply.
+   * Whether the request may be sent again over the next session, although the peer may have received it. Only for
+   * requests over a client of `reconnect()`. A request that was not sent yet waits for the next session in any case. A
+   * stream can be sent again until the first frame of its reply has come.
    *
    * @default {false}
    */
@@ -125,19 +124,19 @@ export interface RequestOptions {
 
 /** Options of one request whose reply is read frame by frame. */
 export interface StreamOptions<In> extends RequestOptions {
-  /** Gives the request up: the loop rejects with the signal's reason, and what still comes of its reply is dropped. */
+  /** Abandons the request: the loop rejects with the signal's reason, and the rest of the reply is dropped. */
   signal?: AbortSignal;
   /**
-   * How long to wait for each frame, for the first the wait for its turn included, in milliseconds; `Infinity` for no
-   * limit. While a frame waits to be read, no time passes. Default: as the option of `requests()` says.
+   * How long to wait for each frame, in milliseconds. `Infinity` for no limit. For the first frame, it includes the wait
+   * for the request's turn. It does not pass while a frame waits to be read. Default: the `timeout` of `requests()`.
    */
   timeout?: number;
   /**
-   * Whether a frame is the last of the reply. It is called with each frame of it in turn. Default: the option of
-   * `requests()`; without that, the first is.
+   * Whether a frame is the last one of the reply. It is called with each frame in turn. Default: the `isLast` of
+   * `requests()`. Without that, the first frame is the last one.
    *
    * @param frame The frame.
-   * @returns Whether it is.
+   * @returns Whether it is the last one.
    */
   isLast?: (frame: In) => boolean;
 }
@@ -157,75 +156,74 @@ export const STREAM_OPTIONS: Known<StreamOptions<unknown>> = {
 
 /** Requests and their replies, several at a time. `requests()` makes it. */
 export interface Requests<In, Out = In, Reply = In> extends AsyncDisposable {
-  /** How many requests were sent and have no whole reply yet; in order, those that were given up are among them. */
+  /** How many requests were sent and have no complete reply. In order, this includes abandoned requests. */
   readonly inFlight: number;
   /** How many requests wait for their turn to be sent. */
   readonly queued: number;
   /**
-   * Resolves once no request can be made and the frames are no longer read: with what has ended it, such as a
-   * `SessionEndedError`, or with `undefined` after `close()`. Never rejects.
+   * Resolves once no request can be made and the frames are no longer read: with the error that has ended the requests,
+   * such as a `SessionEndedError`, or with `undefined` after `close()`. Never rejects.
    */
   readonly closed: Promise<unknown>;
   /**
    * Sends a request and waits for its reply.
    *
-   * @param message The request. It is sent when its turn has come: once there is a place among `maxInFlight` and the
-   * peer keeps up with what it is sent. It must not change until the promise settles.
-   * @param options `signal` and `timeout`.
-   * @returns The reply: a frame or, with the option `isLast`, all its frames. It may be left alone: its rejection
-   * never counts as unhandled.
+   * @param message The request. It is sent in its turn: when fewer than `maxInFlight` requests are in flight and the peer
+   * reads what it is sent. It must not change until the promise settles.
+   * @param options `signal`, `timeout` and `idempotent`.
+   * @returns The reply: a frame or, with the option `isLast`, all its frames. It need not be awaited: its rejection never
+   * counts as unhandled.
    * @throws {RequestTimeoutError} If no reply comes in time.
    * @throws {RequestLimitError} If too many requests wait already.
    * @throws {ReplyLimitError} If the reply has more frames than `maxReplyFrames`. The rest of it is dropped.
-   * @throws {SessionEndedError} If the session ends before, or the peer finishes its side.
-   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is bad, or has a reply that
-   * nothing asked for. As with every other end, all requests are then given the same error.
-   * @throws {TypeError} If the id is of no use or belongs to a request that has no reply yet, or after `close()`.
-   * @throws Whatever the codec throws for a message that it cannot encode: only that request fails.
+   * @throws {SessionEndedError} If the session ends before the reply, or the peer finishes its side.
+   * @throws {FrameTooLargeError | MalformedFrameError | TruncatedFrameError} If the input is invalid, or contains a reply
+   * without a request. All requests then reject with the same error, as after every other end.
+   * @throws {TypeError} If the id is invalid or belongs to a request without a reply, or after `close()`.
+   * @throws What the codec throws if it cannot encode the message. Only this request fails then.
    */
   request(message: Out, options?: RequestOptions): Promise<Reply>;
   /**
-   * Sends a request and gives its reply frame by frame, as it comes. The request is sent without waiting for the loop.
+   * Sends a request and returns its reply frame by frame, as it comes. The request is sent before the loop begins.
    *
-   * Whoever reads sets the pace: while 16 frames wait, nothing more is read of the session, so that the replies to
-   * other requests wait as well. To leave the loop gives the request up, and the rest of its reply is dropped.
+   * The loop sets the pace: while 16 frames wait, the session is not read, so replies to other requests wait, too. Leaving
+   * the loop abandons the request, and the rest of its reply is dropped.
    *
-   * @param message The request, as of `request()`.
-   * @param options `signal`, `timeout` and `isLast`.
-   * @returns The frames. The loop rejects with what `request()` rejects with, after the frames that have come.
+   * @param message The request, as for `request()`.
+   * @param options `signal`, `timeout`, `idempotent` and `isLast`.
+   * @returns The frames. After the frames that have come, the loop rejects with the errors of `request()`.
    */
   stream(
     message: Out,
     options?: StreamOptions<In>,
   ): AsyncIterableIterator<In, undefined, void>;
   /**
-   * Waits for a session, if the requests are those of a client that comes back and it has none that is set up.
+   * Waits until there is a session. Over a client of `reconnect()`, there may be none that is set up.
    *
-   * @param options `signal`: ends the wait.
-   * @returns The frames that requests are sent through, for what has no reply.
-   * @throws What has ended the requests, or will have.
+   * @param options `signal`: cancels the wait.
+   * @returns The frames that requests are sent through. Use them to send messages that have no reply.
+   * @throws The error that ends the requests.
    */
   connected(options?: Pick<ReadOptions, "signal">): Promise<Frames<In, Out>>;
   /**
-   * Takes no more requests, and waits for the replies to those that it has. The session stays open; a client that
-   * comes back is closed. If it is called
-   * before anything but the last reply is waited for, the next reading begins after that reply; only late replies
-   * to requests that were given up may still come in between.
+   * Accepts no more requests, and waits for the replies to the present ones. The session stays open; a client of
+   * `reconnect()` is closed. If it is called before the last reply has come, or in the turn in which it comes, the next
+   * reading of the session begins after that reply. Only late replies to abandoned requests may come in between.
    *
    * @returns Resolves when the frames are no longer read.
    */
   close(): Promise<void>;
   /**
-   * Gives up all requests at once. The session stays open; a client that comes back is aborted.
+   * Rejects all requests at once. The session stays open; a client of `reconnect()` is aborted.
    *
-   * @param reason What they are rejected with. Default: a `DOMException` with the name `AbortError`.
+   * @param reason What the requests reject with. Default: a `DOMException` with the name `AbortError`.
    */
   abort(reason?: unknown): void;
 }
 
-/** The options with nothing left to default. */
+/** The resolved options. */
 export interface RequestsSettings<In, Out> {
-  /** Present where requests have ids. */
+  /** Present if requests have ids. */
   ids:
     | { ofRequest: (message: Out) => RequestId | undefined; ofReply: (frame: In) => unknown }
     | undefined;
@@ -238,7 +236,7 @@ export interface RequestsSettings<In, Out> {
   maxQueued: number;
 }
 
-/** Checks the options and fills in what they leave out. */
+/** Checks the options and fills in the defaults. */
 export function resolveRequestsOptions<In, Out>(
   options: RequestsOptions<In, Out> & Partial<MultiFrameOptions<In, Out>>,
 ): RequestsSettings<In, Out> {
@@ -246,7 +244,7 @@ export function resolveRequestsOptions<In, Out>(
   const { requestId, replyId, isReply, isLast, onUnmatched = () => {} } = options;
   if ((requestId === undefined) !== (replyId === undefined)) {
     const [given, missing] = requestId ? ["requestId", "replyId"] : ["replyId", "requestId"];
-    throw new TypeError(`${given} goes with ${missing}, which is not given`);
+    throw new TypeError(`${given} needs ${missing}, which is not given`);
   }
   return {
     ids: requestId && replyId && { ofRequest: requestId, ofReply: replyId },
@@ -260,7 +258,7 @@ export function resolveRequestsOptions<In, Out>(
   };
 }
 
-/** Throws unless something reads and sends frames. */
+/** Throws unless a value can read and send frames. */
 export function checkFrames(name: string, value: unknown): void {
   const frames = value as Frames<unknown> | null | undefined;
   if (typeof frames?.read === "function" && typeof frames.send === "function") return;

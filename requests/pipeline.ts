@@ -32,19 +32,19 @@ import {
 const CLOSED = "cannot make a request after close()";
 
 /**
- * Requests over frames: those that wait for their turn, those that were sent, and what reads their replies. Over the
- * sessions of a client that comes back, those that were not answered by one of them may go to the next.
+ * Requests over frames: queues and sends them, and reads their replies. Over the sessions of a reconnecting client,
+ * requests without a reply may be sent again over the next session.
  */
 export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   readonly #client: Client<Frames<In, Out>> | undefined;
-  /** Those of the session that there is; `undefined` while there is none. */
+  /** The frames of the current session; `undefined` while there is none. */
   #frames: Frames<In, Out> | undefined;
-  /** Aborts when that session has ended, be it that nobody has read of it yet. */
+  /** Aborts when the current session has ended, even if no reading has noticed yet. */
   #ended: AbortSignal | undefined;
-  /** What waits for the next. */
+  /** Resolves when there is a session, for `connected()`. */
   #arrival: PromiseWithResolvers<Frames<In, Out>> | undefined;
   readonly #settings: RequestsSettings<In, Out>;
-  /** Those that wait for their turn. */
+  /** The calls that wait for their turn. */
   readonly #queue = new LinkedList<Call<In, Out>>();
   readonly #matcher: Matcher<In, Out>;
   readonly #closed = Promise.withResolvers<unknown>();
@@ -62,8 +62,8 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     this.#settings = settings;
     this.#matcher = matcherOf(settings);
     const ended = source instanceof Client
-      ? this.#follow(this.#client = source)
-      : this.#over(source);
+      ? this.#runOverClient(this.#client = source)
+      : this.#runOver(source);
     ended.then((cause) => this.#finish(cause), (error) => this.#finish(error));
   }
 
@@ -111,7 +111,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     return {
       next: () => call.next(),
       return: () => {
-        if (!call.isSettled) this.#giveUp(call, undefined);
+        if (!call.isSettled) this.#abandon(call, undefined);
         return call.leave();
       },
       [Symbol.asyncIterator](): AsyncIterableIterator<In, undefined, void> {
@@ -131,7 +131,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
 
   async close(): Promise<void> {
     this.#isClosing = true;
-    this.#letGo();
+    this.#releaseIfDone();
     await this.#closed.promise;
     await this.#client?.close();
   }
@@ -145,13 +145,13 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     await this.close();
   }
 
-  /** Whether nothing is left to be read for. */
+  /** Whether no reply is awaited any more, and none will be. */
   get #isDone(): boolean {
     return this.#end !== undefined || (this.#isClosing && this.#waiting === 0);
   }
 
-  /** Makes the requests over some frames, until these end or fail: with what, if it is not that all is done. */
-  async #over(frames: Frames<In, Out>): Promise<void> {
+  /** Sends requests and reads replies over frames. Resolves when all is done, and rejects if the frames end or fail. */
+  async #runOver(frames: Frames<In, Out>): Promise<void> {
     this.#frames = frames;
     this.#isSending = false;
     this.#arrival?.resolve(frames);
@@ -160,25 +160,25 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     await this.#receive(frames);
   }
 
-  /** Makes them over the sessions of a client, until it is done: with what, if it was not closed by us. */
-  async #follow(client: Client<Frames<In, Out>>): Promise<unknown> {
+  /** The same over the sessions of a client. Resolves to the error that has ended the client, if this did not close it. */
+  async #runOverClient(client: Client<Frames<In, Out>>): Promise<unknown> {
     await client.run(async ({ signal }, frames) => {
-      checkFrames("what setUp of the client gives", frames);
+      checkFrames("what setUp of the client returns", frames);
       this.#ended = signal;
       try {
-        await this.#over(frames);
+        await this.#runOver(frames);
       } catch (error) {
-        this.#lose(error);
+        this.#onSessionLost(error);
         throw error;
       }
-      this.#letGo(); // or the client would come back
+      this.#releaseIfDone(); // otherwise the client would reconnect
     });
     if (this.#isClosing && this.#waiting === 0) return;
     return client.lastFailure ?? new DOMException("the client was closed", "AbortError");
   }
 
-  /** There is no session any more. What may be sent again goes to the next one, before all that waits already. */
-  #lose(cause: unknown): void {
+  /** The session has ended. Calls that may be sent again go to the front of the queue; the others fail. */
+  #onSessionLost(cause: unknown): void {
     if (this.#end !== undefined) return;
     this.#frames = undefined;
     const again: Call<In, Out>[] = [];
@@ -217,13 +217,13 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   #admit(call: Call<In, Out>, signal: AbortSignal | undefined): void {
     this.#waiting++;
     this.#matcher.admit(call);
-    if (signal !== undefined) call.watch(signal, () => this.#giveUp(call, signal.reason));
+    if (signal !== undefined) call.watch(signal, () => this.#abandon(call, signal.reason));
     this.#alarm.set(call.deadline);
     call.link = this.#queue.push(call);
     this.#sendNext();
   }
 
-  /** Sends what has its turn, one after the other: the next waits until the session has room for more output. */
+  /** Sends the next call, if its turn has come. Calls are sent one after the other, with the back-pressure of `send()`. */
   #sendNext(): void {
     const { maxInFlight } = this.#settings;
     const frames = this.#frames;
@@ -242,7 +242,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     try {
       await frames.send(message);
     } catch (error) {
-      // Of a session that has ended, what is read last may be the reply; then comes the error, for all.
+      // If the session has ended, its last input may contain the reply. Then the reading fails, for all calls.
       if (frames === this.#frames && !(error instanceof SessionEndedError)) {
         this.#matcher.remove(call);
         this.#fail(call, error);
@@ -253,27 +253,27 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     this.#sendNext();
   }
 
-  /** Rejects a call that its caller, or its timeout, has no more patience with. */
-  #giveUp(call: Call<In, Out>, error: unknown): void {
+  /** Rejects a call that was aborted, left or timed out. Its late reply is dropped. */
+  #abandon(call: Call<In, Out>, error: unknown): void {
     if (!call.isSent) {
       this.#queue.remove(call.link!);
       call.link = undefined;
       this.#matcher.remove(call);
     } else if (!call.isOver) this.#matcher.abandon(call);
     this.#fail(call, error);
-    queueMicrotask(() => this.#sendNext()); // first, all go that the same signal or moment ends
+    queueMicrotask(() => this.#sendNext()); // after other calls that end by the same signal or timeout
   }
 
   #fail(call: Call<In, Out>, error: unknown): void {
     if (call.isSettled) return;
     call.reject(error);
     this.#waiting--;
-    this.#letGo();
+    this.#releaseIfDone();
   }
 
   async #receive(frames: Frames<In, Out>): Promise<void> {
     for (;;) {
-      // Whoever got the last reply may close() before anything is read that belongs to another reading.
+      // The caller that got the last reply may call close() before input of another reading is read.
       if (this.#waiting === 0) await new Promise<void>((resolve) => nextTick(resolve));
       if (this.#isDone) return;
       const frame = await frames.read();
@@ -296,18 +296,18 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     if (handled instanceof Promise) handled.catch((error) => this.#finish(error));
   }
 
-  /** Gives a frame to the call that it belongs to; returns what to wait for before the next is read. */
+  /** Passes a frame to its call. Returns a promise to await before the next frame is read, if the call has no room. */
   #take(call: Call<In, Out>, frame: In): Promise<void> | undefined {
     if (!call.isSettled) {
       call.take(frame);
       if (call.isSettled) this.#waiting--;
-      else if (call.isFull) this.#giveUp(call, new ReplyLimitError(this.#settings.maxReplyFrames));
+      else if (call.isFull) this.#abandon(call, new ReplyLimitError(this.#settings.maxReplyFrames));
     }
     if (!call.isOver) return call.room();
     this.#sendNext();
   }
 
-  /** The call that a frame belongs to. A frame that cannot be is the peer's fault, as one that cannot be decoded is. */
+  /** Finds the call that a frame belongs to. An impossible frame is the peer's fault, as a malformed one is. */
   #match(frame: In): Call<In, Out> | undefined {
     try {
       return this.#matcher.match(frame);
@@ -316,11 +316,11 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     }
   }
 
-  /** What requests are told of a peer that has finished its side. */
+  /** The error of requests if the peer has finished its side. */
   #unanswered(): Error {
     const cause = this.#waiting === 0
       ? undefined
-      : new Error(`the peer finished its side, replies still to come: ${this.#waiting}`);
+      : new Error(`the peer finished its side with ${this.#waiting} replies missing`);
     return this.#report(new SessionEndedError("peer", { cause }));
   }
 
@@ -329,8 +329,8 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     return error;
   }
 
-  /** Lets go of the frames, and of the client, if there is nothing left to wait for. */
-  #letGo(): void {
+  /** Stops reading the frames, and closes the client, if no reply is awaited any more. */
+  #releaseIfDone(): void {
     if (!this.#isDone) return;
     this.#frames?.return().catch((error) => this.#finish(error));
     this.#client?.close();
@@ -345,27 +345,27 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
       rejectQuietly(this.#arrival, cause ?? new TypeError(CLOSED));
       this.#arrival = undefined;
     }
-    this.#letGo();
+    this.#releaseIfDone();
     this.#closed.resolve(cause);
   }
 
-  /** Those that are waited for. */
+  /** The calls that are not settled. */
   #calls(): Call<In, Out>[] {
     return [...this.#matcher, ...this.#queue].filter((call) => !call.isSettled);
   }
 
-  /** Gives up what is over, and returns when to look again. */
+  /** Rejects the calls whose timeout is over. Returns the next deadline. */
   #timeOut(now: number): number {
     let next = Infinity;
     for (const call of this.#calls()) {
       if (call.isBehind) call.defer();
       if (call.deadline > now) next = Math.min(next, call.deadline);
-      else this.#giveUp(call, this.#lateness(call));
+      else this.#abandon(call, this.#timeoutError(call));
     }
     return next;
   }
 
-  #lateness({ timeout, wasSent }: Call<In, Out>): Error {
+  #timeoutError({ timeout, wasSent }: Call<In, Out>): Error {
     const cause = this.#frames === undefined ? this.#client?.lastFailure : undefined;
     return new RequestTimeoutError(timeout, wasSent, cause === undefined ? {} : { cause });
   }

@@ -1,4 +1,4 @@
-/** Requests and their replies over the frames of a session. Here: `requests()`. */
+/** Requests and their replies over the frames of a session. This module: `requests()`. */
 
 import { Client } from "../connect/reconnect.ts";
 import type { ReconnectingClient } from "../connect/reconnect_options.ts";
@@ -22,12 +22,12 @@ export type {
 } from "./options.ts";
 
 /**
- * Makes requests whose replies may have several frames: all up to one that is the last, by `isLast`.
+ * Makes requests whose replies may have several frames, up to the one that is the last by `isLast`.
  *
- * @param source What `requests()` without `isLast` takes.
- * @param options How replies end and find their requests, and what bounds them.
+ * @param source The frames or the client, as for `requests()` without `isLast`.
+ * @param options How replies end and are matched with requests, and the limits.
  * @returns The requests.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example Replies of several frames, as in SMTP
  * ```ts
@@ -51,23 +51,23 @@ export function requests<In, Out = In>(
 /**
  * Makes requests over frames: each gets its own reply, and many may be in flight on one session.
  *
- * Replies belong to requests by their order, as in Redis or SMTP, or by an id, if the options say where it stands. A
- * request that is aborted or comes to its timeout fails by itself; its late reply is dropped and never taken for that
- * of another. In order, a reply that nothing asked for ends the requests with a `MalformedFrameError`, since what
- * follows would be given to the wrong ones. With ids, one that belongs to nothing is dropped, or handed to
- * `onUnmatched`.
+ * Replies are matched with requests by their order, as in Redis or SMTP, or by an id, if the options say how to read it.
+ * If a request is aborted or has its timeout, only this request fails. Its late reply is dropped, and never taken for the
+ * reply to another request. In order, a reply without a request ends the requests with a `MalformedFrameError`, since
+ * later replies would be given to the wrong requests. With ids, such a reply is dropped, or passed to `onUnmatched`.
  *
- * Frames are read from the next turn of the event loop on, for as long as the requests are not closed: meanwhile
- * nothing else may read the session.
+ * Frames are read from the next turn of the event loop on, until the requests are closed. Nothing else may read the
+ * session meanwhile.
  *
- * Of a client that comes back, requests wait for a session that is set up. Those that were sent when one ends fail with
- * the reason, or go to the next one if they are `idempotent`; those that were not sent wait for it.
+ * Over a client of `reconnect()`, requests wait for a session that is set up. If a session ends, the requests that were
+ * sent fail with the reason, or are sent again over the next session if they are `idempotent`. Requests that were not sent
+ * wait for the next session.
  *
- * @param source The frames of a session, through which other messages can be sent as before; or a client of
- * `reconnect()` whose `setUp` returns such frames. It belongs to the requests then, dials at once, and is closed with them.
- * @param options How replies find their requests, and what bounds them.
+ * @param source The frames of a session, which can still send other messages; or a client of `reconnect()` whose `setUp`
+ * returns frames. The requests own that client: it dials at once, and is closed with them.
+ * @param options How replies are matched with requests, and the limits.
  * @returns The requests.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example In order
  * ```ts
@@ -91,7 +91,7 @@ export function requests<In, Out = In>(
  * await Promise.all([client.close(), serving]);
  * ```
  *
- * @example Of a client that comes back
+ * @example Over a client that reconnects
  * ```ts
  * import { reconnect, requests, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";

@@ -60,7 +60,7 @@ const ENDINGS: Ending[] = [
   {
     name: "the peer finishes",
     end: ({ peer }) => peer.closeWrite(),
-    check: ended("peer", "the peer finished its side, replies still to come: 3"),
+    check: ended("peer", "the peer finished its side with 3 replies missing"),
   },
   {
     name: "the input ends within a frame",

@@ -191,7 +191,7 @@ Deno.test("requests() of a client fail with what its set-up throws", bounded, as
   await assertRejects(
     () => none.request("a" as never),
     TypeError,
-    "what setUp of the client gives must be what session.frames() returns, got undefined",
+    "what setUp of the client returns must be what session.frames() returns, got undefined",
   );
 });
 

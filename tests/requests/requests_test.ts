@@ -461,8 +461,8 @@ Deno.test(
 Deno.test("requests() and request() refuse options that are out of range", bounded, async () => {
   const [client, peer] = sessionPair();
   const wrong: [options: Record<string, unknown>, message: string][] = [
-    [{ requestId: () => 1 }, "requestId goes with replyId"],
-    [{ replyId: () => 1 }, "replyId goes with requestId"],
+    [{ requestId: () => 1 }, "requestId needs replyId"],
+    [{ replyId: () => 1 }, "replyId needs requestId"],
     [{ isReply: true }, "isReply must be a function, got true"],
     [{ onUnmatched: "drop" }, "onUnmatched must be a function, got a string"],
     [{ timeout: 0 }, "timeout must be more than 0 ms"],

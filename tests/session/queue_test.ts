@@ -147,7 +147,7 @@ Deno.test(
     assertEquals([1, 2, 3, 4].map((number) => queue.push(number)), [true, true, false, false]);
     assertEquals(queue.dropped, 1);
     assertEquals([(await queue.next()).value, (await queue.next()).value], [1, 2]);
-    const error = await assertRejects(() => queue.next(), QueueOverflowError, "maxSize allows (2)");
+    const error = await assertRejects(() => queue.next(), QueueOverflowError, "maxSize is 2");
     assertEquals([error.limit, error.name], [2, "QueueOverflowError"]);
     assertEquals(await queue.next(), { done: true, value: undefined });
   },
