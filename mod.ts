@@ -107,6 +107,7 @@ export {
   MessageQueue,
   type MessageQueueOptions,
   MORE,
+  type NetAddr,
   type OverflowPolicy,
   type PeerCertificate,
   type PrefixedOptions,
@@ -123,8 +124,15 @@ export {
   type SessionOptions,
   type TextOptions,
   type TlsInfo,
+  type UnixAddr,
   type UpgradeTlsOptions,
+  type VsockAddr,
 } from "./session.ts";
+export {
+  type SystemErrorClass,
+  type SystemErrors,
+  systemErrors,
+} from "./_internal/system_error_classes.ts";
 export { formatAddress, type Listener } from "./transport/connection.ts";
 export type { TransportName } from "./transport/socket_options.ts";
 export type {

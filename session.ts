@@ -102,11 +102,14 @@ export type {
   Address,
   Connection,
   MemoryAddr,
+  NetAddr,
   PeerCertificate,
   ProxyHeader,
   ProxyTls,
   ProxyTlv,
   TlsInfo,
+  UnixAddr,
+  VsockAddr,
 } from "./transport/connection.ts";
 
 const CONNECTION_METHODS = ["read", "write", "closeWrite", "close"] as const;

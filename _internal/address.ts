@@ -10,8 +10,36 @@ export interface MemoryAddr {
   name: string;
 }
 
-/** The address of one end of a connection. */
-export type Address = Deno.Addr | MemoryAddr;
+/** The address of one end of a connection over TCP, as `Deno.NetAddr` is. */
+export interface NetAddr {
+  /** The protocol: `tcp`, except for what users make themselves. */
+  transport: "tcp" | "udp";
+  /** The IP address. */
+  hostname: string;
+  /** The port. */
+  port: number;
+}
+
+/** The address of one end of a connection over a Unix socket, as `Deno.UnixAddr` is. */
+export interface UnixAddr {
+  /** The kind of socket: `unix`, except for what users make themselves. */
+  transport: "unix" | "unixpacket";
+  /** The path of its file, or a NUL and an abstract name. */
+  path: string;
+}
+
+/** The address of one end of a connection between a virtual machine and its host, as `Deno.VsockAddr` is. */
+export interface VsockAddr {
+  /** Always `vsock`. */
+  transport: "vsock";
+  /** The context identifier of the machine. */
+  cid: number;
+  /** The port. */
+  port: number;
+}
+
+/** The address of one end of a connection: a `Deno.Addr`, or that of a connection in memory. */
+export type Address = NetAddr | UnixAddr | VsockAddr | MemoryAddr;
 
 /**
  * An address as people write it.

@@ -1,11 +1,12 @@
 import * as module from "node:module";
+import { isDeno } from "./runtime.ts";
 
 /**
  * Has Deno 2.9.6 open now what it opens some time anyway, and whose lack ends the process ("Deno has panicked") if no
  * descriptor is free by then.
  */
 export function openEarly(): void {
-  if (!("Deno" in globalThis) || Deno.build.os === "windows") return;
+  if (!isDeno || Deno.build.os === "windows") return;
   // Two sockets for signals: half a second after the start, unless somebody listens for one before.
   Deno.addSignalListener("SIGURG", nothing);
   Deno.removeSignalListener("SIGURG", nothing);

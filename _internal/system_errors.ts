@@ -1,16 +1,13 @@
 /**
  * Errors of the system, by the classes that the runtime has for them, so that `instanceof` works whichever transport
- * throws. This is the one place that knows the runtime.
+ * throws.
  */
 
 import { getSystemErrorName } from "node:util";
-
-type ErrorClass = new (message: string, options?: ErrorOptions) => Error;
-
-const { errors } = Deno;
+import { type SystemErrorClass, systemErrors as errors } from "./system_error_classes.ts";
 
 /** The classes by the codes of POSIX. What has none here is a plain `Error` with its `code`. */
-const CLASSES = new Map<string, ErrorClass>([
+const CLASSES = new Map<string, SystemErrorClass>([
   ["EACCES", errors.PermissionDenied],
   ["EADDRINUSE", errors.AddrInUse],
   ["EADDRNOTAVAIL", errors.AddrNotAvailable],

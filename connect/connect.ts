@@ -1,5 +1,6 @@
 /** Clients: dialling once, and reconnecting. Here: `connect()`. */
 
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkBoolean, checkDuration, checkSignal } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
 import { SessionGroup } from "../session/group.ts";
@@ -80,7 +81,7 @@ export interface ConnectOptions extends SessionOptions {
    * What the client dials with: `deno` is `Deno.connect`. `node` is `node:net`, which costs less from about a thousand
    * busy connections on and is required by some options.
    *
-   * @default {"deno"}
+   * @default {"deno" on Deno, where alone it exists, and "node" on Node and Bun}
    */
   transport?: TransportName;
   /** The local IP address to connect from. TCP only; requires `transport: "node"`. */
@@ -208,13 +209,13 @@ const UNKNOWN = ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME"];
 /** Turns an error of the system into one of the classes that `connect()` documents. */
 function explained(error: unknown, address: string): unknown {
   if (error instanceof ConnectError || error instanceof TlsHandshakeError) return error;
-  if (error instanceof Deno.errors.NotCapable) return error; // nothing was dialled
+  if (error instanceof systemErrors.NotCapable) return error; // nothing was dialled
   const options = { cause: error };
   const { code, message } = error as { code?: string; message?: string };
-  if (error instanceof Deno.errors.ConnectionRefused) {
+  if (error instanceof systemErrors.ConnectionRefused) {
     return new ConnectionRefusedError(address, "nothing listens there", options);
   }
-  if (error instanceof Deno.errors.NotFound) {
+  if (error instanceof systemErrors.NotFound) {
     return new ConnectError(address, "no such file", options);
   }
   // The error of Deno.connect for an unknown name has neither a class nor a code of its own.
@@ -222,7 +223,7 @@ function explained(error: unknown, address: string): unknown {
   if (error instanceof URIError || isUnknown) {
     return new UnknownHostError(address, "the host name has no address", options);
   }
-  if (error instanceof Deno.errors.TimedOut || code === "ETIMEDOUT") {
+  if (error instanceof systemErrors.TimedOut || code === "ETIMEDOUT") {
     return new ConnectTimeoutError(address, "no answer", options);
   }
   if (code === "ENETUNREACH" || code === "EHOSTUNREACH") {

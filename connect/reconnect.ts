@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkFunction } from "../_internal/checks.ts";
 import { Observers } from "../_internal/observers.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
@@ -322,5 +323,5 @@ function isHopeless(error: unknown): boolean {
   return HOPELESS.some((kind) => error instanceof kind);
 }
 
-const HOPELESS = [TypeError, RangeError, Deno.errors.NotCapable];
+const HOPELESS = [TypeError, RangeError, systemErrors.NotCapable];
 const HOPELESS_TLS = ["certificate", "version", "alpn", "server-name"];

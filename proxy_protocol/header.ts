@@ -3,7 +3,7 @@ import { parseIp } from "../_internal/ip.ts";
 import { elsewhere, type Known, within } from "../_internal/options.ts";
 import { decodeUtf8 } from "../_internal/utf8.ts";
 import { MalformedFrameError, ProxyHeaderError } from "../errors.ts";
-import type { Address } from "../_internal/address.ts";
+import type { Address, NetAddr, UnixAddr } from "../_internal/address.ts";
 
 /** A PROXY protocol header: tells a server the address of the client behind a proxy. */
 export interface ProxyHeader {
@@ -15,9 +15,9 @@ export interface ProxyHeader {
    * The address of the client. Missing for `LOCAL`, and if the proxy does not know it (`UNKNOWN`). The transport is
    * `udp` or `unixpacket` if the client talks to the proxy in datagrams, as with QUIC.
    */
-  source?: Deno.NetAddr | Deno.UnixAddr;
+  source?: NetAddr | UnixAddr;
   /** The address at which the client has reached the proxy. Present if `source` is. */
-  destination?: Deno.NetAddr | Deno.UnixAddr;
+  destination?: NetAddr | UnixAddr;
   /** The fields of version 2 (type-length-value, PROXY protocol §2.2) that have no property here, in their order. */
   tlvs: ProxyTlv[];
   /** The application protocol that was negotiated with the client (`PP2_TYPE_ALPN`). */

@@ -1,3 +1,4 @@
+import type { NetAddr, UnixAddr } from "../_internal/address.ts";
 import { concat } from "../_internal/concat.ts";
 import { formatIp } from "../_internal/ip.ts";
 import { ProxyHeaderError } from "../errors.ts";
@@ -104,7 +105,7 @@ function decodeEnds(
   { family, isDatagram }: Kind,
 ): Pick<ProxyHeader, "source" | "destination"> {
   const size = ADDRESS_SIZES[family]!;
-  const [source, destination] = [0, 1].map((index): Deno.NetAddr | Deno.UnixAddr => {
+  const [source, destination] = [0, 1].map((index): NetAddr | UnixAddr => {
     const at = FIXED + index * size;
     if (family === UNIX) {
       return { transport: isDatagram ? "unixpacket" : "unix", path: decodePath(header, at) };

@@ -1,5 +1,6 @@
 /** The accept loop of a server. */
 
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 
 /** How long to wait before accepting again when descriptors or memory have run out, in milliseconds, doubling. */
@@ -67,7 +68,7 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
         if (++resets % MAX_RESETS === 0) await pause(MIN_RETRY, hooks); // so that others have their turn
         continue;
       }
-      const isClosed = error instanceof Deno.errors.BadResource; // by somebody else: no retry helps
+      const isClosed = error instanceof systemErrors.BadResource; // by somebody else: no retry helps
       retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
       if (isExhaustion(error) && hooks.count() > FEW) {
         room.learn(hooks.count());
@@ -129,7 +130,7 @@ function isExhaustion(error: unknown): boolean {
 
 /** Whether accepting failed only because of the one client that was to be accepted. */
 function isTransient(error: unknown): boolean {
-  const { NotConnected, ConnectionReset, ConnectionAborted, Interrupted } = Deno.errors;
+  const { NotConnected, ConnectionReset, ConnectionAborted, Interrupted } = systemErrors;
   return [NotConnected, ConnectionReset, ConnectionAborted, Interrupted].some((kind) =>
     error instanceof kind
   );

@@ -51,7 +51,7 @@ export interface ServeOptions extends SessionOptions {
    * What the server listens with: `deno` is `Deno.listen`. `node` is `node:net`, which costs less from about a thousand
    * busy connections on and is required by some options.
    *
-   * @default {"deno"}
+   * @default {"deno" on Deno, where alone it exists, and "node" on Node and Bun}
    */
   transport?: TransportName;
   /** An existing listener to accept connections from. The server closes it. */

@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { OutputLimitError } from "../errors.ts";
 import { miscount, shown } from "../_internal/checks.ts";
@@ -282,7 +283,7 @@ export class Output extends OutputBuffer {
     if (this.#failed) return this.#events.onIdle();
     if (count < this.#current.length) {
       if (count <= 0) {
-        return this.#onMisconduct(new Deno.errors.WriteZero("the connection took no bytes"));
+        return this.#onMisconduct(new systemErrors.WriteZero("the connection took no bytes"));
       }
       this.#current = this.#current.subarray(count);
       this.#write();

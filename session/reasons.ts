@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import { type EndReason, FrameTooLargeError, OutputLimitError } from "../errors.ts";
 
 const CUTS: readonly EndReason[] = ["local", "limit", "lifetime", "drain", "read-idle"];
@@ -14,7 +15,7 @@ export function isCutting(reason: EndReason): boolean {
 export function reasonOf(error: unknown): EndReason {
   if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
   const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =
-    Deno.errors;
+    systemErrors;
   const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof];
   return gone.some((kind) => error instanceof kind) ? "peer" : "error";
 }

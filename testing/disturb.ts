@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection } from "../transport/connection.ts";
 
 /** How a connection is disturbed; sizes are `Infinity` where it is not. */
@@ -32,7 +33,7 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
   };
   const close = (resets = false): void => {
     for (const timer of timers) clearTimeout(timer);
-    closing.reject(new Deno.errors.Interrupted("the connection was closed"));
+    closing.reject(new systemErrors.Interrupted("the connection was closed"));
     if (resets) connection.reset!();
     else connection.close();
   };
@@ -43,7 +44,7 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
     async read(buffer: Uint8Array): Promise<number | null> {
       await pause();
       if (read >= how.resetAfter) {
-        throw new Deno.errors.ConnectionReset("the network reset the connection");
+        throw new systemErrors.ConnectionReset("the network reset the connection");
       }
       if (read >= how.truncateAfter) return null;
       if (read >= how.stallAfter) return await closing.promise;

@@ -26,6 +26,7 @@
  * @module
  */
 
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkBytes, checkDuration, checkFunction, checkInteger } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
 import { disturb, type Disturbance } from "./disturb.ts";
@@ -332,7 +333,7 @@ export class ScriptedPeer {
         const { value, done } = await this.session.bytes({ signal }).next();
         return done ? "the end of input" : show(value);
       } catch (error) {
-        if ((error as Error).cause instanceof Deno.errors.ConnectionReset) return;
+        if ((error as Error).cause instanceof systemErrors.ConnectionReset) return;
         throw error;
       }
     });

@@ -14,7 +14,10 @@ export {
   type Address,
   formatAddress,
   type MemoryAddr,
+  type NetAddr,
   normalizeAddress,
+  type UnixAddr,
+  type VsockAddr,
 } from "../_internal/address.ts";
 export type { ProxyHeader, ProxyTls, ProxyTlv } from "../proxy_protocol/header.ts";
 
@@ -109,7 +112,7 @@ export interface Listener {
    * Accepts the next connection.
    *
    * @returns The connection.
-   * @throws {Deno.errors.BadResource} Once the listener is closed.
+   * @throws {BadResource} Of {@linkcode systemErrors}, once the listener is closed.
    */
   accept(): Promise<Connection>;
   /** Stops listening and makes a waiting accept reject. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { shown } from "../_internal/checks.ts";
-import type { Address, Connection } from "./connection.ts";
+import type { Address, Connection, NetAddr } from "./connection.ts";
 import { dialNode } from "./node/dial.ts";
 import { NODE_SOCKETS } from "./node/unix_sockets.ts";
 import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
@@ -37,7 +37,7 @@ export function dial(
   if (target.transport === "unix") {
     return dialUnix(target.path, giveUp, isNode ? NODE_SOCKETS : DENO_SOCKETS);
   }
-  const { hostname, port } = target as Deno.NetAddr;
+  const { hostname, port } = target as NetAddr;
   if (!isNode) return dialTcp({ hostname, port }, giveUp);
   const { localAddress, noDelay = true } = options;
   return dialNode(

@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import { setImmediate } from "node:timers";
 import type { Address, Connection, Listener } from "./connection.ts";
 import { AcceptQueue } from "../_internal/accept_queue.ts";
@@ -52,7 +53,7 @@ export interface MemoryListener extends Listener {
    *
    * @param options How much may be in transit.
    * @returns The client's end.
-   * @throws {Deno.errors.ConnectionRefused} If the listener is closed.
+   * @throws {systemErrors.ConnectionRefused} If the listener is closed.
    */
   connect(options?: MemoryPairOptions): Connection;
 }
@@ -83,7 +84,7 @@ export function memoryListener(): MemoryListener {
     accept: () => queue.accept(),
     close: () => queue.close(),
     connect(options?: MemoryPairOptions): Connection {
-      if (queue.isClosed) throw new Deno.errors.ConnectionRefused("the listener is closed");
+      if (queue.isClosed) throw new systemErrors.ConnectionRefused("the listener is closed");
       const [client, server] = memoryPair(options);
       queue.push(server);
       return client;
@@ -131,10 +132,10 @@ class MemoryConnection implements Connection {
 
 /** Thrown at each side once the pipe is of no more use to it. */
 const GONE = {
-  closed: () => new Deno.errors.BadResource("the connection is closed"),
-  interrupted: () => new Deno.errors.Interrupted("the connection was closed"),
-  reset: () => new Deno.errors.ConnectionReset("the peer reset the connection"),
-  broken: () => new Deno.errors.BrokenPipe("the peer is gone"),
+  closed: () => new systemErrors.BadResource("the connection is closed"),
+  interrupted: () => new systemErrors.Interrupted("the connection was closed"),
+  reset: () => new systemErrors.ConnectionReset("the peer reset the connection"),
+  broken: () => new systemErrors.BrokenPipe("the peer is gone"),
 };
 
 type Fault = (() => Error) | undefined;

@@ -9,17 +9,25 @@
  */
 
 export {
+  type SystemErrorClass,
+  type SystemErrors,
+  systemErrors,
+} from "../_internal/system_error_classes.ts";
+export {
   type Address,
   type Connection,
   formatAddress,
   type Listener,
   type MemoryAddr,
+  type NetAddr,
   normalizeAddress,
   type PeerCertificate,
   type ProxyHeader,
   type ProxyTls,
   type ProxyTlv,
   type TlsInfo,
+  type UnixAddr,
+  type VsockAddr,
 } from "./connection.ts";
 export {
   type MemoryListener,

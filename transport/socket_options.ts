@@ -1,6 +1,7 @@
 /** The options of sockets that servers and clients have in common, and their checks. */
 
 import { checkInteger, checkOneOf, shown } from "../_internal/checks.ts";
+import { isDeno, runtimeName } from "../_internal/runtime.ts";
 
 /**
  * What carries sessions: `deno` is `Deno.listen` and `Deno.connect`; `node` is `node:net`, below its streams where that
@@ -15,8 +16,10 @@ export interface SocketOptions {
   keepAlive?: boolean | number;
 }
 
-/** Which transport is taken where none is named. A property, so that tests can go through the other one as well. */
-export const defaults: { transport: TransportName } = { transport: "deno" };
+/** Which transport is taken where none is named: `node` is the only one where there is no Deno. A property, so that tests can go through the other one as well. */
+export const defaults: { transport: TransportName } = {
+  transport: isDeno ? "deno" : "node",
+};
 
 /** The longest time until the first probe, in milliseconds: Linux counts 15 bits of seconds. */
 const MAX_KEEP_ALIVE = 32_767_000;
@@ -25,6 +28,9 @@ const MAX_KEEP_ALIVE = 32_767_000;
 export function transportOf(options: SocketOptions): TransportName {
   const { transport = defaults.transport, keepAlive } = options;
   checkOneOf("transport", transport, ["deno", "node"]);
+  if (transport === "deno" && !isDeno) {
+    throw new TypeError(`transport: "deno" needs Deno, and this is ${runtimeName()}`);
+  }
   if (typeof keepAlive === "number") {
     checkInteger("keepAlive", keepAlive, 1000, MAX_KEEP_ALIVE);
     if (transport === "deno") throw needsNode("keepAlive in milliseconds");

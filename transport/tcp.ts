@@ -1,3 +1,4 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection, Listener } from "./connection.ts";
 import { explained, isToItself, type TcpAddress } from "./tcp_address.ts";
 
@@ -49,5 +50,5 @@ async function refuse(connection: Connection): Promise<never> {
   } finally {
     connection.close();
   }
-  throw new Deno.errors.ConnectionRefused("the port was connected to itself");
+  throw new systemErrors.ConnectionRefused("the port was connected to itself");
 }

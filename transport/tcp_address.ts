@@ -2,7 +2,7 @@
 
 import { checkInteger, shown } from "../_internal/checks.ts";
 import { parseIp, withoutBrackets } from "../_internal/ip.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, NetAddr } from "./connection.ts";
 
 /** Where to listen or to dial. */
 export interface TcpAddress {
@@ -15,7 +15,7 @@ export interface TcpAddress {
  * an ephemeral one, and is then connected to itself (RFC 9293 §3.5, simultaneous open).
  */
 export function isToItself({ localAddr, remoteAddr }: Connection): boolean {
-  const [local, remote] = [localAddr as Deno.NetAddr, remoteAddr as Deno.NetAddr];
+  const [local, remote] = [localAddr as NetAddr, remoteAddr as NetAddr];
   return local.transport === "tcp" && local.port === remote.port &&
     local.hostname === remote.hostname;
 }

@@ -1,11 +1,14 @@
+import { systemErrors } from "../_internal/system_error_classes.ts";
+import { linkSync, type Stats, unlinkSync } from "node:fs";
+import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
-import { type Connection, formatAddress, type Listener } from "./connection.ts";
+import { type Connection, formatAddress, type Listener, type UnixAddr } from "./connection.ts";
 import { fileAt, isSame, nameBeside, putBack, takeAside, withMode } from "./unix_file.ts";
 
 /** The most bytes of a path that the system has room for, with a NUL after it. */
-const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(Deno.build.os) ? 103 : 107;
+const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(process.platform) ? 103 : 107;
 /** A full backlog is tried again after these many milliseconds, doubling. */
 const MIN_RETRY = 1;
 const MAX_RETRY = 100;
@@ -74,7 +77,7 @@ export async function dialUnix(
     try {
       return await sockets.dial(path, signal);
     } catch (error) {
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      if (!(error instanceof systemErrors.WouldBlock)) throw error;
     }
     await setTimeout(delay, undefined, { signal }).catch(() => {}); // with a reason of its own
     signal.throwIfAborted();
@@ -88,13 +91,13 @@ export async function dialUnix(
  * loop: `ready` tells of it. All else is thrown at once, where the sockets do so.
  */
 export class UnixListener implements Listener {
-  readonly addr: Deno.UnixAddr;
+  readonly addr: UnixAddr;
   /** Resolves once it listens, where it cannot do so at once because there is a file. */
   readonly ready: Promise<void> | undefined;
   readonly #mode: number | undefined;
   readonly #sockets: UnixSockets;
   #listener: Listener | undefined;
-  #file: Deno.FileInfo | undefined;
+  #file: Stats | undefined;
   #aside: string | undefined;
   #isAccepting = false;
   #isClosed = false;
@@ -122,7 +125,7 @@ export class UnixListener implements Listener {
   }
 
   close(): void {
-    if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
+    if (this.#isClosed) throw new systemErrors.BadResource("the listener is closed");
     this.#isClosed = true;
     if (this.#listener === undefined) return;
     this.#setAside();
@@ -152,7 +155,7 @@ export class UnixListener implements Listener {
   #own(listener: Listener): void {
     const { path } = this.addr;
     try {
-      if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
+      if (this.#isClosed) throw new systemErrors.BadResource("the listener is closed");
       if (!isAbstract(path)) this.#file = fileAt(path);
     } catch (error) {
       listener.close();
@@ -164,19 +167,19 @@ export class UnixListener implements Listener {
 
   /** Listens after all, if only what a killed server has left is in the way. Else throws at once. */
   #clear(error: unknown): Promise<void> {
-    if (!(error instanceof Deno.errors.AddrInUse)) throw this.#explained(error);
+    if (!(error instanceof systemErrors.AddrInUse)) throw this.#explained(error);
     if (isAbstract(this.addr.path)) throw this.#inUse("a server listens there", error);
     return this.#replace(this.#socketThere(error), error);
   }
 
   /** The socket that is in the way, if it has not gone meanwhile. Nothing else is ever replaced. */
-  #socketThere(cause: unknown): Deno.FileInfo | undefined {
+  #socketThere(cause: unknown): Stats | undefined {
     const file = fileAt(this.addr.path);
-    if (file === undefined || file.isSocket) return file;
+    if (file === undefined || file.isSocket()) return file;
     throw this.#inUse("what is there is no socket, and is left alone", cause);
   }
 
-  async #replace(found: Deno.FileInfo | undefined, cause: unknown): Promise<void> {
+  async #replace(found: Stats | undefined, cause: unknown): Promise<void> {
     const { path } = this.addr;
     let problem = await whoIsThere(path, this.#sockets);
     if (problem === undefined) {
@@ -184,22 +187,22 @@ export class UnixListener implements Listener {
       problem = await whoIsThere(path, this.#sockets);
     }
     if (problem !== undefined) throw this.#inUse(problem, cause);
-    if (this.#isClosed) throw new Deno.errors.BadResource("the listener is closed");
+    if (this.#isClosed) throw new systemErrors.BadResource("the listener is closed");
     await this.#takeOver(found);
   }
 
   /** Another server may want the same now: so nothing here waits, from this look on until it listens. */
-  async #takeOver(found: Deno.FileInfo | undefined): Promise<void> {
+  async #takeOver(found: Stats | undefined): Promise<void> {
     const { path } = this.addr;
     const aside = takeAside(path, found);
     try {
       await this.#listen();
     } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      if (!(error instanceof systemErrors.AddrInUse)) throw error;
       throw this.#inUse("another server was faster", error);
     } finally {
       // Not before: a new file must not have the number of the old one, by which others know that.
-      if (aside !== undefined) Deno.removeSync(aside);
+      if (aside !== undefined) unlinkSync(aside);
     }
   }
 
@@ -209,7 +212,7 @@ export class UnixListener implements Listener {
     const aside = nameBeside(path);
     try {
       if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
-      Deno.linkSync(path, aside);
+      linkSync(path, aside);
       this.#aside = aside;
     } catch { /* there is nothing, or it may not be kept: there is no other way */ }
   }
@@ -220,12 +223,12 @@ export class UnixListener implements Listener {
   }
 
   #inUse(problem: string, cause: unknown): Error {
-    return new Deno.errors.AddrInUse(this.#sentence(problem), { cause });
+    return new systemErrors.AddrInUse(this.#sentence(problem), { cause });
   }
 
   #explained(error: unknown): unknown {
-    if (!(error instanceof Deno.errors.NotFound)) return error;
-    return new Deno.errors.NotFound(this.#sentence("its directory does not exist"), {
+    if (!(error instanceof systemErrors.NotFound)) return error;
+    return new systemErrors.NotFound(this.#sentence("its directory does not exist"), {
       cause: error,
     });
   }
@@ -241,7 +244,7 @@ async function whoIsThere(path: string, sockets: UnixSockets): Promise<string | 
     (await sockets.dial(path, new AbortController().signal)).close();
     return "a server listens there";
   } catch (error) {
-    const { ConnectionRefused, NotCapable, NotFound, WouldBlock } = Deno.errors;
+    const { ConnectionRefused, NotCapable, NotFound, WouldBlock } = systemErrors;
     if (error instanceof NotCapable) throw error;
     if (error instanceof ConnectionRefused || error instanceof NotFound) return;
     if (error instanceof WouldBlock) return "a server listens there, and its backlog is full";

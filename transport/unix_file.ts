@@ -1,5 +1,7 @@
 /** The file of a Unix socket: making it, knowing it again, and getting it out of the way. */
 
+import { systemErrors } from "../_internal/system_error_classes.ts";
+import { linkSync, lstatSync, renameSync, type Stats, unlinkSync } from "node:fs";
 import process from "node:process";
 
 /**
@@ -23,16 +25,15 @@ export function withMode<Result>(mode: number | undefined, make: () => Result): 
  * Takes the file of a server that was killed out of the way, and returns its other name. Another server may
  * replace it at any moment, in another thread or process: what proves to be that server's is put back.
  */
-export function takeAside(path: string, found: Deno.FileInfo | undefined): string | undefined {
+export function takeAside(path: string, found: Stats | undefined): string | undefined {
   if (!isSame(fileAt(path), found)) return;
-  const { NotCapable, NotFound } = Deno.errors;
   const aside = nameBeside(path);
   try {
-    Deno.renameSync(path, aside);
+    renameSync(path, aside);
   } catch (error) {
-    if (error instanceof NotFound) return; // it has
-    if (!(error instanceof NotCapable)) throw error;
-    return void Deno.removeSync(path); // only the path itself may be changed
+    if ((error as { code?: unknown }).code === "ENOENT") return; // it has
+    if (!(error instanceof systemErrors.NotCapable)) throw error;
+    return void unlinkSync(path); // only the path itself may be changed
   }
   if (isSame(fileAt(aside), found)) return aside;
   putBack(aside, path);
@@ -41,9 +42,9 @@ export function takeAside(path: string, found: Deno.FileInfo | undefined): strin
 /** Gives a file its name back that was taken aside, unless there is another by now. */
 export function putBack(aside: string, path: string): void {
   try {
-    Deno.linkSync(aside, path);
+    linkSync(aside, path);
   } catch { /* it is still there, or the next one is */ }
-  Deno.removeSync(aside);
+  unlinkSync(aside);
 }
 
 /** A name in the same directory that nobody has. */
@@ -52,17 +53,12 @@ export function nameBeside(path: string): string {
 }
 
 /** The file of a name, if there is one; a link is one by itself. */
-export function fileAt(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
+export function fileAt(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
 }
 
 /** Whether this is one file. A new one may be given the number of one that was just removed, but not its birth. */
-export function isSame(one: Deno.FileInfo | undefined, other: Deno.FileInfo | undefined): boolean {
+export function isSame(one: Stats | undefined, other: Stats | undefined): boolean {
   return one !== undefined && one.dev === other?.dev && one.ino === other.ino &&
-    one.birthtime?.getTime() === other.birthtime?.getTime();
+    one.birthtimeMs === other.birthtimeMs;
 }

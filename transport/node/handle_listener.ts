@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
 import { closedError, codeOf, statusError } from "../../_internal/system_errors.ts";
-import type { Address, Connection, Listener } from "../connection.ts";
+import type { Address, Connection, Listener, NetAddr, UnixAddr } from "../connection.ts";
 import { type Ends, HandleConnection } from "./handle_connection.ts";
 import {
   type Handles,
@@ -151,7 +151,7 @@ function probe({ Tcp, Pipe }: Handles, addr: Address): number {
     if (addr.transport === "tcp") {
       return withHandle(new Tcp(SERVER), (handle) => bind(handle, addr.hostname, addr.port, 0));
     }
-    const { path } = addr as Deno.UnixAddr;
+    const { path } = addr as UnixAddr;
     // Where somebody has removed the file, the path is not taken: nobody can connect any more, either.
     if (!path.startsWith("\0") && !existsSync(path)) return 0;
     return withHandle(new Pipe(SERVER), (handle) => handle.bind(path));
@@ -171,6 +171,6 @@ function withHandle<Handle extends ListenHandle>(
   }
 }
 
-function isWildcard({ hostname }: Deno.NetAddr): boolean {
+function isWildcard({ hostname }: NetAddr): boolean {
   return hostname === "0.0.0.0" || hostname === "::";
 }

@@ -2,6 +2,7 @@
 
 import { isIPv6 } from "node:net";
 import { statusError, systemError } from "../../_internal/system_errors.ts";
+import type { NetAddr } from "../connection.ts";
 import {
   type Handles,
   SOCKET,
@@ -25,7 +26,7 @@ export function bind(
 }
 
 /** The address of one end. Throws where the connection is gone. */
-export function addressOf(handle: TcpHandle, end: "getpeername" | "getsockname"): Deno.NetAddr {
+export function addressOf(handle: TcpHandle, end: "getpeername" | "getsockname"): NetAddr {
   const name: SocketName = {};
   const status = handle[end](name);
   if (status !== 0) throw statusError(status, "the connection is gone");

@@ -1,5 +1,6 @@
 /** TLS over any connection: both sides, certificates, STARTTLS. This module: a connection over TLS. */
 
+import { systemErrors } from "../../_internal/system_error_classes.ts";
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
 import { explainLive } from "./errors.ts";
@@ -57,9 +58,9 @@ export class TlsConnection implements Connection {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#isClosed) return Promise.reject(new Deno.errors.BadResource(CLOSED));
+    if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
     if (this.#reader !== undefined) {
-      return Promise.reject(new Deno.errors.Busy("a read waits already"));
+      return Promise.reject(new systemErrors.Busy("a read waits already"));
     }
     this.#reader = Promise.withResolvers();
     const { promise } = this.#reader;
@@ -69,13 +70,13 @@ export class TlsConnection implements Connection {
   }
 
   write(data: Uint8Array): Promise<number> {
-    if (this.#isClosed) return Promise.reject(new Deno.errors.BadResource(CLOSED));
+    if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
     if (this.#writer !== undefined) {
-      return Promise.reject(new Deno.errors.Busy("a write waits already"));
+      return Promise.reject(new systemErrors.Busy("a write waits already"));
     }
     if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
     if (this.#halfClosing !== undefined) {
-      return Promise.reject(new Deno.errors.BrokenPipe("cannot write after closeWrite()"));
+      return Promise.reject(new systemErrors.BrokenPipe("cannot write after closeWrite()"));
     }
     if (data.length === 0) return Promise.resolve(0);
     const chunk = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
@@ -85,14 +86,14 @@ export class TlsConnection implements Connection {
     this.#send(encrypted);
     // Once the keys of TLS 1.2 are used up, the layer encrypts nothing and sends close_notify.
     if (encrypted.length <= chunk.length) {
-      this.#failWrites(new Deno.errors.ConnectionAborted("the keys of TLS are used up"));
+      this.#failWrites(new systemErrors.ConnectionAborted("the keys of TLS are used up"));
     }
     return writer.promise;
   }
 
   /** Sends close_notify (RFC 8446 §6.1), then half-closes the raw connection. */
   closeWrite(): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new Deno.errors.BadResource(CLOSED));
+    if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
     if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
     if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
     this.#halfClosing = Promise.withResolvers();
@@ -153,7 +154,7 @@ export class TlsConnection implements Connection {
     const buffer = this.#rawBuffer!;
     this.#rawBuffer = undefined;
     if (this.#isClosed) return this.#settleClosed();
-    if (count === null) this.#failReads(new Deno.errors.UnexpectedEof(CUT));
+    if (count === null) this.#failReads(new systemErrors.UnexpectedEof(CUT));
     else this.#receive(buffer.subarray(0, count));
     if (!this.#settleRead()) this.#readRaw();
   };
@@ -203,7 +204,7 @@ export class TlsConnection implements Connection {
     if (this.#isClosed) return this.#settleClosed();
     if (count < bytes.length) {
       if (count > 0) return this.#write(bytes.subarray(count));
-      return this.#onWriteError(new Deno.errors.WriteZero("the connection took no bytes"));
+      return this.#onWriteError(new systemErrors.WriteZero("the connection took no bytes"));
     }
     const next = this.#outputs.shift();
     if (next !== undefined) return this.#write(next);
@@ -235,7 +236,7 @@ export class TlsConnection implements Connection {
   /** Settles what waits, once the connection is closed and no raw operation holds the descriptor any more. */
   #settleClosed(): void {
     if (this.#rawBuffer !== undefined || this.#output !== undefined) return;
-    const error = new Deno.errors.Interrupted("the connection was closed");
+    const error = new systemErrors.Interrupted("the connection was closed");
     this.#reader?.reject(error);
     this.#writer?.reject(error);
     if (!this.#isHalfClosed) this.#halfClosing?.reject(error);
@@ -244,4 +245,4 @@ export class TlsConnection implements Connection {
 
 const EMPTY = new Uint8Array(0);
 const CLOSED = "the connection is closed";
-const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";
+export const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";

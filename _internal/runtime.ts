@@ -1,0 +1,9 @@
+/** Which runtime this is: code that only one of them can run asks here. */
+
+/** Whether this is Deno. */
+export const isDeno: boolean = "Deno" in globalThis;
+
+/** The runtime and its version, such as `Node.js/24`. */
+export function runtimeName(): string {
+  return globalThis.navigator?.userAgent ?? "this runtime";
+}
