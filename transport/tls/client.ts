@@ -1,6 +1,12 @@
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
-import { type Connection, normalizeAddress, type PeerCertificate } from "../connection.ts";
+import { isDeno } from "../../_internal/runtime.ts";
+import {
+  type Connection,
+  normalizeAddress,
+  type PeerCertificate,
+  type TlsInfo,
+} from "../connection.ts";
 import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import {
@@ -11,8 +17,16 @@ import {
   type TlsCertificate,
   type TlsClientOptions,
 } from "./options.ts";
-import { verifyPeer } from "./peer_certificate.ts";
+import { type PeerChain, type PeerOptions, verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
+import {
+  beginClient,
+  chainOf,
+  negotiatedBy,
+  SOCKET_CONTEXT,
+  socketHandshake,
+  type SocketSide,
+} from "./socket_handshake.ts";
 import { Signatures } from "./x509/signature.ts";
 
 /** Checks the options of a client. `serverName` may be missing. */
@@ -32,8 +46,9 @@ function resolveOptions(options: TlsClientOptions): ClientSettings {
   const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
   const common = checkTlsOptions(options);
   const hasOwn = cert !== undefined || key !== undefined;
-  const own = hasOwn ? checkCertificate({ cert: cert!, key: key! }) : undefined;
-  return { ...common, own, isUnsafe };
+  if (!hasOwn) return { ...common, own: undefined, isUnsafe };
+  const own = checkCertificate({ cert: cert!, key: key! });
+  return { ...common, own: { cert: own.cert, key: own.key }, isUnsafe };
 }
 
 /**
@@ -51,9 +66,14 @@ export function dialTls(
   options: TlsClientOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const begin = (remoteAddr: string): Side =>
-    clientSide(remoteAddr, options, hostOf(connection, options));
-  return handshake(connection, begin, signal);
+  if (isDeno) {
+    const begin = (remoteAddr: string): Side =>
+      clientSide(remoteAddr, options, hostOf(connection, options));
+    return handshake(connection, begin, signal);
+  }
+  const begin = (remoteAddr: string): SocketSide =>
+    socketSide(remoteAddr, options, hostOf(connection, options));
+  return socketHandshake(connection, begin, signal);
 }
 
 function hostOf(connection: Connection, { serverName }: TlsClientOptions): string {
@@ -66,19 +86,43 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
 function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
   const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
   const serverName = isIP(host) === 0 ? host : "";
-  const { context } = createSecureContext({
-    ...common,
-    ...(own && { cert: own.cert, key: own.key }),
-  });
+  const { context } = createSecureContext({ ...common, ...own });
   const policy = { requestCert: true, rejectUnauthorized: false };
   const records = TlsRecords.client({ context: { ...context, ...policy }, alpn }, serverName);
-  const signatures = new Signatures();
-  const verify = (): PeerCertificate | undefined => {
-    try {
-      return verifyPeer(records, { remoteAddr, role: "server", anchors, host, signatures });
-    } catch (error) {
-      if (!isUnsafe) throw error;
-    }
+  const finish = (): TlsInfo => {
+    const peer = verify(records, { remoteAddr, anchors, host }, isUnsafe);
+    return tlsInfo(records.negotiated, serverName, peer);
   };
-  return { role: "client", records, finish: () => tlsInfo(records, serverName, verify()) };
+  return { role: "client", records, finish };
+}
+
+function socketSide(remoteAddr: string, options: TlsClientOptions, host: string): SocketSide {
+  const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
+  const serverName = isIP(host) === 0 ? host : "";
+  const connecting = {
+    secureContext: createSecureContext({ ...SOCKET_CONTEXT, ...common, ...own }),
+    host,
+    ...(serverName !== "" && { servername: serverName }),
+    ...(alpn && { ALPNProtocols: alpn }),
+  };
+  return {
+    role: "client",
+    begin: (stream, events) => beginClient(connecting, stream, events),
+    finish: (socket) => {
+      const peer = verify(chainOf(socket), { remoteAddr, anchors, host }, isUnsafe);
+      return tlsInfo(negotiatedBy(socket), serverName, peer);
+    },
+  };
+}
+
+function verify(
+  chain: PeerChain,
+  options: Pick<PeerOptions, "remoteAddr" | "anchors"> & { host: string },
+  isUnsafe: boolean,
+): PeerCertificate | undefined {
+  try {
+    return verifyPeer(chain, { ...options, role: "server", signatures: new Signatures() });
+  } catch (error) {
+    if (!isUnsafe) throw error;
+  }
 }

@@ -1,5 +1,10 @@
-/** Turns errors of the TLS layer of Deno 2.9.6 into errors that say what they mean. */
+/**
+ * Turns errors of the TLS layer into errors that say what they mean. The layer is that of Deno 2.9.6, OpenSSL (Node) or
+ * BoringSSL (Bun).
+ */
 
+import { systemErrors } from "../../_internal/system_error_classes.ts";
+import { isDeno } from "../../_internal/runtime.ts";
 import { CertificateError, type TlsFailure, TlsHandshakeError } from "../../errors.ts";
 import { type Address, formatAddress, normalizeAddress } from "../connection.ts";
 
@@ -37,6 +42,18 @@ const VERSION_PROBLEMS = [
   "SignatureAlgorithmsExtensionRequired",
   "SupportedVersionsExtensionRequired",
 ];
+/** The codes of OpenSSL and BoringSSL for the same. */
+const VERSION_CODES = [
+  "ERR_SSL_UNSUPPORTED_PROTOCOL",
+  "ERR_SSL_NO_PROTOCOLS_AVAILABLE",
+  "ERR_SSL_NO_SUPPORTED_VERSIONS_ENABLED",
+];
+/** The codes of OpenSSL and BoringSSL for input that is not a record of TLS. */
+const NOT_TLS = [
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_SSL_HTTP_REQUEST",
+  "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+];
 const ALERT_FAILURES = new Map<string, TlsFailure>([
   ["ProtocolVersion", "version"],
   ["NoApplicationProtocol", "alpn"],
@@ -58,8 +75,8 @@ export function explainLive(remoteAddr: Address, error: Error): Error {
   if (explained instanceof CertificateError) return explained;
   const alert = alertOf(error);
   return alert === undefined
-    ? new Deno.errors.InvalidData(`TLS has failed: ${error.message}`, { cause: error })
-    : new Deno.errors.ConnectionAborted(`the peer ended TLS with the alert ${alert}`, {
+    ? new systemErrors.InvalidData(`TLS has failed: ${error.message}`, { cause: error })
+    : new systemErrors.ConnectionAborted(`the peer ended TLS with the alert ${alert}`, {
       cause: error,
     });
 }
@@ -77,6 +94,7 @@ export function explain(
       : new TlsHandshakeError(remoteAddr, code, problem, { cause: error });
   const { message } = error;
   const code = String(error.code);
+  const reason = isDeno ? "" : code; // Deno's codes of OpenSSL are guesses
 
   const alert = alertOf(error);
   const refusal = CERTIFICATE_ALERTS.get(alert ?? "");
@@ -87,7 +105,7 @@ export function explain(
     const problem = `the peer ended the handshake with the alert ${alert}`;
     return failed(ALERT_FAILURES.get(alert) ?? "alert", problem);
   }
-  if (code === UNVERIFIED) {
+  if (code === UNVERIFIED || reason === "ERR_SSL_BAD_SIGNATURE") {
     return failed(
       "certificate",
       `the ${PEERS[role]} has not proved that it has the key of its certificate`,
@@ -102,16 +120,26 @@ export function explain(
   if (code === "ERR_SSL_NO_APPLICATION_PROTOCOL") {
     return failed("alpn", "no application protocol (ALPN) in common");
   }
-  if (message.includes("received corrupt message of type InvalidContentType")) {
+  if (
+    message.includes("received corrupt message of type InvalidContentType") ||
+    NOT_TLS.includes(reason)
+  ) {
     return failed("not-tls", "the peer does not speak TLS");
   }
-  if (VERSION_PROBLEMS.some((problem) => message.includes(problem))) {
+  if (
+    VERSION_PROBLEMS.some((problem) => message.includes(problem)) || VERSION_CODES.includes(reason)
+  ) {
     return failed("version", "no version of TLS in common");
   }
   return failed("protocol", message);
 }
 
 /** The alert that the peer has sent, as Deno names it. */
-function alertOf({ message }: Error): string | undefined {
-  return /received fatal alert: (\w+)/.exec(message)?.[1];
+function alertOf({ message, code }: Error & { code?: unknown }): string | undefined {
+  if (isDeno) return /received fatal alert: (\w+)/.exec(message)?.[1];
+  const [, name] = OPENSSL_ALERT.exec(String(code)) ?? [];
+  const words = name?.split("_").map((word) => word[0] + word.slice(1).toLowerCase());
+  return words?.join("").replace(/Ca$/, "CA").replace("Unrecognized", "Unrecognised");
 }
+
+const OPENSSL_ALERT = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13|SSL\/TLS)_(?:ALERT_)?(\w+)$/;

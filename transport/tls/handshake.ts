@@ -1,3 +1,4 @@
+import { systemErrors } from "../../_internal/system_error_classes.ts";
 import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { PeerLeft } from "../../_internal/peer_left.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
@@ -9,7 +10,7 @@ import { alertFor } from "./x509/problem.ts";
 
 /** Most handshake messages of a side fit into it. */
 const READ_SIZE = 2 * 1024;
-const UNRECOGNIZED_NAME = 112;
+export const UNRECOGNIZED_NAME = 112;
 
 /** This side of a handshake. */
 export interface Side {
@@ -61,8 +62,8 @@ export async function handshake(
 }
 
 /** Whether the error of a connection means that this side has closed it. */
-function isByUs(cause: unknown): boolean {
-  return cause instanceof Deno.errors.Interrupted || cause instanceof Deno.errors.BadResource;
+export function isByUs(cause: unknown): boolean {
+  return cause instanceof systemErrors.Interrupted || cause instanceof systemErrors.BadResource;
 }
 
 /** Exchanges messages until the handshake is done. The last output is left to the caller to send. */
@@ -127,6 +128,7 @@ function takesPlainAlerts({ role, records }: Side): boolean {
   return role === "client" || records.negotiated.protocol === "TLSv1.2" && !records.isResumed;
 }
 
-function fatalAlert(code: number): Uint8Array {
+/** A plaintext alert (RFC 8446 §6), for a peer that has no keys yet. */
+export function fatalAlert(code: number): Uint8Array {
   return Uint8Array.of(21, 3, 3, 0, 2, 2, code);
 }

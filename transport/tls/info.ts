@@ -1,13 +1,18 @@
 import type { PeerCertificate, TlsInfo } from "../connection.ts";
-import type { TlsRecords } from "./records.ts";
 
-/** What the handshake has negotiated. */
+/** What a handshake has negotiated. */
+export interface Negotiated {
+  readonly protocol: string;
+  readonly cipher: string;
+  readonly alpn: string | undefined;
+}
+
+/** What users are told of it. */
 export function tlsInfo(
-  records: TlsRecords,
+  { protocol, cipher, alpn }: Negotiated,
   serverName: string,
   peerCertificate: PeerCertificate | undefined,
 ): TlsInfo {
-  const { protocol, cipher, alpn } = records.negotiated;
   return {
     protocol,
     cipher,

@@ -103,7 +103,7 @@ export interface TlsClientOptions extends TlsOptions {
    * whose issuer is also in `ca` counts as an intermediate one. Any other is trusted itself, even if it is the server's
    * own self-signed certificate.
    *
-   * @default {the certificate authorities that Deno trusts}
+   * @default {the certificate authorities that the runtime trusts}
    */
   ca?: string | string[];
   /** The client's certificate in PEM, followed by the intermediate ones, for a server that asks for it. */
@@ -150,6 +150,8 @@ export const TLS_CLIENT_OPTIONS: Known<TlsClientOptions> = {
 export interface CheckedCertificate extends TlsCertificate {
   /** The names in it. */
   readonly altNames: AltName[];
+  /** Its key: a SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array;
 }
 
 /** The checked TLS options of both sides. */
@@ -197,6 +199,7 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
     cert: blocksIn(cert, CERTIFICATE).join("\n"),
     key: mine.block,
     altNames: altNamesOf(altNames),
+    publicKey: certificate.publicKey,
   };
 }
 

@@ -1,5 +1,7 @@
 import { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
+import { runtimeName } from "../../_internal/runtime.ts";
+import type { Negotiated } from "./info.ts";
 
 /** The TLS layer under `node:tls` in Deno 2.9.6, as far as it is used here. */
 interface Layer {
@@ -132,7 +134,7 @@ export class TlsRecords {
   }
 
   /** What the handshake has negotiated. */
-  get negotiated(): { protocol: string; cipher: string; alpn: string | undefined } {
+  get negotiated(): Negotiated {
     const into: { protocol?: string; standardName?: string; alpnProtocol?: string | false } = {};
     this.#layer.getProtocol(into);
     this.#layer.getCipher(into);
@@ -293,6 +295,6 @@ function findLayer(): LayerClass {
     return layer.constructor as LayerClass;
   }
   throw new Error(
-    `TLS needs Deno 2.9.6: the TLS layer of ${navigator.userAgent} lacks ${missing.join(", ")}`,
+    `TLS needs Deno 2.9.6: the TLS layer of ${runtimeName()} lacks ${missing.join(", ")}`,
   );
 }

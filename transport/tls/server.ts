@@ -1,13 +1,27 @@
+import type { Server } from "node:tls";
 import { withinLimit } from "../../_internal/time_limit.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
-import { type Connection, formatAddress, normalizeAddress } from "../connection.ts";
+import {
+  type Connection,
+  formatAddress,
+  normalizeAddress,
+  type PeerCertificate,
+  type TlsInfo,
+} from "../connection.ts";
 import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import type { TlsServerOptions } from "./options.ts";
-import { verifyPeer } from "./peer_certificate.ts";
+import { type PeerChain, verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
 import { keyOf } from "./server_names.ts";
 import { type ServerSettings, serverSettings } from "./settings.ts";
+import {
+  beginServer,
+  chainOf,
+  negotiatedBy,
+  socketHandshake,
+  type SocketSide,
+} from "./socket_handshake.ts";
 import { Signatures } from "./x509/signature.ts";
 
 /** The TLS of a server: certificates by server name, client certificates, reload. */
@@ -34,27 +48,30 @@ export class TlsAcceptor {
    * @throws {TlsHandshakeError} If the handshake fails.
    */
   accept(connection: Connection, timeout: number): Promise<Connection> {
-    const { context, choose, clientCertificate, anchors } = this.#settings;
-    const signatures = this.#signatures;
+    const settings = this.#settings;
+    const { context, choose, server } = settings;
     const begin = (remoteAddr: string): Side => {
       const records = TlsRecords.server(context, choose !== undefined);
-      return {
-        role: "server",
-        records,
-        choose,
-        finish: () => {
-          const peer = clientCertificate === "none"
-            ? undefined
-            : verifyPeer(records, { remoteAddr, role: "client", anchors, signatures });
-          if (peer === undefined && clientCertificate === "required") {
-            throw new CertificateError(remoteAddr, "the client sent no certificate");
-          }
-          // A final dot is not part of a server name (RFC 6066 §3), but some clients send it.
-          return tlsInfo(records, keyOf(records.serverName), peer);
-        },
+      const finish = (): TlsInfo => {
+        const peer = this.#verify(settings, remoteAddr, () => records);
+        return tlsInfo(records.negotiated, nameOf(records.serverName), peer);
       };
+      return { role: "server", records, choose, finish };
     };
-    return withinLimit((signal) => handshake(connection, begin, signal), {
+    const beginOver = (server: Server) => (remoteAddr: string): SocketSide => ({
+      role: "server",
+      begin: (stream, events) => beginServer(server, stream, events),
+      finish: (socket) => {
+        const peer = this.#verify(settings, remoteAddr, () => chainOf(socket));
+        const { servername } = socket as { servername?: unknown };
+        return tlsInfo(negotiatedBy(socket), nameOf(servername), peer);
+      },
+    });
+    const shake = (signal: AbortSignal): Promise<Connection> =>
+      server === undefined
+        ? handshake(connection, begin, signal)
+        : socketHandshake(connection, beginOver(server), signal);
+    return withinLimit(shake, {
       timeout,
       signal: undefined,
       onTimeout: () => {
@@ -64,4 +81,22 @@ export class TlsAcceptor {
       },
     });
   }
+
+  /** Verifies the client if it was asked for a certificate, and returns the one that it has sent. */
+  #verify(
+    { clientCertificate, anchors }: ServerSettings,
+    remoteAddr: string,
+    chain: () => PeerChain,
+  ): PeerCertificate | undefined {
+    if (clientCertificate === "none") return undefined;
+    const signatures = this.#signatures;
+    const peer = verifyPeer(chain(), { remoteAddr, role: "client", anchors, signatures });
+    if (peer !== undefined || clientCertificate !== "required") return peer;
+    throw new CertificateError(remoteAddr, "the client sent no certificate");
+  }
+}
+
+/** A final dot is not part of a server name (RFC 6066 §3), but some clients send it. */
+function nameOf(serverName: unknown): string {
+  return typeof serverName === "string" ? keyOf(serverName) : "";
 }

@@ -1,5 +1,13 @@
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { constants } from "node:crypto";
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+} from "node:tls";
 import { checkOneOf, shown } from "../../_internal/checks.ts";
+import { isDeno } from "../../_internal/runtime.ts";
 import { checkOptions } from "../../_internal/options.ts";
 import { canonicalPattern, ServerNames } from "./server_names.ts";
 import {
@@ -11,8 +19,10 @@ import {
   type TlsServerOptions,
 } from "./options.ts";
 import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
+import { SOCKET_CONTEXT, UnknownServerName } from "./socket_handshake.ts";
 import type { Certificate } from "./x509/certificate.ts";
 import type { AltName } from "./x509/names.ts";
+import { keyKind } from "./x509/signature.ts";
 
 /** The TLS settings of a server, until they are reloaded. */
 export interface ServerSettings {
@@ -26,6 +36,8 @@ export interface ServerSettings {
   readonly clientCertificate: "none" | "optional" | "required";
   /** The trusted certificates for clients. */
   readonly anchors: readonly Certificate[] | undefined;
+  /** The server of `node:tls` on Node and Bun, which never listens and is given its connections. */
+  readonly server: Server | undefined;
 }
 
 /** Makes the context for a certificate. `where` goes before the option names in messages. */
@@ -50,17 +62,31 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
         : `ca is for clients' certificates, but clientCertificate is "none"`,
     );
   }
-  requireLayer();
-  const make = maker(common, alpn, {
-    requestCert: asks,
-    rejectUnauthorized: clientCertificate === "required",
-  });
+  if (isDeno) requireLayer();
+  const policy = { requestCert: asks, rejectUnauthorized: clientCertificate === "required" };
+  const make = isDeno ? maker(common, alpn, policy) : socketMaker(common, alpn, asks);
   const main = make(options, "");
-  return {
-    context: main.context,
-    choose: chooser(options, main, make),
-    clientCertificate,
-    anchors,
+  const choose = chooser(options, main, make);
+  const server = isDeno ? undefined : createServer({
+    ...socketOptions(common, asks, checkCertificate(options)),
+    ...policy,
+    ...(alpn && { ALPNProtocols: alpn }),
+    handshakeTimeout: 2 ** 31 - 1, // TlsAcceptor has its own
+    ...(choose && { SNICallback: sniCallback(choose) }),
+  });
+  return { context: main.context, choose, clientCertificate, anchors, server };
+}
+
+type SniCallback = (
+  name: string,
+  done: (error: Error | null, context?: SecureContext) => void,
+) => void;
+
+function sniCallback(choose: (name: string) => TlsContext | undefined): SniCallback {
+  return (name, done) => {
+    const chosen = choose(name);
+    if (chosen === undefined) done(new UnknownServerName(name));
+    else done(null, chosen.context as SecureContext);
   };
 }
 
@@ -78,11 +104,41 @@ function maker(
       TlsRecords.server(made, false).destroy();
       return { context: made, altNames };
     } catch (cause) {
-      throw new TypeError(`${where}key is of a kind or size that cannot be used for TLS`, {
-        cause,
-      });
+      throw unusable(where, cause);
     }
   };
+}
+
+function socketMaker(
+  common: SecureContextOptions,
+  alpn: string[] | undefined,
+  asks: boolean,
+): ContextMaker {
+  return (certificate, where) => {
+    const checked = checkCertificate(certificate, where);
+    try {
+      keyKind(checked.publicKey);
+      const context = createSecureContext(socketOptions(common, asks, checked));
+      return { context: { context, alpn }, altNames: checked.altNames };
+    } catch (cause) {
+      throw unusable(where, cause);
+    }
+  };
+}
+
+function socketOptions(
+  common: SecureContextOptions,
+  asks: boolean,
+  { cert, key }: TlsCertificate,
+): SecureContextOptions {
+  // A session resumed by a ticket has the client's own certificate, but no longer the ones that lead to `ca`.
+  const secureOptions = asks ? constants.SSL_OP_NO_TICKET : 0;
+  return { ...SOCKET_CONTEXT, ...common, cert, key, secureOptions };
+}
+
+function unusable(where: string, cause: unknown): TypeError {
+  const problem = `${where}key is of a kind or size that cannot be used for TLS`;
+  return new TypeError(problem, { cause });
 }
 
 /** The function that chooses a context by server name, if there is a choice. */

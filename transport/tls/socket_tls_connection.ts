@@ -1,0 +1,205 @@
+import { setImmediate } from "node:timers";
+import type { TLSSocket } from "node:tls";
+import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
+import { concat } from "../../_internal/concat.ts";
+import { systemErrors } from "../../_internal/system_error_classes.ts";
+import { busyError, closedError, interruptedError } from "../../_internal/system_errors.ts";
+import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
+import { CUT } from "./connection.ts";
+import type { ConnectionStream, StreamOwner } from "./connection_stream.ts";
+import { explainLive } from "./errors.ts";
+
+/** The most that one write takes, so that a peer who takes little is seen to take something. */
+const MAX_WRITE = 64 * 1024;
+const WHAT = "connection";
+
+/** A connection under the TLS of a `TLSSocket`, once the handshake is done. */
+export class SocketTlsConnection implements Connection, StreamOwner {
+  readonly remoteAddr: Address;
+  readonly localAddr: Address;
+  readonly tls: TlsInfo;
+  readonly proxy?: ProxyHeader;
+  readonly #raw: Connection;
+  readonly #stream: ConnectionStream;
+  readonly #socket: TLSSocket;
+  #reader: PromiseWithResolvers<number | null> | undefined;
+  #buffer: Uint8Array | undefined;
+  /** What came and was not read yet. */
+  #rest: Uint8Array | undefined;
+  /** Whether the peer has said close_notify. */
+  #hasEnded = false;
+  #readFault: { readonly error: unknown } | undefined;
+  #isFaultTold = false;
+  #writer: PromiseWithResolvers<number> | undefined;
+  #writeFault: unknown;
+  #halfClosing: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
+
+  /**
+   * @param raw What is under it.
+   * @param stream The stream over that, which this takes over.
+   * @param socket The TLS over that, just agreed on.
+   * @param tls What was agreed on.
+   */
+  constructor(raw: Connection, stream: ConnectionStream, socket: TLSSocket, tls: TlsInfo) {
+    this.remoteAddr = raw.remoteAddr;
+    this.localAddr = raw.localAddr;
+    this.tls = tls;
+    if (raw.proxy !== undefined) this.proxy = raw.proxy;
+    this.#raw = raw;
+    this.#stream = stream;
+    this.#socket = socket;
+    stream.owner = this;
+    socket.on("data", this.#onData);
+    socket.pause(); // to listen to "data" has made it flow
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#reader !== undefined) return Promise.reject(busyError("a read"));
+    if (this.#rest !== undefined) return Promise.resolve(this.#give(this.#rest, buffer));
+    if (this.#hasEnded || this.#isFaultTold) return Promise.resolve(null);
+    this.#buffer = buffer;
+    const { promise } = this.#reader = Promise.withResolvers();
+    this.#socket.resume();
+    if (this.#readFault !== undefined) setImmediate(this.#tellFault);
+    return promise;
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#writer !== undefined) return Promise.reject(busyError("a write"));
+    if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
+    if (this.#halfClosing !== undefined) {
+      return Promise.reject(new systemErrors.BrokenPipe("cannot write after closeWrite()"));
+    }
+    if (data.length === 0) return Promise.resolve(0);
+    const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
+    const writer = this.#writer = Promise.withResolvers();
+    this.#socket.write(bytes, (error) => {
+      if (this.#isClosed || this.#writer !== writer) return;
+      if (error) return this.#onError(error);
+      this.#writer = undefined;
+      writer.resolve(bytes.length);
+    });
+    return writer.promise;
+  }
+
+  /** Sends close_notify (RFC 8446 §6.1), then half-closes the raw connection. */
+  closeWrite(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closedError(WHAT));
+    if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
+    if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
+    const { promise } = this.#halfClosing = Promise.withResolvers();
+    this.#socket.end();
+    return promise;
+  }
+
+  /** Says no close_notify: without `closeWrite()`, the peer can tell that it was cut off. */
+  close(): void {
+    this.#close(closeQuietly);
+  }
+
+  /** The same, and the raw connection is reset if it can be. */
+  reset(): void {
+    this.#close(resetQuietly);
+  }
+
+  #close(closeRaw: (raw: Connection) => void): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#rest = undefined;
+    closeRaw(this.#raw); // before the socket, which would say close_notify
+    this.#socket.destroy();
+    setImmediate(() => {
+      const error = interruptedError(WHAT);
+      this.#reader?.reject(error);
+      this.#writer?.reject(error);
+      this.#halfClosing?.reject(error);
+    });
+  }
+
+  setNoDelay(noDelay?: boolean): void {
+    this.#raw.setNoDelay?.(noDelay);
+  }
+
+  setKeepAlive(keepAlive?: boolean | number): void {
+    this.#raw.setKeepAlive?.(keepAlive);
+  }
+
+  onInputEnd(error: unknown): void {
+    this.#failReading(error ?? new systemErrors.UnexpectedEof(CUT));
+  }
+
+  onWriteError(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#writeFault ??= error;
+    this.#writer?.reject(error);
+    this.#halfClosing?.reject(error);
+    this.#writer = undefined;
+  }
+
+  onHalfClosed(): void {
+    this.#halfClosing?.resolve();
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    const reader = this.#reader;
+    if (this.#isClosed) return;
+    if (reader === undefined) {
+      this.#socket.pause();
+      this.#rest = this.#rest === undefined ? chunk : concat([this.#rest, chunk]);
+      return;
+    }
+    this.#reader = undefined;
+    const count = this.#give(chunk, this.#buffer!);
+    if (this.#rest !== undefined) this.#socket.pause();
+    reader.resolve(count);
+  };
+
+  readonly #onEnd = (): void => {
+    this.#hasEnded = true;
+    this.#reader?.resolve(null);
+    this.#reader = undefined;
+  };
+
+  /** What the TLS layer found wrong: it has destroyed the socket, and what came before can still be read. */
+  readonly #onError = (error: Error): void => {
+    if (this.#isClosed) return;
+    const explained = explainLive(this.remoteAddr, error);
+    const left: Uint8Array | null = this.#socket.read();
+    if (left !== null) this.#rest = this.#rest === undefined ? left : concat([this.#rest, left]);
+    this.#failReading(explained);
+    this.onWriteError(explained);
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#hasEnded) this.#onError(new systemErrors.ConnectionAborted("TLS was given up"));
+  };
+
+  /** Fails the reading side, once what came before is read. */
+  #failReading(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#readFault ??= { error };
+    setImmediate(this.#tellFault);
+  }
+
+  /** Rejects the waiting read, unless the socket still has something for it. */
+  readonly #tellFault = (): void => {
+    const isDone = this.#stream.readableLength + this.#socket.readableLength === 0;
+    if (this.#reader === undefined || this.#isClosed || !isDone && !this.#socket.destroyed) return;
+    this.#isFaultTold = true;
+    this.#reader.reject(this.#readFault!.error);
+    this.#reader = undefined;
+  };
+
+  #give(chunk: Uint8Array, buffer: Uint8Array): number {
+    const count = Math.min(chunk.length, buffer.length);
+    buffer.set(chunk.subarray(0, count));
+    this.#rest = count < chunk.length ? chunk.subarray(count) : undefined;
+    return count;
+  }
+}
