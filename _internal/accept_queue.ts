@@ -1,6 +1,6 @@
 import { busyError, closedError } from "./system_errors.ts";
 
-/** Connections that were made and not accepted yet, and the accept that waits for one. */
+/** Connections that were not accepted yet, and the accept that waits for one. */
 export class AcceptQueue<Connection extends { close(): void }> {
   #connections: Connection[] = [];
   #waiting: PromiseWithResolvers<Connection> | undefined;
@@ -34,13 +34,13 @@ export class AcceptQueue<Connection extends { close(): void }> {
     this.#waiting = undefined;
   }
 
-  /** Makes the accept that waits reject. */
+  /** Rejects the accept that waits. */
   fail(error: unknown): void {
     this.#waiting?.reject(error);
     this.#waiting = undefined;
   }
 
-  /** Closes what waits, and rejects. */
+  /** Closes the connections that wait, and rejects the accept that waits. */
   close(): void {
     this.#isClosed = true;
     this.fail(closedError("listener"));

@@ -1,4 +1,4 @@
-/** Helpers that know nothing of sessions, each in a file of its own. Here: addresses, and how people write them. */
+/** Helpers that know nothing of sessions, each in its own file. This module: addresses as values and as text. */
 
 import { printable } from "./printable.ts";
 
@@ -42,7 +42,7 @@ export interface VsockAddr {
 export type Address = NetAddr | UnixAddr | VsockAddr | MemoryAddr;
 
 /**
- * An address as people write it.
+ * Formats an address for people.
  *
  * @param addr The address.
  * @returns For example `127.0.0.1:1234`, `[::1]:1234`, `/run/greet.sock`, or `@greet` for the abstract name `"\0greet"`.
@@ -75,11 +75,11 @@ export function formatAddress(addr: Address): string {
 }
 
 /**
- * An address as it is shown: IPv4 that came in over an IPv6 socket (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) as IPv4,
- * and a Unix socket without a name, as most clients have, with the path `""`.
+ * Normalizes an address: an IPv4-mapped IPv6 address (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) becomes IPv4, and an unnamed
+ * Unix socket, as most clients have, gets the path `""`.
  *
  * @param addr The address.
- * @returns The same address, or its other form.
+ * @returns The normalized address, or the same one.
  *
  * @example
  * ```ts
@@ -93,7 +93,7 @@ export function formatAddress(addr: Address): string {
  * ```
  */
 export function normalizeAddress(addr: Address): Address {
-  // Deno has `null` there, whatever its types say.
+  // In Deno, it can be `null`, although its types do not say so.
   if (addr.transport === "unix" && addr.path === null) return { transport: "unix", path: "" };
   if (
     addr.transport !== "tcp" || !addr.hostname.startsWith("::ffff:") || !addr.hostname.includes(".")

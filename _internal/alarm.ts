@@ -1,21 +1,21 @@
-/** Alarms come no closer to each other than this, in milliseconds, so that many deadlines cost little. */
+/** The shortest time between two alarms, in milliseconds, so that many deadlines cost little. */
 const MIN_INTERVAL = 5;
 
 /**
- * One timer for many deadlines. Most deadlines are never met, so nothing is kept in order: when the timer fires, its
- * owner looks at all of them, and it is set anew only for one that is earlier than the one it waits for.
+ * One timer for many deadlines. Most deadlines never come, so they are not sorted: when the timer fires, the owner checks
+ * all of them. The timer is set again only for a deadline before the one that it waits for.
  */
 export class Alarm {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
   readonly #onDue: (now: number) => number;
 
-  /** @param onDue Sees to the deadlines that are over `now`, and returns the next one, `Infinity` for none. */
+  /** @param onDue Handles the deadlines that are over at `now`, and returns the next one, `Infinity` for none. */
   constructor(onDue: (now: number) => number) {
     this.#onDue = onDue;
   }
 
-  /** Takes note of a deadline by `performance.now()`, which it will not miss by more than 5 ms. */
+  /** Adds a deadline, by `performance.now()`. The alarm is at most 5 ms late. */
   set(deadline: number): void {
     if (deadline >= this.#due) return;
     clearTimeout(this.#timer);

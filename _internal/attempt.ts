@@ -1,4 +1,4 @@
-/** Calls what belongs to the user. Neither what it throws nor what it rejects with gets any further than `onError`. */
+/** Calls a function of the user. What it throws or rejects with goes to `onError`. */
 export function attempt(run: () => unknown, onError: (error: unknown) => void): void {
   try {
     const result = run();

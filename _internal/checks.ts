@@ -1,6 +1,6 @@
-/** Checks of options. Each names the option, what it allows and the value it met. */
+/** Checks of options. The errors name the option, the allowed values and the value that was given. */
 
-/** The longest delay that a timer takes, 2^31 - 1 ms; what is longer means never. */
+/** The longest delay of a timer, 2^31 - 1 ms. A longer duration means no limit. */
 const MAX_DURATION = 0x7fff_ffff;
 
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -13,7 +13,7 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
-/** A duration in milliseconds: more than 0, `Infinity` for none. */
+/** Checks a duration in milliseconds: more than 0, or `Infinity` for no limit. */
 export function checkDuration(name: string, value: unknown): number {
   if (typeof value !== "number") {
     throw new TypeError(`${name} must be a number of milliseconds, got ${shown(value)}`);
@@ -31,7 +31,7 @@ export function checkBytes(name: string, value: unknown): Uint8Array {
   return value;
 }
 
-/** Throws unless `value` is `true` or `false`: of a text, `"false"` would count as true. */
+/** Throws unless `value` is `true` or `false`. Otherwise, the text `"false"` would count as true. */
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;
   throw new TypeError(`${name} must be true or false, got ${shown(value)}`);
@@ -70,14 +70,14 @@ export function checkOneOf(name: string, value: unknown, allowed: readonly strin
   throw new RangeError(`${name} must be ${wanted}, got ${got}`);
 }
 
-/** What to say of a connection that tells of more or fewer bytes than can be, if it does. */
+/** The error for a connection that reports an impossible number of bytes; `undefined` if it is possible. */
 export function miscount(method: string, count: unknown, most: number): Error | undefined {
   if (Number.isInteger(count) && (count as number) >= 0 && (count as number) <= most) return;
   const got = typeof count === "number" ? count : shown(count);
   return new RangeError(`${method}() of a connection must give 0 to ${most} bytes, got ${got}`);
 }
 
-/** How a value of the wrong type is named in a message: never at length. */
+/** Describes a value of the wrong type for a message, in a few words. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || typeof value === "boolean") return String(value);
   if (typeof value === "object") return `an object of class ${value.constructor?.name ?? "none"}`;

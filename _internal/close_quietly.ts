@@ -3,14 +3,14 @@ interface Closable {
   reset?(): void;
 }
 
-/** Closes what may be closed already, which a `Deno.Conn` throws at. */
+/** Closes a connection that may be closed already. `Deno.Conn` throws then. */
 export function closeQuietly(connection: Closable): void {
   try {
     connection.close();
   } catch { /* it is closed already */ }
 }
 
-/** The same so that the other end can tell, if the connection can do that. */
+/** The same, but resets the connection if it can, so that the peer sees an error. */
 export function resetQuietly(connection: Closable): void {
   if (connection.reset === undefined) return closeQuietly(connection);
   try {

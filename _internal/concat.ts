@@ -1,4 +1,4 @@
-/** Copies all parts into memory of their own, one after the other. */
+/** Copies all parts into one new array. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;

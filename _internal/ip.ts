@@ -1,18 +1,18 @@
-/** IP addresses as text and as bytes in network order: 4 of IPv4, 16 of IPv6. */
+/** IP addresses as text and as bytes in network order: 4 for IPv4, 16 for IPv6. */
 
-/** The longest text of an address: six groups of IPv6 and twelve digits of IPv4, with what separates them. */
+/** The longest text of an address: six groups of IPv6, twelve digits of IPv4, and their separators. */
 const MAX_TEXT = 45;
-// A leading zero would mean an octal number to some (RFC 6943 §3.1.1).
+// Some programs read a number with a leading zero as octal (RFC 6943 §3.1.1).
 const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`);
 const GROUP = /^[\da-f]{1,4}$/i;
 
 export interface ParseIpOptions {
-  /** Whether the zone of an IPv6 address (`fe80::1%eth0`, RFC 4007 §11) is dropped; else there must be none. */
+  /** Whether the zone of an IPv6 address (`fe80::1%eth0`, RFC 4007 §11) is dropped. Otherwise, it is an error. */
   dropZone?: boolean;
 }
 
-/** The bytes of an address in any form of RFC 4291 §2.2 or of four decimal numbers, else `undefined`. */
+/** The bytes of an address: IPv6 in any form of RFC 4291 §2.2, or four decimal numbers. `undefined` for other text. */
 export function parseIp(text: string, options: ParseIpOptions = {}): Uint8Array | undefined {
   const address = options.dropZone ? withoutZone(text) : text;
   if (address.length > MAX_TEXT) return;
@@ -20,7 +20,7 @@ export function parseIp(text: string, options: ParseIpOptions = {}): Uint8Array 
   return bytes && new Uint8Array(bytes);
 }
 
-/** A host as it is, where an IPv6 address may stand in brackets, as in URLs (RFC 3986 §3.2.2). */
+/** A host without the brackets that an IPv6 address has in URLs (RFC 3986 §3.2.2). */
 export function withoutBrackets(host: string): string {
   return /^\[[^\]]*:[^\]]*\]$/.test(host) ? host.slice(1, -1) : host;
 }
@@ -41,12 +41,12 @@ function parseIpv6(text: string): number[] | undefined {
   const tail = parseGroups(after ?? "", true);
   if (head === undefined || tail === undefined) return;
   const missing = 16 - head.length - tail.length;
-  // A `::` stands for one group at least.
+  // A `::` stands for at least one group.
   if (after === undefined ? missing !== 0 : missing < 2) return;
   return [...head, ...new Array<number>(missing).fill(0), ...tail];
 }
 
-/** Groups of IPv6, which may end in an IPv4 address where they end the whole. */
+/** Parses groups of IPv6. The last part of an address may end in an IPv4 address. */
 function parseGroups(text: string, areLast: boolean): number[] | undefined {
   const groups = text === "" ? [] : text.split(":");
   const ipv4 = areLast && groups.at(-1)?.includes(".") ? parseIpv4(groups.pop()!) : [];
@@ -62,11 +62,11 @@ function parseGroups(text: string, areLast: boolean): number[] | undefined {
 }
 
 export interface FormatIpOptions {
-  /** Whether the IPv4 part of `::ffff:0:0/96` is decimal (RFC 5952 §5), which it is unless this is false. */
+  /** Whether the IPv4 part of `::ffff:0:0/96` is written in decimal (RFC 5952 §5). Default: `true`. */
   mixed?: boolean;
 }
 
-/** The one text of an address (RFC 5952). */
+/** The canonical text of an address (RFC 5952). */
 export function formatIp(bytes: Uint8Array, options: FormatIpOptions = {}): string {
   const { mixed = true } = options;
   if (bytes.length === 4) return bytes.join(".");

@@ -1,4 +1,4 @@
-/** Bytes as a string of as many characters, U+0000 to U+00FF, which V8 keeps in one byte each; and back. */
+/** Bytes as strings of characters from U+0000 to U+00FF, which V8 stores in one byte each, and back. */
 
 import { Buffer } from "node:buffer";
 
@@ -8,7 +8,7 @@ const { latin1Slice } = Buffer.prototype as unknown as {
 
 const BEYOND_ASCII = /[^\0-\x7f]/;
 
-/** Few bytes are put together faster than a call into the runtime takes. */
+/** For fewer bytes, a loop is faster than a call into the runtime. */
 export function decodeLatin1(buffer: Uint8Array, from: number, to: number): string {
   if (to - from > 8) return latin1Slice.call(buffer, from, to);
   let text = "";

@@ -6,7 +6,7 @@ export interface Link<T> {
   isListed: boolean;
 }
 
-/** Values in the order in which they came. Any of them can be taken out, in constant time. */
+/** A list of values in the order in which they were added. Any of them can be removed in constant time. */
 export class LinkedList<T> implements Iterable<T> {
   /** How many values there are. */
   length = 0;
@@ -43,7 +43,7 @@ export class LinkedList<T> implements Iterable<T> {
     return link;
   }
 
-  /** Takes the first value out. */
+  /** Removes and returns the first value. */
   shift(): T | undefined {
     const link = this.#first;
     if (link === undefined) return undefined;
@@ -51,7 +51,7 @@ export class LinkedList<T> implements Iterable<T> {
     return link.value;
   }
 
-  /** Takes out the value at a place of this list, if it is still there. */
+  /** Removes the value at a place of this list, if it is still there. */
   remove(link: Link<T>): void {
     if (!link.isListed) return;
     link.isListed = false;
@@ -59,11 +59,11 @@ export class LinkedList<T> implements Iterable<T> {
     else link.previous.next = link.next;
     if (link.next === undefined) this.#last = link.previous;
     else link.next.previous = link.previous;
-    link.previous = link.next = undefined; // a place that somebody keeps must not keep others
+    link.previous = link.next = undefined; // so that a place in use does not keep others in memory
     this.length--;
   }
 
-  /** All values, from the first. The list must stay as it is meanwhile. */
+  /** Iterates over all values, from the first. The list must not change meanwhile. */
   *[Symbol.iterator](): Generator<T, void, void> {
     for (let link = this.#first; link !== undefined; link = link.next) yield link.value;
   }

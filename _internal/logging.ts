@@ -1,35 +1,35 @@
-/** What the library's own observers log to. */
+/** The interface of loggers. */
 
 import { checkMethods } from "./checks.ts";
 
-/** Facts that go with a log message: plain values. What was thrown is a text or, of an error, its parts as texts. */
+/** The data of a log message, as plain values. A thrown value is a text; an error is an object of its parts as texts. */
 export type LogFields = Record<string, unknown>;
 
-/** What a logger must have: `console`, a LogTape logger and a `@std/log` logger do as they are. */
+/** The methods that a logger must have. `console`, LogTape loggers and `@std/log` loggers have them. */
 export interface Logger {
   /**
-   * Logs what helps to find a fault.
+   * Logs details for debugging.
    *
    * @param message A message for people.
    * @param fields The same facts for machines.
    */
   debug(message: string, fields: LogFields): void;
   /**
-   * Logs what happens as it should.
+   * Logs a normal event.
    *
    * @param message A message for people.
    * @param fields The same facts for machines.
    */
   info(message: string, fields: LogFields): void;
   /**
-   * Logs what somebody should look at.
+   * Logs a problem that may need attention.
    *
    * @param message A message for people.
    * @param fields The same facts for machines.
    */
   warn(message: string, fields: LogFields): void;
   /**
-   * Logs what has gone wrong.
+   * Logs an error.
    *
    * @param message A message for people.
    * @param fields The same facts for machines.
@@ -37,12 +37,12 @@ export interface Logger {
   error(message: string, fields: LogFields): void;
 }
 
-/** Foreign text without what a logger would fill in: braces for LogTape, `%s` and the like for `console`. */
-export function plain(text: string): string {
+/** Replaces placeholders that a logger would fill in: braces of LogTape, `%s` and the like of `console`. */
+export function withoutPlaceholders(text: string): string {
   return text.replaceAll("{", "(").replaceAll("}", ")").replace(/%(?=[%a-z])/gi, "% ");
 }
 
-/** One that lacks a method would swallow what it is to log. */
+/** A logger without one of the methods would lose messages. */
 export function checkLogger(name: string, value: unknown): void {
   checkMethods(name, value, ["debug", "info", "warn", "error"]);
 }

@@ -1,15 +1,15 @@
-/** Numbers as bytes, and back. Whoever calls sees to it that the bytes are there. */
+/** Numbers as bytes, and back. The caller makes sure that the bytes exist. */
 
-/** A varint of 64 bits takes at most so many bytes. */
+/** The maximum size of a varint of 64 bits, in bytes. */
 export const MAX_VARINT = 10;
 
-/** What floats and integers of 64 bits are put together in. Nothing stays in it from one call to the next. */
+/** Scratch memory for floats and integers of 64 bits. It keeps nothing between two calls. */
 const scratch = new DataView(new ArrayBuffer(8));
 
-/** How many values so many bytes have. */
+/** How many values a number of bytes can have. */
 const LIMITS = Array.from({ length: 9 }, (_, width) => 256 ** width);
 
-/** Whether an integer of so many bytes can hold a value. */
+/** Whether a value fits into an integer of `width` bytes. */
 export function fits(value: unknown, width: number, isSigned: boolean): boolean {
   if (typeof value === "bigint") {
     const bits = width * 8;
@@ -36,7 +36,7 @@ export function putInteger(
     for (let i = 0; i < width; i++, at += step) buffer[at] = scratch.getUint8(i);
     return;
   }
-  // In two halves of 32 bits, whose bytes a shift finds: a division takes 5 ns.
+  // Two halves of 32 bits need only shifts: a division takes 5 ns.
   for (let rest = value | 0, i = 0; i < width && i < 4; i++, at += step, rest >>= 8) {
     buffer[at] = rest;
   }
@@ -50,7 +50,7 @@ export function putInteger(
   }
 }
 
-/** The unsigned integer of 1 to 4 bytes. */
+/** Reads an unsigned integer of 1 to 4 bytes. */
 export function uint32At(b: Uint8Array, at: number, width: number, littleEndian: boolean): number {
   switch (width) {
     case 1:
@@ -68,7 +68,7 @@ export function uint32At(b: Uint8Array, at: number, width: number, littleEndian:
   }
 }
 
-/** The integer of 5 to 8 bytes: beyond 2^53, rounded. */
+/** Reads an integer of 5 to 8 bytes. Beyond 2^53, it is rounded. */
 export function longAt(
   b: Uint8Array,
   at: number,
@@ -81,13 +81,13 @@ export function longAt(
   return (isSigned ? signed(high, width - 4) : high) * 2 ** 32 + low;
 }
 
-/** An unsigned integer of 1 to 4 bytes taken for a signed one. */
+/** Converts an unsigned integer of 1 to 4 bytes to a signed one. */
 export function signed(value: number, width: number): number {
   const unused = 32 - width * 8;
   return value << unused >> unused;
 }
 
-/** The unsigned integer of 1 to 8 bytes. */
+/** Reads an unsigned integer of 1 to 8 bytes. */
 export function bigUintAt(b: Uint8Array, at: number, width: number, littleEndian: boolean): bigint {
   if (width <= 4) return BigInt(uint32At(b, at, width, littleEndian));
   scratch.setUint32(0, uint32At(b, littleEndian ? at + 4 : at, width - 4, littleEndian));
@@ -108,7 +108,7 @@ export function putFloat(
   for (let i = 0; i < width; i++) buffer[at + i] = scratch.getUint8(i);
 }
 
-/** The number of IEEE 754 in 4 or 8 bytes. */
+/** Reads a number of IEEE 754 in 4 or 8 bytes. */
 export function floatAt(b: Uint8Array, at: number, width: 4 | 8, littleEndian: boolean): number {
   scratch.setUint32(0, uint32At(b, at, 4, false));
   if (width === 4) return scratch.getFloat32(0, littleEndian);
@@ -116,7 +116,7 @@ export function floatAt(b: Uint8Array, at: number, width: 4 | 8, littleEndian: b
   return scratch.getFloat64(0, littleEndian);
 }
 
-/** Writes a varint (LEB128) of a value that is not negative, and returns how many bytes it takes. */
+/** Writes a non-negative value as a varint (LEB128), and returns its size in bytes. */
 export function putVarint(buffer: Uint8Array, from: number, value: number | bigint): number {
   let at = from;
   if (typeof value === "bigint") {
@@ -132,7 +132,7 @@ export function putVarint(buffer: Uint8Array, from: number, value: number | bigi
   return at - from;
 }
 
-/** How many bytes the varint of a value takes. */
+/** The size of the varint of a value in bytes. */
 export function varintSize(value: number | bigint): number {
   let size = 1;
   if (typeof value === "bigint") {

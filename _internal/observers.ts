@@ -1,11 +1,11 @@
 import { attempt } from "./attempt.ts";
 
-/** Some observers of one thing. None of them can harm it, nor the others. */
+/** Calls several observers. An error of one affects neither the others nor the caller. */
 export class Observers<Observer extends object> {
   readonly #observers: readonly Observer[];
   readonly #onError: (error: unknown) => unknown;
 
-  /** @param onError Is given what an observer throws. */
+  /** @param onError Called with what an observer throws. */
   constructor(observers: readonly Observer[], onError: (error: unknown) => unknown) {
     this.#observers = observers;
     this.#onError = onError;
@@ -22,7 +22,7 @@ export class Observers<Observer extends object> {
             observer,
             ...args,
           ),
-        // Whoever is told of errors may fail too: then there is nobody left to tell.
+        // If onError() itself fails, there is no one left to report it to.
         (error) => attempt(() => this.#onError(error), () => {}),
       );
     }

@@ -2,17 +2,17 @@ import * as module from "node:module";
 import { isDeno } from "./runtime.ts";
 
 /**
- * Has Deno 2.9.6 open now what it opens some time anyway, and whose lack ends the process ("Deno has panicked") if no
- * descriptor is free by then.
+ * Makes Deno 2.9.6 open some descriptors now that it would open later. If none is free then, the process ends ("Deno has
+ * panicked").
  */
 export function openEarly(): void {
   if (!isDeno || Deno.build.os === "windows") return;
-  // Two sockets for signals: half a second after the start, unless somebody listens for one before.
+  // Two sockets for signals. Deno opens them half a second after its start, or with the first listener for a signal.
   Deno.addSignalListener("SIGURG", nothing);
   Deno.removeSignalListener("SIGURG", nothing);
-  // The first `.stack` that leads through a module has its source map read. Without a descriptor the module is parsed
-  // instead, and at the first branch in it the parser asks for the size of the main thread's stack. For that, the C
-  // library reads a file. The answer is kept.
+  // For the first `.stack` with a frame of a module, Deno reads the module's source map. Without a descriptor, it parses
+  // the module instead, and the parser asks for the size of the main thread's stack, for which the C library reads a
+  // file. The result is cached.
   module.stripTypeScriptTypes("if (a); else b;");
 }
 

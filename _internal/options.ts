@@ -1,25 +1,25 @@
-/** Checks of options as a whole: which names there are, and the types that nobody else asks for. */
+/** Checks options as a whole: their names, and the types that are not checked elsewhere. */
 
 import { checkFunction, checkObject } from "./checks.ts";
 
 /** Throws if the value of an option is not what it must be. */
 export type Check = (name: string, value: unknown) => void;
 
-/** The check of each option that there is: the compiler sees to it that none is missing. */
+/** The checks of all options of a function. The compiler makes sure that none is missing. */
 export type Known<Options> = Readonly<Record<keyof Options, Check>>;
 
-/** Of options that are checked where their range is. */
+/** For options that are checked elsewhere, together with their range. */
 export function elsewhere(): void {}
 
-/** What stands for options that were left out: to look for names in them takes 30 ns, for each line that is read. */
+/** The default for options that are left out. It is not checked: that would take 30 ns for each line that is read. */
 export const NO_OPTIONS: Readonly<Record<never, never>> = Object.freeze({});
 
-/** Of options that are options themselves. */
+/** For options that contain options. */
 export function within(known: Readonly<Record<string, Check>>): Check {
   return (name, value) => checkOptions(value, known, name);
 }
 
-/** Of objects that may have some of these methods, and whatever else they like. */
+/** For objects that may have some of these methods, and anything else. */
 export function optionalMethods<Methods>(methods: readonly (keyof Methods & string)[]): Check {
   return (name, value) => {
     checkObject(name, value);
@@ -33,9 +33,9 @@ export function optionalMethods<Methods>(methods: readonly (keyof Methods & stri
 /**
  * Checks the options of a function. What is `undefined` counts as left out.
  *
- * @param options What the function was given.
- * @param known The options that there are.
- * @param name What messages call the whole, where it is an option itself.
+ * @param options The options that were given.
+ * @param known The checks of the options that exist.
+ * @param name The name of the option that contains these options, for messages.
  */
 export function checkOptions(
   options: unknown,
@@ -57,7 +57,7 @@ export function checkOptions(
   }
 }
 
-/** The name that is most like a misspelled one, if one is like it at all. */
+/** The name that is most similar to a misspelled one, if there is a similar one. */
 function nearest(name: string, names: readonly string[]): string | undefined {
   const written = name.toLowerCase();
   const most = Math.ceil(name.length / 3);
@@ -74,7 +74,7 @@ function nearest(name: string, names: readonly string[]): string | undefined {
   return best;
 }
 
-/** How many letters have to be put in, left out, replaced or swapped to make one text of another (Damerau 1964). */
+/** How many letters must be inserted, removed, replaced or swapped to turn one text into another (Damerau 1964). */
 function editsBetween(one: string, other: string): number {
   let before: number[] = [];
   let row = Array.from({ length: other.length + 1 }, (_, at) => at);

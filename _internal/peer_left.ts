@@ -1,8 +1,8 @@
-/** A peer was gone before it had sent anything. It is the cause of the error that says what was waited for. */
+/** A peer left before it sent anything. It is the cause of the error that says what was expected. */
 export class PeerLeft extends Error {
   override readonly name = "PeerLeft";
 
-  /** @param options `cause`: what the system said, where the connection was not just ended. */
+  /** @param options `cause`: the system's error, if the connection was lost. */
   constructor(options?: ErrorOptions) {
     super("the peer left before it had sent anything", options);
   }

@@ -1,15 +1,15 @@
-/** C0, DEL and C1, unpaired surrogates, separators of lines, and what embeds, isolates or overrides a direction. */
+/** C0, DEL and C1, lone surrogates, line separators, and characters that change the direction of text. */
 const DISTURBING = /[\p{Cc}\p{Cs}\u2028-\u202e\u2066-\u2069]/gu;
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
- * Text as a terminal and a log can take it: in one line, with escapes in place of what would move the cursor, begin
- * another line or turn text around.
+ * Makes text safe for a terminal or a log: characters that would move the cursor, begin a line or change the direction of
+ * text become escapes.
  *
- * Whatever a peer has sent or named goes through this before it is shown. Errors quote it, too.
+ * Pass any text of a peer through it before you show it. Messages of errors may contain such text, too.
  *
  * @param text The text.
- * @returns The same with `\n`, `\r`, `\t`, `\x1b`, `\u202e` and the like.
+ * @returns The text in one line, with escapes such as `\n`, `\r`, `\t`, `\x1b` and `\u202e`.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Rejects a promise that may be left alone: that never counts as unhandled. */
+/** Rejects a promise that need not be awaited: the rejection never counts as unhandled. */
 export function rejectQuietly<T>(
   { promise, reject }: PromiseWithResolvers<T>,
   error: unknown,
@@ -7,7 +7,7 @@ export function rejectQuietly<T>(
   reject(error);
 }
 
-/** A promise that is rejected already, and may be left alone too. */
+/** A rejected promise, whose rejection never counts as unhandled. */
 export function rejected(error: unknown): Promise<never> {
   const promise = Promise.reject(error);
   promise.catch(() => {});

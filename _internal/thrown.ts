@@ -1,12 +1,12 @@
-/** What was thrown, for people and for logs. It may be anything: none of these throws, whatever it is. */
+/** Describes thrown values for people and for logs. A thrown value may be anything: none of these functions throws. */
 
 import { inspect } from "node:util";
 import { printable } from "./printable.ts";
 
-/** Of a longer text so many characters are shown, of a longer stack so many frames. */
+/** How many characters of a text, and how many frames of a stack, are shown. */
 const MAX_TEXT = 8192;
 const MAX_FRAMES = 50;
-/** So many causes of causes are told of, and so many of the errors in one. */
+/** How many nested causes, and how many errors of an `AggregateError`, are shown. */
 const MAX_DEPTH = 3;
 const MAX_ERRORS = 3;
 const INSPECTION = { depth: 1, maxArrayLength: 10, maxStringLength: MAX_TEXT };
@@ -16,17 +16,17 @@ export interface ErrorFacts {
   name: string;
   message: string;
   code?: string | number;
-  /** What lies behind it: its cause, or, of an `AggregateError`, the first few of its errors. */
+  /** Its cause, or the first few errors of an `AggregateError`. */
   causes?: (ErrorFacts | string)[];
 }
 
-/** Somebody's text in one line, and at no length. */
+/** A text in one line, shortened. */
 export function brief(text: string): string {
   const rest = text.length - MAX_TEXT;
   return printable(rest > 0 ? `${text.slice(0, MAX_TEXT)}… (${rest} characters more)` : text);
 }
 
-/** In one line. */
+/** A thrown value in one line. */
 export function textOf(thrown: unknown): string {
   if (isError(thrown)) {
     const name = textIn(thrown, "name") || "Error";
@@ -36,14 +36,14 @@ export function textOf(thrown: unknown): string {
   return textOfValue(thrown);
 }
 
-/** With the stack, which takes further lines, and what lies behind. */
+/** A thrown value with its stack and its causes, in several lines. */
 export function stackOf(thrown: unknown, depth = 0): string {
   const stack = [textOf(thrown), ...framesOf(thrown)].join("\n");
   const causes = causesOf(thrown, depth).map((cause) => stackOf(cause, depth + 1));
   return [stack, ...causes].join("\ncaused by ");
 }
 
-/** As plain values. */
+/** A thrown value as plain values. */
 export function factsOf(thrown: unknown, depth = 0): ErrorFacts | string {
   if (!isError(thrown)) return textOf(thrown);
   const code = valueIn(thrown, "code");
@@ -57,7 +57,7 @@ export function factsOf(thrown: unknown, depth = 0): ErrorFacts | string {
   };
 }
 
-/** The lines of a stack that are frames. What stands in the message is none, even if it looks like one. */
+/** The frames of a stack. Lines of the message are none, even if they look like frames. */
 function framesOf(thrown: unknown): string[] {
   const stack = isError(thrown) && valueIn(thrown, "stack");
   if (typeof stack !== "string") return [];
@@ -69,7 +69,7 @@ function framesOf(thrown: unknown): string[] {
   return frames.slice(0, MAX_FRAMES).map(brief);
 }
 
-/** What lies behind an error, unless it lies deep enough itself. */
+/** The causes of an error, down to a maximum depth. */
 function causesOf(thrown: unknown, depth: number): unknown[] {
   if (!isError(thrown) || depth >= MAX_DEPTH) return [];
   const cause = valueIn(thrown, "cause");
@@ -89,7 +89,7 @@ function isError(thrown: unknown): boolean {
   }
 }
 
-/** A text that is in an error, or should be. */
+/** A property of an error that should be a text. */
 function textIn(error: unknown, key: string): string {
   const value = valueIn(error, key);
   return value === undefined ? "" : textOfValue(value);

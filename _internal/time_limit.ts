@@ -1,4 +1,4 @@
-/** Settles as `promise` does, or rejects with the reason of `signal` as soon as that aborts. */
+/** Settles as `promise` does, or rejects with the reason of `signal` when it aborts. */
 export async function unlessAborted<Result>(
   promise: Promise<Result>,
   signal: AbortSignal | undefined,
@@ -15,23 +15,23 @@ export async function unlessAborted<Result>(
   }
 }
 
-/** What ends an attempt from outside. */
+/** The limits of an attempt. */
 interface TimeLimit {
-  /** How long it may take, in milliseconds; `Infinity` for ever. */
+  /** How long it may take, in milliseconds; `Infinity` for no limit. */
   timeout: number;
-  /** Gives up when it aborts. */
+  /** Cancels the attempt. */
   signal: AbortSignal | undefined;
-  /** What it comes to when the time is over. */
+  /** Makes the error for the end of the time. */
   onTimeout: () => Error;
 }
 
 /**
- * Runs an attempt until it gives something, fails, is aborted or has taken too long; the latter two as `giveUp`, whose
- * reason is then what this rejects with. Neither a timer nor a listener is left over.
+ * Runs an attempt that can be cancelled and has a time limit. In both cases, the signal that it gets aborts, and this
+ * rejects with the signal's reason. No timer and no listener is left.
  *
- * @param run The attempt, which settles soon once `giveUp` has aborted.
- * @param limit What ends it from outside.
- * @returns What it gave.
+ * @param run The attempt. It must settle soon after its signal has aborted.
+ * @param limit The limits.
+ * @returns The result of the attempt.
  */
 export async function withinLimit<Result extends { close(): void }>(
   run: (giveUp: AbortSignal) => Promise<Result>,
@@ -47,7 +47,7 @@ export async function withinLimit<Result extends { close(): void }>(
   try {
     const result = await run(attempt.signal);
     if (!attempt.signal.aborted) return result;
-    result.close(); // it was made in the very turn in which it was given up
+    result.close(); // it was made in the turn in which the attempt was cancelled
     throw attempt.signal.reason;
   } catch (error) {
     throw attempt.signal.aborted ? attempt.signal.reason : error;

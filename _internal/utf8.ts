@@ -5,18 +5,18 @@ const { latin1Slice } = Buffer.prototype as unknown as {
   latin1Slice: (this: Uint8Array, start: number, end: number) => string;
 };
 
-// A BOM belongs to the text: without `ignoreBOM` it would vanish from the start of every chunk.
+// A BOM belongs to the text. Without `ignoreBOM`, it would be removed from the start of each chunk.
 const replacing = new TextDecoder("utf-8", { ignoreBOM: true });
 const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
 const code = String.fromCharCode;
 
-/** Below so many bytes a look at each of them costs less than a call of the decoder. */
+/** For fewer bytes, checking each one is cheaper than a call of the decoder. */
 const SHORT = 64;
 
 /**
- * Decodes whole UTF-8. Bad bytes become U+FFFD, or a `MalformedFrameError` where `fatal` is set, for a frame that begins
- * at `origin`.
+ * Decodes complete UTF-8. Invalid bytes become U+FFFD or, if `fatal` is set, a `MalformedFrameError` with an offset from
+ * `origin`.
  */
 export function decodeUtf8(
   buffer: Uint8Array,
@@ -39,7 +39,7 @@ export function decodeUtf8(
   }
 }
 
-/** The text of few bytes, or nothing if they are not all ASCII: 10 to 80 ns, where a `TextDecoder` takes 150. */
+/** Decodes few bytes, unless they are not ASCII. It takes 10 to 80 ns, and a `TextDecoder` 150. */
 function asciiText(b: Uint8Array, at: number, end: number): string | undefined {
   const length = end - at;
   if (length === 0) return "";
@@ -64,7 +64,7 @@ function isAscii(buffer: Uint8Array, start: number, end: number): boolean {
   return bits < 0x80;
 }
 
-/** Writes short ASCII text and returns its length, or -1 if it is neither: 1 to 2 ns a character, not 130 a call. */
+/** Writes short ASCII text and returns its length; -1 for other text. It takes 1 to 2 ns per character, not 130 per call. */
 export function writeAscii(text: string, buffer: Uint8Array, at: number): number {
   const { length } = text;
   if (length > SHORT) return -1;
@@ -76,7 +76,7 @@ export function writeAscii(text: string, buffer: Uint8Array, at: number): number
   return length;
 }
 
-/** How many bytes at the end are a valid beginning of a character that is not complete yet: 0 to 3. */
+/** How many bytes at the end are a valid beginning of an incomplete character: 0 to 3. */
 export function incompleteTail(buffer: Uint8Array, start: number, end: number): number {
   if (end === start || buffer[end - 1]! < 0x80) return 0;
   for (let length = 1; length <= 3 && end - length >= start; length++) {
@@ -106,7 +106,7 @@ function sequenceAt(buffer: Uint8Array, at: number, end: number): number {
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
   const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  // The second byte is bounded more narrowly: no overlong forms, no surrogates, nothing past U+10FFFF.
+  // The second byte has narrower bounds: no overlong forms, no surrogates, nothing above U+10FFFF.
   const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
   const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   for (let i = 1; i < length; i++) {
@@ -117,7 +117,7 @@ function sequenceAt(buffer: Uint8Array, at: number, end: number): number {
   return length;
 }
 
-/** How many bytes a text has as UTF-8. */
+/** The length of a text in UTF-8, in bytes. */
 export function utf8Length(text: string): number {
   let length = 0;
   for (const character of text) {

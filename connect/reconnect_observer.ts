@@ -1,6 +1,6 @@
 /** The observer of a reconnecting client. */
 
-import { type Logger, plain } from "../_internal/logging.ts";
+import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
@@ -45,17 +45,22 @@ export interface ReconnectObserver {
 export function logReconnects(logger: Logger): Required<ReconnectObserver> {
   return {
     onDial(address, attempt): void {
-      logger.debug(plain(`dialling ${address}, attempt ${attempt}`), { address, attempt });
+      logger.debug(withoutPlaceholders(`dialling ${address}, attempt ${attempt}`), {
+        address,
+        attempt,
+      });
     },
     onDialError(error, attempt, retryIn): void {
       const fields = { error: factsOf(error), attempt, retryIn };
       const then = retryIn === Infinity ? "giving up" : `again in ${retryIn} ms`;
-      const text = `attempt ${attempt} to connect has failed (${then}): ${plain(textOf(error))}`;
+      const text = `attempt ${attempt} to connect has failed (${then}): ${
+        withoutPlaceholders(textOf(error))
+      }`;
       logger[retryIn === Infinity ? "error" : "warn"](text, fields);
     },
     onSessionStart({ id, remoteAddr }): void {
       const address = formatAddress(remoteAddr);
-      logger.info(`session ${id} with ${plain(address)} started`, { id, address });
+      logger.info(`session ${id} with ${withoutPlaceholders(address)} started`, { id, address });
     },
     onSessionEnd(session, end, retryIn): void {
       const { id } = session;
@@ -64,7 +69,7 @@ export function logReconnects(logger: Logger): Required<ReconnectObserver> {
       const then = retryIn === Infinity ? "not reconnecting" : `dialling again in ${retryIn} ms`;
       const isFailure = retryIn === Infinity && end.reason === "error";
       logger[isFailure ? "error" : "info"](
-        `session ${id} with ${plain(address)} ended: ${text}; ${then}`,
+        `session ${id} with ${withoutPlaceholders(address)} ended: ${text}; ${then}`,
         { id, address, ...fields, retryIn },
       );
     },

@@ -3,18 +3,18 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 
-/** How long to wait before accepting again when descriptors or memory have run out, in milliseconds, doubling. */
+/** How long to wait before accepting again when descriptors or memory have run out, in milliseconds. It doubles. */
 const MIN_RETRY = 5;
 const MAX_RETRY = 1000;
 /** After how many resets in a row accepting pauses for a moment. */
 const MAX_RESETS = 1000;
 /** Up to this many connections, something else has taken the descriptors. */
 const FEW = 8;
-/** How long the known limit of descriptors is used before it is tested again, in milliseconds, doubling. */
+/** How long the known limit of descriptors is used before it is tested again, in milliseconds. It doubles. */
 const MIN_AGE = 1000;
 const MAX_AGE = 60_000;
 
-/** What the accept loop asks and reports. */
+/** What the accept loop asks its server, and reports to it. */
 export interface AcceptorHooks {
   /** Whether to stop. */
   isStopping(): boolean;
@@ -28,9 +28,9 @@ export interface AcceptorHooks {
   nextChange(): Promise<void>;
   /** A connection was accepted. */
   onConnection(connection: Connection): void;
-  /** The last descriptor is taken, and many are connections: one is to become free. */
+  /** The last descriptor is taken, and many of them are connections: one of these should be closed. */
   onExhausted(error: unknown): void;
-  /** Accepting failed, and is tried again within so many milliseconds; `Infinity` if the listener is closed. */
+  /** Accepting failed. It is tried again within `retryIn` milliseconds; `Infinity` if the listener is closed. */
   onError(error: unknown, retryIn: number): void;
 }
 
@@ -65,10 +65,10 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
     } catch (error) {
       if (hooks.isStopping()) return;
       if (isTransient(error)) {
-        if (++resets % MAX_RESETS === 0) await pause(MIN_RETRY, hooks); // so that others have their turn
+        if (++resets % MAX_RESETS === 0) await pause(MIN_RETRY, hooks); // lets other tasks run
         continue;
       }
-      const isClosed = error instanceof systemErrors.BadResource; // by somebody else: no retry helps
+      const isClosed = error instanceof systemErrors.BadResource; // not by this server: no retry helps
       retryIn = isClosed ? Infinity : Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
       if (isExhaustion(error) && hooks.count() > FEW) {
         room.learn(hooks.count());
@@ -82,7 +82,7 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
   }
 }
 
-/** How many connections there is room for, learnt when descriptors ran out. */
+/** How many connections there are descriptors for, which is learnt when descriptors run out. */
 class Room {
   #limit = Infinity;
   #foundAt = -Infinity;
@@ -97,7 +97,7 @@ class Room {
     this.#limit = count - 1;
   }
 
-  /** How long there is no room for one more, in milliseconds. After that, it has to be tried again. */
+  /** How long there is no room for another connection, in milliseconds. After that, it has to be tried again. */
   fullFor(count: number): number {
     if (count < this.#limit) return 0;
     return Math.max(0, Math.ceil(this.#foundAt + this.#age - performance.now()));
@@ -128,7 +128,7 @@ function isExhaustion(error: unknown): boolean {
   return code === "EMFILE" || code === "ENFILE";
 }
 
-/** Whether accepting failed only because of the one client that was to be accepted. */
+/** Whether accepting failed only for the one client. */
 function isTransient(error: unknown): boolean {
   const { NotConnected, ConnectionReset, ConnectionAborted, Interrupted } = systemErrors;
   return [NotConnected, ConnectionReset, ConnectionAborted, Interrupted].some((kind) =>

@@ -9,18 +9,18 @@ import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 import { type Connection, normalizeAddress } from "../transport/connection.ts";
 
-/** A step, such as TLS, that a connection has to pass before it becomes a session. */
+/** A step, such as TLS, that a connection must pass before it becomes a session. */
 export interface Stage {
-  /** Why a connection is refused that does not pass, unless its peer has left before it had sent anything. */
+  /** Why a connection that fails is refused, unless its peer has left before it has sent anything. */
   readonly reason: RefusalReason;
   /**
-   * Takes a connection through. If the address of the peer is another one afterwards, that is judged as well.
+   * Processes a connection. If the address of the peer changes, the new one is checked, too.
    *
-   * @param connection The connection, which is closed meanwhile if the server stops; then this has to settle soon.
-   * @returns The connection to go on with, over the same descriptor.
+   * @param connection The connection. If the server stops, it is closed, and this must settle soon.
+   * @returns The connection to continue with, over the same descriptor.
    */
   run(connection: Connection): Promise<Connection>;
-  /** Whether a connection stands for others, so that its own address is not judged. */
+  /** Whether a connection stands for others, so that its own address is not checked. */
   isProxy?(connection: Connection): boolean;
 }
 
@@ -37,24 +37,24 @@ export interface Permit {
   block: string | undefined;
 }
 
-/** What an admission asks and tells its server. */
+/** What an admission asks its server, and reports to it. */
 export interface AdmissionHooks {
-  /** A connection may become a session now, and its permit is the server's to release. */
+  /** A connection may become a session. The server must release its permit. */
   onAdmission(connection: Connection, permit: Permit): void;
   /** A connection was refused and is closed. */
   onRefusal(refusal: Refusal): void;
   /** A refused connection has released its permit. */
   onRelease(): void;
-  /** Whether connections that have passed all stages are to wait. */
+  /** Whether connections that have passed all stages must wait. */
   isSuspended(): boolean;
   /** Resolves when that may have changed. */
   nextChange(): Promise<void>;
 }
 
 /**
- * Judges connections that were accepted, counts them, and takes them through the stages.
+ * Checks and counts accepted connections, and runs their stages.
  *
- * Where there are no stages, a connection is let in within the call: it costs no promise.
+ * Without stages, a connection is admitted within the call, without a promise.
  */
 export class Admission {
   /** How many connections were refused, by reason. */
@@ -108,7 +108,7 @@ export class Admission {
     return this.#count >= this.#maxSessions;
   }
 
-  /** Decides on a connection that was just accepted. One that is refused is closed before anything else. */
+  /** Admits or refuses a connection that was just accepted. A refused one is closed before anything else happens. */
   admit(connection: Connection): void {
     const permit: Permit = { block: undefined };
     const reason = this.#judge(connection, permit) ??

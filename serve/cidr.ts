@@ -1,4 +1,4 @@
-/** Blocks of IP addresses, which lists of peers are made of (CIDR, RFC 4632 §3.1, RFC 4291 §2.3). */
+/** Lists of IP addresses and CIDR blocks (RFC 4632 §3.1, RFC 4291 §2.3). */
 
 import type { Address } from "../transport/connection.ts";
 import { shown } from "../_internal/checks.ts";
@@ -6,7 +6,7 @@ import { formatIp, isMapped, parseIp } from "../_internal/ip.ts";
 
 const PREFIX_LENGTH = /^(0|[1-9]\d{0,2})$/;
 
-/** Blocks of addresses. To look one up costs a step for each prefix length in the list, not for each block. */
+/** A list of blocks. A lookup takes one step for each prefix length in the list, not for each block. */
 export class CidrList {
   readonly #ipv4: Map<number, Set<string>> = new Map();
   readonly #ipv6: Map<number, Set<string>> = new Map();
@@ -22,13 +22,13 @@ export class CidrList {
     for (const [i, block] of blocks.entries()) this.#add(`${name}[${i}]`, block);
   }
 
-  /** Whether an address is in one of the blocks. One that is no IP address is in none. */
+  /** Whether an address is in one of the blocks. An address without IP is in none. */
   includes(address: Address): boolean {
     const ip = ipOf(address);
     return ip !== undefined && this.includesIp(ip);
   }
 
-  /** The same for what {@linkcode ipOf} has told. */
+  /** The same for the result of {@linkcode ipOf}. */
   includesIp(ip: Uint8Array): boolean {
     for (const [prefixLength, blocks] of this.#family(ip)) {
       if (blocks.has(blockOf(ip, prefixLength))) return true;
@@ -50,14 +50,14 @@ export class CidrList {
   }
 }
 
-/** The IP address of a peer: 4 or 16 bytes, and 4 for IPv4 that is mapped into IPv6. A zone is left out. */
+/** The IP address of a peer: 4 or 16 bytes, without a zone. An IPv4-mapped IPv6 address has 4 bytes. */
 export function ipOf(address: Address): Uint8Array | undefined {
   if (!("hostname" in address)) return;
   const ip = parseIp(address.hostname, { dropZone: true });
   return ip?.length === 16 && isMapped(ip) ? ip.subarray(12) : ip;
 }
 
-/** The same for all addresses of a block, and for no other: a key. */
+/** A key for the block of an address. */
 export function blockOf(ip: Uint8Array, prefixLength: number): string {
   let key = "";
   for (let at = 0, left = prefixLength; at < ip.length; at++, left -= 8) {
@@ -66,7 +66,7 @@ export function blockOf(ip: Uint8Array, prefixLength: number): string {
   return key;
 }
 
-/** The mask of a byte of which so many bits belong to the prefix. */
+/** The mask of a byte whose first `bits` bits belong to the prefix. */
 function maskOf(bits: number): number {
   return bits >= 8 ? 0xff : bits <= 0 ? 0 : 0xff00 >> bits & 0xff;
 }
@@ -92,7 +92,7 @@ function parseCidr(name: string, text: unknown): [ip: Uint8Array, prefixLength: 
         `the block is ${formatIp(first)}/${prefixLength}`,
     );
   }
-  // Past the prefix nothing is set, so a mapped address has one of 96 bits at least.
+  // No bit after the prefix is set, so the prefix of a mapped address has at least 96 bits.
   return ip.length === 16 && isMapped(ip)
     ? [ip.subarray(12), prefixLength - 96]
     : [ip, prefixLength];

@@ -1,4 +1,4 @@
-/** The options of `serve()`, with the checks of those that nothing else checks. */
+/** The known options of `serve()`, with checks for those that are not checked elsewhere. */
 
 import {
   checkBoolean,

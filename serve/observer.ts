@@ -1,7 +1,7 @@
 /**
- * What a server tells about itself.
+ * The events of a server.
  *
- * The server never logs. It tells an observer; logging is one observer, metrics another.
+ * The server itself never logs. It reports events to observers, for logging or for metrics.
  *
  * @example Count the sessions by how they ended
  * ```ts
@@ -19,7 +19,7 @@
  * @module
  */
 
-import { type Logger, plain } from "../_internal/logging.ts";
+import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
@@ -33,9 +33,9 @@ export type { Session } from "../session.ts";
 export type { Address } from "../transport/connection.ts";
 
 /**
- * What a server does: it is `listening`; `suspended` while it takes no new sessions; `draining` from `shutdown()`
- * on; `closed` when its last session has ended. On a Unix socket whose file is there already it begins as `starting`,
- * of which observers are not told; nor are they of its end if it turns out that it cannot listen there.
+ * The state of a server: `listening`; `suspended` while it accepts no new sessions; `draining` after `shutdown()`;
+ * `closed` when its last session has ended. On a Unix socket whose file exists already, it begins as `starting`. Observers
+ * are not told of that state, nor of the end of a server that has never listened.
  */
 export type ServerState = "starting" | "listening" | "suspended" | "draining" | "closed";
 
@@ -50,8 +50,8 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
  * | `untrusted` | the address is not that of a trusted proxy |
  * | `proxy-header` | there was no valid PROXY header in time |
  * | `handshake` | the TLS handshake failed, or took too long |
- * | `left` | the peer left before it had sent anything, a PROXY header or TLS, as many health checks do |
- * | `descriptors` | it took the last descriptor of the process, which is kept free |
+ * | `left` | the peer left before it sent anything of a PROXY header or TLS, as many health checks do |
+ * | `descriptors` | it took the last descriptor of the process, which must stay free |
  */
 export type RefusalReason =
   | "maxSessions"
@@ -65,21 +65,21 @@ export type RefusalReason =
 
 /** A connection that was closed before it became a session. */
 export interface Refusal {
-  /** Who it was. */
+  /** The address of the peer. */
   remoteAddr: Address;
-  /** Why. */
+  /** Why it was refused. */
   reason: RefusalReason;
-  /** What lies behind the reason, where something does, such as the error of a handshake. */
+  /** The error behind the reason, if there is one, such as that of a handshake. */
   cause?: unknown;
 }
 
-/** Is told what happens in a server. What it throws is reported to `onError` and harms nothing else. */
+/** Observes a server. Errors that it throws are reported to `onError` and have no other effect. */
 export interface ServerObserver {
   /**
-   * The server has come to another state.
+   * The state of the server has changed.
    *
-   * @param state The state.
-   * @param addr The address that is, or was, listened on.
+   * @param state The new state.
+   * @param addr The address of the server.
    */
   onStateChange?(state: ServerState, addr: Address): void;
   /**
@@ -98,56 +98,56 @@ export interface ServerObserver {
   /**
    * A connection was refused.
    *
-   * @param refusal Who and why.
+   * @param refusal The peer and the reason.
    */
   onRefusal?(refusal: Refusal): void;
   /**
-   * A connection could not be accepted. The server goes on by itself.
+   * A connection could not be accepted. The server continues.
    *
-   * @param error What happened.
-   * @param retryIn Within how many milliseconds it accepts again; `Infinity` if the listener is closed, so that the
+   * @param error The error.
+   * @param retryIn Within how many milliseconds the server accepts again; `Infinity` if the listener is closed. Then the
    * server drains.
    */
   onAcceptError?(error: unknown, retryIn: number): void;
   /**
-   * A handler threw something of its own, that is, not what its session threw at it. Only its session ends.
+   * A handler threw an error that did not come from its session. Only that session ends.
    *
-   * @param error What it threw.
-   * @param session Its session.
+   * @param error The error.
+   * @param session The session.
    */
   onHandlerError?(error: unknown, session: Session): void;
 }
 
-/** Prints the errors of a server that has been given nobody to tell: otherwise its handlers would fail in silence. */
+/** Prints errors if a server has no observer for them. Otherwise, its handlers would fail silently. */
 export const printErrors: Required<Pick<ServerObserver, "onHandlerError" | "onAcceptError">> = {
   onHandlerError: (error): void => console.error(stackOf(error)),
   onAcceptError: (error): void => console.error(stackOf(error)),
 };
 
-/** At most so many refusals are logged within so many milliseconds: who is refused must not be able to fill the log. */
+/** At most this many refusals are logged within the window (in milliseconds): refused peers must not fill the log. */
 const MAX_REFUSALS = 10;
 const REFUSAL_WINDOW = 10_000;
 
-/** What the log says of a refusal. */
+/** What the log says about a refusal. */
 const REFUSALS: Record<RefusalReason, string> = {
   maxSessions: "maxSessions reached",
   maxSessionsPerAddress: "maxSessionsPerAddress reached",
   denied: "its address is denied",
-  untrusted: "it is no trusted proxy",
+  untrusted: "it is not a trusted proxy",
   "proxy-header": "no valid PROXY header",
   handshake: "the TLS handshake failed",
-  left: "it left before it had sent anything",
+  left: "it left before it sent anything",
   descriptors: "it took the last descriptor",
 };
 
 /**
- * An observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, handlers that throw as
- * `error`. That a peer left before it had sent anything (`left`) is logged as `debug`.
+ * Makes an observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, errors of handlers as
+ * `error`. Refusals with the reason `left` are logged as `debug`.
  *
- * Of refusals it logs 10 within 10 seconds at most, and as many of those that are logged as `debug`. How many were left
- * out is said by the next one that is logged, or when the server has closed.
+ * At most 10 refusals are logged within 10 seconds, and at most 10 with the reason `left`. The next message, or that of
+ * the closed server, says how many were omitted.
  *
- * @param logger Where to.
+ * @param logger The logger.
  * @returns The observer.
  *
  * @example
@@ -170,7 +170,7 @@ export function logObserver(logger: Logger): ServerObserver {
       const address = formatAddress(addr);
       const text = state === "listening" ? `listening on ${address}` : `${state} (${address})`;
       const omitted = state === "closed" ? refusals.takeOmitted() : 0;
-      logger.info(plain(text) + more(omitted), {
+      logger.info(withoutPlaceholders(text) + more(omitted), {
         state,
         address,
         ...(omitted > 0 && { omitted }),
@@ -178,12 +178,12 @@ export function logObserver(logger: Logger): ServerObserver {
     },
     onSessionStart(session): void {
       const { id, address } = identity(session);
-      logger.info(`session ${id} from ${plain(address)} started`, { id, address });
+      logger.info(`session ${id} from ${withoutPlaceholders(address)} started`, { id, address });
     },
     onSessionEnd(session, end): void {
       const { id, address } = identity(session);
       const { text, fields } = endRecord(session, end);
-      logger.info(`session ${id} from ${plain(address)} ended: ${text}`, {
+      logger.info(`session ${id} from ${withoutPlaceholders(address)} ended: ${text}`, {
         id,
         address,
         ...fields,
@@ -198,7 +198,8 @@ export function logObserver(logger: Logger): ServerObserver {
       const why = cause === undefined || isLeaver ? "" : ` (${textOf(cause)})`;
       const level = isLeaver ? "debug" : "warn";
       logger[level](
-        plain(`connection from ${address} refused: ${REFUSALS[reason]}${why}`) + more(omitted),
+        withoutPlaceholders(`connection from ${address} refused: ${REFUSALS[reason]}${why}`) +
+          more(omitted),
         {
           address,
           reason,
@@ -209,24 +210,27 @@ export function logObserver(logger: Logger): ServerObserver {
     },
     onAcceptError(error, retryIn): void {
       const then = retryIn === Infinity ? "shutting down" : `again within ${retryIn} ms`;
-      logger.warn(`cannot accept (${then}): ${plain(textOf(error))}`, {
+      logger.warn(`cannot accept (${then}): ${withoutPlaceholders(textOf(error))}`, {
         error: factsOf(error),
         retryIn,
       });
     },
     onHandlerError(error, session): void {
       const { id, address } = identity(session);
-      const text = plain(stackOf(error));
-      logger.error(`the handler of session ${id} from ${plain(address)} threw: ${text}`, {
-        id,
-        address,
-        error: factsOf(error),
-      });
+      const text = withoutPlaceholders(stackOf(error));
+      logger.error(
+        `the handler of session ${id} from ${withoutPlaceholders(address)} threw: ${text}`,
+        {
+          id,
+          address,
+          error: factsOf(error),
+        },
+      );
     },
   };
 }
 
-/** Lets so many lines pass within so many milliseconds, and counts the others. */
+/** Lets `max` lines pass within a window in milliseconds, and counts the others. */
 class LineLimit {
   readonly #max: number;
   readonly #window: number;
@@ -252,7 +256,7 @@ class LineLimit {
     return passes;
   }
 
-  /** How many were left out since this was last asked. */
+  /** How many lines were omitted since the last call. */
   takeOmitted(): number {
     const omitted = this.#omitted;
     this.#omitted = 0;

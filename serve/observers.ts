@@ -1,15 +1,15 @@
-/** Who is told what happens in a server. */
+/** The observers of a server. */
 
 import { Observers } from "../_internal/observers.ts";
 import { logObserver, printErrors, type ServerObserver } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 
-/** The observers of one server: those that its options name. */
+/** Makes the observers of a server from its options. */
 export function observersFor(options: ServeOptions): Observers<ServerObserver> {
   return new Observers(observersOf(options), (error) => options.onError?.(error));
 }
 
-/** The observer that is given, the logger's, and one for the errors that nobody else is told of. */
+/** The `observer`, one for the `logger`, and one for errors that no other observer handles. */
 function observersOf(options: ServeOptions): ServerObserver[] {
   const { observer, logger } = options;
   const observers: ServerObserver[] = [];

@@ -8,18 +8,18 @@ import type { TransportName } from "../transport/socket_options.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 
 /**
- * A service: what happens in one session. When it returns, the session is closed gracefully. When it throws, its
- * session ends and all others go on.
+ * Serves one session. When the handler returns, the session is closed gracefully. When it throws, its session ends and all
+ * others continue.
  *
  * @param session The session.
  */
 export type Handler = (session: Session) => unknown;
 
-/** Options of {@linkcode serve}: where to listen, how many sessions, and how each of them behaves. */
+/** Options of {@linkcode serve}: where to listen, how many sessions to accept, and how each of them behaves. */
 export interface ServeOptions extends SessionOptions {
   /**
-   * The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6 and IPv4. A link-local address needs its
-   * zone, such as `fe80::1%eth0`, which `addr` does not show.
+   * The address to listen on: `0.0.0.0` for all IPv4 addresses, `::` for all IPv6 and IPv4 addresses. A link-local address
+   * needs its zone, such as `fe80::1%eth0`, which `addr` does not show.
    *
    * @default {"127.0.0.1"}
    */
@@ -226,7 +226,7 @@ export interface ServerStats {
 
 /** A running server. */
 export interface Server extends AsyncDisposable {
-  /** The address that is listened on, with the port that was taken. */
+  /** The address that the server listens on, with its actual port. */
   readonly addr: Address;
   /**
    * Resolves to the address once the server listens. Usually it listens already; only if the file of a Unix socket
@@ -238,14 +238,14 @@ export interface Server extends AsyncDisposable {
   readonly listening: Promise<Address>;
   /** Resolves when the server has stopped and its last session has ended. Never rejects. */
   readonly finished: Promise<void>;
-  /** What the server does now. */
+  /** The current state. */
   readonly state: ServerState;
   /** The open sessions, for broadcasts. Each access returns a new set. */
   readonly sessions: ReadonlySet<Session>;
   /**
-   * Counts.
+   * Returns the current figures.
    *
-   * @returns The figures now.
+   * @returns The figures.
    */
   stats(): ServerStats;
   /**
@@ -253,7 +253,7 @@ export interface Server extends AsyncDisposable {
    * options stay in use.
    *
    * @param tls The new options, which replace all old ones.
-   * @throws {TypeError | RangeError} If an option is wrong, or the server was started without `tls`.
+   * @throws {TypeError | RangeError} If an option is invalid, or the server was started without `tls`.
    */
   reloadTls(tls: TlsServerOptions): void;
   /** Stops accepting until `resume()`. New connections wait in the system's backlog. */
@@ -273,7 +273,7 @@ export interface Server extends AsyncDisposable {
    * @param reason Becomes the cause of their ends.
    */
   abort(reason?: unknown): void;
-  /** Lets the server keep the process alive, as it does by default. */
+  /** Keeps the process alive while the server listens. This is the default. */
   ref(): void;
   /** Lets the process end although the server listens. */
   unref(): void;

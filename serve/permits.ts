@@ -1,4 +1,4 @@
-/** Counts what is held under each key, up to a limit. A key that nothing is held under is not kept. */
+/** Counts permits by key, up to a limit for each. Keys without a permit take no memory. */
 export class Permits {
   readonly #limit: number;
   readonly #held: Map<string, number> = new Map();
@@ -7,12 +7,12 @@ export class Permits {
     this.#limit = limit;
   }
 
-  /** How many keys something is held under. */
+  /** How many keys have a permit. */
   get size(): number {
     return this.#held.size;
   }
 
-  /** Takes one more, unless that would pass the limit. */
+  /** Takes a permit. Returns whether the limit allows it. */
   take(key: string): boolean {
     const held = this.#held.get(key) ?? 0;
     if (held >= this.#limit) return false;
@@ -20,7 +20,7 @@ export class Permits {
     return true;
   }
 
-  /** Gives back one that was taken. */
+  /** Returns a permit. */
   release(key: string): void {
     const held = this.#held.get(key)!;
     if (held > 1) this.#held.set(key, held - 1);

@@ -1,4 +1,4 @@
-/** Serving: accepting, limits, draining and observing. Here: `serve()` and its server. */
+/** Serving: accepting, limits, draining and observing. This module: `serve()` and its server. */
 
 import { checkDuration, checkFunction, checkOneOf } from "../_internal/checks.ts";
 import type { Observers } from "../_internal/observers.ts";
@@ -27,14 +27,14 @@ import { TlsAcceptor } from "../transport/tls/server.ts";
 export type { Handler, ServeOptions, Server, ServerStats, ServerTlsOptions } from "./options.ts";
 
 /**
- * Serves: listens, and calls a handler for each connection.
+ * Starts a server: listens, and calls a handler for each connection.
  *
  * @param options Where to listen, limits and deadlines.
- * @param handler What happens in each session.
+ * @param handler Called with each session.
  * @returns The server, which listens already.
- * @throws {TypeError | RangeError} If an option is wrong.
- * @throws {Deno.errors.AddrInUse} If the port is taken, and whatever else listening throws; of a Unix socket whose
- * file is there already, {@linkcode Server.listening} tells.
+ * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well. For a Unix socket
+ * whose file exists already, {@linkcode Server.listening} rejects instead.
  *
  * @example
  * ```ts
@@ -55,14 +55,14 @@ export function serve(options: ServeOptions, handler: Handler): Server {
   return new TcpServer(options, handler);
 }
 
-/** The server behind {@linkcode serve}. Its stages are a parameter so that tests can give it some of their own. */
+/** The server behind {@linkcode serve}. The stages are a parameter for tests. */
 export class TcpServer implements Server {
   readonly #listening = Promise.withResolvers<Address>();
   readonly #options: ServeOptions;
   readonly #handler: Handler;
   readonly #observers: Observers<ServerObserver>;
   readonly #admission: Admission;
-  /** Those of sessions that count by their address. */
+  /** The permits of sessions that count for `maxSessionsPerAddress`. */
   readonly #permits: Map<Session, Permit> = new Map();
   readonly #tls: TlsAcceptor | undefined;
   readonly #waits: boolean;
@@ -90,7 +90,7 @@ export class TcpServer implements Server {
     nextChange: (): Promise<void> => (this.#change ??= Promise.withResolvers()).promise,
   };
   #state: ServerState = "starting";
-  /** Whether observers were told of any state. */
+  /** Whether any state was reported to observers. */
   #isTold = false;
   #isListening = false;
   #isAccepting = true;
@@ -113,7 +113,7 @@ export class TcpServer implements Server {
       onRelease: () => this.#changed(),
     }, stages ?? stagesOf(options, this.#tls));
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
-    this.#options = { ...options }; // what is changed afterwards is not looked at
+    this.#options = { ...options }; // later changes of the object have no effect
     this.#handler = handler;
     this.#observers = observersFor(options);
     openEarly();
@@ -212,12 +212,12 @@ export class TcpServer implements Server {
     this.#accept();
   }
 
-  /** There is nothing to listen on after all. */
+  /** The server cannot listen. */
   #fail(error: unknown): void {
-    if (this.#isStopping) this.#listening.promise.catch(() => {}); // whoever has stopped it need not be told
+    if (this.#isStopping) this.#listening.promise.catch(() => {}); // stopped before it listened: need not be handled
     this.#listening.reject(error);
     this.#isAccepting = false;
-    if (!this.#isTold) this.#state = "draining"; // it never listened, and nobody thinks that it does
+    if (!this.#isTold) this.#state = "draining"; // it never listened, so there is nothing to report
     this.#stop();
     this.#changed();
   }
@@ -268,14 +268,14 @@ export class TcpServer implements Server {
     }
   }
 
-  /** Stops accepting; whether it had not stopped before. */
+  /** Stops accepting. Returns whether the server was still running. */
   #stop(): boolean {
     if (this.#isStopping) return false;
     this.#setState("draining");
     this.#admission.close();
     try {
       this.#listener.close();
-    } catch { /* somebody else has closed it already */ }
+    } catch { /* it was closed already */ }
     return true;
   }
 
@@ -286,7 +286,7 @@ export class TcpServer implements Server {
     this.#changed();
   }
 
-  /** Something that the accept loop or the end of the server waits for may be so now. */
+  /** Something has changed that the accept loop or the end of the server may wait for. */
   #changed(): void {
     this.#change?.resolve();
     this.#change = undefined;

@@ -1,4 +1,4 @@
-/** What a server's connections pass through, by its options, before they become sessions. */
+/** The stages that connections of a server pass before they become sessions. */
 
 import { CidrList } from "./cidr.ts";
 import { checkDuration, checkInteger, checkOneOf } from "../_internal/checks.ts";
@@ -8,7 +8,7 @@ import type { Connection } from "../transport/connection.ts";
 import { readProxyHeader } from "../transport/proxied.ts";
 import type { TlsAcceptor } from "../transport/tls/server.ts";
 
-/** The stages of a server, in their order: a proxy's header comes before TLS. */
+/** The stages in their order: a PROXY header comes before TLS. */
 export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
@@ -18,7 +18,7 @@ export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): S
   return stages;
 }
 
-/** What `session.upgradeTls()` asks a server for. */
+/** Returns the function that `session.upgradeTls()` of a server accepts TLS with. */
 export function tlsUpgrade(
   options: ServeOptions,
   tls: TlsAcceptor | undefined,
@@ -61,7 +61,7 @@ function proxyStages(options: ServeOptions): Stage[] {
   return [askTrust, takeHeader];
 }
 
-/** Whoever may send a header may claim any address: so the peers that may are named, where they have a name. */
+/** The peers that may send a header. On TCP, they must be listed, because such a peer can claim any address. */
 function trustedBlocks(options: ServeOptions, isRequired: boolean): CidrList | undefined {
   const { trusted, path, listener } = options;
   if (trusted !== undefined) {

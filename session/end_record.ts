@@ -1,4 +1,4 @@
-import { type LogFields, plain } from "../_internal/logging.ts";
+import { type LogFields, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
 
@@ -14,7 +14,7 @@ export function endRecord(
   { bytesRead, bytesWritten }: { readonly bytesRead: number; readonly bytesWritten: number },
   { reason, cause, duration }: SessionEnd,
 ): EndRecord {
-  const why = cause === undefined ? reason : `${reason} (${plain(textOf(cause))})`;
+  const why = cause === undefined ? reason : `${reason} (${withoutPlaceholders(textOf(cause))})`;
   return {
     text: `${why}, after ${
       Math.round(duration)

@@ -117,7 +117,7 @@ Deno.test(
     await using server = await GreetingServer.start("--proxy-protocol", "--trusted=192.0.2.0/24");
     using client = await Client.connect(server.port);
     await client.hearEnd();
-    await server.program.stderr.until(/ refused: it is no trusted proxy\n/);
+    await server.program.stderr.until(/ refused: it is not a trusted proxy\n/);
   },
 );
 

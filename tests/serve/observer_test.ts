@@ -112,7 +112,7 @@ Deno.test("logObserver() says why a connection was refused", { permissions: "non
   const cases: [refusal: Omit<Refusal, "remoteAddr">, why: string][] = [
     [{ reason: "maxSessionsPerAddress" }, "maxSessionsPerAddress reached"],
     [{ reason: "denied" }, "its address is denied"],
-    [{ reason: "untrusted" }, "it is no trusted proxy"],
+    [{ reason: "untrusted" }, "it is not a trusted proxy"],
     [{ reason: "proxy-header" }, "no valid PROXY header"],
     [
       { reason: "handshake", cause },
@@ -138,7 +138,7 @@ Deno.test("logObserver() logs peers that leave at once for who looks for faults"
   const cause = { name: "Error", message: "nothing received" };
   assertEquals(logged((observer) => observer.onRefusal({ remoteAddr: addr, ...refusal })), [
     "debug",
-    "connection from [::1]:1234 refused: it left before it had sent anything",
+    "connection from [::1]:1234 refused: it left before it sent anything",
     { address: "[::1]:1234", reason: "left", cause },
   ]);
 });

@@ -151,7 +151,7 @@ Deno.test("serve() tells of a peer that leaves without a byte as no fault", over
     await until(() => server.stats().refused > before);
     peer.close();
   }
-  const left = "debug connection from 127.0.0.1 refused: it left before it had sent anything";
+  const left = "debug connection from 127.0.0.1 refused: it left before it sent anything";
   assertEquals(lines.slice(0, 2), [left, left]);
   assertMatch(lines[2]!, /^warn connection from 127.0.0.1 refused: no valid PROXY header .*40 ms/);
   const { refused, refusals } = server.stats();
