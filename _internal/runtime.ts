@@ -1,4 +1,4 @@
-/** Which runtime this is: code that only one of them can run asks here. */
+/** Which runtime this is, for code that only one of them can run. */
 
 /** Whether this is Deno. */
 export const isDeno: boolean = "Deno" in globalThis;

@@ -1,4 +1,4 @@
-/** The classes of what the system says: those of Deno, or the same ones where there is no Deno. */
+/** The classes of errors of the system: those of Deno, or the same ones on other runtimes. */
 
 /** The class of one kind of error. */
 export type SystemErrorClass = new (message?: string, options?: ErrorOptions) => Error;
@@ -7,27 +7,27 @@ export type SystemErrorClass = new (message?: string, options?: ErrorOptions) =>
 export interface SystemErrors {
   /** Another socket has the address (EADDRINUSE). */
   readonly AddrInUse: SystemErrorClass;
-  /** The address is none of this machine (EADDRNOTAVAIL). */
+  /** The address does not belong to this machine (EADDRNOTAVAIL). */
   readonly AddrNotAvailable: SystemErrorClass;
   /** The file exists (EEXIST). */
   readonly AlreadyExists: SystemErrorClass;
-  /** What was used is closed. */
+  /** The connection or listener is closed. */
   readonly BadResource: SystemErrorClass;
-  /** The other end takes nothing any more (EPIPE). */
+  /** The peer does not read any more (EPIPE). */
   readonly BrokenPipe: SystemErrorClass;
-  /** Something waits already where only one may. */
+  /** Another operation of the same kind waits already. */
   readonly Busy: SystemErrorClass;
-  /** The connection was given up (ECONNABORTED). */
+  /** The connection was aborted (ECONNABORTED). */
   readonly ConnectionAborted: SystemErrorClass;
   /** Nothing listens at the address (ECONNREFUSED). */
   readonly ConnectionRefused: SystemErrorClass;
   /** The peer has reset the connection (ECONNRESET). */
   readonly ConnectionReset: SystemErrorClass;
-  /** What waited was closed (EINTR). */
+  /** The connection or listener was closed while an operation waited (EINTR). */
   readonly Interrupted: SystemErrorClass;
-  /** The bytes do not make sense. */
+  /** The data is invalid. */
   readonly InvalidData: SystemErrorClass;
-  /** Deno was not given the permission. */
+  /** Deno's permission is missing. */
   readonly NotCapable: SystemErrorClass;
   /** The socket is not connected (ENOTCONN). */
   readonly NotConnected: SystemErrorClass;
@@ -35,17 +35,17 @@ export interface SystemErrors {
   readonly NotFound: SystemErrorClass;
   /** The system does not permit it (EACCES, EPERM). */
   readonly PermissionDenied: SystemErrorClass;
-  /** The system has waited in vain (ETIMEDOUT). */
+  /** The system's own timeout is over (ETIMEDOUT). */
   readonly TimedOut: SystemErrorClass;
   /** The input has ended too early. */
   readonly UnexpectedEof: SystemErrorClass;
-  /** It would take a wait (EAGAIN). */
+  /** The operation would have to wait (EAGAIN). */
   readonly WouldBlock: SystemErrorClass;
   /** A write has taken no bytes. */
   readonly WriteZero: SystemErrorClass;
 }
 
-/** The code that an error of each class has unless the system gives another, where POSIX has one. */
+/** The default `code` of each class, if POSIX has one. */
 const CODES: Readonly<Record<keyof SystemErrors, string | undefined>> = {
   AddrInUse: "EADDRINUSE",
   AddrNotAvailable: "EADDRNOTAVAIL",
@@ -68,7 +68,7 @@ const CODES: Readonly<Record<keyof SystemErrors, string | undefined>> = {
   WriteZero: undefined,
 };
 
-/** The classes for a runtime that has none, where the `code` of an error is all that tells its kind. */
+/** Makes the classes for a runtime that has none, whose errors have only a `code`. */
 export function makeSystemErrors(): SystemErrors {
   const classes = Object.entries(CODES).map(([name, code]) => [name, makeClass(name, code)]);
   return Object.fromEntries(classes);

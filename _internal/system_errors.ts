@@ -6,7 +6,7 @@
 import { getSystemErrorName } from "node:util";
 import { type SystemErrorClass, systemErrors as errors } from "./system_error_classes.ts";
 
-/** The classes by the codes of POSIX. What has none here is a plain `Error` with its `code`. */
+/** The classes by POSIX code. Other errors are plain `Error`s with a `code`. */
 const CLASSES = new Map<string, SystemErrorClass>([
   ["EACCES", errors.PermissionDenied],
   ["EADDRINUSE", errors.AddrInUse],
@@ -23,28 +23,28 @@ const CLASSES = new Map<string, SystemErrorClass>([
   ["ETIMEDOUT", errors.TimedOut],
 ]);
 
-/** Whatever was closed is asked for something. */
+/** The error for a use of something that is closed. */
 export function closedError(what: string): Error {
   return new errors.BadResource(`the ${what} is closed`);
 }
 
-/** What waited when it was closed. */
+/** The error for an operation that waits while something is closed. */
 export function interruptedError(what: string): Error {
   return new errors.Interrupted(`the ${what} was closed`);
 }
 
-/** Two wait for what one may wait for. */
+/** The error for a second operation where only one may wait. */
 export function busyError(what: string): Error {
   return new errors.Busy(`${what} waits already`);
 }
 
-/** What codes mean whose class does not say it. */
+/** The meaning of codes without a class. */
 const MEANINGS = new Map([
   ["EMFILE", "Too many open files"],
   ["ENFILE", "Too many open files in system"],
 ]);
 
-/** An error with the class and the `code` of what the system has said, such as `ECONNRESET`. */
+/** An error with a `code` of the system, such as `ECONNRESET`, and its class. */
 export function systemError(code: string, message: string, options?: ErrorOptions): Error {
   const meaning = MEANINGS.get(code);
   const text = meaning === undefined ? code : `${meaning}, ${code}`;
@@ -52,7 +52,7 @@ export function systemError(code: string, message: string, options?: ErrorOption
   return Object.assign(error, { code });
 }
 
-/** The same for a status as handles give it: the negative number of the error. */
+/** The same for the status of a handle: the negative number of the error. */
 export function statusError(status: number, message: string): Error {
   return systemError(codeOf(status), message);
 }
@@ -62,7 +62,7 @@ export function codeOf(status: number): string {
   return getSystemErrorName(status) ?? `errno ${status}`;
 }
 
-/** An error of `node:net`, which has a code and no class of its own, as one that has both. */
+/** Turns an error of `node:net`, which has only a code, into one that has the class, too. */
 export function classified(error: unknown, message: string): unknown {
   const { code } = error as { code?: unknown };
   if (typeof code !== "string" || !CLASSES.has(code)) return error;

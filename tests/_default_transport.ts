@@ -3,7 +3,7 @@
 import net from "node:net";
 import { statusError } from "../_internal/system_errors.ts";
 import { type Handles, type ListenHandle, runtime, SERVER } from "../transport/node/handles.ts";
-import type { Place } from "../transport/node/place.ts";
+import type { ListenTarget } from "../transport/node/listen_target.ts";
 import { bind } from "../transport/node/tcp_handle.ts";
 import { defaults, type TransportName } from "../transport/socket_options.ts";
 
@@ -44,11 +44,11 @@ export function setDefault({ transport, way }: Default): void {
  */
 function listenAtOnce({ Tcp, Pipe }: Handles): void {
   const { listen } = net.Server.prototype;
-  net.Server.prototype.listen = function (this: net.Server, place: Place): net.Server {
-    const { host, port, path, backlog } = place;
+  net.Server.prototype.listen = function (this: net.Server, target: ListenTarget): net.Server {
+    const { host, port, path, backlog } = target;
     const isProbe = this.listenerCount("connection") === 0;
     if (isProbe || (path === undefined && net.isIP(host ?? "") === 0)) {
-      return listen.call(this, place);
+      return listen.call(this, target);
     }
     let handle: ListenHandle;
     let status: number;

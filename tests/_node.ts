@@ -4,7 +4,7 @@ import type { Connection, Listener } from "../transport/connection.ts";
 import { dialNode, type DialOptions } from "../transport/node/dial.ts";
 import { runtime } from "../transport/node/handles.ts";
 import { listenNode } from "../transport/node/listen.ts";
-import type { Place } from "../transport/node/place.ts";
+import type { ListenTarget } from "../transport/node/listen_target.ts";
 import type { Way } from "./_default_transport.ts";
 import { canNet } from "./_permissions.ts";
 import { overNet } from "./_serving.ts";
@@ -46,9 +46,11 @@ export async function listenNodeTcp(): Promise<Listener> {
 }
 
 /** The two ends of a connection, the first of them accepted. */
-export async function nodePair(place: Partial<Place> = {}): Promise<[Connection, Connection]> {
-  const where = place.path === undefined ? { host: "127.0.0.1", port: 0 } : {};
-  const listener = listenNode({ ...where, backlog: 16, noDelay: true, ...place });
+export async function nodePair(
+  target: Partial<ListenTarget> = {},
+): Promise<[Connection, Connection]> {
+  const where = target.path === undefined ? { host: "127.0.0.1", port: 0 } : {};
+  const listener = listenNode({ ...where, backlog: 16, noDelay: true, ...target });
   try {
     await listener.ready;
     const [near, far] = await Promise.all([listener.accept(), dial(placeOf(listener.addr))]);

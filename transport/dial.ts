@@ -7,7 +7,7 @@ import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts"
 import { dialTcp } from "./tcp.ts";
 import { DENO_SOCKETS, dialUnix } from "./unix.ts";
 
-/** How to dial, as users say it. */
+/** How to dial: options of users. */
 export interface DialOptions extends SocketOptions {
   localAddress?: string;
 }
@@ -27,21 +27,21 @@ export function checkDialOptions(options: DialOptions, target: Address): void {
   if (transport === "deno") throw needsNode("localAddress");
 }
 
-/** Dials. What is made in the very moment in which `giveUp` aborts is returned: the caller closes it. */
+/** Dials. If the connection is made in the moment in which `signal` aborts, it is returned: the caller closes it. */
 export function dial(
   target: Address,
   options: DialOptions,
-  giveUp: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Connection> {
   const isNode = transportOf(options) === "node";
   if (target.transport === "unix") {
-    return dialUnix(target.path, giveUp, isNode ? NODE_SOCKETS : DENO_SOCKETS);
+    return dialUnix(target.path, signal, isNode ? NODE_SOCKETS : DENO_SOCKETS);
   }
   const { hostname, port } = target as NetAddr;
-  if (!isNode) return dialTcp({ hostname, port }, giveUp);
+  if (!isNode) return dialTcp({ hostname, port }, signal);
   const { localAddress, noDelay = true } = options;
   return dialNode(
     { hostname, port, noDelay, ...(localAddress !== undefined && { localAddress }) },
-    giveUp,
+    signal,
   );
 }

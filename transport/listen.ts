@@ -2,13 +2,13 @@ import { checkInteger } from "../_internal/checks.ts";
 import type { Listener } from "./connection.ts";
 import { NODE_SOCKETS } from "./node/unix_sockets.ts";
 import { listenNode } from "./node/listen.ts";
-import type { StartedListener } from "./node/place.ts";
+import type { StartedListener } from "./node/listen_target.ts";
 import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
 import { listenTcp } from "./tcp.ts";
 import { explained, tcpAddress } from "./tcp_address.ts";
 import { DENO_SOCKETS, UnixListener, unixPath } from "./unix.ts";
 
-/** Where and how to listen, as users say it. */
+/** Where and how to listen: options of users. */
 export interface ListenOptions extends SocketOptions {
   hostname?: string;
   port?: number;
@@ -21,8 +21,8 @@ export interface ListenOptions extends SocketOptions {
 }
 
 /**
- * Checks the options and listens; on the loopback address unless told otherwise. Throws what is wrong, or rejects
- * what is to be waited for with it.
+ * Checks the options and listens, by default on the loopback address. Errors are thrown, or, if the listener is not ready
+ * at once, reject its `ready`.
  */
 export function listen(options: ListenOptions): StartedListener {
   const isNode = transportOf(options) === "node";
@@ -50,7 +50,7 @@ function descriptorOf(options: ListenOptions, isNode: boolean): number | undefin
   checkInteger("fd", fd, 0, 2 ** 31 - 1);
   for (const name of ["hostname", "port", "path", "listener", "reusePort"] as const) {
     if (options[name] === undefined) continue;
-    throw new TypeError(`fd and ${name} exclude each other: who has made it has settled that`);
+    throw new TypeError(`fd and ${name} exclude each other: the descriptor listens already`);
   }
   if (!isNode) throw needsNode("fd");
   return fd;

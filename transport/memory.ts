@@ -118,19 +118,19 @@ class MemoryConnection implements Connection {
   }
 
   close(): void {
-    // As in TCP: to throw unread input away resets both ways, and destroys what the peer has not read yet.
+    // As in TCP: discarding unread input resets both directions, and destroys what the peer has not read yet.
     if (this.#input.leave()) this.#output.reset();
     else this.#output.finish();
   }
 
-  /** What was written before can still be read, as from the peer's own system in TCP. */
+  /** Data that was written before can still be read, as in TCP from the peer's own system. */
   reset(): void {
     this.#input.leave(GONE.reset);
     this.#output.cut();
   }
 }
 
-/** Thrown at each side once the pipe is of no more use to it. */
+/** The errors of a side that cannot use the pipe any more. */
 const GONE = {
   closed: () => new systemErrors.BadResource("the connection is closed"),
   interrupted: () => new systemErrors.Interrupted("the connection was closed"),
@@ -140,7 +140,7 @@ const GONE = {
 
 type Fault = (() => Error) | undefined;
 
-/** One way of a connection: a ring of bytes with a reader and a writer. */
+/** One direction of a connection: a ring buffer with a reader and a writer. */
 class Pipe {
   readonly #ring: Uint8Array;
   #start = 0;
@@ -160,7 +160,7 @@ class Pipe {
     while (this.#length === 0 || this.#readFault !== undefined) {
       if (this.#readFault !== undefined) throw this.#takeReadFault();
       if (this.#isCut) {
-        this.#isCut = false; // told once, then it is the end of input
+        this.#isCut = false; // reported once; then the input has ended
         throw GONE.reset();
       }
       if (this.#ended) return null;
@@ -200,27 +200,27 @@ class Pipe {
     return Promise.resolve();
   }
 
-  /** The writer closes: what it has written can still be read. */
+  /** The writer closes. What it has written can still be read. */
   finish(): void {
     this.#ended = true;
     this.#writeFault = this.#wakeWriter === undefined ? GONE.closed : GONE.interrupted;
     this.#wake();
   }
 
-  /** The writer resets, once what it has written is read. */
+  /** The writer resets. The reader sees it after what was written. */
   cut(): void {
     this.#isCut = true;
     this.finish();
   }
 
-  /** The writer resets: what the reader has not read is destroyed. */
+  /** The writer resets. What the reader has not read is destroyed. */
   reset(): void {
     this.finish();
     this.#length = 0;
     this.#readFault ??= GONE.reset;
   }
 
-  /** The reader closes. Returns whether bytes are thrown away by that. */
+  /** The reader closes. Returns whether unread bytes are discarded. */
   leave(fault?: () => Error): boolean {
     const unread = this.#length > 0;
     this.#length = 0;
@@ -232,14 +232,14 @@ class Pipe {
 
   #takeReadFault(): Error {
     const fault = this.#readFault!;
-    if (fault === GONE.reset) { // told once, then it is the end of input
+    if (fault === GONE.reset) { // reported once; then the input has ended
       this.#readFault = undefined;
       this.#ended = true;
     }
     return fault();
   }
 
-  /** Whoever waits goes on in a later turn, as with a socket, so that two busy ends cannot starve the timers. */
+  /** Waiting calls continue in a later turn, as with a socket. So two busy ends cannot starve the timers. */
   #wake(): void {
     const [reader, writer] = [this.#wakeReader, this.#wakeWriter];
     this.#wakeReader = this.#wakeWriter = undefined;

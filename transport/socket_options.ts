@@ -4,19 +4,19 @@ import { checkInteger, checkOneOf, shown } from "../_internal/checks.ts";
 import { isDeno, runtimeName } from "../_internal/runtime.ts";
 
 /**
- * What carries sessions: `deno` is `Deno.listen` and `Deno.connect`; `node` is `node:net`, below its streams where that
- * can be had, which costs less with a thousand busy connections and more.
+ * The implementation of sockets: `deno` is `Deno.listen` and `Deno.connect`. `node` is `node:net`, below its streams if
+ * possible, which costs less from about a thousand busy connections on.
  */
 export type TransportName = "deno" | "node";
 
-/** Options of sockets, as users give them. */
+/** Options of users for all sockets. */
 export interface SocketOptions {
   transport?: TransportName;
   noDelay?: boolean;
   keepAlive?: boolean | number;
 }
 
-/** Which transport is taken where none is named: `node` is the only one where there is no Deno. A property, so that tests can go through the other one as well. */
+/** The default transport: without Deno, `node` is the only one. It is a property so that tests can change it. */
 export const defaults: { transport: TransportName } = {
   transport: isDeno ? "deno" : "node",
 };
@@ -24,12 +24,12 @@ export const defaults: { transport: TransportName } = {
 /** The longest time until the first probe, in milliseconds: Linux counts 15 bits of seconds. */
 const MAX_KEEP_ALIVE = 32_767_000;
 
-/** Checks the options, and returns which transport is asked for. */
+/** Checks the options, and returns the transport. */
 export function transportOf(options: SocketOptions): TransportName {
   const { transport = defaults.transport, keepAlive } = options;
   checkOneOf("transport", transport, ["deno", "node"]);
   if (transport === "deno" && !isDeno) {
-    throw new TypeError(`transport: "deno" needs Deno, and this is ${runtimeName()}`);
+    throw new TypeError(`transport: "deno" needs Deno, but this is ${runtimeName()}`);
   }
   if (typeof keepAlive === "number") {
     checkInteger("keepAlive", keepAlive, 1000, MAX_KEEP_ALIVE);
@@ -41,7 +41,7 @@ export function transportOf(options: SocketOptions): TransportName {
   return transport;
 }
 
-/** An option that `deno` has not. */
+/** The error for an option that `deno` does not support. */
 export function needsNode(option: string): TypeError {
   return new TypeError(`${option} needs transport: "node"`);
 }

@@ -7,7 +7,7 @@ interface TcpListenOptions extends TcpAddress {
   reusePort: boolean;
 }
 
-/** Listens on TCP, by what is public API of Deno. */
+/** Listens on TCP with the public API of Deno. */
 export function listenTcp(options: TcpListenOptions): Listener {
   try {
     return Deno.listen(options);
@@ -16,14 +16,14 @@ export function listenTcp(options: TcpListenOptions): Listener {
   }
 }
 
-/** Dials. A connection that is made in the very moment in which `signal` aborts is returned: the caller closes it. */
+/** Dials. If the connection is made in the moment in which `signal` aborts, it is returned: the caller closes it. */
 export async function dialTcp(
   address: TcpAddress,
   signal: AbortSignal,
 ): Promise<Connection> {
   signal.throwIfAborted();
   try {
-    const connection = await Deno.connect({ ...address, signal: sparing(signal) });
+    const connection = await Deno.connect({ ...address, signal: withoutThrowing(signal) });
     if (isToItself(connection)) await refuse(connection);
     return connection;
   } catch (error) {
@@ -32,17 +32,17 @@ export async function dialTcp(
 }
 
 /**
- * A signal that aborts with another, but throws nothing. Deno 2.9.6 asks its signal to throw once it has a connection,
- * and if that does, nobody ever closes the connection.
+ * A signal that aborts with another, but whose `throwIfAborted()` does not throw. Deno 2.9.6 calls that method when it has
+ * a connection, and leaks the connection if it throws.
  */
-function sparing(signal: AbortSignal): AbortSignal {
+function withoutThrowing(signal: AbortSignal): AbortSignal {
   return Object.assign(AbortSignal.any([signal]), { throwIfAborted: () => {} });
 }
 
 /**
- * Resets it, so that the port is free at once for another listener: TIME-WAIT would hold it for a minute.
- * Deno finishes its side before it closes, so there has to be more output than the window has room for (64 KiB): the
- * FIN waits behind that, and the kernel resets what is closed with input unread.
+ * Resets the connection, so that the port is free at once for a listener: TIME-WAIT would hold it for a minute. Deno
+ * half-closes before it closes, so this sends more than fits into the window (64 KiB): the FIN waits behind the data, and
+ * the kernel resets a socket that is closed with unread input.
  */
 async function refuse(connection: Connection): Promise<never> {
   try {

@@ -1,4 +1,4 @@
-/** What goes for addresses of TCP, whatever listens and dials. */
+/** Addresses of TCP, for all transports. */
 
 import { checkInteger, shown } from "../_internal/checks.ts";
 import { parseIp, withoutBrackets } from "../_internal/ip.ts";
@@ -11,8 +11,8 @@ export interface TcpAddress {
 }
 
 /**
- * Whoever dials a port of the own machine on which nobody listens may be given that very port to dial from, if it is
- * an ephemeral one, and is then connected to itself (RFC 9293 §3.5, simultaneous open).
+ * Whether a connection is connected to itself (RFC 9293 §3.5, simultaneous open). It happens if a client dials an
+ * ephemeral port of its own machine on which nothing listens, and the system gives it the same port to dial from.
  */
 export function isToItself({ localAddr, remoteAddr }: Connection): boolean {
   const [local, remote] = [localAddr as NetAddr, remoteAddr as NetAddr];
@@ -20,7 +20,7 @@ export function isToItself({ localAddr, remoteAddr }: Connection): boolean {
     local.hostname === remote.hostname;
 }
 
-/** Says what a link-local address lacks. A link-local address is one of each network that the machine is on: the system asks which (RFC 4007 §6). */
+/** Explains the error of a link-local address without a zone: the system must know in which network it is (RFC 4007 §6). */
 export function explained(error: unknown, hostname: string): unknown {
   const [first, second] = parseIp(hostname) ?? [];
   const isLinkLocal = hostname.includes(":") && first === 0xfe && (second! & 0xc0) === 0x80;

@@ -7,15 +7,15 @@ import { unlessAborted } from "../_internal/time_limit.ts";
 import { type Connection, formatAddress, type Listener, type UnixAddr } from "./connection.ts";
 import { fileAt, isSame, nameBeside, putBack, takeAside, withMode } from "./unix_file.ts";
 
-/** The most bytes of a path that the system has room for, with a NUL after it. */
+/** The maximum length of a path in bytes: the system also needs room for a NUL. */
 const MAX_PATH = /^(darwin|freebsd|netbsd)$/.test(process.platform) ? 103 : 107;
-/** A full backlog is tried again after these many milliseconds, doubling. */
+/** How long to wait before a full backlog is tried again, in milliseconds. It doubles. */
 const MIN_RETRY = 1;
 const MAX_RETRY = 100;
-/** A server that has bound a path listens within so many milliseconds, mostly within a thousandth of one. */
+/** How long a server may take to listen after it has bound a path, in milliseconds. Usually it takes microseconds. */
 const START_TIME = 20;
 
-/** What `serve()` and `connect()` may be given together with TCP's options, but not at once. */
+/** The options of Unix sockets, and those of TCP that exclude them. */
 interface UnixOptions {
   path?: string;
   mode?: number;
@@ -24,15 +24,15 @@ interface UnixOptions {
   listener?: Listener;
 }
 
-/** How Unix sockets are had. */
+/** An implementation of Unix sockets. */
 export interface UnixSockets {
-  /** Listens. What is wrong is thrown, or rejects what it is to be waited for. */
+  /** Listens. Errors are thrown, or reject `ready`. */
   listen(path: string): Listener & { readonly ready?: Promise<void> | undefined };
   /** Dials. */
   dial(path: string, signal: AbortSignal): Promise<Connection>;
 }
 
-/** Unix sockets by what is public API of Deno. */
+/** Unix sockets with the public API of Deno. */
 export const DENO_SOCKETS: UnixSockets = {
   listen: (path) => Deno.listen({ transport: "unix", path }),
   async dial(path, signal): Promise<Connection> {
@@ -40,7 +40,7 @@ export const DENO_SOCKETS: UnixSockets = {
     try {
       return await unlessAborted(dialled, signal);
     } catch (error) {
-      // Deno takes no signal for a Unix socket: what it brings later, nobody wants.
+      // Deno takes no signal for a Unix socket, so a late connection is closed here.
       dialled.then((connection) => connection.close(), () => {});
       throw error;
     }
@@ -65,8 +65,8 @@ export function unixPath(options: UnixOptions): string | undefined {
 }
 
 /**
- * Dials a Unix socket. Where its backlog is full, the system refuses at once, so this tries again until there is
- * room, as TCP does by itself.
+ * Dials a Unix socket. If the backlog is full, the system refuses at once, so this tries again until there is room, as TCP
+ * does by itself.
  */
 export async function dialUnix(
   path: string,
@@ -79,20 +79,20 @@ export async function dialUnix(
     } catch (error) {
       if (!(error instanceof systemErrors.WouldBlock)) throw error;
     }
-    await setTimeout(delay, undefined, { signal }).catch(() => {}); // with a reason of its own
+    await setTimeout(delay, undefined, { signal }).catch(() => {}); // it rejects with another reason
     signal.throwIfAborted();
   }
 }
 
 /**
- * Listens on a Unix socket, and leaves no file behind nor takes one away that is not its own.
+ * Listens on a Unix socket. It leaves no file behind, and never removes a file that is not its own.
  *
- * A file that a killed server has left behind is known by a connect that is refused, which takes a turn of the event
- * loop: `ready` tells of it. All else is thrown at once, where the sockets do so.
+ * The file of a killed server is recognized by a refused connect. That takes a turn of the event loop, for which `ready` is
+ * there. All other errors are thrown at once, if the sockets do so.
  */
 export class UnixListener implements Listener {
   readonly addr: UnixAddr;
-  /** Resolves once it listens, where it cannot do so at once because there is a file. */
+  /** Resolves once it listens, if it cannot listen at once because there is a file. */
   readonly ready: Promise<void> | undefined;
   readonly #mode: number | undefined;
   readonly #sockets: UnixSockets;
@@ -144,7 +144,7 @@ export class UnixListener implements Listener {
     this.#listener?.unref?.();
   }
 
-  /** Listens; returns a promise where that takes a turn. */
+  /** Listens. Returns a promise if that takes a turn. */
   #listen(): Promise<void> | undefined {
     const { path } = this.addr;
     const listener = withMode(this.#mode, () => this.#sockets.listen(path));
@@ -165,33 +165,33 @@ export class UnixListener implements Listener {
     this.#listener = listener;
   }
 
-  /** Listens after all, if only what a killed server has left is in the way. Else throws at once. */
+  /** Listens again if only the file of a killed server is in the way. Otherwise, it throws at once. */
   #clear(error: unknown): Promise<void> {
     if (!(error instanceof systemErrors.AddrInUse)) throw this.#explained(error);
     if (isAbstract(this.addr.path)) throw this.#inUse("a server listens there", error);
     return this.#replace(this.#socketThere(error), error);
   }
 
-  /** The socket that is in the way, if it has not gone meanwhile. Nothing else is ever replaced. */
+  /** The socket that is in the way, if it is still there. No other kind of file is ever replaced. */
   #socketThere(cause: unknown): Stats | undefined {
     const file = fileAt(this.addr.path);
     if (file === undefined || file.isSocket()) return file;
-    throw this.#inUse("what is there is no socket, and is left alone", cause);
+    throw this.#inUse("there is a file that is not a socket", cause);
   }
 
   async #replace(found: Stats | undefined, cause: unknown): Promise<void> {
     const { path } = this.addr;
-    let problem = await whoIsThere(path, this.#sockets);
+    let problem = await problemAt(path, this.#sockets);
     if (problem === undefined) {
-      await setTimeout(START_TIME); // a server that has bound and does not listen yet refuses too
-      problem = await whoIsThere(path, this.#sockets);
+      await setTimeout(START_TIME); // a server that has bound but does not listen yet refuses, too
+      problem = await problemAt(path, this.#sockets);
     }
     if (problem !== undefined) throw this.#inUse(problem, cause);
     if (this.#isClosed) throw new systemErrors.BadResource("the listener is closed");
     await this.#takeOver(found);
   }
 
-  /** Another server may want the same now: so nothing here waits, from this look on until it listens. */
+  /** Another server may do the same now, so nothing here waits between checking the file and listening. */
   async #takeOver(found: Stats | undefined): Promise<void> {
     const { path } = this.addr;
     const aside = takeAside(path, found);
@@ -201,12 +201,12 @@ export class UnixListener implements Listener {
       if (!(error instanceof systemErrors.AddrInUse)) throw error;
       throw this.#inUse("another server was faster", error);
     } finally {
-      // Not before: a new file must not have the number of the old one, by which others know that.
+      // Not earlier: the new file must not get the inode number of the old one, by which others recognize the old file.
       if (aside !== undefined) unlinkSync(aside);
     }
   }
 
-  /** Deno removes whatever is at the path. Where that is somebody else's by now, a second name keeps it. */
+  /** Deno removes any file at the path. If it belongs to another server by now, a second name keeps it. */
   #setAside(): void {
     const { path } = this.addr;
     const aside = nameBeside(path);
@@ -214,7 +214,7 @@ export class UnixListener implements Listener {
       if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
       linkSync(path, aside);
       this.#aside = aside;
-    } catch { /* there is nothing, or it may not be kept: there is no other way */ }
+    } catch { /* there is no file, or it cannot be kept */ }
   }
 
   #putBack(): void {
@@ -238,8 +238,8 @@ export class UnixListener implements Listener {
   }
 }
 
-/** What keeps a path from being listened on, or `undefined` if nobody does. */
-async function whoIsThere(path: string, sockets: UnixSockets): Promise<string | undefined> {
+/** Why a path cannot be replaced; `undefined` if no server listens there. */
+async function problemAt(path: string, sockets: UnixSockets): Promise<string | undefined> {
   try {
     (await sockets.dial(path, new AbortController().signal)).close();
     return "a server listens there";
@@ -248,11 +248,11 @@ async function whoIsThere(path: string, sockets: UnixSockets): Promise<string | 
     if (error instanceof NotCapable) throw error;
     if (error instanceof ConnectionRefused || error instanceof NotFound) return;
     if (error instanceof WouldBlock) return "a server listens there, and its backlog is full";
-    return `whether a server listens there cannot be told (${(error as Error).message})`;
+    return `cannot find out whether a server listens there (${(error as Error).message})`;
   }
 }
 
-/** A name in Linux's abstract namespace, which has no file. */
+/** Whether a path is a name in Linux's abstract namespace, which has no file. */
 function isAbstract(path: string): boolean {
   return path.startsWith("\0");
 }
@@ -278,5 +278,5 @@ function checkMode(mode: unknown, path: string): void {
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw new RangeError(`mode must be from 0o000 to 0o777, got 0o${mode.toString(8)}`);
   }
-  if (isAbstract(path)) throw new TypeError("mode is for a file, which an abstract name has not");
+  if (isAbstract(path)) throw new TypeError("mode is for a file, but an abstract name has none");
 }

@@ -1,15 +1,15 @@
-/** The file of a Unix socket: making it, knowing it again, and getting it out of the way. */
+/** The file of a Unix socket: creating it, recognizing it, and moving it out of the way. */
 
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { linkSync, lstatSync, renameSync, type Stats, unlinkSync } from "node:fs";
 import process from "node:process";
 
 /**
- * Makes a file, under a umask that leaves it just its mode.
+ * Creates a file with a mode, by way of the umask.
  *
- * To change the mode afterwards is not safe: it goes by the name, and whoever may change the directory can put a link
- * to another file there meanwhile. That holds for a random name beside it, too (tried: 2 times of 4,000). The umask is
- * the whole process's, so that what other threads make within these 30 µs has it as well.
+ * Changing the mode afterwards is not safe: it goes by the name, and anyone who may change the directory can put a link to
+ * another file there in between. That is so for a random name beside it, too (tried: it succeeded 2 times in 4,000). The
+ * umask belongs to the whole process, so files that other threads create within these 30 µs get it as well.
  */
 export function withMode<Result>(mode: number | undefined, make: () => Result): Result {
   if (mode === undefined) return make();
@@ -22,8 +22,8 @@ export function withMode<Result>(mode: number | undefined, make: () => Result): 
 }
 
 /**
- * Takes the file of a server that was killed out of the way, and returns its other name. Another server may
- * replace it at any moment, in another thread or process: what proves to be that server's is put back.
+ * Moves the file of a killed server out of the way, and returns its new name. Another server may replace the file at any
+ * moment, in another thread or process. If the moved file proves to be that server's, it is put back.
  */
 export function takeAside(path: string, found: Stats | undefined): string | undefined {
   if (!isSame(fileAt(path), found)) return;
@@ -31,33 +31,33 @@ export function takeAside(path: string, found: Stats | undefined): string | unde
   try {
     renameSync(path, aside);
   } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return; // it has
+    if ((error as { code?: unknown }).code === "ENOENT") return; // it was replaced
     if (!(error instanceof systemErrors.NotCapable)) throw error;
-    return void unlinkSync(path); // only the path itself may be changed
+    return void unlinkSync(path); // there is a permission for the path itself only
   }
   if (isSame(fileAt(aside), found)) return aside;
   putBack(aside, path);
 }
 
-/** Gives a file its name back that was taken aside, unless there is another by now. */
+/** Gives a moved file its name back, unless there is another file by now. */
 export function putBack(aside: string, path: string): void {
   try {
     linkSync(aside, path);
-  } catch { /* it is still there, or the next one is */ }
+  } catch { /* there is a file */ }
   unlinkSync(aside);
 }
 
-/** A name in the same directory that nobody has. */
+/** An unused name in the same directory. */
 export function nameBeside(path: string): string {
   return `${path}.${crypto.randomUUID()}`;
 }
 
-/** The file of a name, if there is one; a link is one by itself. */
+/** The file with a name, if there is one. Links are not followed. */
 export function fileAt(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
 }
 
-/** Whether this is one file. A new one may be given the number of one that was just removed, but not its birth. */
+/** Whether both are the same file. A new file may get the inode number of a removed one, but not its time of birth. */
 export function isSame(one: Stats | undefined, other: Stats | undefined): boolean {
   return one !== undefined && one.dev === other?.dev && one.ino === other.ino &&
     one.birthtimeMs === other.birthtimeMs;

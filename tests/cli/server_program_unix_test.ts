@@ -129,7 +129,7 @@ Deno.test({ name: "server.ts --unix tells why it cannot listen in one line", ign
   await Deno.writeTextFile(file, "");
   const cases = [
     [`${dir.path}/no/s`, "its directory does not exist"],
-    [file, "what is there is no socket, and is left alone"],
+    [file, "there is a file that is not a socket"],
   ] as const;
   for (const [path, problem] of cases) {
     await using program = startServer(permissionsFor(path), "--unix", path);

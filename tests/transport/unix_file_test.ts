@@ -201,7 +201,7 @@ Deno.test("serve() leaves a socket alone that it may not look at", overUnix, asy
   const cause = new Deno.errors.PermissionDenied("not yours");
   using _ = dialing(() => Promise.reject(cause));
   const error = await assertRejects(() => serve({ path }, echo).listening, AddrInUse);
-  const problem = "whether a server listens there cannot be told (not yours)";
+  const problem = "cannot find out whether a server listens there (not yours)";
   assertEquals(error.message, `cannot listen on ${path}: ${problem}`);
   assertEquals(place.files(), ["test.sock"]);
 });
@@ -218,7 +218,7 @@ Deno.test("serve() never replaces what is no socket", overUnix, async () => {
   for (const [make, isStill] of others) {
     make();
     const error = assertThrows(() => serve({ path }, echo), AddrInUse);
-    const problem = "what is there is no socket, and is left alone";
+    const problem = "there is a file that is not a socket";
     assertEquals(error.message, `cannot listen on ${path}: ${problem}`);
     assert(isStill());
     removeNow(path);

@@ -256,7 +256,7 @@ const BAD_FOR_SERVE: typeof BAD = [
   [{ path: "/a", mode: 0o1000 }, RangeError, "mode must be from 0o000 to 0o777, got 0o1000"],
   [{ path: "/a", mode: -1 }, RangeError, "mode must be from 0o000 to 0o777, got 0o-1"],
   [{ path: "/a", mode: 0.5 }, RangeError, "mode must be from 0o000 to 0o777, got 0o0.4"],
-  [{ path: "\0a", mode: 0o600 }, TypeError, "mode is for a file, which an abstract name has not"],
+  [{ path: "\0a", mode: 0o600 }, TypeError, "mode is for a file, but an abstract name has none"],
 ];
 
 Deno.test("serve() and connect() refuse bad paths by name and value", {

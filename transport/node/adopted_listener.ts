@@ -3,25 +3,25 @@ import { classified, interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection } from "../connection.ts";
 import { HandleListener } from "./handle_listener.ts";
 import type { Handles, ListenHandle } from "./handles.ts";
-import type { Place, StartedListener } from "./place.ts";
+import type { ListenTarget, StartedListener } from "./listen_target.ts";
 import { addressOf } from "./tcp_handle.ts";
 
-/** Has `net.Server` look up a name, or find out what a descriptor is, and then listens with its handle. */
+/** Lets `net.Server` look up a name or find out the kind of a descriptor, and then listens with its handle. */
 export class AdoptedListener implements StartedListener {
   readonly ready: Promise<void> | undefined;
   readonly #handles: Handles;
-  readonly #place: Place;
+  readonly #target: ListenTarget;
   readonly #server: net.Server = net.createServer();
   #listener: HandleListener | undefined;
   #isReferenced = true;
   #isClosed = false;
 
-  constructor(handles: Handles, place: Place) {
+  constructor(handles: Handles, target: ListenTarget) {
     this.#handles = handles;
-    this.#place = place;
+    this.#target = target;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.on("error", (error) => reject(classified(error, "cannot listen")));
-    this.#server.listen(place);
+    this.#server.listen(target);
     if (this.#server.listening) {
       this.#adopt();
       return;
@@ -36,7 +36,7 @@ export class AdoptedListener implements StartedListener {
 
   get addr(): Address {
     if (this.#listener !== undefined) return this.#listener.addr;
-    const { host = "", port = 0 } = this.#place;
+    const { host = "", port = 0 } = this.#target;
     return { transport: "tcp", hostname: host, port };
   }
 
@@ -67,7 +67,7 @@ export class AdoptedListener implements StartedListener {
     const addr: Address = handle instanceof handles.Tcp
       ? addressOf(handle, "getsockname")
       : { transport: "unix", path: typeof address === "string" ? address : "" };
-    this.#listener = new HandleListener(handles, handle, addr, this.#place);
+    this.#listener = new HandleListener(handles, handle, addr, this.#target);
     if (!this.#isReferenced) this.#listener.unref();
   }
 }

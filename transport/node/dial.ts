@@ -7,14 +7,14 @@ import { runtime, type StreamHandle } from "./handles.ts";
 import { TcpConnection } from "./tcp_connection.ts";
 import { localAddrOf, remoteAddrOf, SocketConnection } from "./socket_connection.ts";
 
-/** Where to, and from where. */
+/** Where to dial, and from where. */
 export interface DialOptions {
   hostname?: string;
   port?: number;
   path?: string;
   /** The IP address of this side. */
   localAddress?: string;
-  /** Whether Nagle's algorithm is off from the beginning. */
+  /** Whether Nagle's algorithm is off. */
   noDelay: boolean;
 }
 
@@ -22,14 +22,14 @@ export interface DialOptions {
 const ATTEMPT_DELAY = 250;
 
 /**
- * Dials by means of `node:net`. A connection that is made in the very moment in which `signal` aborts is returned: the
- * caller closes it.
+ * Dials with `node:net`. If the connection is made in the moment in which `signal` aborts, it is returned: the caller
+ * closes it.
  */
 export async function dialNode(options: DialOptions, signal: AbortSignal): Promise<Connection> {
   const { hostname, port, path, localAddress } = options;
   signal.throwIfAborted();
   const socket = new net.Socket({ allowHalfOpen: true });
-  socket.pause(); // so that nothing is read before somebody wants it
+  socket.pause(); // nothing is read before the first read()
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(signal.reason);
   socket.once("connect", resolve);
@@ -48,7 +48,7 @@ export async function dialNode(options: DialOptions, signal: AbortSignal): Promi
     }
     await promise;
   } catch (error) {
-    socket.on("error", () => {}); // what else goes wrong with it, nobody wants to know
+    socket.on("error", () => {}); // later errors are of no interest
     socket.destroy();
     throw signal.aborted ? signal.reason : explained(error, options);
   } finally {
@@ -77,19 +77,19 @@ function connectionOf(
   return new Connection(handles, takeHandle(socket), { remoteAddr, localAddr, noDelay });
 }
 
-/** The handle of a socket that is connected and has not read anything, with the socket let go. */
+/** Takes the handle from a socket that is connected and has not read anything. */
 function takeHandle(socket: Socket): StreamHandle {
   const own = socket as unknown as { _handle: StreamHandle };
   const handle = own._handle;
   own._handle = null!;
   const fields = handle as unknown as Record<symbol, unknown>;
   for (const key of Object.getOwnPropertySymbols(fields)) {
-    if (fields[key] === socket) fields[key] = null; // or the socket would stay as long as the handle
+    if (fields[key] === socket) fields[key] = null; // otherwise the handle keeps the socket in memory
   }
   return handle;
 }
 
-/** What is wrong, by the class that the runtime has for it. Of several addresses, what was wrong with the first. */
+/** The error with the class that the runtime has for it. If several addresses have failed, it is that of the first. */
 function explained(error: unknown, { hostname = "", port = 0, path }: DialOptions): unknown {
   const { errors } = error as { errors?: unknown };
   const [first = error] = Array.isArray(errors) ? errors : [];

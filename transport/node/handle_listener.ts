@@ -12,19 +12,18 @@ import {
   type StreamHandle,
   type TcpHandle,
 } from "./handles.ts";
-import { isShortage, LOOK_INTERVAL, type Place } from "./place.ts";
+import { CHECK_INTERVAL, isShortage, type ListenTarget } from "./listen_target.ts";
 import { TcpConnection } from "./tcp_connection.ts";
 import { addressOf, bind } from "./tcp_handle.ts";
 
 /**
  * Listens with a handle of `node:net`.
  *
- * In Deno a connection stays with the system until it is wanted. In Node the handle takes whatever comes, so as many
- * as `backlog` are held here, and more are closed.
+ * In Deno, a connection stays in the system's backlog until it is accepted. In Node, the handle accepts every connection,
+ * so up to `backlog` connections are kept here. Further ones are closed.
  *
- * In Deno 2.9.6 a handle whose accept has failed once, for want of a descriptor, accepts nothing more and does not say
- * so. To start and stop to read from it makes the runtime look at it again. That is done at intervals, since nothing
- * else tells of it.
+ * In Deno 2.9.6, a handle that has failed to accept for lack of a descriptor accepts nothing more, without an error. Calling
+ * `readStart()` and `readStop()` makes the runtime check it again. This is done at intervals, since no event reports it.
  */
 export class HandleListener implements Listener {
   readonly addr: Address;
@@ -39,16 +38,16 @@ export class HandleListener implements Listener {
   #isShort = false;
 
   /**
-   * @param handles Where handles come from.
-   * @param handle The handle, which listens.
-   * @param addr On what.
-   * @param place How.
+   * @param handles The handle classes.
+   * @param handle The listening handle.
+   * @param addr The address that it listens on.
+   * @param target How it listens.
    */
   constructor(
     handles: Handles,
     handle: ListenHandle,
     addr: Address,
-    { backlog, noDelay }: Pick<Place, "backlog" | "noDelay">,
+    { backlog, noDelay }: Pick<ListenTarget, "backlog" | "noDelay">,
   ) {
     this.addr = addr;
     this.#handles = handles;
@@ -57,7 +56,7 @@ export class HandleListener implements Listener {
     this.#noDelay = noDelay;
     this.#handle.onconnection = (status, client) => this.#onConnection(status, client);
     this.#handle.onread = () => {};
-    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL);
+    this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL);
     this.#timer.unref();
   }
 
@@ -67,7 +66,7 @@ export class HandleListener implements Listener {
     if (this.#isPending) {
       this.#take();
       this.#wake();
-    } else if (this.#isShort) this.#look();
+    } else if (this.#isShort) this.#check();
     return accepted;
   }
 
@@ -94,7 +93,7 @@ export class HandleListener implements Listener {
     else this.#isPending = true;
   }
 
-  /** Takes the connection that waits in the handle for the accept that waits here. */
+  /** Accepts the connection that waits in the handle. */
   #take(): void {
     this.#isPending = false;
     const { Tcp, Pipe } = this.#handles;
@@ -110,7 +109,7 @@ export class HandleListener implements Listener {
     try {
       const Connection = this.addr.transport === "tcp" ? TcpConnection : HandleConnection;
       this.#queue.push(new Connection(this.#handles, client, this.#endsOf(client)));
-    } catch (error) { // it was reset already, or there is no descriptor for it
+    } catch (error) { // it was reset already, or there is no descriptor
       client.close();
       this.#queue.fail(error);
     }
@@ -131,7 +130,7 @@ export class HandleListener implements Listener {
     };
   }
 
-  #look(): void {
+  #check(): void {
     const status = probe(this.#handles, this.addr);
     this.#isShort = status < 0 && isShortage(codeOf(status));
     if (this.#isShort) this.#queue.fail(statusError(status, "cannot accept"));
@@ -145,17 +144,17 @@ export class HandleListener implements Listener {
   }
 }
 
-/** Tries to get another socket for an address that is taken, and returns the status of that. */
+/** Tries to bind another socket to an address that is in use, and returns the status. */
 function probe({ Tcp, Pipe }: Handles, addr: Address): number {
   try {
     if (addr.transport === "tcp") {
       return withHandle(new Tcp(SERVER), (handle) => bind(handle, addr.hostname, addr.port, 0));
     }
     const { path } = addr as UnixAddr;
-    // Where somebody has removed the file, the path is not taken: nobody can connect any more, either.
+    // If the file was removed, the path is not in use, and no one can connect any more.
     if (!path.startsWith("\0") && !existsSync(path)) return 0;
     return withHandle(new Pipe(SERVER), (handle) => handle.bind(path));
-  } catch { // the address of a descriptor that was handed to this process, which may listen on nothing itself
+  } catch { // the descriptor was passed to this process, which has no permission to listen there
     return 0;
   }
 }

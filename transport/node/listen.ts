@@ -4,45 +4,45 @@ import { type Address, formatAddress } from "../connection.ts";
 import { AdoptedListener } from "./adopted_listener.ts";
 import { HandleListener } from "./handle_listener.ts";
 import { type Handles, type ListenHandle, runtime, SERVER } from "./handles.ts";
-import type { Place, StartedListener } from "./place.ts";
+import type { ListenTarget, StartedListener } from "./listen_target.ts";
 import { ServerListener } from "./server_listener.ts";
 import { addressOf, bind } from "./tcp_handle.ts";
 
-/** Listens by means of `node:net`. Throws, or rejects in `ready`, what is wrong. */
-export function listenNode(place: Place): StartedListener {
+/** Listens with `node:net`. Errors are thrown, or reject `ready`. */
+export function listenNode(target: ListenTarget): StartedListener {
   const handles = runtime.handles();
-  const { host, path, port } = place;
-  if (place.reusePort && handles !== undefined && handles.reusePort === undefined) {
-    throw new TypeError("reusePort is not to be had in this version of the runtime");
+  const { host, path, port } = target;
+  if (target.reusePort && handles !== undefined && handles.reusePort === undefined) {
+    throw new TypeError("this version of the runtime does not support reusePort");
   }
-  if (handles === undefined) return new ServerListener({ ...place });
-  if (path !== undefined) return listenUnix(handles, path, place);
-  // In Deno, a handle looks a name up by itself; the permission to listen is for the name, too.
+  if (handles === undefined) return new ServerListener({ ...target });
+  if (path !== undefined) return listenUnix(handles, path, target);
+  // In Deno, a handle looks up a name itself, and the permission to listen is for the name.
   const isDirect = host !== undefined && (isIP(host) !== 0 || handles.isDeno);
   return isDirect
-    ? listenTcp(handles, host, port ?? 0, place)
-    : new AdoptedListener(handles, place);
+    ? listenTcp(handles, host, port ?? 0, target)
+    : new AdoptedListener(handles, target);
 }
 
 function listenTcp(
   handles: Handles,
   hostname: string,
   port: number,
-  place: Place,
+  target: ListenTarget,
 ): HandleListener {
-  const { reusePort = false, backlog } = place;
+  const { reusePort = false, backlog } = target;
   const handle = new handles.Tcp(SERVER);
-  const asked: Address = { transport: "tcp", hostname, port };
+  const addr: Address = { transport: "tcp", hostname, port };
   const flags = reusePort ? handles.reusePort! : 0;
-  begin(handle, asked, () => bind(handle, hostname, port, flags), backlog);
-  return new HandleListener(handles, handle, addressOf(handle, "getsockname"), place);
+  begin(handle, addr, () => bind(handle, hostname, port, flags), backlog);
+  return new HandleListener(handles, handle, addressOf(handle, "getsockname"), target);
 }
 
-function listenUnix(handles: Handles, path: string, place: Place): HandleListener {
+function listenUnix(handles: Handles, path: string, target: ListenTarget): HandleListener {
   const handle = new handles.Pipe(SERVER);
   const addr: Address = { transport: "unix", path };
-  begin(handle, addr, () => handle.bind(path), place.backlog);
-  return new HandleListener(handles, handle, addr, place);
+  begin(handle, addr, () => handle.bind(path), target.backlog);
+  return new HandleListener(handles, handle, addr, target);
 }
 
 /** Binds and listens, or closes and throws. */

@@ -3,23 +3,23 @@ import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
 import { classified, closedError, interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection, Listener } from "../connection.ts";
-import { isShortage, LOOK_INTERVAL, type Place } from "./place.ts";
+import { CHECK_INTERVAL, isShortage, type ListenTarget } from "./listen_target.ts";
 import { localAddrOf, remoteAddrOf, SocketConnection } from "./socket_connection.ts";
 
 /**
- * A listener by what is documented of `net.Server`, where there is no way below.
+ * A listener with the documented API of `net.Server`, for runtimes whose handles cannot be used.
  *
- * `net.Server` takes whatever comes, so as many connections as its backlog has room for are held here until they are
- * accepted, and more are closed.
+ * `net.Server` accepts every connection, so up to `backlog` connections are kept here until they are accepted. Further ones
+ * are closed.
  *
- * In Deno 2.9.6 one that has met a shortage of descriptors accepts nothing more and does not say so. So it is tried
- * again and again to listen on the same address, which fails for another reason while descriptors are there, and
- * after a shortage of some seconds a new server takes over.
+ * In Deno 2.9.6, a server that has run out of descriptors accepts nothing more, without an error. So this tries at
+ * intervals to listen on the same address. With descriptors, that fails because the address is in use. After a shortage, a
+ * new server replaces the old one.
  */
 export class ServerListener implements Listener {
-  /** Resolves once it listens; not there if it does already. */
+  /** Resolves once it listens. Missing if it listens already. */
   readonly ready: Promise<void> | undefined;
-  readonly #place: Place;
+  readonly #target: ListenTarget;
   readonly #queue: AcceptQueue<Connection> = new AcceptQueue();
   #addr: Address;
   #server: net.Server;
@@ -28,13 +28,13 @@ export class ServerListener implements Listener {
   #isReferenced = true;
   #isShort = false;
 
-  constructor(place: Place) {
-    this.#place = place;
-    this.#addr = place.path === undefined
-      ? { transport: "tcp", hostname: place.host ?? "", port: place.port ?? 0 }
-      : { transport: "unix", path: place.path };
+  constructor(target: ListenTarget) {
+    this.#target = target;
+    this.#addr = target.path === undefined
+      ? { transport: "tcp", hostname: target.host ?? "", port: target.port ?? 0 }
+      : { transport: "unix", path: target.path };
     this.#server = this.#listen();
-    // A Unix socket listens at once, but what is wrong with it is told in a later turn.
+    // A Unix socket listens at once, but its errors come in a later turn.
     if (this.#server.listening) this.#onListening();
     else {
       this.#starting = Promise.withResolvers();
@@ -48,7 +48,7 @@ export class ServerListener implements Listener {
 
   accept(): Promise<Connection> {
     const accepted = this.#queue.accept();
-    if (this.#isShort) this.#look();
+    if (this.#isShort) this.#check();
     return accepted;
   }
 
@@ -74,26 +74,26 @@ export class ServerListener implements Listener {
     const server = net.createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
-      noDelay: this.#place.noDelay,
+      noDelay: this.#target.noDelay,
     });
     server.on("connection", (socket) => this.#onConnection(socket));
     server.on("listening", () => this.#onListening());
     server.on("error", (error) => this.#onError(error));
-    server.listen(this.#place);
+    server.listen(this.#target);
     return server;
   }
 
   #onListening(): void {
-    const { path } = this.#place;
+    const { path } = this.#target;
     const address = this.#server.address();
     if (path === undefined && address !== null && typeof address === "object") {
       this.#addr = { transport: "tcp", hostname: address.address, port: address.port };
-      this.#place.port = address.port;
+      this.#target.port = address.port;
     }
     this.#starting?.resolve();
     this.#starting = undefined;
     if (this.#timer !== undefined || this.#queue.isClosed) return;
-    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL);
+    this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL);
     this.#timer.unref();
   }
 
@@ -105,16 +105,16 @@ export class ServerListener implements Listener {
   }
 
   #onConnection(socket: net.Socket): void {
-    if (this.#queue.isClosed || this.#queue.length >= this.#place.backlog) socket.destroy();
+    if (this.#queue.isClosed || this.#queue.length >= this.#target.backlog) socket.destroy();
     else if (socket.destroyed) return; // it was reset already
     else {this.#queue.push(
         new SocketConnection(socket, remoteAddrOf(socket), localAddrOf(socket, this.#addr)),
       );}
   }
 
-  #look(): void {
-    const { path, host, port, fd, backlog } = this.#place;
-    if (path !== undefined || fd !== undefined) return; // there is no second socket of that kind
+  #check(): void {
+    const { path, host, port, fd, backlog } = this.#target;
+    if (path !== undefined || fd !== undefined) return; // a second socket cannot be tried there
     const probe = net.createServer();
     probe.on("error", (error: Error & { code?: string }) => {
       if (this.#queue.isClosed) return;

@@ -10,15 +10,15 @@ import {
 } from "../../_internal/system_errors.ts";
 import type { Address, Connection } from "../connection.ts";
 
-/** The most that one write takes, so that a peer who takes little is seen to take something. */
+/** The most that one write takes, so that the progress of a slow peer can be seen. */
 const MAX_WRITE = 64 * 1024;
 
 const WHAT = "connection";
 
 /**
- * A connection over a `net.Socket` by what is documented of it, where there is no way below.
+ * A connection with the documented API of `net.Socket`, for runtimes whose handles cannot be used.
  *
- * In Deno 2.9.6 a write that waits fails once the peer has half-closed, and what was sent last is lost.
+ * In Deno 2.9.6, a waiting write fails once the peer has half-closed, and the last data is lost.
  */
 export class SocketConnection implements Connection {
   readonly remoteAddr: Address;
@@ -27,7 +27,7 @@ export class SocketConnection implements Connection {
   readonly #socket: Socket;
   #buffer: Uint8Array | undefined;
   #reader: PromiseWithResolvers<number | null> | undefined;
-  /** What came and was not read yet. */
+  /** Input that was not read yet. */
   #rest: Uint8Array | undefined;
   #hasEnded = false;
   #fault: unknown;
@@ -36,7 +36,7 @@ export class SocketConnection implements Connection {
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isClosed = false;
 
-  /** @param socket Made with `allowHalfOpen`, and paused. */
+  /** @param socket A paused socket with `allowHalfOpen`. */
   constructor(socket: Socket, remoteAddr: Address, localAddr: Address) {
     this.remoteAddr = remoteAddr;
     this.localAddr = localAddr;
@@ -45,7 +45,7 @@ export class SocketConnection implements Connection {
       this.reset = () => this.#close(() => socket.resetAndDestroy());
     }
     socket.on("data", this.#onData);
-    socket.pause(); // to listen to "data" has made it flow
+    socket.pause(); // a listener for "data" makes it flow
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onEnd);
@@ -145,9 +145,9 @@ export class SocketConnection implements Connection {
     this.#reader = undefined;
   };
 
-  /** What is wrong with the socket from now on, which it has destroyed. */
+  /** The error of the socket, which has destroyed it. */
   #faultOf(error: Error): unknown {
-    // A write that waited is told that it was given up, and not why.
+    // The error of a waiting write only says that the write was cancelled.
     return this.#fault ??= classified(this.#socket.errored ?? error, "the connection is lost");
   }
 
@@ -174,7 +174,7 @@ export function remoteAddrOf({ remoteAddress, remotePort }: Socket): Address {
     : { transport: "tcp", hostname: remoteAddress, port: remotePort };
 }
 
-/** The address of this side of a socket: `fallback` where the socket does not know, as a Unix socket. */
+/** The address of this side of a socket; `fallback` if the socket has none, as with a Unix socket. */
 export function localAddrOf({ localAddress, localPort }: Socket, fallback: Address): Address {
   return localAddress === undefined || localPort === undefined
     ? fallback

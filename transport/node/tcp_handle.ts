@@ -1,4 +1,4 @@
-/** What is done with handles of TCP. */
+/** Operations on handles of TCP. */
 
 import { isIPv6 } from "node:net";
 import { statusError, systemError } from "../../_internal/system_errors.ts";
@@ -12,7 +12,7 @@ import {
   type TcpListenHandle,
 } from "./handles.ts";
 
-/** Binds to an address. In Deno, a host name will do as well. */
+/** Binds to an address. In Deno, it may be a host name. */
 export function bind(
   handle: TcpListenHandle,
   hostname: string,
@@ -25,19 +25,19 @@ export function bind(
     : handle.bind(hostname, port, flags);
 }
 
-/** The address of one end. Throws where the connection is gone. */
+/** The address of one end. Throws if the connection is lost. */
 export function addressOf(handle: TcpHandle, end: "getpeername" | "getsockname"): NetAddr {
   const name: SocketName = {};
   const status = handle[end](name);
-  if (status !== 0) throw statusError(status, "the connection is gone");
+  if (status !== 0) throw statusError(status, "the connection is lost");
   return { transport: "tcp", hostname: name.address!, port: name.port! };
 }
 
 /**
- * A handle to read and write with, made of one that is connected, which is used up.
+ * Turns a connected handle into one to read and write with. The first one must not be used any more.
  *
- * Deno 2.9.6 fails a write that waits on a handle of TCP with EPIPE as soon as the peer has half-closed, and does not
- * say how much was written. Its handles of Unix sockets read and write any socket, as fast, and do not.
+ * On a TCP handle of Deno 2.9.6, a waiting write fails with EPIPE as soon as the peer has half-closed, without saying how
+ * much was written. Deno's handles of Unix sockets do not have that fault. They can use any socket, and are as fast.
  */
 export function streamOf(handles: Handles, handle: StreamHandle, noDelay: boolean): StreamHandle {
   if (!(handle instanceof handles.Tcp)) return handle;
@@ -65,7 +65,7 @@ export function reset(handles: Handles, stream: StreamHandle, onClosed: () => vo
   stream.close(onClosed);
 }
 
-/** Does what takes a handle of TCP with what `streamOf()` has made of one. */
+/** Runs an operation that needs a TCP handle, on a handle that `streamOf()` has made. */
 export function withTcp(
   handles: Handles,
   stream: StreamHandle,

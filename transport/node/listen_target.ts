@@ -1,0 +1,33 @@
+/** Where to listen, and what all listeners of `node:net` have in common. */
+
+import type { Listener } from "../connection.ts";
+
+/** Where and how to listen, as for `node:net`: an address, a path, or a descriptor that listens already. */
+export interface ListenTarget {
+  host?: string;
+  port?: number;
+  path?: string;
+  fd?: number;
+  reusePort?: boolean;
+  /** How many connections may wait to be accepted. */
+  backlog: number;
+  /** Whether Nagle's algorithm is off from the beginning, which costs less than turning it off later. */
+  noDelay: boolean;
+}
+
+/** A listener that listens at once, or in a later turn. */
+export interface StartedListener extends Listener {
+  /** Resolves once it listens. Missing if it listens already. */
+  readonly ready?: Promise<void> | undefined;
+}
+
+/** How often listeners check whether descriptors have run out, in milliseconds. */
+export const CHECK_INTERVAL = 1000;
+
+/** The codes of errors that mean that there is no descriptor. */
+const SHORTAGES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+
+/** Whether a code means that there is no descriptor. */
+export function isShortage(code: string | undefined): boolean {
+  return code !== undefined && SHORTAGES.includes(code);
+}
