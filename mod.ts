@@ -102,6 +102,7 @@ export {
   type DecoderInput,
   type Frames,
   type FrameWriter,
+  type Goodbye,
   type LinesOptions,
   type MemoryAddr,
   MessageQueue,

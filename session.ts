@@ -31,7 +31,7 @@
  */
 
 import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
-import { checkBytes, checkInteger, checkMethods } from "./_internal/checks.ts";
+import { checkBytes, checkFunction, checkInteger, checkMethods } from "./_internal/checks.ts";
 import { checkOptions, type Known, NO_OPTIONS } from "./_internal/options.ts";
 import { Lifecycle } from "./session/lifecycle.ts";
 import type { Output } from "./session/output.ts";
@@ -49,6 +49,7 @@ import {
   BYTES_OPTIONS,
   type BytesOptions,
   type Frames,
+  type Goodbye,
   READ_EXACTLY_OPTIONS,
   READ_OPTIONS,
   type ReadExactlyOptions,
@@ -89,6 +90,7 @@ export type { EndReason, SessionEnd } from "./errors.ts";
 export type {
   BytesOptions,
   Frames,
+  Goodbye,
   ReadExactlyOptions,
   Reading,
   ReadOptions,
@@ -238,6 +240,20 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   set readIdleTimeout(value: number) {
     this.#life.deadlines.readIdleTimeout = value;
     if (this.#group.members.has(this)) this.#group.pace(value);
+  }
+
+  /**
+   * Returns the last message of the session before a deadline or a drain ends it, as the option of the same name says.
+   * It can be set at any time, for example while the handler is in the middle of a reply, and is `undefined` once it
+   * was called.
+   */
+  get goodbye(): Goodbye | undefined {
+    return this.#life.goodbye;
+  }
+
+  set goodbye(value: Goodbye | undefined) {
+    if (value !== undefined) checkFunction("goodbye", value);
+    this.#life.goodbye = value;
   }
 
   /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */

@@ -1,3 +1,4 @@
+import { attempt } from "../_internal/attempt.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkFunction } from "../_internal/checks.ts";
 import { Observers } from "../_internal/observers.ts";
@@ -101,6 +102,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   constructor(settings: ReconnectSettings<Ready>) {
     this.#settings = settings;
     this.#observers = new Observers(settings.observers, settings.onError);
+    this.#group.onError = (error) => attempt(() => settings.onError(error), () => {});
   }
 
   get session(): Session | undefined {

@@ -106,6 +106,7 @@ export class TcpServer implements Server {
     this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
     this.#group.acceptTls = tlsUpgrade(options, this.#tls);
+    this.#group.onError = (error, session) => this.#onHandlerError(error, session);
     this.#admission = new Admission(options, {
       ...this.#waiting,
       onAdmission: (connection, permit) => this.#begin(connection, permit),
@@ -176,7 +177,7 @@ export class TcpServer implements Server {
       this.#group.drain();
       if (this.#shutdownTimeout < Infinity) {
         this.#shutdownTimer = setTimeout(
-          () => this.#group.terminate("drain", undefined),
+          () => this.#group.expire("drain"),
           this.#shutdownTimeout,
         );
       }
@@ -260,12 +261,14 @@ export class TcpServer implements Server {
       await this.#handler(session);
       life.close();
     } catch (error) {
-      if (!life.threw(error)) {
-        this.#stats.handlerErrors++;
-        this.#observers.tell("onHandlerError", error, session);
-      }
+      if (!life.threw(error)) this.#onHandlerError(error, session);
       life.fail(error);
     }
+  }
+
+  #onHandlerError(error: unknown, session: Session): void {
+    this.#stats.handlerErrors++;
+    this.#observers.tell("onHandlerError", error, session);
   }
 
   /** Stops accepting. Returns whether the server was still running. */

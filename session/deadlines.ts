@@ -48,6 +48,8 @@ export class Deadlines {
   #written = 0;
   #writingSince: number | undefined;
   #closingSince: number | undefined;
+  /** Whether the whole end has to fit in `closeTimeout`, whatever the peer takes or sends. */
+  isHurried = false;
   #frames = 0;
   #frameAge = 0;
   #wasPartial = false;
@@ -133,7 +135,8 @@ export class Deadlines {
   #isClosedLate(now: number, since: number, progress: Progress): boolean {
     const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
     const limit = progress.writing ? flushTimeout : closeTimeout;
-    return this.#quiet(now, progress) > limit || now - since > maxCloseTime;
+    const whole = this.isHurried ? Math.min(closeTimeout, maxCloseTime) : maxCloseTime;
+    return this.#quiet(now, progress) > limit || now - since > whole;
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {

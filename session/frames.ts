@@ -1,7 +1,6 @@
 import { checkMethods, shown } from "../_internal/checks.ts";
-import { checkOptions } from "../_internal/options.ts";
 import type { Codec, Decoder } from "../codecs/codec.ts";
-import { type Frames, READ_OPTIONS, type ReadOptions } from "./options.ts";
+import { checkReadOptions, type Frames, type ReadOptions } from "./options.ts";
 import type { Output } from "./output.ts";
 import type { Reader } from "./reader.ts";
 import { Reading } from "./reading.ts";
@@ -39,7 +38,7 @@ export class SessionFrames<In, Out> extends Reading<In> implements Frames<In, Ou
 
   override read(options?: ReadOptions): Promise<In | undefined> {
     try {
-      if (options !== undefined) checkOptions(options, READ_OPTIONS);
+      if (options !== undefined) checkReadOptions(options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -25,6 +25,8 @@ export class SessionGroup<Session> {
   acceptTls: (() => (connection: Connection) => Promise<Connection>) | undefined;
   /** For the session of a client: the dialled host. */
   serverName: string | undefined;
+  /** Is told what a function of the user has thrown, such as a goodbye. */
+  onError: ((error: unknown, session: Session) => void) | undefined;
   readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
   #drain: AbortController | undefined;
   #nextId = 1;
@@ -89,6 +91,15 @@ export class SessionGroup<Session> {
 
   terminate(reason: EndReason, cause: unknown): void {
     for (const life of [...this.members.values()]) life.terminate(reason, cause);
+  }
+
+  report(session: Session, error: unknown): void {
+    this.onError?.(error, session);
+  }
+
+  /** Ends all sessions because a deadline is over, each after its goodbye if it has one. */
+  expire(reason: EndReason): void {
+    for (const life of [...this.members.values()]) life.expire(reason);
   }
 
   /** Ends the newest session to free its descriptor, unless it has received anything. */

@@ -12,7 +12,8 @@ import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { type IoEvents, Output } from "./output.ts";
+import type { Goodbye } from "./options.ts";
+import { checkData, type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
 import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
@@ -24,6 +25,7 @@ export interface Settings extends Timeouts {
   chunkSize: number;
   highWaterMark: number;
   maxBufferedOutput: number;
+  goodbye: Goodbye | undefined;
 }
 
 /** What a session uses of its group. */
@@ -38,6 +40,8 @@ interface Shared {
   pace(duration: number): void;
   /** The session has ended. */
   leave(session: object, end: SessionEnd): void;
+  /** A function of the user has thrown. */
+  report(session: object, error: unknown): void;
 }
 
 /**
@@ -52,6 +56,8 @@ export class Lifecycle implements IoEvents {
   readonly deadlines: Deadlines;
   connection: Connection;
   readonly began: number = performance.now();
+  /** Returns the last message before a deadline or a drain ends the session. */
+  goodbye: Goodbye | undefined;
   readonly #group: Shared;
   readonly #session: object;
   #end: SessionEnd | undefined;
@@ -73,6 +79,7 @@ export class Lifecycle implements IoEvents {
     this.#session = session;
     this.connection = connection;
     this.#group = group;
+    this.goodbye = settings.goodbye;
     this.deadlines = new Deadlines(settings, group.now());
     this.output = new Output(connection, group.queue, group.pool, settings, this);
     this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
@@ -152,7 +159,8 @@ export class Lifecycle implements IoEvents {
   close(): void {
     const { inputError, ended } = this.reader;
     const betweenFrames = inputError instanceof TruncatedFrameError && inputError.received === 0;
-    if (inputError instanceof SessionEndedError) this.#finish(inputError.reason, undefined);
+    if (inputError !== undefined && inputError === this.#group.drained) this.#endDrained();
+    else if (inputError instanceof SessionEndedError) this.#finish(inputError.reason, undefined);
     else if (inputError !== undefined && !betweenFrames) {
       this.#finish(reasonOf(inputError), inputError);
     } else this.#finish(ended ? "peer" : "local", undefined);
@@ -160,9 +168,7 @@ export class Lifecycle implements IoEvents {
 
   /** Whether the session can be handed to another user: it is open, and no input is unread or waited for. */
   get isAtRest(): boolean {
-    if (this.#end !== undefined || this.#halfClosed !== undefined || this.#isUpgrading) {
-      return false;
-    }
+    if (!this.#canSend) return false;
     const { ended, inputError, waiting, input } = this.reader;
     return !ended && inputError === undefined && waiting === undefined && input.unread === 0;
   }
@@ -176,7 +182,7 @@ export class Lifecycle implements IoEvents {
 
   /** Ends gracefully because the handler threw. */
   fail(error: unknown): void {
-    if (error !== undefined && error === this.#group.drained) this.#finish("drain", undefined);
+    if (error !== undefined && error === this.#group.drained) this.#endDrained();
     else if (error !== undefined && error === this.reader.timeoutError) {
       this.#finish("error", error);
     } else if (this.threw(error)) this.close();
@@ -190,6 +196,49 @@ export class Lifecycle implements IoEvents {
     if (this.#end === undefined) this.#begin(reason, cause, keepInput ? "keep" : "drop");
     else this.#lose(reason, cause);
     this.#shut(isCut || this.output.buffered > 0);
+  }
+
+  /** Ends gracefully because the server drains and the handler is done. */
+  #endDrained(): void {
+    this.#finish("drain", this.#sayGoodbye("drain"));
+  }
+
+  /** Ends because a deadline is over: gracefully after a goodbye, at once without one. */
+  expire(reason: EndReason): void {
+    if (this.#end !== undefined || reason === "write-stalled") {
+      return this.terminate(reason, undefined);
+    }
+    const before = this.output.accepted;
+    const fault = this.#sayGoodbye(reason);
+    if (this.#end !== undefined) return; // the user's function has ended the session
+    if (this.output.accepted === before) return this.terminate(reason, fault);
+    this.deadlines.isHurried = true;
+    this.#finish(reason, fault);
+  }
+
+  /** Sends the last message, if there is one and it can be sent. Returns what the user's function has thrown. */
+  #sayGoodbye(reason: EndReason): unknown {
+    const { goodbye } = this;
+    if (goodbye === undefined || !this.#canSend) return;
+    this.goodbye = undefined; // before it is called, since it may end the session
+    try {
+      this.#say(goodbye(reason));
+    } catch (error) {
+      this.#group.report(this.#session, error);
+      return error;
+    }
+  }
+
+  get #canSend(): boolean {
+    return this.#end === undefined && this.#halfClosed === undefined && !this.#isUpgrading;
+  }
+
+  /** Sends what a function of the user has returned. */
+  #say(message: unknown): void {
+    if (message === undefined) return;
+    if (message instanceof Promise) message.catch(() => {}); // what is wrong is that it is a promise
+    checkData(message);
+    this.output.send(message as string);
   }
 
   /** Checks the deadlines. Returns the shortest duration, by which the next sweep is timed. */
@@ -206,7 +255,7 @@ export class Lifecycle implements IoEvents {
       waiting: waiting !== undefined,
       reading,
     });
-    if (reason !== undefined) this.terminate(reason, undefined);
+    if (reason !== undefined) this.expire(reason);
     if (this.#end === undefined) {
       this.reader.watch(this.deadlines.readIdleTimeout < Infinity);
       this.reader.input.shrink();
@@ -294,7 +343,8 @@ export class Lifecycle implements IoEvents {
   /** Changes the reason of the end, if output that was accepted before `close()` is lost. */
   #lose(reason: EndReason, cause: unknown): void {
     const end = this.#end!;
-    const harmless = end.cause === undefined && ["local", "peer", "drain"].includes(end.reason);
+    const harmless = !this.deadlines.isHurried && end.cause === undefined &&
+      ["local", "peer", "drain"].includes(end.reason);
     if (!harmless || this.output.buffered === 0) return;
     end.reason = reason;
     if (cause !== undefined) end.cause = cause;

@@ -13,6 +13,17 @@ const DONE: Promise<void> = Promise.resolve();
 const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
 const WANTED = "data to send must be a string, a Uint8Array or a PreparedMessage";
 
+function unsendable(data: unknown): TypeError {
+  return new TypeError(`${WANTED}, got ${shown(data)}`);
+}
+
+/** Throws unless `data` can be sent. */
+export function checkData(data: unknown): void {
+  const isSendable = typeof data === "string" || data instanceof Uint8Array ||
+    data instanceof PreparedMessage;
+  if (!isSendable) throw unsendable(data);
+}
+
 /** What an output writes to. */
 interface Sink {
   write(data: Uint8Array): Promise<number>;
@@ -106,7 +117,7 @@ export class Output extends OutputBuffer {
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
     else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));
-    else return rejected(new TypeError(`${WANTED}, got ${shown(data)}`));
+    else return rejected(unsendable(data));
     return this.#settle(before);
   }
 

@@ -530,3 +530,31 @@ Deno.test("ReconnectingClient.run() ends as next() does", bounded, async () => {
     "handler must be a function, got undefined",
   );
 });
+
+Deno.test("reconnect() says goodbye, and tells onError of one that throws", bounded, async () => {
+  const heard: string[] = [];
+  await using dialled = inMemory(async (session) => void heard.push(await readAll(session)));
+  const fault = new Error("no such language");
+  const told: unknown[] = [];
+  const ends: SessionEnd[] = [];
+  let calls = 0;
+  await using client = reconnect({
+    port: 9,
+    ...SOON,
+    idleTimeout: 30,
+    goodbye(reason): string {
+      if (++calls === 2) throw fault;
+      return `QUIT ${reason}`;
+    },
+    onError: (error) => void told.push(error),
+    observer: { onSessionEnd: (_, end) => void ends.push(end) },
+  });
+  for (let session = 1; session <= 2; session++) await (await sessionOf(client)).closed;
+  await until(() => heard.length === 2 && ends.length === 2);
+  assertEquals([heard, dialled.dials], [["QUIT idle", ""], 2]);
+  assertEquals(told, [fault]);
+  assertEquals(ends.map(({ reason, cause }) => [reason, cause]), [
+    ["idle", undefined],
+    ["idle", fault],
+  ]);
+});

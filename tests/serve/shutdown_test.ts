@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { jsonLines } from "../../codecs/json_lines.ts";
 import { connect } from "../../connect/connect.ts";
-import { ConnectionRefusedError, type SessionEnd, SessionEndedError } from "../../errors.ts";
-import { type Handler, serve, type Server } from "../../serve/serve.ts";
+import {
+  ConnectionRefusedError,
+  type EndReason,
+  type SessionEnd,
+  SessionEndedError,
+} from "../../errors.ts";
+import { type Handler, serve, type ServeOptions, type Server } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { type Connection, memoryListener } from "../../transport/mod.ts";
 import {
@@ -53,6 +58,151 @@ async function arrived(session: Session, bytes: number): Promise<void> {
   await until(() => session.bytesRead === bytes);
   await settle();
 }
+
+/** A server with a goodbye, the client's end of a connection to it, and the reasons that the goodbye was called with. */
+async function departing(
+  options: ServeOptions,
+  handler: Handler,
+): Promise<{ server: Server; peer: Session; session: Session; reasons: EndReason[] }> {
+  const listener = memoryListener();
+  const reasons: EndReason[] = [];
+  const begun = Promise.withResolvers<Session>();
+  const goodbye = (reason: EndReason) => {
+    reasons.push(reason);
+    return "421 shutting down\n";
+  };
+  const server = serve({ listener, goodbye, ...options }, (session) => {
+    begun.resolve(session);
+    return handler(session);
+  });
+  const peer = new Session(listener.connect());
+  return { server, peer, session: await begun.promise, reasons };
+}
+
+Deno.test(
+  "Server.shutdown() says goodbye where a loop ends between messages",
+  bounded,
+  async () => {
+    const { server, peer, session, reasons } = await departing({}, async (session) => {
+      for await (const line of session.lines()) await session.send(`${line}!\n`);
+    });
+    assertEquals(await ask(peer, "rose"), "rose!");
+    await settle();
+    const finished = server.shutdown();
+    assertEquals(await readAll(peer), "421 shutting down\n");
+    await peer.close();
+    await finished;
+    assertEquals([(await session.closed).reason, reasons], ["drain", ["drain"]]);
+  },
+);
+
+Deno.test("Server.shutdown() says goodbye after what a handler has to say", bounded, async () => {
+  const { server, peer, reasons } = await departing({}, async (session) => {
+    try {
+      for await (const _ of session);
+    } finally {
+      await session.send("one thing more\n");
+    }
+  });
+  await settle();
+  const finished = server.shutdown();
+  assertEquals(await readAll(peer), "one thing more\n421 shutting down\n");
+  await peer.close();
+  await finished;
+  assertEquals(reasons, ["drain"]);
+});
+
+Deno.test(
+  "Server.shutdown() says goodbye at shutdownTimeout to whoever is left",
+  bounded,
+  async () => {
+    const forever = Promise.withResolvers<void>();
+    const options = { shutdownTimeout: 30, closeTimeout: 60_000 };
+    const { server, peer, session, reasons } = await departing(options, () => forever.promise);
+    const finished = server.shutdown();
+    assertEquals(await readAll(peer), "421 shutting down\n");
+    await peer.close();
+    await finished;
+    assertEquals([(await session.closed).reason, reasons], ["drain", ["drain"]]);
+    forever.resolve();
+  },
+);
+
+Deno.test(
+  "Server.shutdown() waits no longer for a goodbye than closeTimeout",
+  bounded,
+  async () => {
+    const forever = Promise.withResolvers<void>();
+    const options = { shutdownTimeout: 30, closeTimeout: 50 };
+    const { server, peer, session } = await departing(options, () => forever.promise);
+    await server.shutdown(); // the peer does not finish its side
+    assertEquals((await session.closed).reason, "drain");
+    assertEquals(await readAll(peer), "421 shutting down\n");
+    await peer.close();
+    forever.resolve();
+  },
+);
+
+Deno.test("A goodbye that closes its session is called once", bounded, async () => {
+  const { server, peer, session, reasons } = await departing({}, async (session) => {
+    for await (const _ of session);
+  });
+  session.goodbye = (reason) => {
+    reasons.push(reason);
+    session.close();
+    return "never sent";
+  };
+  await settle();
+  const finished = server.shutdown();
+  assertEquals(await readAll(peer), "");
+  await peer.close();
+  await finished;
+  assertEquals([(await session.closed).reason, reasons], ["drain", ["drain"]]);
+});
+
+Deno.test("Server.abort() says no goodbye, and ends those that are said", bounded, async () => {
+  const forever = Promise.withResolvers<void>();
+  const quiet = await departing({}, () => forever.promise);
+  quiet.server.abort();
+  await quiet.server.finished;
+  assertEquals(quiet.reasons, []);
+  quiet.peer.abort();
+
+  const options = { shutdownTimeout: 20, closeTimeout: 3_600_000 };
+  const { server, peer, reasons } = await departing(options, () => forever.promise);
+  server.shutdown();
+  assertEquals(await peer.readLine(), "421 shutting down");
+  server.abort();
+  await server.finished;
+  assertEquals(reasons, ["drain"]);
+  peer.abort();
+  forever.resolve();
+});
+
+Deno.test("What a goodbye throws is told like the error of a handler", bounded, async () => {
+  const fault = new Error("no such language");
+  const told: unknown[][] = [];
+  const events: unknown[][] = [];
+  const options: ServeOptions = {
+    goodbye: () => {
+      throw fault;
+    },
+    onError: (...args) => void told.push(args),
+    observer: { onHandlerError: (...args) => void events.push(args) },
+  };
+  const { server, peer, session } = await departing(options, async (session) => {
+    for await (const _ of session);
+  });
+  await settle();
+  server.shutdown();
+  assertEquals(await readAll(peer), "");
+  await peer.close();
+  await server.finished;
+  const { reason, cause } = await session.closed;
+  assertEquals([reason, cause], ["drain", fault]);
+  assertEquals([told, events], [[[fault, session]], [[fault, session]]]);
+  assertEquals(server.stats().handlerErrors, 1);
+});
 
 const LOOPS: Record<string, (session: Session) => AsyncIterable<string>> = {
   "the session": (session) => session,
