@@ -2,10 +2,10 @@ import type { TransportName } from "../mod.ts";
 import { type Arguments, choiceOption, UsageError } from "./program.ts";
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-/** The longest time that a timer takes, in milliseconds. */
+/** The longest delay of a timer, in milliseconds. */
 const MAX_DURATION = 2 ** 31 - 1;
 
-/** An option that is a time, a bare number of milliseconds or `none`. Returns milliseconds, `Infinity` for `none`. */
+/** Reads a duration: with a unit, in bare milliseconds, or `none`. Returns milliseconds, `Infinity` for `none`. */
 export function durationOption<Default>(
   { options }: Arguments,
   name: string,
@@ -23,12 +23,12 @@ export function durationOption<Default>(
   );
 }
 
-/** An option that is a list with commas in between. What stands in it is not looked at. */
+/** Reads a list that is separated by commas. The items are not checked. */
 export function listOption({ options }: Arguments, name: string): string[] | undefined {
   return options[name]?.split(",").map((item) => item.trim());
 }
 
-/** An option that is the permissions of a file, in octal. */
+/** Reads the permissions of a file, in octal. */
 export function modeOption({ options }: Arguments, name: string): number | undefined {
   const text = options[name];
   if (text === undefined) return;
@@ -38,7 +38,7 @@ export function modeOption({ options }: Arguments, name: string): number | undef
   );
 }
 
-/** What listens or dials. */
+/** Reads the transport that listens or dials. */
 export function transportOption(args: Arguments): TransportName {
   return choiceOption<TransportName>(args, "transport", ["deno", "node"], "deno");
 }

@@ -1,4 +1,4 @@
-/** What the two programs are made of. Here: what both need to read their arguments, to write, and to fail. */
+/** What the two programs are made of. This module: command lines, output and errors. */
 
 import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
@@ -6,30 +6,30 @@ import { say, standardError } from "./standard_error.ts";
 
 const encoder = new TextEncoder();
 
-/** Wrong usage: the program says so in one line and exits with 2. */
+/** Wrong usage. The program prints it in one line and exits with 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Anything else that ends the program: said in one line, exit code 1. */
+/** Any other error that ends the program. It is printed in one line, and the exit code is 1. */
 export class ProgramError extends Error {
   override readonly name = "ProgramError";
 }
 
 interface Program {
-  /** What `--help` prints. */
+  /** The text of `--help`. */
   help: string;
   /** The options that take a value. */
   options: readonly string[];
-  /** The options that take none. */
+  /** The options without a value. */
   flags?: readonly string[];
-  /** Whether arguments that are no options are taken. */
+  /** Whether arguments that are not options are allowed. */
   takesNames: boolean;
-  /** Does the work. Returns the exit code. */
+  /** Runs the program. Returns the exit code. */
   run(args: Arguments): Promise<number>;
 }
 
-/** What stands on the command line, not yet looked at. */
+/** The arguments of the command line, unchecked. */
 export interface Arguments {
   options: Partial<Record<string, string>>;
   flags: ReadonlySet<string>;
@@ -70,7 +70,7 @@ async function runWith(program: Program, args: string[]): Promise<number> {
       unknown(arg: string, key?: string): boolean {
         if (key === undefined) names.push(arg);
         else unknown ??= arg;
-        return false; // so that it makes no numbers out of names
+        return false; // otherwise it turns names into numbers
       },
     },
   );
@@ -79,7 +79,7 @@ async function runWith(program: Program, args: string[]): Promise<number> {
   if (version) return print(`${config.name} ${config.version}`);
   if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}`);
   for (const flag of flags) {
-    // parseArgs() takes whatever stands there for true.
+    // parseArgs() takes any value for true.
     const isValued = args.some((arg) => arg.startsWith(`--${flag}=`));
     if (isValued) throw new UsageError(`--${flag} takes no value`);
   }
@@ -98,7 +98,7 @@ async function runWith(program: Program, args: string[]): Promise<number> {
   return await program.run({ options, flags: new Set(flags.filter(isGiven)), names });
 }
 
-/** Turns `--port -1` into `--port=-1`: otherwise parseArgs() would take that value for an option. */
+/** Turns `--port -1` into `--port=-1`. Otherwise, parseArgs() would take the value for an option. */
 function attachValues(args: string[], options: readonly string[]): string[] {
   const attached: string[] = [];
   for (const [index, arg] of args.entries()) {
@@ -115,7 +115,7 @@ function print(text: string): number {
   return 0;
 }
 
-/** Writes a line to standard output. Throws `BrokenPipe` if nobody reads it any more, as `console.log()` does not. */
+/** Writes a line to standard output. Unlike `console.log()`, it throws `BrokenPipe` if the reader is gone. */
 export function printLine(text: string): void {
   try {
     for (let rest = encoder.encode(`${text}\n`); rest.length > 0;) {
@@ -126,7 +126,7 @@ export function printLine(text: string): void {
   }
 }
 
-/** What to throw instead of what writing has thrown; that nobody reads on is told as it is. */
+/** Turns the error of a write into one line. `BrokenPipe` stays as it is. */
 export function writeError(error: unknown, name: string): unknown {
   if (error instanceof Deno.errors.BrokenPipe) return error;
   const reason = (error as Error).message.replace(/(: open '[^]*')?$/, "");
@@ -144,7 +144,7 @@ export function readOptionFile(option: string, path: string): string {
   }
 }
 
-/** A missing permission in one line, with all flags that are needed, so that nobody is told of them one by one. */
+/** A missing permission in one line, with all flags that are needed and not one after the other. */
 export function permissionError(
   { message }: InstanceType<typeof Deno.errors.NotCapable>,
   { read = [], written = [] }: { read?: readonly string[]; written?: readonly string[] } = {},
@@ -153,12 +153,12 @@ export function permissionError(
   const flags = ["--allow-net"];
   if (read.length > 0) flags.push(`--allow-read=${read.join(",")}`);
   if (written.length > 0) flags.push(`--allow-write=${written.join(",")}`);
-  // For most of /dev and /proc, Deno takes nothing less.
+  // For most of /dev and /proc, Deno requires this.
   const needed = what.startsWith("all access") ? "--allow-all" : flags.join(" ");
   return new ProgramError(`no permission for ${what}: run with ${needed}`);
 }
 
-/** An option that is a whole number. */
+/** Reads an integer. */
 export function integerOption<Default>(
   { options }: Arguments,
   name: string,
@@ -174,7 +174,7 @@ export function integerOption<Default>(
   );
 }
 
-/** An option that is one of a few words. */
+/** Reads one of a few words. */
 export function choiceOption<Choice extends string>(
   { options }: Arguments,
   name: string,

@@ -1,27 +1,27 @@
-/** How the programs write to standard error: in order, and without waiting for its reader. */
+/** Output of the programs to standard error: in order, and without waiting for its reader. */
 
 import { printable } from "../mod.ts";
 
-/** The most that may wait to be written, in characters. What comes then is left out. */
+/** How many characters may wait to be written. Further texts are omitted. */
 const MAX_WAITING = 1024 * 1024;
-/** So many characters are written at once, if there are more. */
+/** How many characters are written at once. */
 const MIN_WRITE = 4096;
-/** A write that has failed is tried again after so long, in milliseconds. */
+/** How long to wait before a failed write is tried again, in milliseconds. */
 const RETRY = 100;
-/** At the end, a reader that takes nothing for so long is waited for no more; in all, it is for the second. */
+/** How long to wait at the end for a reader that takes nothing, and in all, in milliseconds. */
 const PATIENCE = 1_000;
 const MAX_PATIENCE = 10_000;
 
 /**
- * Texts that wait to be written. Where nobody reads a pipe, or a terminal is stopped, writing blocks until somebody
- * does: here that blocks a thread of the runtime, and nobody else.
+ * Texts that wait to be written. If a pipe is not read, or a terminal is stopped, writing blocks. Here, it blocks only a
+ * thread of the runtime.
  */
 export class TextQueue {
-  /** Says that so many texts are missing at this place. */
+  /** Called with the number of omitted texts, at their place. */
   onOmission: (count: number) => void = (count) => this.push(`${count} lines were left out\n`);
   readonly #output: { write(bytes: Uint8Array): Promise<number> };
   #texts: string[] = [];
-  /** How long those are, and the one that is being written. */
+  /** The length of the texts that wait, including the one that is being written. */
   #waiting = 0;
   #omitted = 0;
   #written = 0;
@@ -31,7 +31,7 @@ export class TextQueue {
     this.#output = output;
   }
 
-  /** Takes a text, unless too many wait. */
+  /** Adds a text, unless too many wait. */
   push(text: string): void {
     if (this.#omitted > 0 || this.#waiting + text.length > MAX_WAITING) this.#omitted++;
     else {
@@ -41,7 +41,7 @@ export class TextQueue {
     this.#writing ??= this.#write();
   }
 
-  /** Resolves when all is written, or nobody takes it. */
+  /** Resolves when everything is written, or the reader takes nothing. */
   async finish(): Promise<void> {
     const end = performance.now() + MAX_PATIENCE;
     let before: number;
@@ -53,7 +53,7 @@ export class TextQueue {
   }
 
   async #write(): Promise<void> {
-    await undefined; // what else is said in this turn goes along
+    await undefined; // joins other texts of this turn
     for (;;) {
       this.#tellOmission();
       if (this.#texts.length === 0) break;
@@ -75,13 +75,13 @@ export class TextQueue {
         bytes = bytes.subarray(count);
         this.#written += count;
       } catch (error) {
-        if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants to read it
+        if (error instanceof Deno.errors.BrokenPipe) return; // the reader is gone
         await new Promise((resolve) => setTimeout(resolve, RETRY)); // a full disk, a pipe that does not block
       }
     }
   }
 
-  /** Until half of them are written, all are left out: so it is one gap that is told of. */
+  /** Until half of the texts are written, all new ones are omitted, so that there is one gap. */
   #tellOmission(): void {
     const count = this.#omitted;
     if (count === 0 || this.#waiting > MAX_WAITING / 2) return;
@@ -90,15 +90,15 @@ export class TextQueue {
   }
 }
 
-/** The program's. */
+/** The texts of this program. */
 export const standardError: TextQueue = new TextQueue(Deno.stderr);
 
-/** Says a line on standard error, whatever somebody else has put into it. */
+/** Writes a line to standard error. Control characters in it are escaped. */
 export function say(line: string): void {
   standardError.push(`${printable(line)}\n`);
 }
 
-/** Resolves when a promise that does not reject has settled, or after so many milliseconds. */
+/** Resolves when a promise has resolved, or after a number of milliseconds. */
 async function settledWithin(promise: Promise<void>, duration: number): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, duration);

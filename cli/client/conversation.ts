@@ -4,13 +4,13 @@ import { ProgramError } from "../program.ts";
 import { silenceOf } from "./silence.ts";
 import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
-/** The service reads at most so many bytes at a time, and so does this client. */
+/** The service reads at most this many bytes at a time, and so does this client. */
 export const MAX_MESSAGE = 1024;
 
-/** The connection is of no use any more; another may be. */
+/** The connection cannot be used any more. A new one may work. */
 export class LostError extends ProgramError {}
 
-/** What is said to the greeting service, and what it replies. */
+/** A conversation with the greeting service. */
 export class Conversation {
   readonly #session: Session;
   readonly #replies: Reading<string>;
@@ -25,13 +25,13 @@ export class Conversation {
     this.#next = this.#listen();
   }
 
-  /** Sends a name and gives the reply. */
+  /** Sends a name and returns the reply. */
   async say(name: string): Promise<string> {
-    await this.#session.send(name).catch(() => {}); // a server that is gone shows in what is read
+    await this.#session.send(name).catch(() => {}); // a lost server is noticed by the next read
     return await this.reply(`hello, ${name}!`);
   }
 
-  /** One reply. TCP may split it, so while it is the beginning of what is expected, the rest is waited for. */
+  /** Reads one reply. TCP may split it, so this waits for the rest of a reply that is incomplete. */
   async reply(expected: string): Promise<string> {
     const onTimeout = () => {
       const problem = `no reply within ${this.#timeout} ms: try a longer --timeout`;
@@ -53,13 +53,13 @@ export class Conversation {
     }
   }
 
-  /** Rejects when the server leaves while it has nothing to reply to. Never resolves. */
+  /** Rejects if the server leaves while there is nothing to reply to. Never resolves. */
   async loss(): Promise<never> {
     await this.#heard();
-    return await new Promise<never>(() => {}); // it spoke unasked: that counts as the next reply
+    return await new Promise<never>(() => {}); // unexpected data counts as the next reply
   }
 
-  /** Says that this was all. The session is left to be closed. */
+  /** Ends the conversation. The caller closes the session. */
   async sayExit(): Promise<void> {
     await this.#session.send("exit").catch(() => {}); // the server may have left first
   }

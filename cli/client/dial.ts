@@ -1,4 +1,4 @@
-/** How the client dials, and what it says of a dial that has failed. */
+/** How the client dials, and the messages for failed dials. */
 
 import {
   CertificateError,
@@ -17,7 +17,7 @@ import { describeTls } from "./describe_tls.ts";
 import { permissionError, ProgramError, readOptionFile, UsageError } from "../program.ts";
 import { say } from "../standard_error.ts";
 
-/** The library's names of options whose values it alone looks at, and those of the command line. */
+/** Options whose values only the library checks: its names, and those of the command line. */
 const NAMES: Readonly<Record<string, string>> = {
   hostname: "--hostname",
   path: "--unix",
@@ -25,7 +25,7 @@ const NAMES: Readonly<Record<string, string>> = {
   alpn: "--alpn",
 };
 
-/** What to hand to `connect()` for a plan: reads the files of TLS. `more` is how sessions are to behave. */
+/** The options of `connect()` for a plan. Reads the files of TLS. `more` are options of the sessions. */
 export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectOptions {
   const { place, transport, tls, proxyHeader, timeout, idle, readIdle } = plan;
   try {
@@ -37,7 +37,7 @@ export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectO
       connectTimeout: timeout,
       idleTimeout: idle,
       readIdleTimeout: readIdle,
-      closeTimeout: 1_000, // there is nothing more to come from the server
+      closeTimeout: 1_000, // the server has nothing more to send
       maxCloseTime: 5_000,
       ...more,
     };
@@ -46,7 +46,7 @@ export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectO
   }
 }
 
-/** Dials once. With `--verbose`, tells of it. */
+/** Dials once. With `--verbose`, it reports that. */
 export async function dial(options: ConnectOptions, plan: Plan): Promise<Session> {
   const start = performance.now();
   if (plan.verbose) say(`dialling ${formatPlace(plan.place)}`);
@@ -59,20 +59,20 @@ export async function dial(options: ConnectOptions, plan: Plan): Promise<Session
   }
 }
 
-/** Says where a connection leads, how long it took, and what TLS has agreed on. */
+/** Reports the address of a connection, how long it took, and its TLS parameters. */
 export function describe(session: Session, duration: number): void {
   say(`connected to ${formatAddress(session.remoteAddr)} in ${Math.round(duration)} ms`);
   if (session.tls !== undefined) { for (const line of describeTls(session.tls)) say(line); }
 }
 
-/** The place as people write it. */
+/** An address as people write it. */
 export function formatPlace(place: Place): string {
   return formatAddress(
     "path" in place ? { transport: "unix", ...place } : { transport: "tcp", ...place },
   );
 }
 
-/** What to throw instead of what a dial has thrown: one line that says what to do about it. */
+/** Turns the error of a dial into one line that says what to do about it. */
 export function dialError(error: unknown, plan: Plan): unknown {
   if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
   if (isOurTimeout(error)) {
@@ -95,10 +95,10 @@ export function dialError(error: unknown, plan: Plan): unknown {
 
 /** Why a dial has failed, without what to do about it. */
 export function dialProblem(error: unknown): string {
-  return (error as Error).message.replace(/ \(connectTimeout\)$/, ""); // as the library calls it
+  return (error as Error).message.replace(/ \(connectTimeout\)$/, ""); // the library's name of the option
 }
 
-/** Whether it is `--timeout` that is over. The system stops waiting some time, too. */
+/** Whether `--timeout` is over. The system has a timeout, too. */
 function isOurTimeout(error: unknown): boolean {
   return error instanceof ConnectTimeoutError && error.cause instanceof DOMException;
 }
@@ -120,7 +120,7 @@ function filesOf({ place, tls, raw }: Plan): { read: string[]; written: string[]
   };
 }
 
-/** Says of an option of the command line what the library says of its own. */
+/** Turns an error about an option of the library into one about the option of the command line. */
 function misuse(error: TypeError | RangeError, tls: TlsPlan | undefined): Error {
   const { message } = error;
   const file = /^(ca|cert|key) /.exec(message)?.[1] as "ca" | "cert" | "key" | undefined;

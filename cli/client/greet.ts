@@ -10,7 +10,7 @@ import { standardInput } from "./standard_input.ts";
 import { printLine, ProgramError, UsageError } from "../program.ts";
 import { say, standardError } from "../standard_error.ts";
 
-/** Says each name after the reply to the last, and prints the replies. Without names, takes them from standard input. */
+/** Sends each name after the reply to the last one, and prints the replies. By default, it reads names from standard input. */
 export async function greet(plan: Plan, args: readonly string[]): Promise<number> {
   const names = args.map(withoutLineEnd);
   for (const name of names) {
@@ -33,7 +33,7 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
       if (problem === undefined) show(await caller.say(name));
       else {
         say(`error: ${problem}`);
-        if (!Deno.stdin.isTerminal()) code = 1; // a person has seen it and can try again
+        if (!Deno.stdin.isTerminal()) code = 1; // at a terminal, the user can try again
       }
     }
     return code;
@@ -42,13 +42,13 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
   }
 }
 
-/** Prints a reply: to a terminal, which must not obey what a server sends, without escapes and the like. */
+/** Prints a reply. On a terminal, control characters of the server are escaped. */
 function show(reply: string): void {
   const isTerminal = Deno.stdout.isTerminal();
   printLine(isTerminal ? reply.split(/\r?\n/).map(printable).join("\n") : reply);
 }
 
-/** Has one conversation after the other where the plan says that it comes back, and else only one. */
+/** Has one conversation, or, if the plan says to reconnect, one after the other. */
 class Caller {
   readonly #plan: Plan;
   readonly #dial: () => Promise<Session>;
@@ -64,12 +64,12 @@ class Caller {
       client === undefined ? await dial(options, plan) : await sessionOf(client);
   }
 
-  /** Dials, and gives the welcome. Who asks while it is under way gets the same. */
+  /** Dials, and returns the welcome. Calls during a dial get the same one. */
   arrive(): Promise<string> {
     return this.#arriving ??= this.#arrive().finally(() => this.#arriving = undefined);
   }
 
-  /** Says a name, until it has its reply. */
+  /** Sends a name until there is a reply. */
   async say(name: string): Promise<string> {
     for (;;) {
       await this.#arriving;
@@ -82,7 +82,7 @@ class Caller {
     }
   }
 
-  /** Rejects when the server leaves for good while it has nothing to reply to. Never resolves. */
+  /** Rejects if the server leaves for good while there is nothing to reply to. Never resolves. */
   async loss(): Promise<never> {
     for (;;) {
       await this.#arriving;
@@ -98,7 +98,7 @@ class Caller {
 
   async end(): Promise<void> {
     if (this.#arriving === undefined) await this.#conversation?.sayExit();
-    else this.#arriving.catch(() => {}); // nobody waits for it any more
+    else this.#arriving.catch(() => {}); // it is not awaited any more
     await (this.#client ?? this.#conversation)?.close();
   }
 
@@ -126,7 +126,7 @@ class Caller {
   }
 }
 
-/** The next session of a client that comes back. */
+/** The next session of a client that reconnects. */
 async function sessionOf(client: ReconnectingClient): Promise<Session> {
   const { value } = await client.next();
   if (value === undefined) throw new ProgramError("the client was closed");
@@ -152,12 +152,12 @@ async function* typedNames(caller: Caller): AsyncIterable<string> {
     if (error instanceof FrameTooLargeError) {
       throw new ProgramError(`a line of over ${error.limit} bytes is too long for a name`);
     }
-    const { cause } = error as Error; // of the end of standard input, as a session is told of it
+    const { cause } = error as Error; // of the end of standard input, as a session reports it
     throw cause instanceof ProgramError ? cause : error;
   }
 }
 
-/** What is wrong with a name, if anything is. */
+/** What is wrong with a name; `undefined` if nothing is. */
 function problemOf(name: string): string | undefined {
   if (name === "") return "a name must not be empty";
   const length = new TextEncoder().encode(name).length;

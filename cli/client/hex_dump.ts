@@ -1,15 +1,15 @@
-/** Bytes as people read them: where they stand, in hexadecimal, and as text. */
+/** Hex dumps: offset, bytes in hexadecimal, and text. */
 
-/** So many bytes a line. */
+/** Bytes per line. */
 const WIDTH = 16;
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const COLOURS = { sent: "\x1b[36m", received: "\x1b[32m" };
 const RESET = "\x1b[39m";
 
-/** Which way bytes go. */
+/** The direction of bytes. */
 export type Direction = keyof typeof COLOURS;
 
-/** Makes lines out of what goes both ways. Each direction counts its bytes. */
+/** Dumps the bytes of both directions. Each direction has its own offsets. */
 export class HexDump {
   readonly #isColoured: boolean;
   readonly #offsets: Record<Direction, number> = { sent: 0, received: 0 };
@@ -33,7 +33,7 @@ export class HexDump {
   }
 }
 
-/** Two groups of eight, filled up to the width of a whole row. */
+/** Two groups of eight, padded to the width of a whole row. */
 function hexOf(row: Uint8Array): string {
   let text = "";
   for (let at = 0; at < WIDTH; at++) {
@@ -45,7 +45,7 @@ function hexOf(row: Uint8Array): string {
   return text;
 }
 
-/** What is no printable ASCII is a dot: a terminal must not obey what a peer sends. */
+/** Bytes that are not printable ASCII become dots, so that a peer cannot control the terminal. */
 function textOf(row: Uint8Array): string {
   let text = "";
   for (const byte of row) {

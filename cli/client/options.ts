@@ -1,4 +1,4 @@
-/** What the client's command line asks for. */
+/** The command line of the client. */
 
 import type { TransportName } from "../../mod.ts";
 import { durationOption, listOption, transportOption } from "../options.ts";
@@ -11,13 +11,13 @@ export const OPTIONS: readonly string[] = [
   ...["proxy-header", "output"],
 ];
 
-/** The options that take none. */
+/** The options without a value. */
 export const FLAGS: readonly string[] = [
   ...["tls", "insecure", "reconnect", "verbose"],
   ...["raw", "crlf", "send-only", "recv-only", "no-shutdown", "hex"],
 ];
 
-/** Options that are of no use without another. */
+/** Options that have no effect without another one. */
 const NEEDS: Readonly<Record<string, string>> = {
   ca: "tls",
   cert: "tls",
@@ -45,10 +45,10 @@ const CONTRADICTIONS: readonly (readonly [one: string, other: string, why: strin
   ["recv-only", "crlf", "it sends nothing"],
 ];
 
-/** Where to dial: one of the two. */
+/** Where to dial. */
 export type Place = { hostname: string; port: number } | { path: string };
 
-/** TLS, as the command line has it: what is a file is not read yet. */
+/** The TLS options of the command line. Files are not read yet. */
 export interface TlsPlan {
   ca?: string;
   cert?: string;
@@ -60,20 +60,20 @@ export interface TlsPlan {
 
 /** How the relay of `--raw` behaves. */
 export interface RawPlan {
-  /** Whether an LF that is sent becomes CRLF. */
+  /** Whether LF is sent as CRLF. */
   crlf: boolean;
   /** Whether standard input is read and sent. */
   sends: boolean;
-  /** Whether what comes is written. */
+  /** Whether received bytes are written. */
   receives: boolean;
-  /** Whether the end of input is told to the peer. */
+  /** Whether the connection is half-closed at the end of input. */
   shutsDown: boolean;
   hex: boolean;
   /** The file to write to, instead of standard output. */
   output?: string;
 }
 
-/** What is to be done, and where. All durations are milliseconds. */
+/** What the program does, and where. All durations are in milliseconds. */
 export interface Plan {
   place: Place;
   transport: TransportName;
@@ -130,7 +130,7 @@ function tlsOf(args: Arguments): TlsPlan {
     throw new UsageError("--key needs --cert, its certificate");
   }
   if (unix !== undefined && serverName === undefined) {
-    throw new UsageError("--tls with --unix needs --servername, whom the certificate is for");
+    throw new UsageError("--tls with --unix needs --servername, the host of the certificate");
   }
   const alpn = listOption(args, "alpn");
   return {
@@ -159,7 +159,7 @@ function rawOf({ options, flags, names }: Arguments): RawPlan {
   };
 }
 
-/** Throws where options contradict each other, or are of no use as they stand. */
+/** Throws if options contradict each other, or have no effect. */
 function checkTogether({ options, flags }: Arguments): void {
   const isGiven = (name: string) => flags.has(name) || options[name] !== undefined;
   for (const [name, needed] of Object.entries(NEEDS)) {

@@ -2,14 +2,14 @@ import { writeError } from "../program.ts";
 import type { Sink } from "./relay_output.ts";
 
 /**
- * The file of `--output`. What it holds goes when the first bytes come, or the end does: a server that cannot be
- * reached costs nobody a file.
+ * The file of `--output`. Its old contents are deleted when the first bytes or the end of input come. So a failed dial
+ * does not destroy a file.
  */
 export class OutputFile implements Sink {
   readonly name: string;
   readonly #path: string;
   #file: Deno.FsFile | undefined;
-  /** Whether it holds something that is not of this run. */
+  /** Whether it has contents from before this run. */
   #isOld = false;
 
   constructor(path: string) {
@@ -54,17 +54,17 @@ export class OutputFile implements Sink {
   }
 
   /**
-   * Opens what is there, unless it is a symbolic link: whoever has put that there would choose which file is lost.
-   * Deno takes no O_NOFOLLOW, and wants `--allow-read` to tell a link from a file.
+   * Opens an existing file, unless it is a symbolic link: the author of the link could choose which file is overwritten.
+   * Deno does not support O_NOFOLLOW, and requires `--allow-read` to tell a link from a file.
    */
   async #openOld(): Promise<Deno.FsFile> {
     const { isFile, isSymlink, dev, ino } = await Deno.lstat(this.#path);
     if (!isSymlink) {
       const file = await Deno.open(this.#path, { write: true });
       const opened = await file.stat();
-      this.#isOld = isFile; // a pipe or a device holds nothing
+      this.#isOld = isFile; // a pipe or a device has no contents
       if (opened.dev === dev && opened.ino === ino) return file;
-      file.close(); // a link has taken its place meanwhile
+      file.close(); // a link has replaced it meanwhile
     }
     throw new Error("it is a symbolic link, name the file that it leads to");
   }

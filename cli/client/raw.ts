@@ -1,4 +1,4 @@
-/** What `--raw` does: standard input to the server, and what the server sends to standard output. */
+/** The relay of `--raw`: standard input goes to the server, and its output to standard output. */
 
 import { type ConnectOptions, formatAddress, type Session, SessionEndedError } from "../../mod.ts";
 import { dial, dialError, dialOptions } from "./dial.ts";
@@ -14,9 +14,9 @@ import { RelayInput } from "./relay_input.ts";
 import { RelayOutput } from "./relay_output.ts";
 import { isTlsAlert, mayWantTls } from "./tls_hint.ts";
 
-/** Relays until both sides have finished, or comes back until the input has. Returns the exit code. */
+/** Relays until both sides have finished. With `--reconnect`, until the input has. Returns the exit code. */
 export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<number> {
-  // How long a peer may stay without taking bytes is up to --idle alone.
+  // Only --idle limits how long a peer may take no bytes.
   const dialling = dialOptions(plan, { writeTimeout: Infinity, chunkSize: 64 * 1024 });
   const watcher = outputOf(raw);
   const options: RelayOptions = {
@@ -58,7 +58,7 @@ async function relayAgainAndAgain(
       try {
         await relay(session, options);
       } catch (error) {
-        if (error instanceof SessionEndedError && !input?.isDone) throw error; // it comes back
+        if (error instanceof SessionEndedError && !input?.isDone) throw error; // it reconnects
         throw lossOf(error, session);
       }
       if (!input?.isDone) return;
@@ -71,7 +71,7 @@ async function relayAgainAndAgain(
   }
 }
 
-/** A person has to know why nothing happens any more. */
+/** Tells the user why nothing happens any more. */
 function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }: Plan): void {
   const { remoteAddr, bytesRead, bytesWritten } = session;
   const address = formatAddress(remoteAddr);
@@ -83,7 +83,7 @@ function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }:
   if (verbose) say(`sent ${bytesWritten} bytes, received ${bytesRead}`);
 }
 
-/** A lost connection in one line. */
+/** Describes a lost connection in one line. */
 function lossOf(error: unknown, session: Session): unknown {
   if (!(error instanceof SessionEndedError)) return error;
   const silence = silenceOf(error, session);

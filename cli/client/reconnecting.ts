@@ -55,7 +55,7 @@ function whyOf(reason: EndReason, cause: unknown): string {
     : describeEnd(reason, cause);
 }
 
-/** No repetition makes it right that an option is wrong, a permission or a certificate missing. */
+/** Another attempt is useless if an option is wrong, or a permission or a certificate is missing. */
 function isWorthRetrying(error: unknown): boolean {
   const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
   return !hopeless.some((kind) => error instanceof kind);

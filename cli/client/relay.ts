@@ -3,28 +3,28 @@ import { ProgramError } from "../program.ts";
 import type { RelayInput } from "./relay_input.ts";
 import type { RelayOutput } from "./relay_output.ts";
 
-/** So many bytes fit in the peer's system, where they wait for it whatever becomes of the connection. */
+/** How many bytes fit into the peer's system, which delivers them whatever happens to the connection. */
 const SURE = 64 * 1024;
-/** How long a peer that was sent more may be silent before it finishes its side, if nobody says, in milliseconds. */
+/** How long a peer that was sent more may be silent before it finishes its side, by default, in milliseconds. */
 const SILENCE = 60_000;
 
-/** The two ends of a relay, and when it is over. */
+/** The ends of a relay, and when it is over. */
 export interface RelayOptions {
-  /** What is sent, if anything is. */
+  /** The source of bytes to send, if any. */
   input?: RelayInput | undefined;
-  /** Takes what comes. Without it, that is dropped, and the relay is over once the peer has all input. */
+  /** Takes received bytes. Without it, they are dropped, and the relay is over once the peer has all input. */
   output?: RelayOutput | undefined;
   /** Is told what is about to be sent. */
   watcher: RelayOutput;
-  /** Whether the end of input is told to the peer. */
+  /** Whether the connection is half-closed at the end of input. */
   shutsDown: boolean;
-  /** Whether the relay is over when the peer has finished, though there may be more input. */
+  /** Whether the relay is over when the peer has finished, even if there is more input. */
   leavesWithPeer: boolean;
 }
 
 /**
- * Relays byte for byte, in both directions at once. Each direction waits for its receiver, so that what is held is at
- * most two chunks of 64 KiB a way.
+ * Relays byte for byte, in both directions at once. Each direction waits for its receiver, so at most two chunks of
+ * 64 KiB are buffered in each direction.
  *
  * @returns Resolves when it is over. The session is left open.
  * @throws {SessionEndedError} If the connection is lost.
@@ -37,7 +37,7 @@ export async function relay(session: Session, options: RelayOptions): Promise<vo
   try {
     if (input === undefined) return await receiving;
     const sending = send(session, input, options, () => isOver).catch(async (error) => {
-      // What a lost peer has said last is still to be heard, such as why it does not want more.
+      // The last data of a lost peer is still to be received: it may say why.
       if (error instanceof SessionEndedError) await receiving;
       throw error;
     });
@@ -52,8 +52,8 @@ export async function relay(session: Session, options: RelayOptions): Promise<vo
 }
 
 /**
- * Waits until the peer has everything, for which its end of input is the only sign. To close before that lets the
- * system send it what is left, but only until it says something: that is answered by a reset, which destroys the rest.
+ * Waits until the peer has received everything: its end of input is the only sign. If this side closed earlier, the
+ * system would send the rest, but only until the peer sends something: the answer is a reset, which destroys the rest.
  */
 async function arrival(session: Session, receiving: Promise<void>): Promise<void> {
   if (session.bytesWritten <= SURE) return;
@@ -81,7 +81,7 @@ async function send(
 ): Promise<void> {
   for (;;) {
     const chunk = await input.next();
-    if (isOver()) return; // it is for the next connection
+    if (isOver()) return; // it belongs to the next connection
     if (chunk === undefined) break;
     await watcher.sending(chunk);
     const before = session.bytesWritten;
@@ -90,7 +90,7 @@ async function send(
       await session.flush();
       input.consume(chunk.length);
     } catch (error) {
-      await session.closed; // until then, the connection may take some
+      await session.closed; // the connection may take bytes until then
       input.consume(session.bytesWritten - before);
       throw error;
     }
@@ -98,7 +98,7 @@ async function send(
   if (shutsDown) await session.closeWrite();
 }
 
-/** Rejects as the promise does, and otherwise never settles. */
+/** Rejects if the promise does, and never resolves. */
 async function failureOf(promise: Promise<void>): Promise<never> {
   await promise;
   return await new Promise<never>(() => {});

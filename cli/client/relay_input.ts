@@ -1,13 +1,13 @@
 import { readFrom, type Source } from "./standard_input.ts";
 
-/** So much is read at a time. */
+/** The size of a read, in bytes. */
 const CHUNK = 64 * 1024;
 const CR = 13;
 const LF = 10;
 
 /**
- * The input of a relay. What is not sent stays at its head, for the next connection; while that is sent, one further
- * chunk is read, and no more.
+ * The input of a relay. Bytes that were not sent stay at its head, for the next connection. While a chunk is sent, one
+ * further chunk is read.
  */
 export class RelayInput {
   readonly #source: Source;
@@ -24,17 +24,17 @@ export class RelayInput {
     this.#crlf = options.crlf;
   }
 
-  /** Whether the input has ended and all of it is sent. */
+  /** Whether the input has ended and all of it was sent. */
   get isDone(): boolean {
     return this.#isDone;
   }
 
-  /** The bytes to be sent next, `undefined` at the end. Asking again gives the same until some are sent. */
+  /** The bytes to send next, `undefined` at the end. They stay the same until some are sent. */
   next(): Promise<Uint8Array | undefined> {
     return this.#head ??= this.#advance();
   }
 
-  /** So many of the bytes that `next()` gave are sent. */
+  /** Some of the bytes of `next()` were sent. */
   consume(count: number): void {
     if (this.#unsent === undefined) return;
     const rest = this.#unsent.subarray(count);
@@ -47,7 +47,7 @@ export class RelayInput {
     this.#isDone = chunk === undefined;
     if (chunk !== undefined) {
       this.#ahead = this.#read();
-      this.#ahead.catch(() => {}); // who asks for it is told
+      this.#ahead.catch(() => {}); // next() reports it
     }
     return chunk;
   }
@@ -61,7 +61,7 @@ export class RelayInput {
     return this.#crlf ? this.#withCrlf(bytes) : bytes;
   }
 
-  /** Puts a CR before each LF that has none, the last byte of the chunk before being looked at too. */
+  /** Inserts a CR before each LF without one. It takes the last byte of the previous chunk into account. */
   #withCrlf(bytes: Uint8Array): Uint8Array {
     const result = new Uint8Array(bytes.length * 2);
     let length = 0;

@@ -1,9 +1,9 @@
 import type { Direction, HexDump } from "./hex_dump.ts";
 import { writeError } from "../program.ts";
 
-/** What an output writes to. */
+/** The destination of an output. */
 export interface Sink {
-  /** As errors call it, such as `standard output`. */
+  /** Its name in errors, such as `standard output`. */
   readonly name: string;
   /** Called before the first write, and for each connection that writes. */
   open?(): Promise<void>;
@@ -16,39 +16,39 @@ export interface Sink {
 interface Sinks {
   /** Takes what comes. */
   bytes?: Sink | undefined;
-  /** Takes a dump of both directions. */
+  /** Receives a dump of both directions. */
   dump?: { sink: Sink; format: HexDump } | undefined;
 }
 
 const encoder = new TextEncoder();
 
-/** The output of a relay. Waits for each write, which is its back-pressure. */
+/** The output of a relay. It awaits each write, which is its back-pressure. */
 export class RelayOutput {
   readonly #sinks: Sinks;
   #beginning: string | undefined;
-  /** The last line of the dump: what goes both ways at once must not mix within a line. */
+  /** The last line of the dump, so that lines of the two directions do not mix. */
   #dumped: Promise<void> = Promise.resolve();
 
   constructor(sinks: Sinks) {
     this.#sinks = sinks;
   }
 
-  /** The first bytes that have come, as characters. */
+  /** The first received bytes, as characters. */
   get beginning(): string {
     return this.#beginning ?? "";
   }
 
-  /** Makes ready for what a connection brings. */
+  /** Prepares for a new connection. */
   async open(): Promise<void> {
     await this.#sinks.bytes?.open?.();
   }
 
-  /** Nothing more will come. */
+  /** The input has ended. */
   async finish(): Promise<void> {
     await this.#sinks.bytes?.finish?.();
   }
 
-  /** Takes what has come. */
+  /** Takes received bytes. */
   async received(chunk: Uint8Array): Promise<void> {
     this.#beginning ??= String.fromCharCode(...chunk.subarray(0, 8));
     const { bytes, dump } = this.#sinks;

@@ -1,6 +1,6 @@
 import type { Session, SessionEndedError } from "../../mod.ts";
 
-/** What to say of a connection that was ended because of silence, if it was, and what to do about it. */
+/** The message for a connection that was ended because of silence, and what to do about it; `undefined` for others. */
 export function silenceOf({ reason }: SessionEndedError, session: Session): string | undefined {
   if (reason === "idle") {
     return `no byte came or went for ${session.idleTimeout} ms: try a longer --idle`;

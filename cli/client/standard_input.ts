@@ -1,14 +1,14 @@
-/** Standard input, as both kinds of the client read it. */
+/** Standard input, for both modes of the client. */
 
 import { Session } from "../../mod.ts";
 import { ProgramError } from "../program.ts";
 
-/** What an input reads from, such as `Deno.stdin`. */
+/** The source of an input, such as `Deno.stdin`. */
 export interface Source {
   read(buffer: Uint8Array): Promise<number | null>;
 }
 
-/** Reads, or throws what cannot be read and why: a directory cannot, nor can a terminal that is gone. */
+/** Reads. It may fail, for example for a directory or a closed terminal. */
 export async function readFrom(source: Source, buffer: Uint8Array): Promise<number | null> {
   try {
     return await source.read(buffer);
@@ -17,7 +17,7 @@ export async function readFrom(source: Source, buffer: Uint8Array): Promise<numb
   }
 }
 
-/** Standard input read as a session, for its lines with a cap. */
+/** Standard input as a session, whose lines have a maximum length. */
 export function standardInput(): Session {
   const nowhere = { transport: "memory", name: "standard input" } as const;
   return new Session({

@@ -1,11 +1,11 @@
-/** What keeps the server from starting, in one line that says what to do about it. */
+/** Errors of starting the server, in one line that says what to do about them. */
 
 import { formatAddress } from "../../mod.ts";
 import { permissionError, ProgramError, UsageError } from "../program.ts";
 import type { Place, Plan } from "./options.ts";
 import { certificateProblem } from "./tls.ts";
 
-/** The library's name of an option that it alone looks at, and that of the command line. */
+/** Options that only the library checks: its names, and those of the command line. */
 const NAMES: Record<string, string> = {
   allow: "--allow",
   deny: "--deny",
@@ -13,7 +13,7 @@ const NAMES: Record<string, string> = {
   path: "--unix",
 };
 
-/** What to throw instead of what starting a server has thrown. */
+/** Turns an error of starting the server into one line. */
 export function startError(error: unknown, plan: Plan): unknown {
   if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
   if (error instanceof ProgramError) return error;

@@ -9,13 +9,13 @@ import { standardError } from "../standard_error.ts";
 
 const LEVELS = { debug: "DEBUG", info: "INFO", warning: "WARN", error: "ERROR" } as const;
 
-/** A level, as `--log-level` takes it. */
+/** A value of `--log-level`. */
 export type LogLevel = keyof typeof LEVELS;
 
-/** What `--log-level` takes. */
+/** The values of `--log-level`. */
 export const LOG_LEVELS = Object.keys(LEVELS) as readonly LogLevel[];
 
-/** How log records are written: what `--log-format` takes. */
+/** The format of log records: the values of `--log-format`. */
 export type LogFormat = "text" | "json";
 
 /** Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. */
@@ -55,7 +55,7 @@ function textLine({ datetime, levelName, loggerName, msg }: LogRecord, hasColour
   return `\x1b[2m${time}\x1b[0m \x1b[1;${colour}m${level}\x1b[0m ${loggerName}: ${msg}`;
 }
 
-/** The fields of a record stand beside what every record has, so that they can be asked for by name. */
+/** The fields of a record are top-level properties, so that they can be queried by name. */
 function jsonLine({ datetime, levelName, loggerName, msg, args: [fields] }: LogRecord): string {
   return JSON.stringify({
     "@timestamp": datetime.toISOString(),

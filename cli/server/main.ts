@@ -69,7 +69,7 @@ const STOP_SIGNALS: readonly Deno.Signal[] = IS_WINDOWS
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM"];
 
-/** The program: serves until it is told to stop. */
+/** The program: serves until it is stopped. */
 export function main(): Promise<void> {
   return runProgram({ help: HELP, options: OPTIONS, flags: FLAGS, takesNames: false, run });
 }
@@ -86,9 +86,9 @@ async function run(args: Arguments): Promise<number> {
     server.shutdown();
     tellRest(server, signal, logger);
   };
-  // Before it listens, since it may be told to stop as soon as it says that it listens.
+  // Before it listens, since a signal may come as soon as it has reported that it listens.
   for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => onStop(signal));
-  if (!IS_WINDOWS) { // there it means that the console is closed
+  if (!IS_WINDOWS) { // on Windows, it means that the console is closed
     Deno.addSignalListener("SIGHUP", () => {
       if (certificate !== undefined) reloadCertificate(server, certificate, logger);
       else logger.info("SIGHUP makes the server read its certificate again, and it has none", {});
@@ -104,7 +104,7 @@ async function run(args: Arguments): Promise<number> {
   return signals > 1 ? 1 : 0;
 }
 
-/** Says what a server that is to stop still waits for, and how not to. */
+/** Reports what a stopping server waits for, and how to stop it at once. */
 function tellRest(server: Server, signal: Deno.Signal, logger: Logger): void {
   const { active } = server.stats();
   if (active === 0) return;

@@ -1,4 +1,4 @@
-/** What the server's command line asks for. */
+/** The command line of the server. */
 
 import type { ServeOptions } from "../../mod.ts";
 import { durationOption, listOption, modeOption, transportOption } from "../options.ts";
@@ -15,19 +15,19 @@ export const OPTIONS: readonly string[] = [
   ...["log-level", "log-format"],
 ];
 
-/** The options that take none. */
+/** The options without a value. */
 export const FLAGS: readonly string[] = ["proxy-protocol"];
 
-/** The files that a certificate and its key are in. */
+/** The files of a certificate and its key. */
 export interface CertificateFiles {
   cert: string;
   key: string;
 }
 
-/** Where to listen: one of the two. */
+/** Where to listen. */
 export type Place = { hostname: string; port: number } | { path: string; mode?: number };
 
-/** What is to be served, where and to whom. */
+/** What to serve, where and to whom. */
 export interface Plan {
   service: ServiceName;
   delay: number;
@@ -36,7 +36,7 @@ export interface Plan {
   limits: ServeOptions;
 }
 
-/** Reads the options, but for those of the log. Throws a `UsageError`. */
+/** Reads the options except those of the log. Throws a `UsageError`. */
 export function readPlan(args: Arguments): Plan {
   const service = choiceOption(args, "service", SERVICES, "greeting");
   const delay = integerOption(args, "delay", [0, 2 ** 31 - 1], 0);
@@ -74,7 +74,7 @@ function certificateOf({ options }: Arguments): CertificateFiles | undefined {
   if (key !== undefined) throw new UsageError("--tls-key needs --tls-cert, its certificate");
 }
 
-/** By what they come in, who may, how many, and for how long. */
+/** The transport, access lists, limits and deadlines. */
 function limitsOf(args: Arguments): ServeOptions {
   const { "ipv6-prefix": prefix, "max-sessions-per-address": perAddress } = args.options;
   if (prefix !== undefined && perAddress === undefined) {
@@ -98,7 +98,7 @@ function limitsOf(args: Arguments): ServeOptions {
   });
 }
 
-/** What is known of clients beyond the socket, and what is of no use because nothing is. */
+/** The options of PROXY headers. */
 function proxyOf(args: Arguments): ServeOptions {
   const isBehindProxy = args.flags.has("proxy-protocol");
   const isUnix = args.options["unix"] !== undefined;
@@ -124,7 +124,7 @@ function proxyOf(args: Arguments): ServeOptions {
   return isBehindProxy ? given({ proxyProtocol: "required", trusted }) : {};
 }
 
-/** Options without those that are `undefined`: these are left to the library. */
+/** Removes options that are `undefined`, so that the library's defaults apply. */
 function given(
   options: { [Name in keyof ServeOptions]: ServeOptions[Name] | undefined },
 ): ServeOptions {

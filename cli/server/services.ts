@@ -4,20 +4,20 @@ import { discard } from "./services/discard.ts";
 import { echo } from "./services/echo.ts";
 import { greeting } from "./services/greeting.ts";
 
-/** What `--service` takes. */
+/** The values of `--service`. */
 export const SERVICES = ["greeting", "echo", "discard", "chat"] as const;
 
 /** The name of a service. */
 export type ServiceName = (typeof SERVICES)[number];
 
-/** What a server does. */
+/** A service of the server. */
 export interface Service {
   handler: Handler;
-  /** What its sessions need to be other than usual. */
+  /** Options of its sessions that differ from the defaults. */
   options?: SessionOptions;
 }
 
-/** The service of a name. `delay` is that of {@linkcode greeting}. */
+/** The service with a name. `delay` is that of {@linkcode greeting}. */
 export function serviceOf(name: ServiceName, delay: number): Service {
   switch (name) {
     case "greeting":
@@ -26,7 +26,7 @@ export function serviceOf(name: ServiceName, delay: number): Service {
       return { handler: echo };
     case "discard":
       return { handler: discard };
-    case "chat": // a client that does not read is cut off at 64 KiB of unread messages
+    case "chat": // a client that does not read is disconnected at 64 KiB of unsent messages
       return {
         handler: chat(),
         options: { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },

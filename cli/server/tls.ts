@@ -1,15 +1,15 @@
-/** The server's certificate: out of its files, and again on SIGHUP. */
+/** The server's certificate: reads its files at the start and on SIGHUP. */
 
 import type { Logger, Server, TlsCertificate } from "../../mod.ts";
 import { readOptionFile } from "../program.ts";
 import type { CertificateFiles } from "./options.ts";
 
-/** Reads the files. What is in them, `serve()` looks at. */
+/** Reads the files. `serve()` checks their contents. */
 export function readCertificate({ cert, key }: CertificateFiles): TlsCertificate {
   return { cert: readOptionFile("--tls-cert", cert), key: readOptionFile("--tls-key", key) };
 }
 
-/** Warns of a private key that is everybody's. Whom its group is, the owner has decided. */
+/** Warns if everyone may read the private key. The group is up to its owner. */
 export function warnOfOthers({ key }: CertificateFiles, logger: Logger): void {
   const mode = modeOf(key);
   if ((mode & 0o006) === 0) return;
@@ -23,7 +23,7 @@ export function warnOfOthers({ key }: CertificateFiles, logger: Logger): void {
   );
 }
 
-/** The permissions of a file; none where it has gone meanwhile, and on Windows. */
+/** The permissions of a file; 0 if it was removed meanwhile, and on Windows. */
 function modeOf(path: string): number {
   try {
     return (Deno.statSync(path).mode ?? 0) & 0o777;
@@ -32,13 +32,13 @@ function modeOf(path: string): number {
   }
 }
 
-/** What is wrong with a certificate, said of its files, if it is that which the library complains of. */
+/** An error of the library about the certificate, with the names of its files. */
 export function certificateProblem(error: unknown, files: CertificateFiles): string | undefined {
   if (!(error instanceof TypeError) || !/^(cert|key) /.test(error.message)) return;
   return `cannot use --tls-cert ${files.cert} with --tls-key ${files.key}: ${error.message}`;
 }
 
-/** Puts new sessions under what the files hold now. If that will not do, everything stays as it was. */
+/** Uses the current contents of the files for new sessions. If they are invalid, nothing changes. */
 export function reloadCertificate(server: Server, files: CertificateFiles, logger: Logger): void {
   const { cert } = files;
   try {

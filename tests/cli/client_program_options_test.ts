@@ -34,7 +34,7 @@ const MISUSES: [args: string[], message: string][] = [
   ],
   [["--tls", "--cert", "x"], "--cert needs --key, its private key"],
   [["--tls", "--key", "x"], "--key needs --cert, its certificate"],
-  [["--tls", "--unix", "/x"], "--tls with --unix needs --servername, whom the certificate is for"],
+  [["--tls", "--unix", "/x"], "--tls with --unix needs --servername, the host of the certificate"],
   [
     ["--tls", "--insecure", "--ca", "x"],
     "--insecure and --ca exclude each other: either the certificate is checked or it is not",

@@ -7,10 +7,10 @@ import {
 } from "../../../mod.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
-/** How many people a message names. It goes to everybody: the rest of a crowd is only counted. */
+/** How many names a message to everyone contains. Further ones are only counted. */
 const MAX_NAMES = 20;
 
-/** One room, where people say lines to each other under a name. Nobody waits for who does not read. */
+/** One room where people with names send lines to each other. No one waits for a member that does not read. */
 export function chat(): Handler {
   const room = new Room();
   return async (session) => {
@@ -37,7 +37,7 @@ async function visit(room: Room, session: Session): Promise<void> {
   }
 }
 
-/** Takes a person in, under the first name that will do. */
+/** Admits a person under the first valid name. */
 async function admit(room: Room, session: Session): Promise<string | undefined> {
   await session.send("What is your name?\n");
   for await (const name of session.lines({ maxLength: 100 })) {
@@ -49,8 +49,8 @@ async function admit(room: Room, session: Session): Promise<string | undefined> 
 }
 
 /**
- * The people, who are told of each other. Whoever comes or goes within one turn of the event loop stands in one
- * message: with one for each, a thousand people who leave together would be a million messages.
+ * The members of the room. All arrivals and departures within one turn of the event loop are announced in one message:
+ * with one message each, a thousand people who leave together would cause a million messages.
  */
 class Room {
   readonly #people = new Map<string, Session>();
@@ -59,7 +59,7 @@ class Room {
   #left: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Whether the name was free. */
+  /** Adds a member. Returns whether the name was free. */
   enter(name: string, session: Session): boolean {
     if (this.#people.has(name)) return false;
     this.#people.set(name, session);
@@ -72,7 +72,7 @@ class Room {
     const isDraining = this.#people.get(name)!.draining.aborted;
     this.#people.delete(name);
     if (this.#people.size === 0) this.#rest();
-    else if (!this.#arrived.delete(name) && !isDraining) { // then everybody leaves
+    else if (!this.#arrived.delete(name) && !isDraining) { // everyone leaves then
       this.#left.push(name);
       this.#tellSoon();
     }
@@ -90,12 +90,12 @@ class Room {
     this.#timer ??= setTimeout(() => this.#tell());
   }
 
-  /** Tells those who were here already who has come and gone, and those who have come who is here. */
+  /** Announces arrivals and departures to the old members, and the members to the new ones. */
   #tell(): void {
     const news = prepare(sentence(this.#left, "leave") + sentence([...this.#arrived], "join"));
     for (const [name, session] of this.#people) {
       if (this.#arrived.has(name)) session.send(this.#welcome(name));
-      else if (news.byteLength > 0) session.send(news); // who has come may have left again
+      else if (news.byteLength > 0) session.send(news); // a new member may have left again
     }
     this.#rest();
   }
@@ -118,7 +118,7 @@ function sentence(names: readonly string[], verb: "join" | "leave"): string {
   return `* ${listed(names, names.length)} ${names.length > 1 ? verb : `${verb}s`}\n`;
 }
 
-/** The first of so many names. */
+/** Lists the first names, and how many more there are. */
 function listed(names: Iterable<string>, count: number): string {
   const named = Iterator.from(names).take(MAX_NAMES).toArray().join(", ");
   return count > MAX_NAMES ? `${named} and ${count - MAX_NAMES} more` : named;

@@ -1,7 +1,7 @@
 import type { Session } from "../../../mod.ts";
 import { transfer } from "./transfer.ts";
 
-/** Sends back what comes (RFC 862). Who does not take it back is read no further. */
+/** Sends all input back (RFC 862). A client that does not read its output is not read any further. */
 export function echo(session: Session): Promise<void> {
   return transfer(session, (chunk) => session.send(chunk));
 }

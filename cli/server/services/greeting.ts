@@ -1,6 +1,6 @@
 import type { Handler } from "../../../mod.ts";
 
-/** The service of the tutorial. `delay` is how long each reply is pretended to take, in milliseconds. */
+/** The service of the tutorial. Each reply is delayed by `delay` milliseconds. */
 export function greeting(delay: number): Handler {
   return async (session) => {
     await session.send("welcome!");
@@ -13,12 +13,12 @@ export function greeting(delay: number): Handler {
   };
 }
 
-/** `nc` and `telnet` send a line end with each name: one is not part of it. */
+/** `nc` and `telnet` send a line end with each name. It is not part of the name. */
 export function withoutLineEnd(message: string): string {
   return message.replace(/\r?\n$/, "");
 }
 
-/** Resolves after so long, or as soon as the session has ended: the next `send()` then tells. */
+/** Resolves after a delay, or as soon as the session has ended. The next `send()` reports the end. */
 function sleep(duration: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {

@@ -1,13 +1,13 @@
 import type { Session } from "../../../mod.ts";
 
-/** How long a draining server waits for more of a transfer, in milliseconds, and up to once more as long. */
+/** How long a draining server waits for more of a transfer, in milliseconds. It may take up to twice as long. */
 const QUIET = 1_000;
 
 /**
- * Hands over a session's bytes, lent until `take` has settled, up to the end of input.
+ * Passes the bytes of a session to `take`, up to the end of input. They are valid until its promise settles.
  *
- * Bytes do not say where a client is done. So when the server drains, whoever sends goes on, and whoever is silent for
- * a moment while all is taken has its session ended.
+ * A stream of bytes does not show when a client is done. So when the server drains, a client that sends may continue. A
+ * client that is silent for a moment, with nothing left to take, is disconnected.
  */
 export async function transfer(
   session: Session,
@@ -36,7 +36,7 @@ export async function transfer(
       if (done) break;
       await take(value);
     }
-    if (isOver) throw draining.reason; // so that this is the reason that the log tells
+    if (isOver) throw draining.reason; // this becomes the reason in the log
   } finally {
     draining.removeEventListener("abort", onDrain);
     clearInterval(timer);
