@@ -21,14 +21,14 @@ import {
 } from "@parley/tcp";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
-/** How many people a message names: of a crowd, the rest is only counted. */
+/** How many names a message contains. Further people are only counted. */
 const MAX_NAMES = 20;
 
 /**
- * People who hear each other. Nobody is waited for: a slow reader meets the output limit of its own session.
+ * People who read each other's messages. No one waits for a slow reader: the output limit of its session ends it.
  *
- * Whoever comes or goes within one turn of the event loop stands in one message. With one for each, a thousand people
- * who leave together would be a million messages.
+ * All arrivals and departures within one turn of the event loop are announced in one message. With one message each, a
+ * thousand people who leave together would cause a million messages.
  */
 class Room {
   readonly name: string;
@@ -51,14 +51,14 @@ class Room {
     const isDraining = this.people.get(name)!.draining.aborted;
     this.people.delete(name);
     if (this.people.size === 0) this.#forget();
-    else if (!this.#joined.delete(name) && !isDraining) { // then everybody leaves
+    else if (!this.#joined.delete(name) && !isDraining) { // everyone leaves then
       this.#left.add(name);
       this.#announceSoon();
     }
   }
 
   say(line: string): void {
-    if (this.#timer !== undefined) this.#announce(); // who speaks has been introduced
+    if (this.#timer !== undefined) this.#announce(); // the speaker must be announced first
     this.#tell(`${line}\n`);
   }
 
@@ -96,7 +96,7 @@ interface Person {
   session: Session;
 }
 
-/** Serves the chat. Whoever does not read is cut off at 64 KiB of unread talk. */
+/** Serves the chat. A client that does not read is disconnected at 64 KiB of unsent output. */
 export function chat(options: ServeOptions): Server {
   const names = new Set<string>();
   const rooms = new Map<string, Room>();

@@ -57,7 +57,7 @@ Deno.test("greet() ends a client that does not read", async () => {
   const { end } = await converse(greet, async (peer) => {
     await peer.send("rose\n");
     await peer.expect("welcome!\n");
-    await peer.expectReset(); // there was to be more
+    await peer.expectReset(); // the handler was not done
   }, { network: { blockAfter: 9 }, session: { writeTimeout: 50 } });
   assertEquals(end.reason, "write-stalled");
 });

@@ -1,4 +1,4 @@
-// JSON-RPC 2.0 over frames with four bytes of length in front, and a client whose calls are typed by the server's methods.
+// JSON-RPC 2.0 over frames with a length of four bytes, and a client whose calls are typed by the server's methods.
 //
 //     deno run --allow-net examples/json_rpc.ts
 //
@@ -20,11 +20,11 @@ import {
 } from "@parley/tcp";
 import { lengthPrefixed } from "@parley/tcp/codecs";
 
-/** What a server offers: methods that take an object or an array of parameters. */
+/** The methods of a server. They take an object or an array of parameters. */
 // deno-lint-ignore no-explicit-any -- each method has parameters of its own
 export type Methods = Record<string, (params: any) => unknown>;
 
-/** An error as JSON-RPC has it (JSON-RPC 2.0 §5.1). */
+/** An error of JSON-RPC (JSON-RPC 2.0 §5.1). */
 export class RpcError extends Error {
   override readonly name = "RpcError";
   readonly code: number;
@@ -52,7 +52,7 @@ const codec = lengthPrefixed({ width: 4, maxLength: MAX_LENGTH });
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Serves methods. Requests of one session run side by side, and each is answered when it is done. */
+/** Serves methods. Requests of one session run concurrently, and each is answered when it is done. */
 export function serveRpc(options: ServeOptions, methods: Methods): Server {
   return serve(options, async (session) => {
     const frames = session.frames(codec);
@@ -63,7 +63,7 @@ export function serveRpc(options: ServeOptions, methods: Methods): Server {
           await frames.send(encode(reply) ?? encode(failure(null, TOO_LONG))!);
         }
       }).finally(() => running.delete(run));
-      run.catch(() => {}); // the session has ended: the loop is told as well
+      run.catch(() => {}); // the session has ended: the loop sees it, too
       running.add(run);
       if (running.size >= 100) await Promise.race(running);
     }
@@ -71,7 +71,7 @@ export function serveRpc(options: ServeOptions, methods: Methods): Server {
   });
 }
 
-/** What a frame is answered with: nothing for a notification, and several replies for a batch (§6). */
+/** The answer to a frame: nothing for a notification, several replies for a batch (§6). */
 async function answer(methods: Methods, frame: Uint8Array): Promise<string | undefined> {
   let request;
   try {
@@ -81,7 +81,7 @@ async function answer(methods: Methods, frame: Uint8Array): Promise<string | und
   }
   if (!Array.isArray(request)) return await answerOne(methods, request);
   if (request.length === 0) return failure(null, INVALID_REQUEST);
-  if (request.length > MAX_BATCH) { // half a million would fit in, and nobody else be served meanwhile
+  if (request.length > MAX_BATCH) { // half a million would fit, and block other sessions
     return failure(null, new RpcError(-32600, `A batch has at most ${MAX_BATCH} requests`));
   }
   const replies = await Promise.all(request.map((one) => answerOne(methods, one)));
@@ -111,7 +111,7 @@ async function answerOne(methods: Methods, request: unknown): Promise<string | u
   }
 }
 
-/** The bytes of a reply, if they fit in a frame. */
+/** The bytes of a reply, if they fit into a frame. */
 function encode(reply: string): Uint8Array | undefined {
   const bytes = encoder.encode(reply);
   return bytes.length <= MAX_LENGTH ? bytes : undefined;
@@ -131,7 +131,7 @@ interface Call {
   params: unknown;
 }
 
-/** What a client reads and sends. A server keeps to bytes, since it has to answer to those that are no JSON. */
+/** The codec of a client. A server uses bytes instead, since it must answer invalid JSON, too. */
 const messages: Codec<Reply, Call> = {
   decoder: () => {
     const frames = codec.decoder();
@@ -146,16 +146,16 @@ const messages: Codec<Reply, Call> = {
   encode: (call, out) => codec.encode(encoder.encode(JSON.stringify(call)), out),
 };
 
-/** Throws a `MalformedFrameError` for what is no reply: that is the server's fault, and ends the session. */
+/** Throws a `MalformedFrameError` for a frame that is not a reply: it is the server's fault, and ends the session. */
 function parseReply(frame: Uint8Array): Reply {
   let reply;
   try {
     reply = JSON.parse(decoder.decode(frame));
   } catch (cause) {
-    throw new MalformedFrameError("a reply that is no JSON", 0, { cause });
+    throw new MalformedFrameError("a reply that is not JSON", 0, { cause });
   }
   if (typeof reply === "object" && reply !== null && !Array.isArray(reply)) return reply;
-  throw new MalformedFrameError("a reply that is no object", 0);
+  throw new MalformedFrameError("a reply that is not an object", 0);
 }
 
 /** A client of a server with these methods. */
@@ -163,9 +163,9 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
   readonly #session: Session;
   readonly #frames: Frames<Reply, Call>;
   readonly #requests: Requests<Reply, Call>;
-  /** The ids of the calls that have no reply yet. */
+  /** The ids of calls without a reply. */
   readonly #calls = new Set<Id>();
-  /** How many calls were given up and may still be answered. */
+  /** How many abandoned calls may still be answered. */
   #givenUp = 0;
   #lastId = 0;
 
@@ -176,7 +176,7 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
       requestId: ({ id }) => id!,
       replyId: (reply) => this.#idOf(reply) ?? undefined,
     });
-    this.#requests.closed.then(() => session.close()); // where a server sends nonsense, say
+    this.#requests.closed.then(() => session.close()); // for example if the server sends invalid data
   }
 
   /** Calls a method and waits for its result. */
@@ -191,7 +191,7 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
     return result as Awaited<ReturnType<Offered[Name]>>;
   }
 
-  /** Calls a method without waiting for anything. */
+  /** Calls a method without a reply. */
   async notify<Name extends keyof Offered & string>(
     method: Name,
     params: Parameters<Offered[Name]>[0],
@@ -210,8 +210,8 @@ export class RpcClient<Offered extends Methods> implements AsyncDisposable {
   }
 
   /**
-   * The id of the call that a reply is for. A server that cannot read a request does not know its id and answers with
-   * null (§5): whose that is shows only where there is one call.
+   * The id of the call that a reply belongs to. A server that cannot read a request does not know its id, and answers with
+   * null (§5). That can be matched only if there is a single call.
    */
   #idOf({ id, error }: Reply): Id {
     const isOnly = this.#calls.size === 1 && this.#givenUp === 0;

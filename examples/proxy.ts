@@ -1,8 +1,8 @@
-// A TCP proxy: passes bytes, half-closes and back-pressure through, both ways.
+// A TCP proxy: passes bytes, half-closes and back-pressure in both directions.
 //
 //     deno run --allow-net examples/proxy.ts 8080 127.0.0.1:1234
 //
-// Then talk to port 8080 as if it were the other: deno run --allow-net client.ts --port 8080 rose
+// Then connect to port 8080 instead of 1234: deno run --allow-net client.ts --port 8080 rose
 
 import { connect, formatAddress, serve, type Server, type Session } from "@parley/tcp";
 
@@ -14,12 +14,12 @@ export function proxy(port: number, target: { hostname: string; port: number }):
   });
 }
 
-/** The chunks are only lent: `send()` copies the small ones, and has written the large ones when it resolves. */
+/** Borrowed chunks will do: `send()` copies small ones, and has written large ones when it resolves. */
 async function relay(from: Session, to: Session): Promise<void> {
   try {
     for await (const chunk of from.bytes({ borrow: true })) await to.send(chunk);
     await to.closeWrite();
-  } catch (error) { // one side is lost: so is the other
+  } catch (error) { // if one side is lost, the other is aborted
     from.abort(error);
     to.abort(error);
     throw error;

@@ -1,7 +1,7 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection } from "../transport/connection.ts";
 
-/** How a connection is disturbed; sizes are `Infinity` where it is not. */
+/** How a connection is disturbed. A size of `Infinity` means that it is not. */
 export interface Disturbance {
   seed: number;
   chop: number;
@@ -12,7 +12,7 @@ export interface Disturbance {
   blockAfter: number;
 }
 
-/** Wraps a connection so that it misbehaves, in the same way for the same seed. */
+/** Wraps a connection so that it misbehaves. The same seed gives the same faults. */
 export function disturb(connection: Connection, how: Disturbance): Connection {
   const random = randomFrom(how.seed);
   const closing = Promise.withResolvers<never>();
@@ -69,7 +69,7 @@ export function disturb(connection: Connection, how: Disturbance): Connection {
   };
 }
 
-/** Numbers from 0 to below 1 that a seed brings back, by a xorshift of 32 bits (Marsaglia 2003). */
+/** Reproducible random numbers from 0 to below 1: a xorshift of 32 bits (Marsaglia 2003). */
 export function randomFrom(seed: number): () => number {
   let state = (seed ^ 0x9e3779b9) >>> 0 || 1;
   return () => {

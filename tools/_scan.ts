@@ -1,15 +1,15 @@
-/** What {@linkcode scan} finds in a module's source. */
+/** The result of {@linkcode scan}. */
 export interface Scan {
   /** The source with comments, literals and regular expressions blanked out, line by line the same. */
   readonly code: string;
-  /** Every import and re-export: static, dynamic or of types alone. */
+  /** Every import and re-export: static, dynamic, or of types only. */
   readonly imports: readonly ImportSite[];
 }
 
 /** One import. */
 export interface ImportSite {
   readonly line: number;
-  /** `undefined` where it is computed when the program runs. */
+  /** `undefined` if it is computed at run time. */
   readonly specifier: string | undefined;
 }
 
@@ -26,7 +26,7 @@ const OPERATOR_WORD =
 /** Finds the imports of a module and the code that is neither a comment nor a literal. */
 export function scan(source: string): Scan {
   const imports: ImportSite[] = [];
-  // The braces open within each `${…}` that the scan is inside of.
+  // How many braces are open within each `${…}` around the current position.
   const holes: number[] = [];
   let code = "";
   let at = 0;

@@ -1,5 +1,5 @@
 /**
- * Checks the direction of imports and who may touch the outside world.
+ * Checks the direction of imports, and which files may open sockets, print and exit.
  *
  *     deno run --allow-read=. tools/check_imports.ts [ROOT]
  *
@@ -14,15 +14,15 @@ export interface Violation {
   readonly line: number;
   /** What the file does. */
   readonly what: string;
-  /** What is asked of it. */
+  /** The rule. */
   readonly rule: string;
 }
 
 const PROGRAM = /^(server|client)\.ts$/;
 
 /**
- * The rooms, each a folder or a file at the top. A file imports from its own room and from the rows before it, and
- * rooms that share a row stand apart.
+ * The rooms, each a folder or a file at the top. A file imports from its own room and from earlier rows. Rooms in the same
+ * row do not import each other.
  */
 const ROWS: readonly (readonly string[])[] = [
   ["errors.ts"],
@@ -48,7 +48,7 @@ const ONLY_TRANSPORT = "only transport/ opens sockets";
 interface Ban {
   readonly code: RegExp;
   readonly rule: string;
-  /** Files that may. */
+  /** The files that may do it. */
   readonly allowed: RegExp;
 }
 
@@ -61,7 +61,7 @@ const BANS: readonly Ban[] = [
   {
     code: /(?<![.\w])console\s*\.\s*\w+|\bDeno\s*\.\s*(stdout|stderr)\b/g,
     rule: "only cli/ and examples/ print",
-    // The errors of a server that has nobody to tell are printed by an observer of their own.
+    // An observer prints the errors of a server without other observers.
     allowed: /^(serve\/observer\.ts$|(cli|examples|bench|tests|tools)\/)/,
   },
   {
@@ -84,7 +84,7 @@ const BANS: readonly Ban[] = [
 /** The entry points by path. */
 type Entries = ReadonlySet<string>;
 
-/** Checks `files`, sources by path, of a package whose `deno.json` has these `exports`. */
+/** Checks the sources (by path) of a package whose `deno.json` has these `exports`. */
 export function checkImports(
   files: ReadonlyMap<string, string>,
   exports: Readonly<Record<string, string>>,
@@ -100,7 +100,7 @@ export function checkImports(
       violations.push({ path, line, what, rule });
     };
     if (rowOf(path) === -1) found(1, "belongs to no room", "every file has a place in ROWS");
-    // Only cli/ may import a dependency, so what stands before it cannot reach one.
+    // Only cli/ may import a dependency, so earlier rooms cannot reach one.
     if (entries.has(path) && rowOf(path) >= rowOf("cli") && !PROGRAM.test(path)) {
       found(1, "is exported", "entries other than server and client reach no dependency");
     }
@@ -178,7 +178,7 @@ function brokenOutside(path: string, specifier: string | undefined): string | un
   return "only cli/ has dependencies, and those are @std/cli and @std/log";
 }
 
-/** The folder that a file lives in, or the file itself at the top. */
+/** The folder of a file, or the file itself at the top. */
 function roomOf(path: string): string {
   return path.split("/", 1)[0]!;
 }
@@ -191,7 +191,7 @@ function lineAt(code: string, index: number): number {
   return code.slice(0, index).split("\n").length;
 }
 
-/** Reads the TypeScript sources below `root`, all but the stand-ins in std/. */
+/** Reads the TypeScript sources below `root`, except the stand-ins in std/. */
 async function readSources(root: string): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   const folders = [""];

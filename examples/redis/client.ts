@@ -1,4 +1,4 @@
-/** Who is connected to what: the state of a server and of each of its clients. */
+/** The state of a server and of its clients. */
 
 import type { Session } from "@parley/tcp";
 import { RespPush, type RespServer, type RespValue } from "@parley/tcp/codecs";
@@ -6,7 +6,7 @@ import { Database } from "./store.ts";
 
 const DATABASES = 16;
 
-/** What all clients of one server share. */
+/** The shared state of all clients of a server. */
 export class Instance {
   readonly startedAt: number = Date.now();
   readonly databases: readonly Database[] = Array.from(
@@ -16,7 +16,7 @@ export class Instance {
   readonly clients: Set<Client> = new Set();
   readonly channels: Map<string, Set<Client>> = new Map();
 
-  /** Tells the subscribers of a channel, and says how many they are. Those who do not keep up are cut off. */
+  /** Sends to the subscribers of a channel, and returns how many they are. Slow ones are disconnected. */
   publish(channel: string, message: string): number {
     const subscribers = this.channels.get(channel);
     if (subscribers === undefined) return 0;
@@ -35,7 +35,7 @@ export class Client {
   name = "";
   databaseIndex = 0;
   db: Database;
-  /** Whether the connection is to be closed, after what was replied. */
+  /** Whether to close the connection after the replies. */
   isLeaving = false;
   readonly #send: (reply: RespValue) => Promise<void>;
 
@@ -53,12 +53,12 @@ export class Client {
     instance.clients.add(this);
   }
 
-  /** In RESP2 a subscriber cannot tell replies from messages, and so may ask for little. */
+  /** In RESP2, a subscriber cannot tell replies from messages, so it may use few commands. */
   get isRestricted(): boolean {
     return this.channels.size > 0 && this.codec.version === 2;
   }
 
-  /** Sends what is no reply. Nobody waits for it: a client that does not read is cut off by the session's limit. */
+  /** Sends a message that is not a reply. It is not awaited: the session's limit disconnects a client that does not read. */
   tell(push: RespPush): void {
     this.#send(push);
   }

@@ -1,4 +1,4 @@
-/** Finds the command that a client means, and does it. */
+/** Finds commands by name, and runs them. */
 
 import type { Client } from "./client.ts";
 import { type RespCommand, RespError, type RespValue } from "@parley/tcp/codecs";
@@ -32,12 +32,12 @@ const TABLE: CommandTable = {
   },
 };
 
-/** By the names as they mostly come, in either case: so nobody has to convert them. */
+/** By name in upper and in lower case, so that the usual names need no conversion. */
 const COMMANDS: ReadonlyMap<string, CommandSpec> = new Map(
   Object.entries(TABLE).flatMap(([name, spec]) => [[name, spec], [name.toUpperCase(), spec]]),
 );
 
-/** Does what a command asks for. `undefined` if there is nothing to reply. */
+/** Runs a command. `undefined` if there is no reply. */
 export function execute(command: RespCommand, client: Client): RespValue | undefined {
   const name = command[0];
   if (name === undefined) return undefined;
@@ -53,7 +53,7 @@ export function execute(command: RespCommand, client: Client): RespValue | undef
   }
 }
 
-/** A web page can make its browser post commands to a server that only this machine can reach. */
+/** A web page can make a browser post commands to a server that only this machine can reach. */
 function isHttp(name: string): boolean {
   return /^(post|host:)$/i.test(name);
 }
@@ -82,7 +82,7 @@ function notWhileSubscribed(name: string): RespError {
 
 const aboutCommands = subcommand("command", {
   count: { arity: 2, run: () => Object.keys(TABLE).length },
-  // Documentation is for people at redis-cli, which has its own.
+  // redis-cli has documentation of its own.
   docs: { arity: -2, run: () => new Map() },
   info: {
     arity: -2,
@@ -98,7 +98,7 @@ function describeAll(): RespValue {
   return Object.entries(TABLE).map(([name, spec]) => describe(name, spec));
 }
 
-/** What routing clients want to know: the arity, and which arguments are keys. */
+/** Information for clients that route commands: the arity, and which arguments are keys. */
 function describe(name: string, { arity, keys = [0, 0, 0] }: CommandSpec): RespValue {
   const nothing: RespValue[] = [];
   return [name, arity, new Set<string>(), ...keys, new Set<string>(), nothing, nothing, nothing];

@@ -10,7 +10,7 @@ import {
 } from "@parley/tcp/codecs";
 import { execute } from "./commands.ts";
 
-/** An in-memory Redis. Each call makes one with data of its own. */
+/** An in-memory Redis. Each call makes one with its own data. */
 export function redis(limits: RespServerOptions = {}): Handler {
   const instance = new Instance();
   return async (session) => {

@@ -1,4 +1,4 @@
 import { type RespConstant, respStatus } from "@parley/tcp/codecs";
 
-/** What was asked for is done. */
+/** The reply of a command that has succeeded. */
 export const OK: RespConstant = respStatus("OK");

@@ -8,17 +8,17 @@
 //     redis-benchmark -q -t set,get -P 16
 //     telnet 127.0.0.1 6379     and type   SET rose babala   and   GET rose
 //
-// Go on reading in `redis.ts`. `respServer()` is the protocol, `commands.ts` and the folder `commands` what it asks for,
-// `store.ts` what is remembered.
+// Continue with `redis.ts`. `respServer()` is the protocol, `commands.ts` and the folder `commands` have the commands, and
+// `store.ts` has the data.
 
 import { formatAddress, serve, type Server } from "@parley/tcp";
 import { redis } from "./redis.ts";
 
-/** Serves a Redis of its own on `port`. */
+/** Serves an in-memory Redis on `port`. */
 export function serveRedis(port: number): Server {
   return serve({
     port,
-    // Subscribers may have nothing to say for days: only the system's probes tell that they are still there.
+    // Subscribers may be silent for days: only the system's probes show that they are still there.
     idleTimeout: Infinity,
     keepAlive: true,
     // How far a subscriber may lag behind, as in Redis.

@@ -1,4 +1,4 @@
-/** What the server remembers: keys with values of four types, and when they expire. */
+/** The data of the server: keys with values of four types, and when they expire. */
 
 import { RespError } from "@parley/tcp/codecs";
 
@@ -9,7 +9,7 @@ const WRONG_TYPE = new RespError(
   "WRONGTYPE Operation against a key holding the wrong kind of value",
 );
 
-/** A list that grows and shrinks at both ends without moving what it holds: a ring. */
+/** A list that grows and shrinks at both ends without moving its items: a ring buffer. */
 export class List {
   #ring: (string | undefined)[] = new Array(8);
   #first = 0;
@@ -64,13 +64,13 @@ export class Database {
   /** Before then, no key expires. */
   #earliest = Infinity;
 
-  /** How many keys there are. Redis may count some that have expired and that nobody has missed yet. */
+  /** How many keys there are. Redis may count expired keys that it has not removed yet. */
   get size(): number {
     if (this.#earliest <= Date.now()) this.#forgetExpired();
     return this.#values.size;
   }
 
-  /** How many keys take up memory, those among them that have expired. */
+  /** How many keys take up memory, including expired ones. */
   get held(): number {
     return this.#values.size;
   }
@@ -94,19 +94,19 @@ export class Database {
     throw WRONG_TYPE;
   }
 
-  /** The same, and an empty one is put in place where there is none. */
+  /** The same. If there is no value, an empty one is set. */
   ensure<Type extends List | Hash | Set<string>>(key: string, type: new () => Type): Type {
     let value = this.instance(key, type);
     if (value === undefined) this.set(key, value = new type());
     return value;
   }
 
-  /** Sets the value of a key. When the key expires is not changed. */
+  /** Sets the value of a key. Its time of expiry does not change. */
   set(key: string, value: Value): void {
     this.#values.set(key, value);
   }
 
-  /** Whether there was such a key. */
+  /** Removes a key. Returns whether it existed. */
   delete(key: string): boolean {
     const existed = this.get(key) !== undefined;
     this.#values.delete(key);
@@ -120,10 +120,10 @@ export class Database {
   }
 
   /**
-   * Says when a key expires.
+   * Sets when a key expires.
    *
-   * Keys that nobody asks for would never be found to have expired. So each new deadline pays for a look at two
-   * others: what is left behind stays in proportion to what is alive, without a timer.
+   * Keys that are never read would never be found to have expired. So each new deadline also checks two others: the number
+   * of expired keys stays in proportion to that of live ones, without a timer.
    */
   expireAt(key: string, deadline: number): void {
     for (let i = 0; i < 2; i++) {
@@ -135,7 +135,7 @@ export class Database {
     this.#earliest = Math.min(this.#earliest, deadline);
   }
 
-  /** Lets a key stay for ever; whether it was to expire. */
+  /** Removes the deadline of a key. Returns whether it had one. */
   persist(key: string): boolean {
     return this.#deadlines.size > 0 && this.#deadlines.delete(key);
   }
@@ -149,7 +149,7 @@ export class Database {
     this.#deadlines.clear();
   }
 
-  /** Looks at every deadline, which is not needed again before the next of them. */
+  /** Checks every deadline. That is not needed again before the next one. */
   #forgetExpired(): void {
     const now = Date.now();
     this.#earliest = Infinity;

@@ -7,7 +7,7 @@ const CRLF = new Uint8Array([CR, LF]);
 
 /**
  * Reads the text of a message, up to a line with nothing but a dot (RFC 5321 §4.1.1.4). It is bytes and not text, because
- * with 8BITMIME it may be in any character set. `undefined` if the client has left before its end.
+ * with 8BITMIME it may be in any character set. `undefined` if the client has left before the end.
  */
 export async function readMessage(
   session: Session,
@@ -19,7 +19,7 @@ export async function readMessage(
     const line = await lines.read(); // not a loop, which would end with a drain
     if (line === undefined) return undefined;
     if (line.includes(LF) || line.includes(CR)) {
-      // Where one program takes a bare LF for the end of a line and the next does not, mail can be smuggled in
+      // If one program takes a bare LF for the end of a line and the next one does not, mail can be smuggled in
       // (CVE-2023-51764).
       throw new Goodbye(500, "lines must end with CR LF, and have neither by itself");
     }
@@ -30,7 +30,7 @@ export async function readMessage(
   return message.bytes;
 }
 
-/** Bytes in one piece: as a list of lines, empty ones would take a hundred times their size. */
+/** Bytes in one piece. In a list of lines, empty lines would take a hundred times their size. */
 class Message {
   isTooLong = false;
   readonly #maxSize: number;
@@ -45,7 +45,7 @@ class Message {
     return this.#bytes.subarray(0, this.#size);
   }
 
-  /** Adds a line with its end. What is too long goes on to be read, but not to be kept. */
+  /** Adds a line with its end. The rest of a message that is too long is read but not kept. */
   add(line: Uint8Array): void {
     const size = this.#size + line.length + CRLF.length;
     this.isTooLong ||= size > this.#maxSize;

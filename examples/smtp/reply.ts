@@ -1,4 +1,4 @@
-/** What a command is answered with if it is refused. Whoever delivers mail may throw one, too. */
+/** The reply to a command that is refused. The functions that deliver mail may throw it, too. */
 export class SmtpError extends Error {
   override readonly name: string = "SmtpError";
   /** 400 to 499: the client may try again later. 500 to 599: it must not. */

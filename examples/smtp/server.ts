@@ -8,13 +8,13 @@
 //     curl smtp://127.0.0.1:2525 --mail-from think@localhost --mail-rcpt rose@localhost -T mail.txt
 //     telnet 127.0.0.1 2525     and type   EHLO me   MAIL FROM:<>   RCPT TO:<rose@localhost>   DATA
 //
-// Go on reading in `smtp.ts`, where the commands are. `message.ts` reads what follows DATA, and `syntax.ts` has addresses
+// Continue with `smtp.ts`, which has the commands. `message.ts` reads what follows DATA, and `syntax.ts` has addresses
 // and parameters.
 
 import { formatAddress, printable, serve, type ServeOptions, type Server } from "@parley/tcp";
 import { type Mail, smtp, type SmtpOptions } from "./smtp.ts";
 
-/** Serves SMTP; with TLS, by STARTTLS. */
+/** Serves SMTP, with STARTTLS if there is a certificate. */
 export function serveSmtp(options: ServeOptions, smtpOptions: SmtpOptions): Server {
   const { tls, ...others } = options;
   return serve({

@@ -11,39 +11,39 @@ import { readMessage } from "./message.ts";
 import { Goodbye, replyText, SmtpError } from "./reply.ts";
 import { parseCommand, parseHost, parsePath } from "./syntax.ts";
 
-/** A message, and what the client said of it. */
+/** A message and its envelope. */
 export interface Mail {
-  /** What the client calls itself, and where it is. */
+  /** The name that the client gives itself, and its address. */
   readonly client: string;
   readonly remoteAddr: string;
-  /** Empty for a message that nobody may answer, such as one about mail that could not be delivered. */
+  /** Empty for a message that must not be answered, such as one about mail that could not be delivered. */
   readonly from: string;
   readonly to: readonly string[];
-  /** The message, headers first, with a line on top that says how it came. */
+  /** The message, headers first, with a line at the top that says how it was received. */
   readonly message: Uint8Array;
 }
 
 export interface SmtpOptions {
-  /** What the server calls itself. Default: `localhost`. */
+  /** The name of the server. Default: `localhost`. */
   hostname?: string;
   /** The maximum size of a message, in bytes. Default: 10 MiB. */
   maxSize?: number;
   /** How many recipients a message may have. Default: 100, the least that is allowed (RFC 5321 §4.5.3.1.8). */
   maxRecipients?: number;
-  /** Whether clients may begin TLS: where the server has `tls: { starttls: true, … }`. */
+  /** Whether clients may begin TLS. The server needs `tls: { starttls: true, … }`. */
   starttls?: boolean;
   /** Throws an `SmtpError` if there is no such recipient. */
   verify?(recipient: string): unknown;
-  /** Takes a message over. An `SmtpError` refuses it; after any other error, the client is told to try again later. */
+  /** Accepts a message. An `SmtpError` refuses it. After any other error, the client is told to try again later. */
   deliver(mail: Mail): unknown;
 }
 
-/** After so many errors, a client is told to leave. */
+/** After this many errors, a client is disconnected. */
 const MAX_ERRORS = 20;
 /** A line of a command, with room for parameters (RFC 5321 §4.5.3.1.4 asks for 512 bytes). */
 const MAX_LINE = 2048;
 
-/** Receives mail, and relays none. */
+/** Receives mail. It does not relay. */
 export function smtp(options: SmtpOptions): Handler {
   return async (session) => await new Conversation(session, options).run();
 }
@@ -52,7 +52,7 @@ class Conversation {
   readonly #session: Session;
   readonly #options: Required<SmtpOptions>;
   #errors = 0;
-  /** What the client has called itself, and whether by EHLO. */
+  /** The name that the client gave itself, and whether by EHLO. */
   #client: string | undefined;
   #isExtended = false;
   #from: string | undefined;
@@ -144,13 +144,13 @@ class Conversation {
     return ["PIPELINING", `SIZE ${maxSize}`, "8BITMIME", ...(canStartTls ? ["STARTTLS"] : [])];
   }
 
-  /** Begins TLS, after which nothing counts that was said before (RFC 3207 §4.2). */
+  /** Begins TLS. After that, earlier commands are forgotten (RFC 3207 §4.2). */
   async #startTls(): Promise<void> {
     const session = this.#session;
     if (!this.#options.starttls) throw new SmtpError(502, "there is no TLS here");
     if (session.tls !== undefined) throw new SmtpError(503, "this is TLS already");
     await this.#reply(220, "go ahead");
-    await session.upgradeTls(); // fails if anything came unencrypted behind the command
+    await session.upgradeTls(); // fails if anything came unencrypted after the command
     this.#client = undefined;
     this.#reset();
   }
@@ -194,7 +194,7 @@ class Conversation {
     this.#reset();
     await this.#reply(354, "end with a dot on a line by itself");
     const text = await readMessage(this.#session, this.#options.maxSize);
-    if (text === undefined) return; // the client is gone, and may have had more to say
+    if (text === undefined) return; // the client is gone; the message may be incomplete
     const remoteAddr = formatAddress(this.#session.remoteAddr);
     const mail = {
       client: this.#client!,
@@ -207,12 +207,12 @@ class Conversation {
       await this.#options.deliver(mail);
     } catch (error) {
       if (!(error instanceof SmtpError)) await this.#reply(451, "try again later");
-      throw error; // which ends the session, so that `onError` is told
+      throw error; // ends the session, and is reported to `onError`
     }
     await this.#reply(250, "OK");
   }
 
-  /** A message with a line on top that says how it came (RFC 5321 §4.4). */
+  /** A message with a line at the top that says how it was received (RFC 5321 §4.4). */
   #traced(text: Uint8Array, remoteAddr: string): Uint8Array {
     const protocol = `${this.#isExtended ? "E" : ""}SMTP${this.#session.tls ? "S" : ""}`;
     const date = new Date().toUTCString().replace("GMT", "+0000");
@@ -229,7 +229,7 @@ class Conversation {
     this.#to = [];
   }
 
-  /** Of one that is dropped as it comes. */
+  /** The error for a line that is dropped. */
   #refuseLongLine(): void {
     this.#session.send(replyText(500, `a line has at most ${MAX_LINE} bytes`));
     this.#countError();

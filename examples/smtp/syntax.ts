@@ -2,9 +2,9 @@
 
 import { SmtpError } from "./reply.ts";
 
-/** A path in angle brackets, whose local part may be quoted, and parameters behind it. */
+/** A path in angle brackets, whose local part may be quoted, and parameters after it. */
 const PATH = /^<((?:"(?:[^"\\]|\\.)*"|[^<>\s"])*)>(?: +(\S.*))?$/;
-/** A domain, or an address in brackets: the name that a client gives itself. */
+/** A domain or an address in brackets, as a client gives it for its name. */
 const HOST = /^[\w.:\[\]-]{1,255}$/;
 const MAX_PATH = 254;
 
@@ -14,13 +14,13 @@ export function parseCommand(line: string): [verb: string, argument: string] {
   return [verb.toUpperCase(), argument];
 }
 
-/** What a client calls itself. */
+/** The name that a client gives itself. */
 export function parseHost(argument: string): string {
   if (HOST.test(argument)) return argument;
   throw new SmtpError(501, "a host name must follow");
 }
 
-/** The argument of MAIL or RCPT: an address, and parameters by their names in upper case. */
+/** The argument of MAIL or RCPT: an address, and parameters by name in upper case. */
 export function parsePath(
   argument: string,
   prefix: "FROM:" | "TO:",

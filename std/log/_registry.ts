@@ -1,6 +1,6 @@
 import type { BaseHandler } from "./base_handler.ts";
 import type { Logger } from "./logger.ts";
 
-/** What the last `setup()` has made, by name. */
+/** The loggers of the last `setup()`, by name. */
 export const handlers: Map<string, BaseHandler> = new Map();
 export const loggers: Map<string, Logger> = new Map();

@@ -9,7 +9,7 @@ export interface BaseHandlerOptions {
   formatter?: FormatterFunction;
 }
 
-/** Writes records of its level and above to wherever {@linkcode log} puts them. */
+/** Passes records of its level and above to {@linkcode log}. */
 export abstract class BaseHandler {
   formatter: FormatterFunction;
   #levelName: LevelName;

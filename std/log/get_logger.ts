@@ -3,7 +3,7 @@ import { Logger } from "./logger.ts";
 
 export type { Logger };
 
-/** The logger of this name, or the default one. One that is not set up writes nowhere. */
+/** The logger with this name, or the default one. A logger that is not set up writes nothing. */
 export function getLogger(name = "default"): Logger {
   let logger = loggers.get(name);
   if (logger !== undefined) return logger;

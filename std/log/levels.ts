@@ -1,4 +1,4 @@
-/** The levels by name, from the one that lets everything through to the most severe. */
+/** The levels by name, from the lowest to the most severe. */
 export const LogLevels = {
   NOTSET: 0,
   DEBUG: 10,

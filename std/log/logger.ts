@@ -7,7 +7,7 @@ import {
   LogLevels,
 } from "./levels.ts";
 
-/** What a record is made of. */
+/** The parameters of a record. */
 export interface LogRecordOptions {
   msg: string;
   args: unknown[];
@@ -15,7 +15,7 @@ export interface LogRecordOptions {
   loggerName: string;
 }
 
-/** One message, with when and by whom it was logged. */
+/** A message, its time, and its logger. */
 export class LogRecord {
   readonly msg: string;
   readonly level: number;
@@ -51,12 +51,12 @@ export interface LoggerConfig {
   handlers?: string[];
 }
 
-// deno-lint-ignore no-explicit-any -- the real one's type
+// deno-lint-ignore no-explicit-any -- the type of the real one
 type GenericFunction = (...args: any[]) => any;
-/** A message, or what makes one if it is going to be logged. */
+/** A message, or a function that makes it if it is logged. */
 type Message<T> = (T extends GenericFunction ? never : T) | (() => T);
 
-/** Hands the messages of its level and above to its handlers. */
+/** Passes messages of its level and above to its handlers. */
 export class Logger {
   handlers: BaseHandler[];
   readonly #loggerName: string;

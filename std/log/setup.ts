@@ -2,7 +2,7 @@ import { handlers, loggers } from "./_registry.ts";
 import type { BaseHandler } from "./base_handler.ts";
 import { Logger, type LoggerConfig } from "./logger.ts";
 
-/** Which handlers there are, and which loggers write to them. */
+/** The handlers, and the loggers that write to them. */
 export interface LogConfig {
   handlers?: Record<string, BaseHandler>;
   loggers?: Record<string, LoggerConfig>;

@@ -141,7 +141,7 @@ export const SETS: CommandTable = {
   },
 };
 
-/** Removes what a hash or a set has by these names. One that is empty then goes away. */
+/** Removes items of a hash or a set. If it becomes empty, its key is removed. */
 function remove(args: Arguments, { db }: Client, from: Hash | Members | undefined): RespValue {
   let removed = 0;
   if (from === undefined) return removed;

@@ -1,9 +1,9 @@
-/** What a command is, and how its arguments are read. */
+/** Commands and their arguments. */
 
 import type { Client } from "../client.ts";
 import { RespError, type RespValue } from "@parley/tcp/codecs";
 
-/** A command's words. They are typed as though there were always enough: the arity is checked before. */
+/** The words of a command. Their type assumes that there are enough: the arity is checked first. */
 export type Arguments = readonly [
   name: string,
   first: string,
@@ -13,13 +13,13 @@ export type Arguments = readonly [
 ];
 
 export interface CommandSpec {
-  /** How many words it has, its name included; a negative one says how many at least. */
+  /** How many words it has, including its name. If negative, it is a minimum. */
   readonly arity: number;
   /** Which words are keys: the first, the last (negative from the end), and the step. */
   readonly keys?: readonly [first: number, last: number, step: number];
-  /** Whether a subscriber may give it in RESP2. */
+  /** Whether a subscriber may use it in RESP2. */
   readonly whileSubscribed?: boolean;
-  /** Does it. `undefined` is for what has told the client by itself. */
+  /** Runs the command. `undefined` if it has replied by itself. */
   readonly run: (args: Arguments, client: Client) => RespValue | undefined;
 }
 
@@ -51,7 +51,7 @@ export function wrongArity(name: string): RespError {
   return new RespError(`ERR wrong number of arguments for '${name}' command`);
 }
 
-/** A number of 64 bits, written without ornament. */
+/** A number of 64 bits in its plain form: no plus sign, no leading zeros. */
 export function parseInteger(text: string, otherwise: RespError = NOT_AN_INTEGER): bigint {
   if (!/^(?:0|-?[1-9]\d{0,18})$/.test(text)) throw otherwise;
   const value = BigInt(text);
@@ -63,7 +63,7 @@ export function fits(value: bigint): boolean {
   return value === BigInt.asIntN(64, value);
 }
 
-/** When something expires that is to last so long: in milliseconds since 1970. */
+/** The time of expiry for a duration, in milliseconds since 1970. */
 export function deadlineIn(milliseconds: bigint, command: string): number {
   const deadline = milliseconds + BigInt(Date.now());
   if (fits(milliseconds) && fits(deadline)) return Number(deadline);

@@ -10,7 +10,7 @@ import {
   wrongArity,
 } from "./command.ts";
 
-/** The version of Redis whose ways these are. */
+/** The version of Redis that this imitates. */
 export const VERSION = "7.0.15";
 
 const PONG = respStatus("PONG");
@@ -62,7 +62,7 @@ export const CONNECTION: CommandTable = {
           return OK;
         },
       },
-      // Clients say what library they are, and do not mind whether anybody wants to know.
+      // Clients send the name of their library, which is ignored.
       setinfo: { arity: 4, run: () => OK },
       info: { arity: 2, run: (_, client) => new RespVerbatim(describe(client)) },
       list: { arity: -2, run: list },
@@ -81,7 +81,7 @@ function describe({ session, name, databaseIndex, channels, codec }: Client): st
     `db=${databaseIndex} sub=${channels.size} resp=${codec.version}\n`;
 }
 
-/** Of all clients, of those of a type, or of some by their ids. */
+/** Lists all clients, those of a type, or some by their ids. */
 function list([, , by, ...values]: Arguments, { instance }: Client): RespValue {
   const clients = [...instance.clients];
   const lines = (some: Client[]) => new RespVerbatim(some.map(describe).join(""));
@@ -113,7 +113,7 @@ function hello(args: Arguments, client: Client): RespValue {
   for (let i = 0; i < options.length;) {
     const [word, first, second] = options.slice(i) as [string, string?, string?];
     if (/^auth$/i.test(word) && second !== undefined) {
-      // The one user that there is needs no password.
+      // The only user needs no password.
       if (first !== "default") {
         return new RespError("WRONGPASS invalid username-password pair or user is disabled.");
       }

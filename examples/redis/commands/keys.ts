@@ -73,7 +73,7 @@ function expire([, key, seconds, ...options]: Arguments, { db }: Client): RespVa
   return 1;
 }
 
-/** Whole seconds, rounded; -1 without an end, -2 without a key. */
+/** The time to live in rounded seconds; -1 if the key does not expire, -2 without a key. */
 function ttl({ db }: Client, key: string): RespValue {
   if (db.get(key) === undefined) return -2;
   const deadline = db.deadline(key);
@@ -89,8 +89,8 @@ function typeOf(value: Value | undefined): string {
 /**
  * Whether a key matches a pattern of `*`, `?`, `[a-z]`, `[^a]` and `\x`.
  *
- * Only the last star is ever tried again, further on, since what an earlier one could still do the last one can do
- * as well. A pattern of many stars is thus no way to keep the server busy, as it is with a regular expression.
+ * Only the last star is ever tried again, further on: an earlier star could match nothing that the last one cannot. So a
+ * pattern of many stars cannot keep the server busy, unlike a regular expression.
  */
 export function matches(key: string, pattern: string): boolean {
   let [k, p] = [0, 0];
@@ -106,7 +106,7 @@ export function matches(key: string, pattern: string): boolean {
   return p === pattern.length;
 }
 
-/** How much of the pattern from `at` matches this one character; 0 if it does not. */
+/** The length of the part of the pattern at `at` that matches the character; 0 if none does. */
 function matchOne(character: string, pattern: string, at: number): number {
   switch (pattern[at]) {
     case "?":
@@ -119,7 +119,7 @@ function matchOne(character: string, pattern: string, at: number): number {
   return pattern[at] === character ? 1 : 0;
 }
 
-/** The same for a class. One that is not closed ends with the pattern. */
+/** The same for a class of characters. An unclosed class ends with the pattern. */
 function matchClass(character: string, pattern: string, at: number): number {
   const isNegated = pattern[at + 1] === "^";
   let isMember = false;

@@ -4,7 +4,7 @@ import { VERSION } from "./connection.ts";
 import { matches } from "./keys.ts";
 import { type CommandTable, subcommand } from "./command.ts";
 
-/** The settings that clients ask for. None can be changed. */
+/** The settings that clients query. They cannot be changed. */
 const SETTINGS: Readonly<Record<string, string>> = {
   appendonly: "no",
   databases: "16",
@@ -24,7 +24,7 @@ export const SERVER: CommandTable = {
           for (const pattern of patterns) {
             const isGlob = /[*?[]/.test(pattern);
             for (const [name, value] of Object.entries(SETTINGS)) {
-              // Whoever asks for one by name gets the name back as they wrote it.
+              // The reply has the name as the client wrote it.
               if (matches(name, pattern.toLowerCase())) found.set(isGlob ? name : pattern, value);
             }
           }

@@ -11,7 +11,7 @@ import {
   wrongArity,
 } from "./command.ts";
 
-const MAX_LENGTH = 512 * 1024 * 1024 - 64; // what a JavaScript string can hold
+const MAX_LENGTH = 512 * 1024 * 1024 - 64; // the maximum length of a JavaScript string
 
 export const STRINGS: CommandTable = {
   get: { arity: 2, keys: [1, 1, 1], run: (args, { db }) => db.string(args[1]) ?? null },
