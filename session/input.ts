@@ -9,6 +9,8 @@ const HAND_OVER = 16 * 1024;
 const SMALL = 1024;
 const MIN_SHARED = 512;
 const MAX_SHARED = 4096;
+/** Memory for bytes that were lent is at least so large. */
+const MIN_BUFFER = 256;
 /** What an input holds that has not read yet: the same for all, since nothing fits in. */
 const NONE = new Uint8Array(0);
 /** Where nothing ends, not even what is empty. */
@@ -100,10 +102,40 @@ export class InputBuffer implements DecoderInput {
     this.end = bytes.length + unread.length;
   }
 
+  /** As many bytes as the next read had best ask for. */
+  get readSize(): number {
+    return this.#readSize;
+  }
+
+  /**
+   * Takes in bytes that are lent to it.
+   *
+   * @param size How many the read was for.
+   * @param isLent Whether bytes in front of the unread ones may be lent to somebody, and so have to stay.
+   */
+  accept(bytes: Uint8Array, size: number, isLent: boolean): void {
+    const count = bytes.length;
+    this.#sharedEnd = NOWHERE;
+    if (this.start === this.end) {
+      this.start = this.end = 0;
+      if (isLent || this.buffer.length < count) {
+        this.buffer = new Uint8Array(Math.max(MIN_BUFFER, count));
+      }
+    }
+    this.#append(bytes, isLent);
+    this.#learn(count, size);
+  }
+
+  /** Gives back the memory, if nothing is unread; what was lent before has to be over. */
+  release(): void {
+    if (this.start === this.end) this.clear();
+  }
+
   /** Drops everything, and the memory too. */
   clear(): void {
     this.buffer = NONE;
     this.start = this.end = 0;
+    this.#sharedEnd = NOWHERE;
   }
 
   /**
@@ -141,9 +173,14 @@ export class InputBuffer implements DecoderInput {
       this.start = 0;
       this.end = count;
     } else {
-      this.#append(room.subarray(0, count));
+      this.#append(room.subarray(0, count), true);
     }
-    if (count === room.length) {
+    this.#learn(count, room.length);
+  }
+
+  /** Fits the size of reads to what one of `size` has brought. */
+  #learn(count: number, size: number): void {
+    if (count === size) {
       this.#smallReads = 0;
       if (count >= this.#readSize) {
         this.#readSize = Math.max(this.#readSize, Math.min(this.#readSize * 4, MAX_READ));
@@ -185,20 +222,20 @@ export class InputBuffer implements DecoderInput {
     return at;
   }
 
-  #append(bytes: Uint8Array): void {
+  #append(bytes: Uint8Array, isLent = false): void {
     if (bytes.length === 0) return;
     if (this.buffer.length - this.end < bytes.length) {
-      this.#makeRoom(this.end - this.start, bytes.length);
+      this.#makeRoom(this.end - this.start, bytes.length, isLent);
     }
     this.buffer.set(bytes, this.end);
     this.end += bytes.length;
   }
 
   /** Moves or grows so that `count` bytes fit behind the unread ones, at a cost in proportion to what came. */
-  #makeRoom(unread: number, count: number): void {
+  #makeRoom(unread: number, count: number, isLent = false): void {
     const { buffer, start, end } = this;
     this.#sharedEnd = NOWHERE;
-    if (start >= unread && buffer.length - unread >= count) {
+    if (!isLent && start >= unread && buffer.length - unread >= count) {
       buffer.copyWithin(0, start, end);
     } else {
       const useful = Math.max(this.needed, Math.min(this.cap, buffer.length * 2));

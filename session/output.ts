@@ -13,6 +13,9 @@ const DONE: Promise<void> = Promise.resolve();
 const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
 const WANTED = "data to send must be a string, a Uint8Array or a PreparedMessage";
 
+/** So many writes may follow each other at once, each within the one before. */
+const MAX_DEPTH = 8;
+
 function unsendable(data: unknown): TypeError {
   return new TypeError(`${WANTED}, got ${shown(data)}`);
 }
@@ -27,6 +30,7 @@ export function checkData(data: unknown): void {
 /** What an output writes to. */
 interface Sink {
   write(data: Uint8Array): Promise<number>;
+  writeNow?(data: Uint8Array): number | Promise<number>;
   closeWrite(): Promise<void>;
 }
 
@@ -82,6 +86,8 @@ export class Output extends OutputBuffer {
   #drained: PromiseWithResolvers<void> | undefined;
   #closed: Error | undefined;
   #failed = false;
+  /** How many writes within each other the system has taken at once. */
+  #depth = 0;
   /** While a codec encodes a message: what was accepted before it, and whether something was to be written meanwhile. */
   #encodingFrom: number | undefined;
   #isHeldBack = false;
@@ -243,6 +249,7 @@ export class Output extends OutputBuffer {
     }
     this.flush();
     if (this.#failed) return rejected(this.#closed);
+    if (this.buffered < this.#highWaterMark) return DONE;
     return (this.#drained ??= Promise.withResolvers()).promise;
   }
 
@@ -279,11 +286,22 @@ export class Output extends OutputBuffer {
 
   #write(): void {
     this.writing = this.isUnanswered = true;
+    const sink = this.#sink;
+    const current = this.#current;
+    let taken;
     try {
-      this.#sink.write(this.#current).then(this.#onWritten, this.#onWriteError);
+      taken = sink.writeNow === undefined ? sink.write(current) : sink.writeNow(current);
+      if (typeof taken === "number" && this.#depth === MAX_DEPTH) taken = Promise.resolve(taken);
+      if (typeof taken !== "number") {
+        taken.then(this.#onWritten, this.#onWriteError);
+        return;
+      }
     } catch (error) {
-      this.#onWriteError(error);
+      return this.#onWriteError(error);
     }
+    this.#depth++;
+    this.#onWritten(taken);
+    this.#depth--;
   }
 
   readonly #onWritten = (count: number): void => {

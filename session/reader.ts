@@ -6,6 +6,7 @@ import {
   TruncatedFrameError,
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
+import type { Connection, InputBorrower } from "../transport/connection.ts";
 import { InputBuffer } from "./input.ts";
 import type { IoEvents } from "./output.ts";
 import { turn } from "./turn.ts";
@@ -14,6 +15,9 @@ import { turn } from "./turn.ts";
 export const END: unique symbol = Symbol("END");
 /** How many unread bytes are kept, once a write has failed or the peer is to be heard, for a reading to come. */
 const MAX_READ_AHEAD = 64 * 1024;
+
+/** From so many bytes on, a read is into memory of the reader's, from which they can be given away without a copy. */
+const MIN_OWN = 16 * 1024;
 
 /** The errors by which a decoder says that the peer is at fault. */
 const PEER_ERRORS = [
@@ -33,9 +37,7 @@ export function isEnd(frame: unknown): frame is typeof END {
 }
 
 /** What a reader reads from. */
-interface Source {
-  read(buffer: Uint8Array): Promise<number | null>;
-}
+type Source = Pick<Connection, "read" | "readLent">;
 
 /** The output that a reader flushes. */
 interface Flushing {
@@ -78,7 +80,7 @@ export interface Waiting<Frame> {
  * A read cannot be cancelled. If a reading ends while it waits, the read stays outstanding and fills the buffer for the
  * next reading.
  */
-export class Reader {
+export class Reader implements InputBorrower {
   readonly input: InputBuffer;
   /** Bytes that came from the connection. */
   bytesRead = 0;
@@ -103,7 +105,10 @@ export class Reader {
   readonly #output: Flushing;
   readonly #group: Shared;
   readonly #events: IoEvents;
+  /** The memory that the outstanding read fills; without any, its input will be lent. */
   #room: Uint8Array | undefined;
+  /** How many bytes the outstanding read is for. */
+  #size = 0;
   #last: object | undefined;
   #reads = 0;
   #readsSeen = 0;
@@ -205,7 +210,7 @@ export class Reader {
   resume(): void {
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
-    this.#read(this.input.room(reading.limit));
+    this.#read(reading.limit);
   }
 
   /** Lets a reading wait for the next turn of the event loop, if there is unread input. Returns whether it does. */
@@ -258,7 +263,7 @@ export class Reader {
     this.#isDropping = true;
     this.input.clear();
     if (this.ended) done();
-    else if (!this.reading && !this.#isDetached) this.#read(this.input.room());
+    else if (!this.reading && !this.#isDetached) this.#read();
   }
 
   /**
@@ -282,6 +287,9 @@ export class Reader {
   watch(isHeard: boolean): void {
     const rested = this.#reads === this.#readsSeen;
     this.#readsSeen = this.#reads;
+    if (rested && this.reading && this.#room === undefined && this.waiting !== undefined) {
+      this.input.release();
+    }
     const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
       !rested || this.reading || this.#isDetached || isEnough || this.ended ||
@@ -290,7 +298,7 @@ export class Reader {
       return;
     }
     this.#watched = true;
-    this.#read(new Uint8Array(this.#chunkSize));
+    this.#read(this.#chunkSize, true);
   }
 
   /**
@@ -325,7 +333,7 @@ export class Reader {
   attach(source: Source): void {
     this.#isDetached = false;
     this.#source = source;
-    if (this.#isDropping) this.#read(this.input.room());
+    if (this.#isDropping) this.#read();
   }
 
   #decode<Frame>(decoder: Decoder<Frame>): Frame | typeof MORE {
@@ -358,12 +366,22 @@ export class Reader {
     }
   }
 
-  #read(room: Uint8Array): void {
+  /**
+   * @param size How many bytes are wanted.
+   * @param isLent Whether a chunk of the input may be lent, so that it has to stay as it is.
+   */
+  #read(size: number = this.input.readSize, isLent = false): void {
     this.reading = true;
     this.#reads++;
-    this.#room = room;
+    const source = this.#source;
     try {
-      this.#source.read(room).then(this.#onRead, this.#onReadError);
+      if (size < MIN_OWN && source.readLent !== undefined) {
+        this.#size = size;
+        source.readLent(size, this);
+        return;
+      }
+      const room = this.#room = isLent ? new Uint8Array(size) : this.input.room(size);
+      source.read(room).then(this.#onRead, this.#onReadError);
     } catch (error) {
       this.#onReadError(error);
     }
@@ -383,12 +401,40 @@ export class Reader {
     if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
       this.input.commit(room, count);
     }
+    this.#onSettled();
+  };
+
+  onInput(bytes: Uint8Array): void {
+    const fault = miscount("readLent", bytes.length, this.#size);
+    if (fault !== undefined) return this.#onReadError(fault);
+    this.reading = false;
+    if (this.#handover !== undefined) return this.#handOver(bytes.slice());
+    this.bytesRead += bytes.length;
+    if (this.#failure === undefined || this.#keepsInput) {
+      this.input.accept(bytes, this.#size, this.waiting === undefined);
+    }
+    if (this.#isDropping) this.#dropOn();
+    else this.#onSettled();
+  }
+
+  onEnd(error?: unknown): void {
+    if (error !== undefined) return this.#onReadError(error);
+    this.reading = false;
+    if (this.#handover !== undefined) return this.#handOver(new Uint8Array(0));
+    this.ended = true;
+    if (!this.#isDropping) return this.#onSettled();
+    this.#onInputEnd!();
+    this.#events.onIdle();
+  }
+
+  /** Goes on after a read that has brought something, or the end. */
+  #onSettled(): void {
     if (this.#failure !== undefined) return this.#events.onIdle();
     if (this.#onInputEnd === undefined) return this.#retry();
     if (this.ended) this.#onInputEnd();
     else this.#retry();
     if (!this.reading) this.#events.onIdle();
-  };
+  }
 
   /** Lets the waiting reading try again, and reads on if it needs more. */
   #retry(): void {
@@ -404,7 +450,7 @@ export class Reader {
     const { unread } = this.input;
     if (this.waiting !== undefined) this.resume();
     else if (!this.reading && !this.#isDetached && unread < MAX_READ_AHEAD) {
-      this.#read(new Uint8Array(Math.max(this.#chunkSize, unread)));
+      this.#read(Math.max(this.#chunkSize, unread), true);
     }
   }
 
@@ -412,9 +458,14 @@ export class Reader {
     if (count === null) this.#onInputEnd!();
     else {
       this.input.commit(room, count);
-      this.input.consume(this.input.unread);
-      this.#read(this.input.room());
+      return this.#dropOn();
     }
+    if (!this.reading) this.#events.onIdle();
+  }
+
+  #dropOn(): void {
+    this.input.consume(this.input.unread);
+    this.#read();
     if (!this.reading) this.#events.onIdle();
   }
 

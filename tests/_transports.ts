@@ -101,6 +101,15 @@ async function open(transport: Transport, options?: SessionOptions): Promise<Ope
     },
     closeWrite: () => near.closeWrite(),
     close: () => near.close(),
+    ...(near.readLent !== undefined && {
+      readLent: (size, borrower) => near.readLent!(size, borrower),
+    }),
+    ...(near.writeNow !== undefined && {
+      writeNow: (data) => {
+        writes++;
+        return near.writeNow!(data);
+      },
+    }),
     ...(near.reset !== undefined && { reset: () => near.reset!() }),
   }, options);
   const peer = new Peer(far);

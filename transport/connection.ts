@@ -55,6 +55,22 @@ export interface PeerCertificate {
   raw: Uint8Array;
 }
 
+/** The callbacks of {@linkcode Connection.readLent}. */
+export interface InputBorrower {
+  /**
+   * Called with input.
+   *
+   * @param bytes The bytes, at least one. The memory is valid only during the call.
+   */
+  onInput(bytes: Uint8Array): void;
+  /**
+   * Called at the end of input, or when reading failed.
+   *
+   * @param error What `read()` would reject with; `undefined` at the end of input.
+   */
+  onEnd(error?: unknown): void;
+}
+
 /** An ordered stream of bytes in both directions. At most one read and one write wait at a time. */
 export interface Connection {
   /** The address of the peer. */
@@ -80,6 +96,22 @@ export interface Connection {
    * @returns The number of bytes that were written, at least 1.
    */
   write(data: Uint8Array): Promise<number>;
+  /**
+   * Reads as `read()` does, if the transport has a cheaper way: without a buffer of the reader's own and without a
+   * promise. It calls back once, in a later turn, and counts as a waiting read.
+   *
+   * @param size The largest number of bytes to read.
+   * @param borrower The callbacks.
+   */
+  readLent?(size: number, borrower: InputBorrower): void;
+  /**
+   * Writes as `write()` does, if the transport has a cheaper way: without a promise when the system takes the bytes at
+   * once.
+   *
+   * @param data The bytes, as for `write()`.
+   * @returns The number of bytes that were written, or what `write()` returns.
+   */
+  writeNow?(data: Uint8Array): number | Promise<number>;
   /** Half-closes: the peer sees the end of input. Reading goes on. */
   closeWrite(): Promise<void>;
   /** Closes at once and makes a waiting read or write reject. It is called once. */

@@ -17,6 +17,7 @@ export {
   type Address,
   type Connection,
   formatAddress,
+  type InputBorrower,
   type Listener,
   type MemoryAddr,
   type NetAddr,

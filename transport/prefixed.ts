@@ -1,4 +1,4 @@
-import type { Address, Connection, ProxyHeader, TlsInfo } from "./connection.ts";
+import type { Address, Connection, InputBorrower, ProxyHeader, TlsInfo } from "./connection.ts";
 
 /** A connection whose first input was read by somebody else, who hands it on. */
 export class PrefixedConnection implements Connection {
@@ -7,6 +7,8 @@ export class PrefixedConnection implements Connection {
   readonly tls?: TlsInfo;
   readonly proxy?: ProxyHeader;
   readonly reset?: () => void;
+  readonly readLent?: (size: number, borrower: InputBorrower) => void;
+  readonly writeNow?: (data: Uint8Array) => number | Promise<number>;
   readonly #inner: Connection;
   /** What comes before the input of the connection itself; a promise while the read of it is still outstanding. */
   #prefix: Uint8Array | Promise<Uint8Array> | undefined;
@@ -18,6 +20,14 @@ export class PrefixedConnection implements Connection {
     if (inner.tls !== undefined) this.tls = inner.tls;
     if (inner.proxy !== undefined) this.proxy = inner.proxy;
     if (inner.reset !== undefined) this.reset = () => inner.reset!();
+    const { readLent, writeNow } = inner;
+    if (readLent !== undefined) {
+      this.readLent = (size, borrower) =>
+        this.#prefix === undefined
+          ? readLent.call(inner, size, borrower)
+          : void this.#lend(size, borrower);
+    }
+    if (writeNow !== undefined) this.writeNow = (data) => writeNow.call(inner, data);
     this.#prefix = prefix;
     if (prefix instanceof Promise) prefix.catch(() => {}); // the next read reports it
   }
@@ -47,11 +57,27 @@ export class PrefixedConnection implements Connection {
   }
 
   async #replay(buffer: Uint8Array): Promise<number | null> {
-    const prefix = await this.#prefix!;
-    const count = Math.min(prefix.length, buffer.length);
-    buffer.set(prefix.subarray(0, count));
-    this.#prefix = count < prefix.length ? prefix.subarray(count) : undefined;
+    const bytes = await this.#take(buffer.length);
+    buffer.set(bytes);
     // Nothing came if the read met the end of input, which the connection tells again.
-    return count > 0 ? count : await this.#inner.read(buffer);
+    return bytes.length > 0 ? bytes.length : await this.#inner.read(buffer);
+  }
+
+  async #lend(size: number, borrower: InputBorrower): Promise<void> {
+    let bytes;
+    try {
+      bytes = await this.#take(size);
+    } catch (error) {
+      return borrower.onEnd(error);
+    }
+    if (bytes.length > 0) borrower.onInput(bytes);
+    else this.#inner.readLent!(size, borrower);
+  }
+
+  /** So much of the prefix, at most. */
+  async #take(size: number): Promise<Uint8Array> {
+    const prefix = await this.#prefix!;
+    this.#prefix = size < prefix.length ? prefix.subarray(size) : undefined;
+    return prefix.subarray(0, size);
   }
 }

@@ -542,6 +542,38 @@ Deno.test("a connection that miscounts its bytes ends the session", async () => 
   }
 });
 
+Deno.test("a connection that miscounts what it lends or takes at once ends the session", async () => {
+  const ways: [Partial<Connection>, string][] = [
+    [
+      { readLent: (size, borrower) => borrower.onInput(new Uint8Array(size + 1)) },
+      "readLent() of a connection must give 0 to 4096 bytes, got 4097",
+    ],
+    ...[NaN, -1, 1.5, 4].map((count): [Partial<Connection>, string] => [
+      { writeNow: () => count },
+      `write() of a connection must give 0 to 3 bytes, got ${count}`,
+    ]),
+    [{ writeNow: () => undefined as unknown as number }, "Cannot read properties of undefined"],
+  ];
+  for (const [way, says] of ways) {
+    const [near] = memoryPair();
+    const session = new Session({
+      remoteAddr: near.remoteAddr,
+      localAddr: near.localAddr,
+      read: (buffer) => near.read(buffer),
+      write: (data) => near.write(data),
+      closeWrite: () => near.closeWrite(),
+      close: () => near.close(),
+      ...way,
+    }, { chunkSize: 4096 });
+    session.send("abc");
+    await session.bytes().next().catch(() => {});
+    const { reason, cause } = await session.closed;
+    assertEquals(reason, "error");
+    assert((cause as Error).message.startsWith(says), (cause as Error).message);
+    assertEquals(session.bytesRead, 0);
+  }
+});
+
 Deno.test(
   "Session options out of range are refused by name and value",
   { permissions: "none" },

@@ -24,6 +24,9 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
     fc.record({ kind: fc.constant("consume"), count: fc.nat({ max: 500 }) }),
     fc.record({ kind: fc.constant("unshift"), count: fc.nat({ max: 200 }) }),
     fc.record({ kind: fc.constant("late read"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("accept"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("accept while bytes are lent"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("release"), count: fc.constant(0) }),
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -52,6 +55,15 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
           const bytes = some(count);
           fill(input, bytes);
           model.push(...bytes);
+        } else if (kind.startsWith("accept") && outstanding === undefined && count > 0) {
+          const lent = input.buffer.subarray(0, input.end);
+          const before = lent.slice();
+          const bytes = some(count);
+          input.accept(bytes, 900, kind !== "accept");
+          if (kind !== "accept") assertEquals(lent, before);
+          model.push(...bytes);
+        } else if (kind === "release" && outstanding === undefined) {
+          input.release();
         } else if (kind === "unshift") {
           const bytes = some(count);
           input.unshift(bytes);

@@ -699,3 +699,21 @@ testEach("Session.unread() leaves a chunk alone that is lent", async (open) => {
   assertEquals(chunk, ascii("HELLO WORLD"));
   assertEquals(await session.readExactly(3), ascii("xyz"));
 });
+
+testEach(
+  "A chunk that is lent stays as it is while the session watches for a reset",
+  async (open) => {
+    await using opened = await open({ writeTimeout: 40 }); // which paces the sweep
+    const { session, peer } = opened;
+    await peer.send("x".repeat(600));
+    const chunk = (await session.bytes({ borrow: true }).next()).value!;
+    const expected = chunk.slice();
+    for (let more = 1; more <= 3; more++) {
+      const before = session.bytesRead;
+      await peer.send("z".repeat(300));
+      if (more === 1) await until(() => session.bytesRead > before); // nobody reads, yet it has come
+      assertEquals(chunk, expected);
+    }
+    assertEquals(await session.readExactly(900), ascii("z".repeat(900)));
+  },
+);

@@ -84,14 +84,16 @@ export interface Handles {
   readonly isDeno: boolean;
   /** The flag of SO_REUSEPORT, where it can be had. */
   readonly reusePort: number | undefined;
-  /** Where what comes while no read waits is put, by all connections: it is not much, and then reading stops. */
-  readonly aside: Uint8Array;
+  /** Where input is put that is lent, and what comes while no read waits: by all connections, one after the other. */
+  readonly shared: Uint8Array;
+  /** The part of it that was last read into: most connections read as much as the one before. */
+  lent: Uint8Array;
   /** A request is used up only by a write that has to be waited for. */
   spareRequest: WriteRequest | undefined;
 }
 
-/** The size of `aside`. */
-const ASIDE = 1024;
+/** The size of `shared`. */
+const SHARED = 64 * 1024;
 /** The types of handles, as the constructors take them. */
 export const SOCKET = 0;
 export const SERVER = 1;
@@ -120,6 +122,7 @@ function look(): Handles | undefined {
       stream.streamBaseState instanceof Int32Array &&
       Number.isInteger(stream.kReadBytesOrError) && Number.isInteger(stream.kLastWriteWasAsync);
     if (!isWhole) return undefined;
+    const shared = new Uint8Array(SHARED);
     return {
       Tcp: tcp.TCP,
       Pipe: pipe.Pipe,
@@ -130,7 +133,8 @@ function look(): Handles | undefined {
       isAsync: stream.kLastWriteWasAsync,
       reusePort: (tcp.constants as Record<string, number>).UV_TCP_REUSEPORT,
       isDeno,
-      aside: new Uint8Array(ASIDE),
+      shared,
+      lent: shared,
     } as Handles;
   } catch { // there is no such thing
     return undefined;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import type { Connection } from "../../../transport/connection.ts";
 import { nodePair, testWays } from "../../_node.ts";
 import { assertNoDescriptorLeft, overNetCounting } from "../../_serving.ts";
@@ -149,4 +149,43 @@ Deno.test("Node connections leave no descriptor", overNetCounting, async () => {
       far.close();
     }
   });
+});
+
+testWays("A node connection lends what comes, and what came before it was asked", async (way) => {
+  if (way === "public") return;
+  const [near, far] = await nodePair();
+  const ask = (size: number): Promise<number[] | null> =>
+    new Promise((resolve, reject) =>
+      near.readLent!(size, {
+        onInput: (bytes) => resolve([...bytes]),
+        onEnd: (error) => error === undefined ? resolve(null) : reject(error),
+      })
+    );
+  const waiting = ask(4);
+  await assertRejects(() => ask(4), Deno.errors.Busy);
+  await assertRejects(() => near.read(new Uint8Array(1)), Deno.errors.Busy);
+  await far.write(Uint8Array.of(1, 2, 3));
+  assertEquals(await waiting, [1, 2, 3]);
+  await far.write(Uint8Array.of(4, 5, 6, 7, 8, 9));
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it comes, and nobody waits for it
+  assertEquals(await ask(2), [4, 5]);
+  assertEquals(await near.read(new Uint8Array(1)), 1);
+  const rest = [...await ask(4) ?? [], ...await ask(4) ?? []].slice(0, 3);
+  assertEquals(rest, [7, 8, 9].slice(0, rest.length));
+  await far.closeWrite();
+  let end = await ask(4);
+  while (end !== null) end = await ask(4);
+  assertEquals(await near.read(new Uint8Array(1)), null);
+  near.close();
+  far.close();
+});
+
+testWays("A node connection tells who is to be lent input that it is closed", async (way) => {
+  if (way === "public") return;
+  const [near, far] = await nodePair();
+  const told = Promise.withResolvers<unknown>();
+  near.readLent!(10, { onInput: () => {}, onEnd: told.resolve });
+  near.close();
+  assertInstanceOf(await told.promise, Deno.errors.Interrupted);
+  far.close();
 });
