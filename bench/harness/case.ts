@@ -1,6 +1,6 @@
 // What a case is made of. The cases themselves are in `cases.ts`.
 
-import type { Load } from "./generator.ts";
+import type { Load, Pace } from "./generator.ts";
 import type { PeerName } from "./peers.ts";
 import type { RedisLoad } from "./redis_benchmark.ts";
 
@@ -43,6 +43,8 @@ export interface Case {
   /** What is counted a second. */
   readonly counted: string;
   readonly work: Work;
+  /** How long it is loaded, where that is what the case is about. */
+  readonly pace?: Pace;
   /** The contender whose cost is 1 in every ratio. */
   readonly reference: string;
   readonly contenders: readonly Contender[];
@@ -51,5 +53,5 @@ export interface Case {
 
 /** Whether a contender is what this repository makes. */
 export function isOurs({ peer }: Pick<Contender, "peer">): boolean {
-  return peer === "parley" || peer === "redisExample";
+  return peer === "parley" || peer === "parleyNode" || peer === "redisExample";
 }

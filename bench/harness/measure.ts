@@ -40,12 +40,13 @@ const SETTLING = { interval: 200, change: 0.002, most: 50 };
 
 /** Starts a contender, has it do the work of a case, and ends it. */
 export async function measure(
-  { work }: Case,
+  { work, pace }: Case,
   { service }: Contender,
   { command, collecting, collects, env }: Peer,
   generator: Generator,
-  settings: Settings,
+  common: Settings,
 ): Promise<Figures> {
+  const settings = { ...common, ...pace };
   const start = work.kind === "idle" ? collecting : command;
   const args = service === undefined ? ["PORT"] : [service, "PORT", ...await tlsFilesFor(work)];
   await using server = await ServerProcess.start([...start, ...args], env);

@@ -9,6 +9,7 @@ const file = (path: string): string => new URL(path, SERVERS).pathname;
 /** The name of a program that can be measured. */
 export type PeerName =
   | "parley"
+  | "parleyNode"
   | "deno"
   | "denoNet"
   | "node"
@@ -54,8 +55,9 @@ const DEBIAN_CRATES = [
 /** The one that runs this. What the PATH has may be a script that starts it, with a process of its own. */
 const DENO = Deno.execPath();
 
-function inDeno(path: string): Program {
+function inDeno(path: string, env: Record<string, string> = {}): Program {
   return {
+    env,
     from: "Deno",
     version: [DENO, "--version"],
     command: [DENO, "run", "-A", file(path)],
@@ -66,6 +68,7 @@ function inDeno(path: string): Program {
 
 const PROGRAMS: Record<PeerName, Program> = {
   parley: inDeno("parley.ts"),
+  parleyNode: inDeno("parley.ts", { TRANSPORT: "node" }),
   deno: inDeno("deno.ts"),
   denoNet: inDeno("net.mjs"),
   node: {

@@ -1,8 +1,8 @@
 // The handlers that are measured, over public names and default options.
 //
-//     deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
+//     [TRANSPORT=node] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
 
-import { type Handler, prepare, serve } from "@parley/tcp";
+import { type Handler, prepare, serve, type TransportName } from "@parley/tcp";
 import { lengthPrefixed } from "@parley/tcp/codecs";
 
 const SERVICES: Record<string, Handler> = {
@@ -46,7 +46,8 @@ const [service, port, certFile, keyFile] = Deno.args;
 const tls = certFile === undefined ? {} : {
   tls: { cert: await Deno.readTextFile(certFile), key: await Deno.readTextFile(keyFile!) },
 };
-const server = serve({ port: Number(port), ...tls }, SERVICES[service!]!);
+const transport = (Deno.env.get("TRANSPORT") ?? "deno") as TransportName;
+const server = serve({ port: Number(port), transport, ...tls }, SERVICES[service!]!);
 
 // Where memory is measured, the harness asks for a garbage collection.
 const { gc } = globalThis as { gc?: () => void };
