@@ -229,7 +229,7 @@ class Conversation {
     this.#to = [];
   }
 
-  /** The error for a line that is dropped. */
+  /** Refuses a line that was too long and is dropped. */
   #refuseLongLine(): void {
     this.#session.send(replyText(500, `a line has at most ${MAX_LINE} bytes`));
     this.#countError();
