@@ -318,24 +318,24 @@ export class QueueOverflowError extends Error {
   }
 }
 
-/** No session of a pool became free: within the time that the caller waits, or too many callers wait already. */
+/** No session of a pool became free in time, or too many callers wait already. */
 export class PoolExhaustedError extends Error {
   /** The name of the class. */
   override readonly name = "PoolExhaustedError";
-  /** How many sessions the pool may have. */
+  /** The maximum number of sessions of the pool. */
   readonly maxSessions: number;
-  /** How many callers waited, with this one if it did. */
+  /** How many callers waited, including this one if it did. */
   readonly waiting: number;
-  /** How long this one waited, in milliseconds; 0 if it was refused at once. */
+  /** How long this caller waited, in milliseconds; 0 if it was refused at once. */
   readonly waited: number;
 
   /**
    * Makes the error.
    *
-   * @param maxSessions How many sessions the pool may have.
+   * @param maxSessions The maximum number of sessions of the pool.
    * @param waiting How many callers waited.
-   * @param waited How long this one waited, in milliseconds; 0 if it was refused at once.
-   * @param options `cause`: what the last dial failed with, if it was the last thing to happen.
+   * @param waited How long this caller waited, in milliseconds; 0 if it was refused at once.
+   * @param options `cause`: the error of the last dial, if it failed.
    */
   constructor(maxSessions: number, waiting: number, waited: number, options?: ErrorOptions) {
     super(

@@ -1,17 +1,18 @@
 import { type Link, LinkedList } from "../_internal/linked_list.ts";
 
-/** Somebody who waits for something. */
+/** A caller that waits for a result. */
 export interface Caller<Result> {
   readonly result: PromiseWithResolvers<Result>;
-  /** How long to wait, in milliseconds, and until when by `performance.now()`. */
+  /** How long the caller waits, in milliseconds. */
   readonly timeout: number;
+  /** Until when it waits, by `performance.now()`. */
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
   onAbort?: () => void;
   link?: Link<Caller<Result>>;
 }
 
-/** Those who wait for something, in the order in which they came. */
+/** A queue of callers. */
 export class Callers<Result> implements Iterable<Caller<Result>> {
   readonly #list = new LinkedList<Caller<Result>>();
 
@@ -34,19 +35,19 @@ export class Callers<Result> implements Iterable<Caller<Result>> {
     return caller;
   }
 
-  /** Takes one of them out, to be given the result. */
+  /** Removes a caller from the queue, to settle its result. */
   take({ result, link, signal, onAbort }: Caller<Result>): PromiseWithResolvers<Result> {
     this.#list.remove(link!);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
     return result;
   }
 
-  /** Rejects all but so many, those who came last. */
+  /** Rejects the last callers, so that at most `count` are left. */
   rejectBeyond(count: number, reason: unknown): void {
     while (this.length > count) this.take(this.#list.last!).reject(reason);
   }
 
-  /** All of them, as they are now. */
+  /** Iterates over a copy of the queue. */
   [Symbol.iterator](): Iterator<Caller<Result>> {
     return [...this.#list][Symbol.iterator]();
   }

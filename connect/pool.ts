@@ -1,4 +1,4 @@
-/** Sessions that are kept for the next caller. Here: `sessionPool()`. */
+/** Pools of sessions. This module: `sessionPool()`. */
 
 import { Alarm } from "../_internal/alarm.ts";
 import { checkDuration, checkFunction } from "../_internal/checks.ts";
@@ -6,7 +6,7 @@ import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
 import { PoolExhaustedError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { Callers } from "./callers.ts";
-import { Places } from "./places.ts";
+import { PoolAddresses } from "./pool_addresses.ts";
 import {
   resolveSessionPoolOptions,
   SESSION_LEASE_OPTIONS,
@@ -16,7 +16,7 @@ import {
   type SessionPoolOptions,
   type SessionPoolSettings,
 } from "./pool_options.ts";
-import type { Pooled } from "./pooled.ts";
+import type { PooledSession } from "./pooled_session.ts";
 import { isOwnError, withinSetUp } from "./set_up.ts";
 
 export type {
@@ -27,15 +27,15 @@ export type {
 } from "./pool_options.ts";
 
 /**
- * Makes a pool of sessions, for clients that make one request at a time on each: whoever has something to ask takes a
- * session out of the pool and gives it back afterwards. Nothing is dialled before the first is asked for.
+ * Makes a pool of sessions, for protocols with one request at a time on a session. A caller takes a session out of the
+ * pool, and gives it back afterwards. The first session is dialled when it is asked for.
  *
- * A session that may still be sent a reply to somebody else's request is never handed out again. Where code may throw
- * within a reply of several parts, `use()` is the safe way: it aborts the session then.
+ * A session that may still receive a reply to another caller's request is never handed out again. If your code may throw
+ * within a reply of several parts, use `use()`, which then aborts the session.
  *
- * @param options Where to, how the sessions behave, and what bounds the pool.
+ * @param options Where to connect, how the sessions behave, and the limits.
  * @returns The pool.
- * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts
@@ -65,29 +65,29 @@ export function sessionPool(options: SessionPoolOptions): SessionPool {
 }
 
 /**
- * Callers wait in one queue, and whatever session becomes free goes to the first of them. Each dial and each check is
- * made for one caller more that waits, but not for a certain one.
+ * Callers wait in one queue, and each session that becomes free goes to the first of them. Each dial and each check is
+ * made for one of the waiting callers, but not for a particular one.
  */
 class Pool implements SessionPool {
   readonly #settings: SessionPoolSettings;
-  readonly #places: Places;
-  readonly #members = new Set<Pooled>();
-  /** Those that nobody uses, the one that was used last at the end. */
-  readonly #idle: Pooled[] = [];
+  readonly #addresses: PoolAddresses;
+  readonly #members = new Set<PooledSession>();
+  /** The idle sessions. The one that was used last is at the end. */
+  readonly #idle: PooledSession[] = [];
   readonly #callers = new Callers<SessionLease>();
   #dials = 0;
-  /** Checks and dials: how many callers have a session coming. */
-  #coming = 0;
+  /** How many dials and checks are under way, each for one caller. */
+  #pending = 0;
   #lastFailure: unknown;
-  /** What callers get from now on. */
+  /** What new callers are refused with, once the pool has ended. */
   #refusal: { error: unknown } | undefined;
   readonly #stop = new AbortController();
-  readonly #gone = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
   readonly #alarm = new Alarm((now) => this.#onAlarm(now));
 
   constructor(settings: SessionPoolSettings) {
     this.#settings = settings;
-    this.#places = new Places(settings.targets);
+    this.#addresses = new PoolAddresses(settings.targets);
   }
 
   get sessions(): number {
@@ -115,7 +115,7 @@ class Pool implements SessionPool {
     const caller = this.#callers.add(timeout, signal);
     this.#serve();
     if (!caller.link!.isListed) return await caller.result.promise;
-    const waiting = this.#callers.length - this.#coming - 1;
+    const waiting = this.#callers.length - this.#pending - 1;
     if (waiting >= maxWaiting) {
       this.#callers.take(caller).reject(new PoolExhaustedError(maxSessions, waiting, 0));
     } else this.#alarm.set(caller.deadline);
@@ -142,15 +142,15 @@ class Pool implements SessionPool {
   async close(): Promise<void> {
     const reason = new DOMException("the pool was closed", "AbortError");
     this.#end(reason, new TypeError("cannot get a session after close()"));
-    for (const pooled of [...this.#idle]) this.#wake(pooled).close();
-    this.#look();
-    await this.#gone.promise;
+    for (const pooled of [...this.#idle]) this.#removeIdle(pooled).close();
+    this.#settleIfEmpty();
+    await this.#closed.promise;
   }
 
   abort(reason: unknown = new DOMException("the pool was aborted", "AbortError")): void {
     this.#end(reason, reason);
     for (const { session } of [...this.#members]) session.abort(reason);
-    this.#look();
+    this.#settleIfEmpty();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -159,7 +159,7 @@ class Pool implements SessionPool {
 
   readonly #onAbort = (): void => this.abort(this.#settings.signal!.reason);
 
-  /** Rejects those who wait with `reason`, and all who come later with `refusal`. */
+  /** Rejects waiting callers with `reason`, and later ones with `refusal`. */
   #end(reason: unknown, refusal: unknown): void {
     if (this.#refusal !== undefined) return;
     this.#refusal = { error: refusal };
@@ -167,9 +167,9 @@ class Pool implements SessionPool {
     this.#callers.rejectBeyond(0, reason);
   }
 
-  /** Sees to it that each caller that waits has a session coming, as far as there may be so many. */
+  /** Gets a session for each waiting caller, as far as `maxSessions` allows. */
   #serve(): void {
-    while (this.#callers.length > this.#coming) {
+    while (this.#callers.length > this.#pending) {
       const pooled = this.#idle.at(-1);
       if (pooled !== undefined) this.#takeIdle(pooled);
       else if (this.sessions < this.#settings.maxSessions) this.#dial();
@@ -178,117 +178,116 @@ class Pool implements SessionPool {
   }
 
   async #dial(): Promise<void> {
-    this.#coming++;
+    this.#pending++;
     this.#dials++;
     this.#watchSignal();
     try {
-      const pooled = await this.#places.dial(this.#settings, this.#stop.signal);
+      const pooled = await this.#addresses.dial(this.#settings, this.#stop.signal);
       this.#members.add(pooled);
       pooled.session.closed.then(() => this.#onEnd(pooled));
       this.#dials--;
-      this.#coming--;
+      this.#pending--;
       this.#lastFailure = undefined;
       this.#offer(pooled);
     } catch (error) {
       this.#dials--;
-      this.#coming--;
+      this.#pending--;
       this.#onFailure(error);
     }
   }
 
-  /** Somebody has to be told, or else everybody would wait for what does not come. */
+  /** A dial or a check has failed: rejects one caller, or, without any session, all that no other dial is made for. */
   #onFailure(error: unknown): void {
     this.#lastFailure = error;
     const others = this.#members.size === 0 ? 0 : this.#callers.length - 1;
-    this.#callers.rejectBeyond(Math.max(this.#coming, others), error);
+    this.#callers.rejectBeyond(Math.max(this.#pending, others), error);
     this.#serve();
-    this.#look();
+    this.#settleIfEmpty();
   }
 
-  /** Takes a session that nobody uses for a caller that waits; if it is to be checked, once it was. */
-  async #takeIdle(pooled: Pooled): Promise<void> {
+  /** Takes an idle session for a waiting caller, and checks it first if that is due. */
+  async #takeIdle(pooled: PooledSession): Promise<void> {
     const { check, checkAfter, setUpTimeout } = this.#settings;
-    const session = this.#wake(pooled);
-    if (check === undefined || performance.now() - pooled.restsSince < checkAfter) {
+    const session = this.#removeIdle(pooled);
+    if (check === undefined || performance.now() - pooled.idleSince < checkAfter) {
       return this.#offer(pooled);
     }
-    this.#coming++;
+    this.#pending++;
     const limit = { address: pooled.address, timeout: setUpTimeout, what: "answer to check" };
     try {
       if (!await withinSetUp(session, check, limit)) session.abort();
-      this.#coming--;
+      this.#pending--;
       this.#offer(pooled);
     } catch (error) {
       session.abort(error);
-      this.#coming--;
+      this.#pending--;
       if (isOwnError(error, pooled.life)) this.#onFailure(error);
       else this.#serve();
     }
   }
 
-  /** Gives a session to the first caller, or keeps it for the next. */
-  #offer(pooled: Pooled): void {
+  /** Gives a session to the first caller, or keeps it for the next one. */
+  #offer(pooled: PooledSession): void {
     const { signal } = this.#stop;
     if (signal.aborted) return void pooled.session.abort(signal.reason);
-    if (!pooled.life.isAtRest) {
+    if (!pooled.life.canBeHandedOver) {
       pooled.session.abort();
       return this.#serve();
     }
     const caller = this.#callers.first;
-    if (caller === undefined) return this.#keep(pooled);
+    if (caller === undefined) return this.#addIdle(pooled);
     this.#callers.take(caller).resolve(pooled.lend(() => this.#onReturn(pooled)));
   }
 
-  #onReturn(pooled: Pooled): void {
+  #onReturn(pooled: PooledSession): void {
     const { session, life } = pooled;
     const { isReusable } = this.#settings;
     let isGood = false;
     try {
-      isGood = life.isAtRest &&
+      isGood = life.canBeHandedOver &&
         (isReusable === undefined ? pooled.isAnswered : isReusable(session));
     } finally {
       if (isGood && this.#refusal === undefined) this.#offer(pooled);
-      else if (life.reader.wasGivenUp) session.abort(); // whoever has given up a request does not wait for its reply
+      else if (life.reader.wasGivenUp) session.abort(); // the reply to an abandoned request is not awaited
       else session.close();
     }
   }
 
-  #keep(pooled: Pooled): void {
+  #addIdle(pooled: PooledSession): void {
     this.#idle.push(pooled);
-    pooled.rest(() => this.#wake(pooled).abort());
-    this.#alarm.set(pooled.restsSince + this.#settings.maxIdleTime);
+    pooled.beginIdle(() => this.#removeIdle(pooled).abort());
+    this.#alarm.set(pooled.idleSince + this.#settings.maxIdleTime);
   }
 
-  /** Takes a session out of those that nobody uses. */
-  #wake(pooled: Pooled): Session {
+  #removeIdle(pooled: PooledSession): Session {
     const at = this.#idle.indexOf(pooled);
     if (at >= 0) this.#idle.splice(at, 1);
-    pooled.wake();
+    pooled.endIdle();
     return pooled.session;
   }
 
-  #onEnd(pooled: Pooled): void {
+  #onEnd(pooled: PooledSession): void {
     this.#members.delete(pooled);
-    this.#wake(pooled);
-    this.#places.onEnd(pooled);
+    this.#removeIdle(pooled);
+    this.#addresses.onEnd(pooled);
     this.#serve();
-    this.#look();
+    this.#settleIfEmpty();
   }
 
-  /** Looks whether there is nothing left to be closed, nor to be aborted: then nobody waits, either. */
-  #look(): void {
+  /** If there is no session and no dial, there is nothing to abort, and `close()` is done. No caller waits then. */
+  #settleIfEmpty(): void {
     if (this.sessions > 0) return;
     this.#alarm.clear();
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
-    if (this.#stop.signal.aborted) this.#gone.resolve();
+    if (this.#stop.signal.aborted) this.#closed.resolve();
   }
 
-  /** The signal is listened to only while there is something to abort: a pool that is dropped leaves no listener. */
+  /** Listens to the signal only while there is something to abort, so that a pool that is dropped leaves no listener. */
   #watchSignal(): void {
     this.#settings.signal?.addEventListener("abort", this.#onAbort);
   }
 
-  /** Rejects who has waited too long, closes what was unused for too long, and says when to look again. */
+  /** Rejects callers whose time is over, and closes sessions that were idle for too long. Returns the next deadline. */
   #onAlarm(now: number): number {
     const { maxIdleTime, maxSessions } = this.#settings;
     let next = Infinity;
@@ -304,9 +303,9 @@ class Pool implements SessionPool {
       }
     }
     for (const pooled of [...this.#idle]) {
-      const until = pooled.restsSince + maxIdleTime;
+      const until = pooled.idleSince + maxIdleTime;
       if (until > now) next = Math.min(next, until);
-      else this.#wake(pooled).close();
+      else this.#removeIdle(pooled).close();
     }
     return next;
   }

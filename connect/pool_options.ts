@@ -6,15 +6,15 @@ import type { Session } from "../session.ts";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.ts";
 import { type ConnectAddress, type Target, targetsOf } from "./targets.ts";
 
-/** Options of {@linkcode sessionPool}: all those of `connect()`, and what bounds the pool. All durations are milliseconds. */
+/** Options of {@linkcode sessionPool}: those of `connect()`, and the limits. All durations are in milliseconds. */
 export interface SessionPoolOptions extends Partial<ConnectOptions> {
   /**
-   * Several places to dial, instead of `hostname` and `port`. A new session goes to the place with the fewest, and to
-   * another one if it cannot be dialled.
+   * Several addresses, instead of `hostname` and `port`. A new session goes to the address with the fewest sessions. If it
+   * cannot be dialled, the next address is tried.
    */
   addresses?: readonly ConnectAddress[];
   /**
-   * How many sessions there may be, those that are being dialled or closed included: 1 to 2^20.
+   * The maximum number of sessions, including those that are being dialled or closed: 1 to 2^20.
    *
    * @default {10}
    */
@@ -32,46 +32,46 @@ export interface SessionPoolOptions extends Partial<ConnectOptions> {
    */
   maxWaiting?: number;
   /**
-   * How long a caller waits that says nothing else; `Infinity` for no limit.
+   * How long a caller without a `timeout` of its own waits; `Infinity` for no limit.
    *
    * @default {30000}
    */
   waitTimeout?: number;
   /**
-   * Makes a new session ready: greets, logs in. If it fails, so has the dial.
+   * Prepares a new session: greets, logs in. If it fails, the dial counts as failed.
    *
    * @param session The session.
    */
   setUp?(session: Session): unknown;
   /**
-   * How long `setUp` may take, and `check`. Past that, it has failed.
+   * How long `setUp` and `check` may each take. After that, they fail.
    *
    * @default {10000}
    */
   setUpTimeout?: number;
   /**
-   * Asks the peer whether a session is still of use, before it is handed out again: sends a PING, say. If it returns
-   * `false` or fails, the session is aborted, and the caller gets another one.
+   * Checks whether a session still works before it is handed out again, for example by a PING. If it returns `false` or
+   * fails, the session is aborted, and the caller gets another one.
    *
-   * That the peer has left, or has sent something, is noticed without it.
+   * A peer that has left, or has sent anything, is detected without it.
    *
    * @param session The session.
-   * @returns Whether it is.
+   * @returns Whether it works.
    */
   check?(session: Session): boolean | Promise<boolean>;
   /**
-   * How long a session must have been unused to be checked; 0 for any.
+   * How long a session must have been unused to be checked. With 0, each session is checked.
    *
    * @default {1000}
    */
   checkAfter?: number;
   /**
-   * Whether a session that is given back may be handed out again: whether no reply to it can still come. By default,
-   * if all output is written, something was read since, and no reading has stopped waiting without a frame, as by a
-   * signal. Whatever it returns, a session has to be open, with no input unread and no reading that waits.
+   * Whether a session that is given back may be handed out again: whether no reply is to be expected any more. By default,
+   * that is so if all output is written, something was read since, and no reading has stopped waiting without a frame, for
+   * example because of a signal. In any case, the session must be open, with no unread input and no waiting reading.
    *
    * @param session The session.
-   * @returns Whether it may.
+   * @returns Whether it may be handed out again.
    */
   isReusable?(session: Session): boolean;
   /** Aborts the pool when it aborts. */
@@ -80,7 +80,7 @@ export interface SessionPoolOptions extends Partial<ConnectOptions> {
 
 /** Options of `get()` and `use()`. */
 export interface SessionLeaseOptions {
-  /** Ends the wait: it rejects with the signal's reason. */
+  /** Cancels the wait, which then rejects with the signal's reason. */
   signal?: AbortSignal;
   /** How long to wait, in milliseconds; `Infinity` for no limit. Default: the pool's `waitTimeout`. */
   timeout?: number;
@@ -95,44 +95,44 @@ export interface SessionLease extends AsyncDisposable {
    */
   readonly session: Session;
   /**
-   * Gives the session back, as `await using` does. If it may not be handed out again, it is closed. To give it back
-   * twice does no harm.
+   * Gives the session back, as `await using` does. If it cannot be handed out again, it is closed. Giving it back twice
+   * has no effect.
    *
    * @throws What `isReusable` throws. The session is closed then.
    */
   release(): void;
   /**
-   * Ends the session at once, so that nobody is given it again.
+   * Ends the session at once. It is not handed out again.
    *
    * @param reason Becomes the cause of its end.
    */
   abort(reason?: unknown): void;
 }
 
-/** Sessions that are kept for the next caller. */
+/** A pool of sessions, each of which is lent to one caller at a time. */
 export interface SessionPool extends AsyncDisposable {
-  /** How many sessions there are, those that are being dialled or closed included. */
+  /** How many sessions there are, including those that are being dialled or closed. */
   readonly sessions: number;
-  /** How many of them nobody uses. */
+  /** How many of them are unused. */
   readonly idle: number;
   /** How many callers wait. */
   readonly waiting: number;
   /**
-   * Waits for a session that nobody else uses: one that is there, or else a new one. Callers get theirs in their order.
+   * Waits for an unused session, or dials a new one. Callers are served in their order.
    *
    * @param options `signal` and `timeout`.
    * @returns The session, to be given back: `await using lease = await pool.get()`.
-   * @throws {PoolExhaustedError} If none became free in time, or too many callers wait already.
+   * @throws {PoolExhaustedError} If no session became free in time, or too many callers wait already.
    * @throws {TypeError} After `close()`.
-   * @throws What `connect()` or `setUp` fails with: for each dial that fails, one caller is given it, who came last. If
-   * there is no session, all are for whom no other dial is under way.
+   * @throws The error of `connect()` or `setUp`. Each failed dial rejects one caller, the last in the queue. Without any
+   * session, it rejects all callers that no other dial is made for.
    */
   get(options?: SessionLeaseOptions): Promise<SessionLease>;
   /**
-   * Calls a function with a session, and gives that back. If the function throws, the session is aborted, since a reply
-   * may still come.
+   * Calls a function with a session, and then gives the session back. If the function throws, the session is aborted, since
+   * a reply may still come.
    *
-   * @param handler What happens with the session.
+   * @param handler Called with the session.
    * @param options `signal` and `timeout` of the wait.
    * @returns What the function returns.
    * @throws What `get()` throws, and what the function throws.
@@ -142,15 +142,15 @@ export interface SessionPool extends AsyncDisposable {
     options?: SessionLeaseOptions,
   ): Promise<Result>;
   /**
-   * Hands out no more sessions, rejects those who wait with an `AbortError`, and closes each session once nobody uses it.
+   * Hands out no more sessions, rejects waiting callers with an `AbortError`, and closes each session once it is given back.
    *
-   * @returns Resolves when all have ended. Never rejects.
+   * @returns Resolves when all sessions have ended. Never rejects.
    */
   close(): Promise<void>;
   /**
-   * Ends all sessions at once, those that somebody uses, too.
+   * Ends all sessions at once, including those in use.
    *
-   * @param reason What those who wait are rejected with, and the cause of the ends. By default, an `AbortError`.
+   * @param reason What waiting callers reject with, and the cause of the ends. By default, an `AbortError`.
    */
   abort(reason?: unknown): void;
 }
@@ -174,7 +174,7 @@ export const SESSION_LEASE_OPTIONS: Known<SessionLeaseOptions> = {
   timeout: elsewhere,
 };
 
-/** Options with nothing left to default. */
+/** The resolved options of `sessionPool()`. */
 export interface SessionPoolSettings {
   targets: readonly Target[];
   maxSessions: number;
@@ -189,7 +189,7 @@ export interface SessionPoolSettings {
   signal: AbortSignal | undefined;
 }
 
-/** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
+/** Checks the options and fills in the defaults. Throws a `TypeError` or `RangeError` for an invalid one. */
 export function resolveSessionPoolOptions(options: SessionPoolOptions): SessionPoolSettings {
   checkOptions(options, SESSION_POOL_OPTIONS);
   const {

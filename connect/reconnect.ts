@@ -214,7 +214,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
       session = await connectWithin(this.#group, { ...options, signal });
     } catch (error) {
       this.#failures = number;
-      const decision = await this.#decide(error, true, isHopeless(error));
+      const decision = await this.#decide(error, true, isPermanent(error));
       this.#observers.tell("onDialError", error, number, decision.retryIn);
       return decision;
     }
@@ -258,20 +258,20 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     const { error } = failure ??
       { error: new SessionEndedError(end.reason, { cause: end.cause }) };
     const isOwn = failure !== undefined && isOwnError(error, this.#life!);
-    const decision = await this.#decide(error, failure !== undefined, isOwn || isHopeless(error));
+    const decision = await this.#decide(error, failure !== undefined, isOwn || isPermanent(error));
     this.#observers.tell("onSessionEnd", session, end, decision.retryIn);
     return decision;
   }
 
   /** Decides what to do after `error`, with which a dial or a session has ended. */
-  async #decide(error: unknown, isDial: boolean, isHopeless: boolean): Promise<RetryDecision> {
+  async #decide(error: unknown, isDial: boolean, isPermanent: boolean): Promise<RetryDecision> {
     const { maxAttempts, shouldRetry, random } = this.#settings;
     this.lastFailure = error;
     if (this.#stop.signal.aborted) return NO_RETRY;
     try {
       if (this.#failures >= maxAttempts) throw error;
       const answer = await this.#unlessStopped(shouldRetry(error, this.#failures));
-      if (answer ?? !isHopeless) {
+      if (answer ?? !isPermanent) {
         const retryIn = Math.round(random() * this.#longestDelay());
         return { retryIn, dialAt: performance.now() + retryIn };
       }
@@ -319,11 +319,11 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
 }
 
 /** Whether another attempt is useless: one of the sides must be configured differently. */
-function isHopeless(error: unknown): boolean {
+function isPermanent(error: unknown): boolean {
   if (error instanceof SessionEndedError) return error.cause instanceof CertificateError;
-  if (error instanceof TlsHandshakeError) return HOPELESS_TLS.includes(error.code);
-  return HOPELESS.some((kind) => error instanceof kind);
+  if (error instanceof TlsHandshakeError) return PERMANENT_TLS.includes(error.code);
+  return PERMANENT.some((kind) => error instanceof kind);
 }
 
-const HOPELESS = [TypeError, RangeError, systemErrors.NotCapable];
-const HOPELESS_TLS = ["certificate", "version", "alpn", "server-name"];
+const PERMANENT = [TypeError, RangeError, systemErrors.NotCapable];
+const PERMANENT_TLS = ["certificate", "version", "alpn", "server-name"];

@@ -17,8 +17,7 @@ export type { ConnectAddress } from "./targets.ts";
  */
 export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOptions> {
   /**
-   * Several places to dial, instead of `hostname` and `port`. Each dial takes the next of them, after the last the
-   * first again.
+   * Several addresses, instead of `hostname` and `port`. Each dial takes the next one, in rotation.
    */
   addresses?: readonly ConnectAddress[];
   /**
@@ -183,7 +182,7 @@ export interface ReconnectSettings<Ready> {
   onError(error: unknown): void;
 }
 
-/** Checks the options and fills in what they leave out. Throws a `TypeError` or `RangeError` for a bad one. */
+/** Checks the options and fills in the defaults. Throws a `TypeError` or `RangeError` for an invalid one. */
 export function resolveReconnectOptions<Ready>(
   options: ReconnectOptions<Ready>,
 ): ReconnectSettings<Ready> {

@@ -32,7 +32,7 @@ export async function withinSetUp<Result>(
   }
 }
 
-/** Whether it is neither the peer nor the network that a set-up has failed with. */
+/** Whether a set-up has failed for a reason of its own, and not because of the peer or the network. */
 export function isOwnError(error: unknown, life: Lifecycle): boolean {
   const foreign = [ConnectTimeoutError, RequestTimeoutError];
   return !life.threw(error) && !life.reader.ended && !foreign.some((kind) => error instanceof kind);

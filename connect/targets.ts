@@ -1,21 +1,22 @@
-/** Where to dial: one place, or several. */
+/** Where to dial: one address, or several. */
 
 import { shown } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, resolveConnectOptions } from "./connect.ts";
 
-/** One of several places to dial: its `hostname` and `port`, and whatever else differs there from the other options. */
+/** One of several addresses: its `hostname` and `port`, and other options that differ for it. */
 export type ConnectAddress = Partial<Omit<ConnectOptions, "signal">>;
 
-/** A place to dial, and how it is named. */
+/** An address to dial. */
 export interface Target {
   options: ConnectOptions;
+  /** The address as text, for messages. */
   address: string;
 }
 
 const { signal: _signal, ...CONNECT_ADDRESS } = CONNECT_OPTIONS;
 
-/** What to dial, in its order. Each place is checked as `connect()` would check it. */
+/** The addresses to dial, in their order. Each is checked as by `connect()`. */
 export function targetsOf(
   common: Partial<ConnectOptions>,
   addresses: readonly ConnectAddress[] | undefined,
@@ -30,7 +31,7 @@ export function targetsOf(
   }
   for (const name of ["hostname", "port", "path"]) {
     if ((common as Record<string, unknown>)[name] !== undefined) {
-      throw new TypeError(`${name} must be left out where there are addresses: each has its own`);
+      throw new TypeError(`${name} must be left out if there are addresses: each has its own`);
     }
   }
   return addresses.map((address, at) => {

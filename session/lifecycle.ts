@@ -167,7 +167,7 @@ export class Lifecycle implements IoEvents {
   }
 
   /** Whether the session can be handed to another user: it is open, and no input is unread or waited for. */
-  get isAtRest(): boolean {
+  get canBeHandedOver(): boolean {
     if (!this.#canSend) return false;
     const { ended, inputError, waiting, input } = this.reader;
     return !ended && inputError === undefined && waiting === undefined && input.unread === 0;

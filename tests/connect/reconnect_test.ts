@@ -529,12 +529,12 @@ const BAD: readonly [option: object, kind: typeof TypeError | typeof RangeError,
   [
     { addresses: [{ port: 9 }] },
     TypeError,
-    "port must be left out where there are addresses: each has its own",
+    "port must be left out if there are addresses: each has its own",
   ],
   [
     { port: undefined, hostname: "::1", addresses: [{ port: 9 }] },
     TypeError,
-    "hostname must be left out where there are addresses: each has its own",
+    "hostname must be left out if there are addresses: each has its own",
   ],
   [
     { port: undefined, addresses: [{ port: 9 }, { port: 70_000 }] },

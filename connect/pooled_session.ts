@@ -3,14 +3,14 @@ import type { Reading } from "../session/options.ts";
 import type { Session } from "../session.ts";
 import type { SessionLease } from "./pool_options.ts";
 
-/** One session of a pool: lent to somebody, or at rest. */
-export class Pooled {
+/** A session of a pool: lent to a caller, or idle. */
+export class PooledSession {
   readonly session: Session;
   readonly life: Lifecycle;
-  /** Where it leads to. */
+  /** The address of the peer, for messages. */
   readonly address: string;
-  /** Since when it has been at rest, by `performance.now()`. */
-  restsSince = 0;
+  /** Since when it has been idle, by `performance.now()`. */
+  idleSince = 0;
   #watch: Reading<Uint8Array> | undefined;
 
   constructor(session: Session, life: Lifecycle, address: string) {
@@ -19,29 +19,29 @@ export class Pooled {
     this.address = address;
   }
 
-  /** Calls `onNews` if the peer leaves or says anything before `wake()`: nobody has asked. */
-  rest(onNews: () => void): void {
-    this.restsSince = performance.now();
+  /** Begins an idle time. Calls `onInput` if the peer leaves or sends anything before `endIdle()`. */
+  beginIdle(onInput: () => void): void {
+    this.idleSince = performance.now();
     const watch = this.#watch = this.session.bytes();
-    const tell = () => {
-      if (this.#watch === watch) onNews();
+    const onSettled = () => {
+      if (this.#watch === watch) onInput();
     };
-    watch.next().then(tell, tell);
+    watch.next().then(onSettled, onSettled);
   }
 
-  wake(): void {
+  endIdle(): void {
     const watch = this.#watch;
     this.#watch = undefined;
     watch?.return();
   }
 
-  /** Whether no reply can come any more, as far as can be seen from here. */
+  /** Whether no reply is to be expected any more, as far as can be known here. */
   get isAnswered(): boolean {
     const { output, reader } = this.life;
     return output.buffered === 0 && !output.isUnanswered && !reader.wasGivenUp;
   }
 
-  /** Lends the session, until it is given back once. */
+  /** Lends the session. `onReturn` is called once, when it is given back. */
   lend(onReturn: () => void): SessionLease {
     this.life.output.isUnanswered = this.life.reader.wasGivenUp = false;
     return new Lease(this.session, onReturn);
