@@ -145,7 +145,7 @@ Deno.test("formatIp() writes IPv4 within IPv6 in hexadecimal if told to", {
   assertEquals(formatIp(parseIp("192.0.2.33")!, { mixed: false }), "192.0.2.33");
 });
 
-Deno.test("isMapped() tells IPv4 within IPv6", { permissions: "none" }, () => {
+Deno.test("isMapped() recognizes IPv4 within IPv6", { permissions: "none" }, () => {
   assertEquals(isMapped(parseIp("::ffff:0.0.0.0")!), true);
   const others = ["::", "::1.2.3.4", "::fffe:0:0", "::ff:0:0", "100::ffff:0:0", "::1:ffff:0:0"];
   for (const text of others) {
@@ -160,7 +160,7 @@ const address = fc.oneof(
     .map((groups) => Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]))),
 );
 
-Deno.test("formatIp() gives what parseIp() takes back", { permissions: "none" }, () => {
+Deno.test("formatIp() is the inverse of parseIp()", { permissions: "none" }, () => {
   fc.assert(
     fc.property(address, (bytes) => {
       assertEquals(parseIp(formatIp(bytes)), bytes);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type Link, LinkedList } from "../../_internal/linked_list.ts";
 
-Deno.test("LinkedList keeps the order and takes any value out", { permissions: "none" }, () => {
+Deno.test("LinkedList keeps the order and removes any value", { permissions: "none" }, () => {
   const step = fc.oneof(
     fc.constant("push" as const),
     fc.constant("shift" as const),

@@ -50,7 +50,7 @@ Deno.test("incompleteTail() does not look before its start", { permissions: "non
   assertEquals(incompleteTail(bytes, 3, 3), 0);
 });
 
-Deno.test("decodeUtf8() tells where the first bad byte stands", { permissions: "none" }, () => {
+Deno.test("decodeUtf8() reports the offset of the first bad byte", { permissions: "none" }, () => {
   fc.assert(
     fc.property(
       fc.string({ unit: "grapheme" }),

@@ -53,7 +53,7 @@ sys.stdin.read()
 `;
 
 for (const [name, kind, garbage, options, how] of WAYS) {
-  Deno.test(`Session.lines() takes no line without an end ${name}`, attacked, async () => {
+  Deno.test(`Session.lines() accepts no line without an end ${name}`, attacked, async () => {
     await using server = await Attacked.start("echo", { closeTimeout: 1000, ...options });
     await using flood = attacker(FLOOD, server.port, kind);
     await assertGrowsLess(server, garbage, async () => {

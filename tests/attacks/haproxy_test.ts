@@ -98,7 +98,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() takes HAProxy's header and then its TLS", withHaproxy, async () => {
+Deno.test("serve() accepts HAProxy's header and then its TLS", withHaproxy, async () => {
   await using server = serveBehind({ tls: localhost });
   const to = `127.0.0.1:${portOf(server)}`;
   await using proxy = await startHaproxy([
@@ -149,7 +149,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() takes HAProxy's health checks for what they are", withHaproxy, async () => {
+Deno.test("serve() recognizes HAProxy's health checks", withHaproxy, async () => {
   await using server = serveBehind();
   const to = `127.0.0.1:${portOf(server)}`;
   await using _proxy = await startHaproxy([{ server: `${to} check inter 50ms send-proxy-v2` }]);

@@ -116,7 +116,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30) as raw:
     print("closed")
 `;
 
-Deno.test("serve() talks to Python's ssl, and says goodbye to it", withPython, async () => {
+Deno.test("serve() talks to Python's ssl, and ends it properly", withPython, async () => {
   const ends: string[] = [];
   await using server = serveTls({
     tls: { alpn: ["greet/2", "greet/1"] },

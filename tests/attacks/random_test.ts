@@ -180,12 +180,12 @@ const RECORDS: Record<string, Uint8Array> = {
   ]),
 };
 
-Deno.test("serve() withstands TLS records that nobody should send", overTls, async () => {
+Deno.test("serve() survives invalid TLS records", overTls, async () => {
   const inputs = [...Object.values(RECORDS), new Uint8Array(0)];
   assertHandshakesFail(await bombard(inputs, { tls: localhost }, { tls: { ca } }));
 });
 
-Deno.test("serve() takes a hello that comes in records of one byte", overTls, async () => {
+Deno.test("serve() accepts a hello in records of one byte", overTls, async () => {
   const hello = (await clientHello()).subarray(5);
   const records = concat([...hello].map((byte) => Uint8Array.of(22, 3, 1, 0, 1, byte)));
   await using server = serve({ port: 0, tls: localhost, onError: () => {} }, echo);

@@ -63,7 +63,7 @@ async function keepAsking(client: Session, over: Promise<unknown>): Promise<void
 }
 
 for (const [name, options, how] of PORTS) {
-  Deno.test(`serve() outlives storms of rude clients on ${name}`, attacked, async () => {
+  Deno.test(`serve() survives storms of misbehaving clients on ${name}`, attacked, async () => {
     await using server = await Attacked.start("echo", { handshakeTimeout: 60_000, ...options });
     const good = await server.dial(how);
     assertEquals(await ask(good, "rose"), "rose!");

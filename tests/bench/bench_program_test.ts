@@ -196,7 +196,7 @@ Deno.test(
   },
 );
 
-Deno.test(`bench goes on without a contender that fails ${ON}`, measuring, async () => {
+Deno.test(`bench continues without a contender that fails ${ON}`, measuring, async () => {
   const { stdout, stderr } = await runModule(`
     import { CASES } from "library/bench/harness/cases.ts";
     import { Generator } from "library/bench/harness/generator.ts";

@@ -87,7 +87,7 @@ Deno.test("summarize() sorts by cost and computes ratios within a round", pure, 
   assertThrows(() => summarize(resultOf(contender("Parley", [1]))), Error, '"by hand"');
 });
 
-Deno.test("summarize() says where the load was the bottleneck", pure, () => {
+Deno.test("summarize() reports that the load was the bottleneck", pure, () => {
   const loaded = (load: number, server: number): CaseResult => {
     const one = contender("by hand", [1]);
     const shares = { loadShare: [load], serverShare: [server] };

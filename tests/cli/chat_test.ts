@@ -45,7 +45,7 @@ function range(from: number, to: number): number[] {
 }
 
 for (const [name, open] of Object.entries(CHATS)) {
-  Deno.test(`${name} tells of a crowd in one message`, bounded, async () => {
+  Deno.test(`${name} announces a crowd in one message`, bounded, async () => {
     const listener = memoryListener();
     const server = open({ listener });
     const people = range(0, 100).map(() => new Person(new Session(listener.connect())));
@@ -82,7 +82,7 @@ for (const [name, open] of Object.entries(CHATS)) {
     await Promise.all([...left, ...people, speaker].map(({ ended }) => ended));
   });
 
-  Deno.test(`${name} says no farewells while the server drains`, overNet, async () => {
+  Deno.test(`${name} sends no farewells while the server drains`, overNet, async () => {
     const server = open({ port: 0 });
     const people: Person[] = [];
     for (const number of range(0, 50)) {
@@ -116,7 +116,7 @@ for (const [name, open] of Object.entries(CHATS)) {
     );
   });
 
-  Deno.test(`${name} tells whose line is too long`, overNet, async () => {
+  Deno.test(`${name} reports a line that is too long`, overNet, async () => {
     await using server = open({ port: 0 });
     for (const [limit, named] of [[100, ""], [1000, "rose\n"]] as const) {
       await using session = await connect({ port: portOf(server) });

@@ -87,7 +87,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "client.ts --raw goes on sending to a peer that has finished", ignore },
+  { name: "client.ts --raw continues sending to a peer that has finished", ignore },
   async () => {
     await using scene = await raw();
     const { program, peer } = scene;
@@ -122,7 +122,7 @@ Deno.test(
   },
 );
 
-Deno.test({ name: "client.ts --raw hears why a peer takes no more", ignore }, async () => {
+Deno.test({ name: "client.ts --raw receives why a peer takes no more", ignore }, async () => {
   for (let visit = 0; visit < 5; visit++) {
     await using scene = await raw();
     const { program, peer } = scene;
@@ -351,7 +351,7 @@ Deno.test({
   assertOneLine(refused, [1, problem]);
 });
 
-Deno.test({ name: "client.ts --raw ends quietly when nobody reads on", ignore }, async () => {
+Deno.test({ name: "client.ts --raw ends quietly when its output is closed", ignore }, async () => {
   await using scene = await raw();
   const { program, peer } = scene;
   await peer.say("head");
@@ -363,7 +363,7 @@ Deno.test({ name: "client.ts --raw ends quietly when nobody reads on", ignore },
   assertEquals(ended, { code: 0, stdout: "head", stderr: "" });
 });
 
-Deno.test({ name: "client.ts --raw tells that the connection was reset", ignore }, async () => {
+Deno.test({ name: "client.ts --raw reports that the connection was reset", ignore }, async () => {
   await using server = await resetting("hello");
   await using program = startRaw(server.port);
   await program.stdout.until(/hello/);
@@ -405,7 +405,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "client.ts --raw --verbose tells of the connection on standard error", ignore },
+  { name: "client.ts --raw --verbose reports the connection on standard error", ignore },
   async () => {
     await using server = serve({ port: 0 }, echo);
     const port = portOf(server);
@@ -482,7 +482,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "client.ts --raw waits for what socat's command says at the end of input",
+  name: "client.ts --raw waits for the output of socat's command at the end of input",
   ignore: ignore || await cannotRun("socat"),
 }, async () => {
   await using socat = await startSocat("SYSTEM:sort");

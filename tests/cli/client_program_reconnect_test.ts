@@ -58,7 +58,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "client.ts --reconnect says what --timeout has ended, and tries again",
+  name: "client.ts --reconnect reports that --timeout is over, and tries again",
   ignore: ignore || Deno.build.os !== "linux", // where a full backlog keeps further clients waiting
 }, async () => {
   using silent = await silentPort();
@@ -68,7 +68,7 @@ Deno.test({
   await program.stderr.until(new RegExp(`^${problem}: trying again\n$`));
 });
 
-Deno.test({ name: "client.ts --reconnect comes back while nothing is said", ignore }, async () => {
+Deno.test({ name: "client.ts --reconnect reconnects while it is idle", ignore }, async () => {
   let sessions = 0;
   await using server = serve({ port: 0 }, async (session) => {
     sessions++;
@@ -132,7 +132,8 @@ Deno.test(
 );
 
 Deno.test({
-  name: "client.ts --raw --reconnect goes on with the first byte that the connection has not taken",
+  name:
+    "client.ts --raw --reconnect continues with the first byte that the connection has not taken",
   ...bounded,
   ignore: ignore || await cannotRun("bash"),
 }, async () => {
@@ -158,7 +159,7 @@ Deno.test({
 });
 
 Deno.test(
-  { name: "client.ts --raw --reconnect does not come back once all input is sent", ignore },
+  { name: "client.ts --raw --reconnect does not reconnect once all input is sent", ignore },
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     await using program = startRaw(listener.addr.port, "--reconnect");
@@ -175,7 +176,7 @@ Deno.test(
 );
 
 Deno.test({
-  name: "client.ts --raw --reconnect comes back to a server that closes before the end of input",
+  name: "client.ts --raw --reconnect reconnects to a server that closes before the end of input",
   ignore,
 }, async () => {
   await using server = serve({ port: 0 }, async (session) => {
@@ -210,7 +211,7 @@ Deno.test({
 });
 
 Deno.test(
-  { name: "client.ts --raw --reconnect --recv-only comes back for more", ignore },
+  { name: "client.ts --raw --reconnect --recv-only reconnects for more", ignore },
   async () => {
     await using server = serve({ port: 0 }, (session) => session.send(`${session.id}\n`));
     await using program = startRaw(portOf(server), "--reconnect", "--recv-only");
@@ -221,7 +222,7 @@ Deno.test(
 );
 
 Deno.test({
-  name: "client.ts --reconnect does not come back to a certificate that it does not trust",
+  name: "client.ts --reconnect does not reconnect to a certificate that it does not trust",
   ignore: ignore || cannotTls,
 }, async () => {
   await using server = serve({ port: 0, tls: unknown }, echo);

@@ -94,7 +94,7 @@ Deno.test({ name: "client.ts talks to server.ts", ignore }, async () => {
   await server.program.stderr.until(/ended: local/); // which is what exit does
 });
 
-Deno.test({ name: "client.ts takes names from standard input, a line each", ignore }, async () => {
+Deno.test({ name: "client.ts reads names from standard input, one a line", ignore }, async () => {
   await using server = await GreetingServer.start();
   const port = String(server.port);
   await using program = start("client.ts", "--port", port);
@@ -232,7 +232,7 @@ Deno.test({ name: "client.ts leaves out lines too long for one reply", ignore },
 });
 
 Deno.test({
-  name: "client.ts says that it cannot read its input",
+  name: "client.ts reports that it cannot read its input",
   ignore: ignore || await cannotRun("bash"),
 }, async () => {
   await using server = await GreetingServer.start();
@@ -275,7 +275,7 @@ Deno.test({ name: "client.ts gives up on replies that do not come", ignore }, as
 });
 
 Deno.test({
-  name: "client.ts gives up on a server that does not take it in",
+  name: "client.ts gives up on a server that does not accept it",
   ignore: ignore || Deno.build.os !== "linux", // where a full backlog keeps further clients waiting
 }, async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
@@ -288,7 +288,7 @@ Deno.test({
   ]);
 });
 
-Deno.test({ name: "client.ts tells that no server is there", ignore }, async () => {
+Deno.test({ name: "client.ts reports that there is no server", ignore }, async () => {
   const stage = new Stage();
   const { port } = stage;
   stage[Symbol.dispose]();
@@ -307,7 +307,7 @@ Deno.test({ name: "client.ts tells that no server is there", ignore }, async () 
 const stillRuns = (port: string | number) =>
   `see whether the server at 127.0.0.1:${port} still runs`;
 
-Deno.test({ name: "client.ts tells that the server has left", ignore }, async () => {
+Deno.test({ name: "client.ts reports that the server has left", ignore }, async () => {
   using stage = new Stage();
   const scenes: [stdout: string, (peer: Client) => Promise<void>][] = [
     ["", () => Promise.resolve()],
@@ -328,7 +328,7 @@ Deno.test({ name: "client.ts tells that the server has left", ignore }, async ()
   }
 });
 
-Deno.test({ name: "client.ts tells that the connection was reset", ignore }, async () => {
+Deno.test({ name: "client.ts reports that the connection was reset", ignore }, async () => {
   await using server = await resetting("welcome!");
   const { code, stdout, stderr } = await run("client.ts", "--port", String(server.port), "rose");
   assertEquals([code, stdout], [1, "welcome!\n"]);
@@ -351,7 +351,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "client.ts ends quietly when nobody reads on, as in `| head -1`", ignore },
+  { name: "client.ts ends quietly when its output is closed, as in `| head -1`", ignore },
   async () => {
     using stage = new Stage();
     await using program = start("client.ts", "--port", stage.port, "rose", "think");
@@ -429,7 +429,7 @@ const MISUSES: [args: string[], message: string][] = [
   [["--delay", "5"], "unknown option --delay"],
 ];
 
-Deno.test({ name: "client.ts tells wrong usage in one line, exit code 2", ignore }, async () => {
+Deno.test({ name: "client.ts reports wrong usage in one line, exit code 2", ignore }, async () => {
   for (const [args, message] of MISUSES) {
     assertOneLine(await run("client.ts", ...args), [2, `${message} (see --help)`]);
   }
@@ -472,7 +472,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "client.ts tells that the permission was denied at Deno's own prompt",
+  name: "client.ts reports that the permission was denied at Deno's prompt",
   ignore: cannotStartTerminal,
 }, async () => {
   await using program = onTerminal(["run", "client.ts", "--port", "1", "rose"]);

@@ -120,7 +120,7 @@ Deno.test({ name: "client.ts --servername asks for a name", ignore }, async () =
   assertEquals((await runClient(READ, args)).stdout, "undefined undefined"); // of an IP address, there is none
 });
 
-Deno.test({ name: "client.ts --raw --tls half-closes, and hears the end", ignore }, async () => {
+Deno.test({ name: "client.ts --raw --tls half-closes, and receives the end", ignore }, async () => {
   await using server = serve({ port: 0, tls: shown }, async (session) => {
     for await (const chunk of session.bytes()) await session.send(chunk);
   });
@@ -180,7 +180,7 @@ Deno.test({ name: "client.ts --tls talks to the greeting service", ignore }, asy
   assertEquals([code, stdout, stderr], [0, "welcome!\nhello, rose!\n", ""]);
 });
 
-Deno.test({ name: "client.ts --tls says that the server speaks no TLS", ignore }, async () => {
+Deno.test({ name: "client.ts --tls reports a server without TLS", ignore }, async () => {
   await using server = serve({ port: 0 }, plain);
   const { code, stderr } = await runClient(READ, ["--raw", "--port", `${portOf(server)}`, "--tls"]);
   assertEquals(code, 1);

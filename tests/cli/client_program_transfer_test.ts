@@ -76,7 +76,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "client.ts --raw holds no more than it can write, while nobody reads",
+  name: "client.ts --raw buffers no more than it can write, while its output is not read",
   ...bounded,
   ignore: cannotStartPython,
 }, async () => {

@@ -65,7 +65,7 @@ Deno.test("RelayInput makes CRLF of LF, however the input is cut", async () => {
   assertEquals(await all(new RelayInput(sourceOf(text), { crlf: false })), text);
 });
 
-Deno.test("RelayInput says that the input cannot be read, once its turn comes", async () => {
+Deno.test("RelayInput reports that the input cannot be read, in its turn", async () => {
   const input = new RelayInput(sourceOf("rose", new Error("Is a directory")), { crlf: false });
   assertEquals(await textOf(input), "rose");
   input.consume(4);

@@ -84,7 +84,7 @@ print(sent.hexdigest(), received.hexdigest(), count, grown)
 `;
 
 Deno.test(
-  { name: "server.ts --service echo reads no further from who takes nothing back", ignore },
+  { name: "server.ts --service echo stops reading from a client that takes nothing back", ignore },
   async () => {
     await using server = await GreetingServer.start("--service", "echo");
     const size = 100 * MIB;
@@ -103,7 +103,7 @@ print(len(sock.recv(1)), peak() - before)
 `;
 
 Deno.test(
-  { name: "server.ts --service discard drops 50 MB and says nothing", ignore },
+  { name: "server.ts --service discard drops 50 MB and sends nothing", ignore },
   async () => {
     await using server = await GreetingServer.start("--service", "discard");
     const [heard, growth] = await runClient(server, DISCARD, 50 * MIB);

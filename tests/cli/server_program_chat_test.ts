@@ -133,7 +133,7 @@ Deno.test({ name: "server.ts --service chat ends who sends an endless line", ign
 });
 
 Deno.test(
-  { name: "server.ts --service chat cuts off who does not read, and nobody else", ignore },
+  { name: "server.ts --service chat disconnects only clients that do not read", ignore },
   async () => {
     await using server = await GreetingServer.start("--service", "chat");
     using _deaf = await deafPerson(server.port);

@@ -112,7 +112,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "server.ts --proxy-protocol refuses who is not --trusted", ignore },
+  { name: "server.ts --proxy-protocol refuses peers that are not --trusted", ignore },
   async () => {
     await using server = await GreetingServer.start("--proxy-protocol", "--trusted=192.0.2.0/24");
     using client = await Client.connect(server.port);

@@ -97,7 +97,10 @@ const MISUSES: [args: string[], message: string][] = [
 ];
 
 Deno.test(
-  { name: "server.ts tells the option, its limit and the value in one line, exit code 2", ignore },
+  {
+    name: "server.ts reports the option, its limit and the value in one line, exit code 2",
+    ignore,
+  },
   async () => {
     for (const [args, message] of MISUSES) {
       assertOneLine(await run("server.ts", ...args), [2, `${message} (see --help)`]);

@@ -35,7 +35,7 @@ Deno.test({ name: "server.ts greets each name until the end of input", ignore },
 });
 
 for (const [program, lineEnd] of [["nc", "\n"], ["telnet", "\r\n"]] as const) {
-  Deno.test({ name: `server.ts takes names as ${program} sends them`, ignore }, async () => {
+  Deno.test({ name: `server.ts reads names as ${program} sends them`, ignore }, async () => {
     await using server = await GreetingServer.start();
     using client = await server.enter();
     await client.say(`rose${lineEnd}`);
@@ -150,7 +150,7 @@ async function whenListening(port: number): Promise<Client> {
   }
 }
 
-Deno.test({ name: "server.ts goes on when nobody reads its log any more", ignore }, async () => {
+Deno.test({ name: "server.ts continues when its log is not read any more", ignore }, async () => {
   await using server = await GreetingServer.start();
   await server.program.stderr.close();
   for (let i = 0; i < 3; i++) {
@@ -193,7 +193,7 @@ async function unread(
   return { child, readLog };
 }
 
-Deno.test({ name: "server.ts serves while nobody reads its log", ignore }, async () => {
+Deno.test({ name: "server.ts serves while its log is not read", ignore }, async () => {
   const { child, readLog } = await unread(1500); // the pipe is full after some 300
   child.kill("SIGTERM");
   assertEquals((await child.status).code, 0);
@@ -201,7 +201,7 @@ Deno.test({ name: "server.ts serves while nobody reads its log", ignore }, async
 });
 
 Deno.test(
-  { name: "server.ts logs how many messages were left out while nobody read", ignore },
+  { name: "server.ts logs how many messages were omitted while its log was not read", ignore },
   async () => {
     const { child, readLog } = await unread(4000);
     child.kill("SIGTERM");
@@ -266,7 +266,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 Deno.test(
-  { name: "server.ts says what it waits for when it is told to stop", ignore },
+  { name: "server.ts reports what it waits for when it stops", ignore },
   async () => {
     for (
       const [signal, named] of [["SIGINT", "Ctrl-C \\(SIGINT\\)"], ["SIGTERM", "SIGTERM"]] as const
@@ -284,7 +284,7 @@ Deno.test(
 );
 
 Deno.test({
-  name: "server.ts without TLS goes on after SIGHUP",
+  name: "server.ts without TLS continues after SIGHUP",
   ignore: ignore || Deno.build.os === "windows",
 }, async () => {
   await using server = await GreetingServer.start();
@@ -364,14 +364,14 @@ const MISUSES: [args: string[], message: string][] = [
   [["--log-format", "xml"], '--log-format must be one of text, json, got "xml"'],
 ];
 
-Deno.test({ name: "server.ts tells wrong usage in one line, exit code 2", ignore }, async () => {
+Deno.test({ name: "server.ts reports wrong usage in one line, exit code 2", ignore }, async () => {
   for (const [args, message] of MISUSES) {
     assertOneLine(await run("server.ts", ...args), [2, `${message} (see --help)`]);
   }
 });
 
 Deno.test(
-  { name: "server.ts tells why it cannot listen in one line, exit code 1", ignore },
+  { name: "server.ts reports in one line why it cannot listen, exit code 1", ignore },
   async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;

@@ -151,7 +151,7 @@ Deno.test({
 });
 
 Deno.test(
-  { name: "server.ts tells why it cannot use a certificate in one line", ignore },
+  { name: "server.ts reports in one line why it cannot use a certificate", ignore },
   async () => {
     await using dir = await makeTempDir();
     const { cert, key } = await makeCertificate(dir.path, "one");

@@ -32,7 +32,7 @@ async function modeOf(path: string): Promise<string> {
   return ((await Deno.lstat(path)).mode! & 0o7777).toString(8);
 }
 
-Deno.test({ name: "server.ts --unix listens on a socket and takes it away", ignore }, async () => {
+Deno.test({ name: "server.ts --unix listens on a socket and removes it", ignore }, async () => {
   await using dir = await makeTempDir();
   const path = `${dir.path}/greet.sock`;
   await using server = await serving(
@@ -123,7 +123,7 @@ Deno.test(
   },
 );
 
-Deno.test({ name: "server.ts --unix tells why it cannot listen in one line", ignore }, async () => {
+Deno.test({ name: "server.ts --unix reports why it cannot listen", ignore }, async () => {
   await using dir = await makeTempDir();
   const file = `${dir.path}/file`;
   await Deno.writeTextFile(file, "");
@@ -165,7 +165,7 @@ Deno.test({ name: "server.ts --unix names the permissions that it needs", ignore
 });
 
 Deno.test(
-  { name: "server.ts --unix --proxy-protocol trusts whoever may connect", ignore },
+  { name: "server.ts --unix --proxy-protocol trusts every peer that may connect", ignore },
   async () => {
     await using dir = await makeTempDir();
     const path = `${dir.path}/greet.sock`;

@@ -42,7 +42,7 @@ Deno.test("TextQueue writes all in its order, few at a time", bounded, async () 
   await queue.finish();
 });
 
-Deno.test("TextQueue goes on after short writes", bounded, async () => {
+Deno.test("TextQueue continues after short writes", bounded, async () => {
   const pipe = new Pipe();
   pipe.room = 3;
   const queue = new TextQueue(pipe);
@@ -72,7 +72,7 @@ Deno.test(
   },
 );
 
-Deno.test("TextQueue tells of what is missing as it is told to", bounded, async () => {
+Deno.test("TextQueue reports omissions through onOmission", bounded, async () => {
   const pipe = new Pipe();
   const queue = new TextQueue(pipe);
   queue.onOmission = (count) => queue.push(`[${count}]`);
@@ -81,7 +81,7 @@ Deno.test("TextQueue tells of what is missing as it is told to", bounded, async 
   assertEquals(pipe.text, "[1]");
 });
 
-Deno.test("TextQueue.finish() gives up where nobody reads", bounded, async () => {
+Deno.test("TextQueue.finish() gives up if the reader takes nothing", bounded, async () => {
   const pipe = new Pipe();
   pipe.isOpen = false;
   const queue = new TextQueue(pipe);

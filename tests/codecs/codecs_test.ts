@@ -713,7 +713,7 @@ Deno.test("jsonLines() gives values their type by a check", { permissions: "none
   assertEquals((error.cause as Error).message, "no number");
 });
 
-Deno.test("Codecs refuse to send what would not come back", { permissions: "none" }, async () => {
+Deno.test("Codecs refuse what they could not read again", { permissions: "none" }, async () => {
   const text = "no bytes" as unknown as Uint8Array;
   const wrong: [Codec<unknown, never>, unknown, new (...args: never[]) => Error, string][] = [
     [delimited("\n"), text, TypeError, "got a string"],
@@ -756,7 +756,7 @@ Deno.test("Codecs refuse to send what would not come back", { permissions: "none
   }
 });
 
-Deno.test("delimited() copies its delimiter, be it a Buffer", { permissions: "none" }, async () => {
+Deno.test("delimited() copies its delimiter, even a Buffer", { permissions: "none" }, async () => {
   for (const delimiter of [Buffer.from("|"), new Uint8Array(toBytes("|"))]) {
     const codec = delimited(delimiter);
     delimiter.fill(0x61);

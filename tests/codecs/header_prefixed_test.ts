@@ -265,7 +265,7 @@ Deno.test("headerPrefixed() sends what LSP, SIP and STOMP have", pure, async () 
   );
 });
 
-Deno.test("headerPrefixed() refuses to send what would not come back", pure, async () => {
+Deno.test("headerPrefixed() refuses what it could not read again", pure, async () => {
   const wrong: [HeaderPrefixedOptions, HeadedMessageInit, Kind, string][] = [
     [LSP, { startLine: "x" }, TypeError, "must have no start line"],
     [SIP, {}, TypeError, "must have a start line"],

@@ -182,7 +182,7 @@ Deno.test(
   },
 );
 
-Deno.test("lines() refuses to send what would not come back", { permissions: "none" }, async () => {
+Deno.test("lines() refuses what it could not read again", { permissions: "none" }, async () => {
   const codec = lines({ maxLength: 5 });
   await assertRejects(() => encode(codec, [1 as unknown as string]), TypeError, "number");
   await assertRejects(() => encode(codec, ["123456"]), FrameTooLargeError, "limit of 5");

@@ -263,7 +263,7 @@ Deno.test(
   },
 );
 
-Deno.test("respServer() makes the same of any bytes, however they are cut", pure, async () => {
+Deno.test("respServer() decodes any bytes alike, however they are split", pure, async () => {
   const part = fc.oneof(
     bytes,
     fc.array(bytes).map(command),

@@ -105,7 +105,7 @@ Deno.test("connect() passes on that it may not dial", { permissions: "none" }, a
   assertEquals(error instanceof ConnectError, false);
 });
 
-Deno.test("connect() rejects where nobody listens", overNetCounting, async () => {
+Deno.test("connect() rejects if nothing listens", overNetCounting, async () => {
   await assertNoDescriptorLeft(async () => {
     await using closed = await refusingPort();
     const error = await failure({ port: closed.port });
@@ -368,7 +368,7 @@ Deno.test("connect() rejects where there is no way to the address", {
   ]);
 });
 
-Deno.test("connect() names what else the system says", bounded, async () => {
+Deno.test("connect() reports other errors of the system", bounded, async () => {
   const cases: [cause: unknown, kind: typeof ConnectError, problem: string][] = [
     [new Deno.errors.TimedOut("timed out"), ConnectTimeoutError, "no answer"],
     [Object.assign(new Error("late"), { code: "ETIMEDOUT" }), ConnectTimeoutError, "no answer"],

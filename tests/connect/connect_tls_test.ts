@@ -68,7 +68,7 @@ Deno.test(
   },
 );
 
-Deno.test("connect() trusts nobody whom neither ca nor the system does", overTls, async () => {
+Deno.test("connect() trusts only authorities of ca or the system", overTls, async () => {
   await using server = serveTls();
   const { port } = server;
   const error = await assertRejects(() => connect({ port, tls: {} }), CertificateError);
@@ -108,7 +108,7 @@ Deno.test(
   },
 );
 
-Deno.test("connect() takes an IPv6 address as URLs have it", overTls, async () => {
+Deno.test("connect() accepts an IPv6 address in brackets", overTls, async () => {
   await using server = serveTls({ hostname: "[::1]" });
   const { hostname } = new URL(`tls://[0:0::1]:${server.port}`);
   assertEquals(hostname, "[::1]");
@@ -161,7 +161,7 @@ Deno.test("connect() gives up where no version is in common", overTls, async () 
   assertEquals(code, "version", message);
 });
 
-Deno.test("connect() tells that a server does not speak TLS, or leaves", overTls, async () => {
+Deno.test("connect() reports a server without TLS, and one that leaves", overTls, async () => {
   await using greeting = serve({ port: 0 }, (session) => session.send("welcome!"));
   const notTls = await failure({ port: portOf(greeting), tls: { ca } });
   assertEquals([notTls.name, notTls.code], ["TlsHandshakeError", "not-tls"]);
@@ -173,7 +173,7 @@ Deno.test("connect() tells that a server does not speak TLS, or leaves", overTls
   assertEquals((await failure({ port: leaving.port, tls: { ca } })).code, "closed");
 });
 
-Deno.test("connect() still tells that nobody listens", overTls, async () => {
+Deno.test("connect() reports that nothing listens, with TLS too", overTls, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   listener.close();
   const { port } = listener.addr;

@@ -280,7 +280,7 @@ Deno.test(
   },
 );
 
-Deno.test("sessionPool() goes on after a check that is not answered", bounded, async () => {
+Deno.test("sessionPool() continues after a check without an answer", bounded, async () => {
   await using network = inMemory(service);
   await using pool = poolOf({ checkAfter: 0, check: () => new Promise(() => {}), setUpTimeout: 5 });
   for (let dials = 1; dials <= 3; dials++) {
@@ -309,7 +309,7 @@ Deno.test(
   },
 );
 
-Deno.test("sessionPool() closes what nobody uses", bounded, async () => {
+Deno.test("sessionPool() closes unused sessions", bounded, async () => {
   await using network = inMemory(service);
   using time = clock();
   await using pool = poolOf({ maxIdleTime: 10 });

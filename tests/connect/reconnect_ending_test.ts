@@ -310,7 +310,7 @@ Deno.test("reconnect() ends what shouldRetry calls off, answered or not", bounde
   }
 });
 
-Deno.test("reconnect() is closed by whoever leaves its loop", bounded, async () => {
+Deno.test("reconnect() is closed by leaving its loop", bounded, async () => {
   for (const how of ["break", "throw", "await using"]) {
     const got: string[] = [];
     await using dialled = inMemory(async (session) => void got.push(await readAll(session)));
@@ -432,7 +432,7 @@ const FAULTS: Record<string, [server: Handler, handler: (session: Session) => Pr
 };
 
 for (const [fault, [server, handler]] of Object.entries(FAULTS)) {
-  Deno.test(`ReconnectingClient.run() comes back after ${fault}`, bounded, async () => {
+  Deno.test(`ReconnectingClient.run() reconnects after ${fault}`, bounded, async () => {
     await using _ = inMemory(server);
     const thrown: unknown[] = [];
     const client = reconnect({ port: 9, ...SOON });
@@ -531,7 +531,7 @@ Deno.test("ReconnectingClient.run() ends as next() does", bounded, async () => {
   );
 });
 
-Deno.test("reconnect() says goodbye, and tells onError of one that throws", bounded, async () => {
+Deno.test("reconnect() sends goodbye, and reports its errors", bounded, async () => {
   const heard: string[] = [];
   await using dialled = inMemory(async (session) => void heard.push(await readAll(session)));
   const fault = new Error("no such language");

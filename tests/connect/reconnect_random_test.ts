@@ -271,7 +271,7 @@ Deno.test("reconnect() keeps its promises whatever happens", bounded, async () =
 
 type Step = "kill" | "start" | "drop" | "speak";
 
-Deno.test("reconnect() outlives a server that comes and goes", overNetCounting, async () => {
+Deno.test("reconnect() survives a server that comes and goes", overNetCounting, async () => {
   const steps = fc.array(
     fc.record({
       step: fc.constantFrom<Step>("kill", "start", "drop", "speak"),

@@ -33,7 +33,7 @@ import {
   until,
 } from "../_serving.ts";
 
-Deno.test("reconnect() comes back to a server that was gone", overNetCounting, async () => {
+Deno.test("reconnect() reconnects to a server that was gone", overNetCounting, async () => {
   await assertNoDescriptorLeft(async () => {
     let server: Server = serve({ port: 0 }, echo);
     const port = portOf(server);
@@ -65,7 +65,7 @@ Deno.test("reconnect() comes back to a server that was gone", overNetCounting, a
   });
 });
 
-Deno.test("reconnect() comes back to a program that was killed", {
+Deno.test("reconnect() reconnects to a program that was killed", {
   ...bounded,
   ignore: cannotStart,
 }, async () => {
@@ -91,7 +91,7 @@ Deno.test("reconnect() comes back to a program that was killed", {
   await program[Symbol.asyncDispose]();
 });
 
-Deno.test("reconnect() comes back however a session has ended", overNet, async () => {
+Deno.test("reconnect() reconnects however a session has ended", overNet, async () => {
   await using fate = await fates(
     (socket) => socket.end("bye\n"),
     (socket) => socket.write("bye\n", () => socket.resetAndDestroy()),
@@ -238,7 +238,7 @@ Deno.test("reconnect() fails where random gives no chance", bounded, async () =>
   }
 });
 
-Deno.test("reconnect() really waits for as long as it says", overNet, async () => {
+Deno.test("reconnect() waits as long as it reports", overNet, async () => {
   await using closed = await refusingPort();
   const times: number[] = [];
   const client = reconnect({

@@ -59,7 +59,7 @@ testEachDialled("reconnect() sets each session up before it hands it out", async
   }
 });
 
-testEachDialled("reconnect() comes back from a set-up that the peer spoils", async (dialled) => {
+testEachDialled("reconnect() retries a set-up that the peer spoils", async (dialled) => {
   await using _ = dialled(async (session) => {
     const line = await session.readLine();
     if (session.id === 1) return; // leaves without an answer
@@ -327,7 +327,7 @@ Deno.test("reconnect() logs what it does", bounded, async () => {
   }
 });
 
-Deno.test("reconnect() outlives a logger that throws", bounded, async () => {
+Deno.test("reconnect() survives a logger that throws", bounded, async () => {
   const broken = (): never => {
     throw new Error("the disk is full");
   };

@@ -99,7 +99,7 @@ Deno.test({
 });
 
 Deno.test(
-  { name: "chat() cuts off a slow reader, and holds nobody up for it", ignore },
+  { name: "chat() disconnects a slow reader, and delays no one for it", ignore },
   async () => {
     await using server = chat({ port: 0 });
     const port = portOf(server);
@@ -146,7 +146,7 @@ const methods = {
   nothing: () => {},
 };
 
-Deno.test({ name: "RpcClient calls side by side, and tells errors", ignore }, async () => {
+Deno.test({ name: "RpcClient calls concurrently, and rejects with errors", ignore }, async () => {
   await using server = serveRpc({ port: 0 }, methods);
   const client = new RpcClient<typeof methods>(await connect({ port: portOf(server) }));
   const sums = await Promise.all(Array.from({ length: 500 }, (_, i) => client.call("add", [i, 1])));
@@ -168,7 +168,7 @@ Deno.test({ name: "RpcClient calls side by side, and tells errors", ignore }, as
   await client[Symbol.asyncDispose]();
 });
 
-Deno.test({ name: "serveRpc() answers as JSON-RPC 2.0 says", ignore }, async () => {
+Deno.test({ name: "serveRpc() answers as JSON-RPC 2.0 requires", ignore }, async () => {
   await using server = serveRpc({ port: 0 }, methods);
   await using session = await connect({ port: portOf(server) });
   const frames = session.frames(lengthPrefixed());
@@ -233,7 +233,7 @@ Deno.test({ name: "serveRpc() answers what it cannot do, too", ignore }, async (
 });
 
 Deno.test(
-  { name: "RpcClient takes an error without an id for its only call", ignore },
+  { name: "RpcClient matches an error without an id with its only call", ignore },
   async () => {
     await using server = serve({ port: 0 }, async (session) => {
       const frames = session.frames(lengthPrefixed());

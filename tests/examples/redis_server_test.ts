@@ -661,7 +661,7 @@ Deno.test("redis counts no keys that have expired", overNet, async () => {
   assertEquals(await client.ask("DBSIZE"), ":2\r\n");
 });
 
-Deno.test("Database forgets keys that have expired and that nobody asks for", () => {
+Deno.test("Database removes expired keys that are never read", () => {
   const db = new Database();
   for (let i = 0; i < 1000; i++) {
     db.set(`brief ${i}`, "x");
@@ -673,7 +673,7 @@ Deno.test("Database forgets keys that have expired and that nobody asks for", ()
   assertEquals([db.held, db.size], [1, 1]);
 });
 
-Deno.test("redis tells subscribers in both versions, binary-safe", overNet, async () => {
+Deno.test("redis publishes in both versions, binary-safe", overNet, async () => {
   await using server = serve({ port: 0 }, redis());
   using second = await dial(server);
   using third = await dial(server);
@@ -729,7 +729,7 @@ Deno.test("redis keeps the data of two servers apart", overNet, async () => {
   assertEquals(await b.ask("GET", "a"), "$-1\r\n");
 });
 
-Deno.test("redis ends a client that passes a limit, and says which", overNet, async () => {
+Deno.test("redis disconnects a client that exceeds a limit, and says which", overNet, async () => {
   const limits = { maxBulkLength: 100, maxArguments: 5, maxCommandLength: 200 };
   await using server = serve({ port: 0 }, redis(limits));
   for (
@@ -765,7 +765,7 @@ Deno.test("redis replies with megabytes", overNet, async () => {
   );
 });
 
-Deno.test("redis tells about itself", overNet, async () => {
+Deno.test("redis describes itself", overNet, async () => {
   await using server = serve({ port: 0 }, redis());
   using client = await dial(server);
   await client.ask("SET", "a", "x");

@@ -157,7 +157,7 @@ Deno.test(
   },
 );
 
-Deno.test("smtp() takes nothing but CR LF for the end of a line", overNet, async () => {
+Deno.test("smtp() accepts only CRLF as the end of a line", overNet, async () => {
   const { server, port, mails, errors } = receive();
   await using _ = server;
   const ends = ["\n", "\r", "\r\r\n", "\n\r\n", "\r\n\r", "\n\r"];
@@ -216,7 +216,7 @@ Deno.test("smtp() keeps nothing of a message that is cut off", overNet, async ()
   assertEquals([mails, errors], [[], []]);
 });
 
-Deno.test("smtp() tells what becomes of recipients and messages", overNet, async () => {
+Deno.test("smtp() replies what happened to recipients and messages", overNet, async () => {
   const failure = new Error("the disk is full");
   const outcomes = [undefined, new SmtpError(554, "no, thanks"), failure];
   const { server, port, errors } = receive({

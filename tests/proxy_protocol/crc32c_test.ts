@@ -29,7 +29,7 @@ for (const [name, bytes, checksum] of VECTORS) {
   });
 }
 
-Deno.test("crc32c() goes on where it has stopped", { permissions: "none" }, () => {
+Deno.test("crc32c() continues a checksum", { permissions: "none" }, () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 50 }), fc.nat({ max: 50 }), (bytes, at) => {
       const parts = crc32c(bytes.subarray(at), crc32c(bytes.subarray(0, at)));

@@ -133,7 +133,7 @@ Deno.test("encodeProxyHeader() writes version 1 as the specification has it", no
   for (const [init, line] of lines) assertEquals(text(encodeProxyHeader(init)), line);
 });
 
-Deno.test("encodeProxyHeader() tells both addresses as IPv6 where one is", none, () => {
+Deno.test("encodeProxyHeader() writes both addresses as IPv6 if one is", none, () => {
   const mapped = tcp("::ffff:192.0.2.7", 5);
   const [ipv4, ipv6] = [tcp("192.0.2.7", 5), tcp("2001:db8::1", 6)];
   for (const version of [1, 2] as const) {
@@ -156,7 +156,7 @@ Deno.test("encodeProxyHeader() is LOCAL without addresses, and PROXY with some",
   }
 });
 
-Deno.test("encodeProxyHeader() takes a socket without a name as the runtime shows it", none, () => {
+Deno.test("encodeProxyHeader() accepts an unnamed socket as the runtime shows it", none, () => {
   const nameless = unix(null as never);
   const bytes = encodeProxyHeader({ version: 2, source: nameless, destination: unix("/b") });
   assertEquals(decodeProxyHeader(bytes)?.header.source, unix(""));

@@ -166,7 +166,7 @@ const GOOD: [name: string, bytes: Uint8Array, header: ProxyHeader][] = [
 ];
 
 for (const [name, bytes, header] of GOOD) {
-  Deno.test(`decodeProxyHeader() takes in version 2: ${name}`, none, () => {
+  Deno.test(`decodeProxyHeader() accepts in version 2: ${name}`, none, () => {
     assertDecodes(bytes, header);
   });
 }
@@ -242,7 +242,7 @@ for (const [name, bytes, offset, message] of BAD) {
   });
 }
 
-Deno.test("decodeProxyHeader() takes the last of a field that comes again", none, () => {
+Deno.test("decodeProxyHeader() uses the last of a repeated field", none, () => {
   const [one, two] = [latin1("one"), latin1("two")];
   const fields: [type: number, field: Partial<ProxyHeader>][] = [
     [0x01, { alpn: two }],

@@ -57,7 +57,7 @@ const GOOD: [name: string, line: string, ends: Ends | undefined][] = [
 ];
 
 for (const [name, line, ends] of GOOD) {
-  Deno.test(`decodeProxyHeader() takes version 1: ${name}`, none, () => {
+  Deno.test(`decodeProxyHeader() accepts version 1: ${name}`, none, () => {
     const expected: ProxyHeader = { version: 1, command: "PROXY", tlvs: [] };
     if (ends !== undefined) {
       expected.source = { transport: "tcp", hostname: ends[0], port: ends[1] };

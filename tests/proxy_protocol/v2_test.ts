@@ -135,7 +135,7 @@ const GOOD: [name: string, bytes: Uint8Array, header: ProxyHeader][] = [
 ];
 
 for (const [name, bytes, header] of GOOD) {
-  Deno.test(`decodeProxyHeader() takes version 2: ${name}`, none, () => {
+  Deno.test(`decodeProxyHeader() accepts version 2: ${name}`, none, () => {
     assertDecodes(bytes, header);
   });
 }
@@ -191,7 +191,7 @@ Deno.test("decodeProxyHeader() refuses every byte of the signature that is wrong
   }
 });
 
-Deno.test("decodeProxyHeader() takes headers of maxLength bytes and no more", none, () => {
+Deno.test("decodeProxyHeader() accepts headers of maxLength bytes and no more", none, () => {
   for (const size of [28, 4096, 65551]) {
     const bytes = v2(0x21, 0, [tlv(0xe0, new Uint8Array(size - 19))]);
     assertEquals(decodeProxyHeader(bytes, { maxLength: size })?.length, size);

@@ -138,7 +138,7 @@ testEachReset("all requests get the same error when the peer resets", async (ope
   assertStrictEquals(await rpc.closed, error);
 });
 
-Deno.test("requests that nobody awaits do not end the process", bounded, async () => {
+Deno.test("requests that are not awaited do not end the process", bounded, async () => {
   await using asking = ask({ maxInFlight: 1 });
   for (const message of ["a", "b", "\n"]) asking.rpc.request(message);
   asking.client.abort();
@@ -374,7 +374,7 @@ Deno.test("requests in flight go on while the server drains", bounded, async () 
   await down;
 });
 
-Deno.test("two that make requests over one session at a time are told", bounded, async () => {
+Deno.test("two users of one session at a time get an error", bounded, async () => {
   await using asking = ask();
   const second = requests(asking.client.lines());
   const error = await second.closed;

@@ -91,7 +91,7 @@ Deno.test("requests() to NATS go by id, and pings in order", {
   }
 });
 
-Deno.test("requests() of a client outlive a NATS server that is killed", {
+Deno.test("requests() of a client survive a NATS server that is killed", {
   ...bounded,
   ignore: !hasNats,
 }, async () => {

@@ -149,7 +149,7 @@ Deno.test(
   },
 );
 
-Deno.test("a request that was sent once says so, though it waits again", bounded, async () => {
+Deno.test("a request that was sent once reports it, although it waits again", bounded, async () => {
   await using _ = inMemory(async (session) => void await session.readLine(), (dial) => {
     if (dial > 1) throw new Deno.errors.ConnectionRefused();
   });

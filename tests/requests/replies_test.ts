@@ -328,7 +328,7 @@ Deno.test("stream() ends at once with its signal, and leaves no listener", bound
   assertEquals(await last, ["250 fine"]);
 });
 
-Deno.test("abort() lets go of a stream that nobody reads", bounded, async () => {
+Deno.test("abort() ends a stream that is not read", bounded, async () => {
   await using asking = ask();
   const { rpc, answer, client } = asking;
   const rows = rpc.stream("HELP");

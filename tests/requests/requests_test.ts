@@ -106,7 +106,7 @@ Deno.test("in order, a reply that nothing asked for ends the requests", bounded,
   assertEquals(client.bytesWritten, 2);
 });
 
-Deno.test("isReply tells pushes from replies, and onUnmatched is given them", bounded, async () => {
+Deno.test("isReply tells pushes from replies, which onUnmatched gets", bounded, async () => {
   for (const isTold of [true, false]) {
     const pushes: string[] = [];
     const onUnmatched = (frame: string) => void pushes.push(frame);
@@ -246,7 +246,7 @@ Deno.test("request() sends nothing under a signal that is aborted already", boun
   assertEquals(await asking.asked.read(), "b");
 });
 
-Deno.test("a send that fails after its reply has come takes nobody's place", bounded, async () => {
+Deno.test("a send that fails after its reply has come keeps no place", bounded, async () => {
   for (const options of [{}, byId]) {
     await using asking = ask();
     await asking.rpc.close();

@@ -141,7 +141,7 @@ Deno.test("serve() forgets earlier failures once it has accepted", bounded, asyn
   ]);
 });
 
-Deno.test("serve() says nothing of clients that were gone before the accept", bounded, async () => {
+Deno.test("serve() reports no clients that were gone before the accept", bounded, async () => {
   using timers = new FakeTimers();
   const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
   const listener = new ScriptedListener();
@@ -188,7 +188,7 @@ async function keepAsking(client: Session, over: Promise<unknown>): Promise<numb
   return answers;
 }
 
-Deno.test("serve() goes on after clients that connect and reset", {
+Deno.test("serve() continues after clients that connect and reset", {
   ...overNetCounting,
   ignore: !canStorm,
 }, async () => {
@@ -400,7 +400,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() lets others have their turn while a listener tells of nothing but resets", async () => {
+Deno.test("serve() yields while a listener reports only resets", async () => {
   let accepts = 0;
   let closed = false;
   const server = serve({

@@ -94,7 +94,7 @@ function admission(options: ServeOptions, stages: Stage[] = []): {
 const IN = undefined;
 const FULL = "maxSessionsPerAddress";
 
-Deno.test("Admission lets in who is in allow and not in deny", bounded, () => {
+Deno.test("Admission admits addresses in allow and not in deny", bounded, () => {
   const peers = [
     "10.0.0.1",
     "10.9.0.1",
@@ -204,7 +204,7 @@ Deno.test(
   },
 );
 
-Deno.test("Admission counts nobody whom it refuses", bounded, () => {
+Deno.test("Admission does not count refused connections", bounded, () => {
   const { tested, admitted, come } = admission({
     deny: ["10.0.0.9"],
     maxSessions: 2,
@@ -415,7 +415,7 @@ Deno.test("serve() refuses bad lists and limits by name and value", { permission
   }
 });
 
-Deno.test("serve() tells of who is denied, and serves the others", bounded, async () => {
+Deno.test("serve() reports denied peers, and serves the others", bounded, async () => {
   const seen = recorder();
   const { server, dial } = serveFrom({ observer: seen, deny: ["10.0.0.0/8"] });
   await seeRefused(dial("10.0.0.1"));
@@ -643,7 +643,7 @@ async function comesThrough(port: number, hostname: string | undefined): Promise
 }
 
 Deno.test({
-  name: "serve() judges whom a trusted proxy speaks for, and not the proxy",
+  name: "serve() checks the client behind a trusted proxy, and not the proxy",
   ...overNet,
   async fn(): Promise<void> {
     const observer = recorder();

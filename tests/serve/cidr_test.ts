@@ -73,7 +73,7 @@ const CASES: [blocks: string[], held: string[]][] = [
   ]],
 ];
 
-Deno.test("CidrList.includes() tells who is in a block", { permissions: "none" }, () => {
+Deno.test("CidrList.includes() finds addresses of a block", { permissions: "none" }, () => {
   for (const [blocks, expected] of CASES) assertEquals(held(blocks, PEERS), expected, `${blocks}`);
 });
 
@@ -91,7 +91,7 @@ Deno.test("CidrList.includes() ignores the zone of an address", { permissions: "
   assertEquals(held(["fe80::1"], zoned), zoned);
 });
 
-Deno.test("CidrList holds nobody without an IP address", { permissions: "none" }, () => {
+Deno.test("CidrList contains no address without an IP", { permissions: "none" }, () => {
   const list = new CidrList("allow", ["0.0.0.0/0", "::/0"]);
   const others: Address[] = [
     { transport: "unix", path: "/run/greet.sock" },

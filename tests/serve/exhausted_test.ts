@@ -121,7 +121,7 @@ class Exhausted implements AsyncDisposable {
 for (const transport of ["plain", "tls", "unix"] as const) {
   for (const [reporter, argumentsFor, limits] of REPORTERS) {
     for (const limit of limits) {
-      Deno.test(`${reporter} outlives a flood of ${limit} descriptors over ${transport}`, {
+      Deno.test(`${reporter} survives a flood of ${limit} descriptors over ${transport}`, {
         ...bounded,
         ignore: !canExhaust || mayOpen < limit + MORE + 100,
       }, async () => {

@@ -73,7 +73,7 @@ Deno.test("serve() ends only the session whose handler throws", bounded, async (
   assertEquals({ active, accepted, handlerErrors }, { active: 2, accepted: 3, handlerErrors: 1 });
 });
 
-Deno.test("serve() takes a handler that throws before it returns a promise", bounded, async () => {
+Deno.test("serve() ends a session whose handler throws at once", bounded, async () => {
   const listener = memoryListener();
   const failure = new Error("no such command");
   const told: unknown[] = [];

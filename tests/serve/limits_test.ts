@@ -58,7 +58,7 @@ Deno.test("serve() never has more than maxSessions of many clients over TCP", ov
   await crowd(listener, () => connect({ port: portOf(listener), connectTimeout: Infinity }));
 });
 
-Deno.test("serve() serves who waits only once somebody has left", bounded, async () => {
+Deno.test("serve() serves a waiting client once another one has left", bounded, async () => {
   const listener = memoryListener();
   await using server = serve({ listener, maxSessions: 1 }, echo);
   await using first = new Session(listener.connect());
@@ -104,7 +104,7 @@ Deno.test("serve() counts a session until its descriptor is free", bounded, asyn
   assert(isClosed);
 });
 
-Deno.test("serve() refuses who is too many where overload says so", bounded, async () => {
+Deno.test("serve() refuses clients over maxSessions if told so", bounded, async () => {
   const listener = memoryListener();
   const seen = recorder();
   const options: ServeOptions = { listener, observer: seen, maxSessions: 2, overload: "refuse" };
@@ -146,7 +146,7 @@ Deno.test("serve() closes refused clients at once over TCP", overNet, async () =
   assertEquals([tally.open, server.stats().refused], [1, 1]);
 });
 
-Deno.test("serve() lets no more clients wait than tcpBacklog says", {
+Deno.test("serve() lets at most tcpBacklog clients wait", {
   ...overNet,
   // Elsewhere the system takes the number as a hint. net.Server takes whatever comes.
   ignore: overNet.ignore || Deno.build.os !== "linux" || isByServer(),

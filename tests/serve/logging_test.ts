@@ -23,7 +23,7 @@ const FAILING = `
   await server.shutdown();
 `;
 
-Deno.test("serve() prints errors where nobody else is told", {
+Deno.test("serve() prints errors without an observer for them", {
   ...bounded,
   ignore: !canRunDeno,
 }, async () => {
@@ -34,7 +34,7 @@ Deno.test("serve() prints errors where nobody else is told", {
   }
 });
 
-Deno.test("serve() prints nothing where somebody is told", {
+Deno.test("serve() prints nothing with an observer", {
   ...bounded,
   ignore: !canRunDeno,
 }, async () => {
@@ -44,7 +44,7 @@ Deno.test("serve() prints nothing where somebody is told", {
   }
 });
 
-Deno.test("serve() prints that it cannot accept where nobody else is told", {
+Deno.test("serve() prints accept errors without an observer for them", {
   ...bounded,
   ignore: !canRunDeno,
 }, async () => {
@@ -88,7 +88,7 @@ Deno.test("serve() logs to a logger beside its observer and onError", bounded, a
   ]);
 });
 
-Deno.test("serve() takes a LogTape logger as it is", bounded, async () => {
+Deno.test("serve() accepts a LogTape logger", bounded, async () => {
   const records: LogRecord[] = [];
   configureSync({
     sinks: { memory: (record) => void records.push(record) },
@@ -165,7 +165,7 @@ class ReturningLogger {
   }
 }
 
-Deno.test("serve() takes a logger of @std/log's shape as it is", bounded, async () => {
+Deno.test("serve() accepts a logger like those of @std/log", bounded, async () => {
   const logger = new ReturningLogger();
   const server = serve({ listener: memoryListener(), logger }, echo);
   await server.shutdown();
@@ -176,7 +176,7 @@ Deno.test("serve() takes a logger of @std/log's shape as it is", bounded, async 
   ]);
 });
 
-Deno.test("serve() takes console as it is", { ...bounded, ignore: !canRunDeno }, async () => {
+Deno.test("serve() accepts console as a logger", { ...bounded, ignore: !canRunDeno }, async () => {
   const { code, stdout, stderr } = await runModule(`
     import { serve } from "library/serve/serve.ts";
     import { Session } from "library/session.ts";

@@ -6,7 +6,7 @@ import { serveProxied } from "../_proxied.ts";
 import { IPV4_ENDS, IPV6_ENDS } from "../_proxy_headers.ts";
 import { overNet, readAll } from "../_serving.ts";
 
-Deno.test("serve() takes what nginx sends behind another proxy", {
+Deno.test("serve() accepts what nginx sends behind another proxy", {
   ...overNet,
   ignore: overNet.ignore || !hasNginx,
 }, async () => {

@@ -195,7 +195,7 @@ Deno.test("logObserver() logs 10 refusals within 10 s at most", { permissions: "
   assertEquals(log.refuse(11), TEN);
 });
 
-Deno.test("logObserver() tells of what it left out in the end", { permissions: "none" }, () => {
+Deno.test("logObserver() reports what it omitted, in the end", { permissions: "none" }, () => {
   const log = refusalLog();
   assertEquals(log.refuse(1234), TEN);
   const state = { state: "closed", address: "[::1]:1234" };
@@ -254,7 +254,7 @@ Deno.test("logObserver() logs what is thrown and no error", { permissions: "none
   }
 });
 
-Deno.test("printErrors prints what nobody else is told", { permissions: "none" }, async () => {
+Deno.test("printErrors prints errors without observers", { permissions: "none" }, async () => {
   const session = await someSession();
   const printed: unknown[][] = [];
   const real = console.error;

@@ -15,7 +15,7 @@ import {
   until,
 } from "../_serving.ts";
 
-Deno.test("serve() tells its observer all that happens, in order", bounded, async () => {
+Deno.test("serve() reports all events to its observer, in order", bounded, async () => {
   const listener = memoryListener();
   const seen = recorder();
   const server = serve(
@@ -61,7 +61,7 @@ Deno.test("serve() tells its observer all that happens, in order", bounded, asyn
   ]);
 });
 
-Deno.test("serve() is in the state that its observer is told of", bounded, async () => {
+Deno.test("serve() is in the state that its observer is called with", bounded, async () => {
   const told: string[] = [];
   const seen: string[] = [];
   let server: Server | undefined = undefined; // still so when it begins to listen
@@ -85,7 +85,7 @@ Deno.test("serve() is in the state that its observer is told of", bounded, async
   assertEquals(seen, told);
 });
 
-Deno.test("serve() tells of one start and one end for each session", bounded, async () => {
+Deno.test("serve() reports one start and one end for each session", bounded, async () => {
   const CLIENTS = 120;
   const listener = memoryListener();
   const seen = recorder();
@@ -116,7 +116,7 @@ Deno.test("serve() tells of one start and one end for each session", bounded, as
   }
 });
 
-Deno.test("serve() tells of a handler that throws before its session's end", bounded, async () => {
+Deno.test("serve() reports a handler's error before its session's end", bounded, async () => {
   const listener = memoryListener();
   const seen = recorder();
   const server = serve({ listener, observer: seen }, async (session) => {
@@ -178,7 +178,7 @@ const BROKEN = [
   "out of luck",
 ].sort();
 
-Deno.test("serve() goes on when its observer throws, and tells onError", bounded, async () => {
+Deno.test("serve() reports to onError that its observer throws", bounded, async () => {
   const told: string[] = [];
   await serveThrough({
     observer: brokenObserver((method) => {
@@ -189,7 +189,7 @@ Deno.test("serve() goes on when its observer throws, and tells onError", bounded
   assertEquals(told.sort(), BROKEN);
 });
 
-Deno.test("serve() goes on when its observer rejects, and tells onError", bounded, async () => {
+Deno.test("serve() reports to onError that its observer rejects", bounded, async () => {
   const told: string[] = [];
   await serveThrough({
     observer: brokenObserver((method) => Promise.reject(new Error(method))),
@@ -198,7 +198,7 @@ Deno.test("serve() goes on when its observer rejects, and tells onError", bounde
   assertEquals(told.sort(), BROKEN);
 });
 
-Deno.test("serve() goes on when its observer throws and nobody is told", bounded, async () => {
+Deno.test("serve() continues when its observer throws", bounded, async () => {
   await serveThrough({
     observer: brokenObserver((method) => {
       throw new Error(method);
@@ -206,7 +206,7 @@ Deno.test("serve() goes on when its observer throws and nobody is told", bounded
   });
 });
 
-Deno.test("serve() goes on when onError throws or rejects", bounded, async () => {
+Deno.test("serve() continues when onError throws or rejects", bounded, async () => {
   for (const observer of [{}, brokenObserver(() => Promise.reject(new Error("observer")))]) {
     let calls = 0;
     await serveThrough({

@@ -33,7 +33,7 @@ const HEADERS: Record<string, Uint8Array> = {
   "version 2": encodeProxyHeader({ version: 2, ...ENDS, authority: "rose.test" }),
 };
 
-Deno.test("serve() takes the addresses of its sessions from PROXY headers", overNet, async () => {
+Deno.test("serve() gets the addresses of its sessions from PROXY headers", overNet, async () => {
   const seen: unknown[] = [];
   await using proxied = serveProxied({}, async (session) => {
     seen.push(session.remoteAddr, session.localAddr, session.proxy!.version);
@@ -77,7 +77,7 @@ Deno.test("serve() keeps the addresses where a header gives none", overNet, asyn
   assertEquals([seen[0], seen[2]], [`${seen[1]} PROXY 1`, `${seen[3]} LOCAL 2`]);
 });
 
-Deno.test("serve() refuses what is no PROXY header, and tells where", overNet, async () => {
+Deno.test("serve() refuses an invalid PROXY header, and says at which byte", overNet, async () => {
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
   const logger = { debug: log, info: log, warn: log, error: log };
@@ -132,7 +132,7 @@ Deno.test("serve() refuses a header that ends too early or takes too long", over
   );
 });
 
-Deno.test("serve() tells of a peer that leaves without a byte as no fault", overNet, async () => {
+Deno.test("serve() reports a leaver without a byte as `left`", overNet, async () => {
   const lines: string[] = [];
   const log = (level: string) => (line: string): void => {
     if (line.includes("refused")) lines.push(`${level} ${line.replace(/:\d+/, "")}`);
@@ -159,7 +159,7 @@ Deno.test("serve() tells of a peer that leaves without a byte as no fault", over
   assertEquals(proxied.refusals.map(({ reason }) => reason), ["left", "left", "proxy-header"]);
 });
 
-Deno.test("serve() takes headers of maxProxyHeader bytes, before TLS or not", overTls, async () => {
+Deno.test("serve() accepts headers of maxProxyHeader bytes, also with TLS", overTls, async () => {
   const tls: ProxyTls = {
     secure: true,
     certificateOnConnection: true,
@@ -242,7 +242,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() takes no header of who is not trusted", overNet, async () => {
+Deno.test("serve() accepts no header of an untrusted peer", overNet, async () => {
   const options = { trusted: ["192.0.2.0/24"] };
   await using refusing = serveProxied(options);
   assertEquals(await seeRefused(refusing, refusing.dial("203.0.113.1")), "127.0.0.1 untrusted");

@@ -105,7 +105,7 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
   });
 });
 
-Deno.test("Server.sessions is a set of its own for each call", bounded, async () => {
+Deno.test("Server.sessions is a new set for each call", bounded, async () => {
   const listener = memoryListener();
   await using server = serve({ listener }, echo);
   await using one = new Session(listener.connect());
@@ -185,7 +185,7 @@ Deno.test("serve() throws at once when the port is taken", overNet, async () => 
   assertEquals(await ask(client, "rose"), "rose!");
 });
 
-Deno.test("serve() takes a ready listener and closes it", overNet, async () => {
+Deno.test("serve() accepts an existing listener and closes it", overNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = serve({ listener }, echo);
   assertEquals(server.addr, listener.addr);
@@ -197,7 +197,7 @@ Deno.test("serve() takes a ready listener and closes it", overNet, async () => {
   await assertRejects(() => connect({ port: portOf(listener) }), ConnectionRefusedError);
 });
 
-Deno.test("serve() drains when somebody else closes its listener", overNet, async () => {
+Deno.test("serve() drains when its listener is closed from outside", overNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const seen = recorder();
   const server = serve({ listener, observer: seen }, echo);
@@ -318,7 +318,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() listens on IPv6 alone where it is told to", {
+Deno.test("serve() can listen on IPv6 only", {
   ...bounded,
   ignore: !canIpv6,
 }, async () => {
@@ -395,7 +395,7 @@ Deno.test("Server.unref() lets the process end", {
   assertEquals([code, stdout], [0, "listening\n"]);
 });
 
-Deno.test("serve() shares its port where reusePort says so", {
+Deno.test("serve() shares its port with reusePort", {
   ...bounded,
   ignore: !canRunDeno || !isLinux,
 }, async () => {

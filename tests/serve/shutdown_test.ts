@@ -96,7 +96,7 @@ Deno.test(
   },
 );
 
-Deno.test("Server.shutdown() says goodbye after what a handler has to say", bounded, async () => {
+Deno.test("Server.shutdown() sends goodbye after the output of the handler", bounded, async () => {
   const { server, peer, reasons } = await departing({}, async (session) => {
     try {
       for await (const _ of session);
@@ -160,7 +160,7 @@ Deno.test("A goodbye that closes its session is called once", bounded, async () 
   assertEquals([(await session.closed).reason, reasons], ["drain", ["drain"]]);
 });
 
-Deno.test("Server.abort() says no goodbye, and ends those that are said", bounded, async () => {
+Deno.test("Server.abort() sends no goodbye, and ends those under way", bounded, async () => {
   const forever = Promise.withResolvers<void>();
   const quiet = await departing({}, () => forever.promise);
   quiet.server.abort();
@@ -179,7 +179,7 @@ Deno.test("Server.abort() says no goodbye, and ends those that are said", bounde
   forever.resolve();
 });
 
-Deno.test("What a goodbye throws is told like the error of a handler", bounded, async () => {
+Deno.test("The error of a goodbye is reported like that of a handler", bounded, async () => {
   const fault = new Error("no such language");
   const told: unknown[][] = [];
   const events: unknown[][] = [];

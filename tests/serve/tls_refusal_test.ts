@@ -72,7 +72,7 @@ Deno.test(
   },
 );
 
-Deno.test("serve() refuses who does not speak TLS, and tells why", overTls, async () => {
+Deno.test("serve() refuses a client without TLS, and reports why", overTls, async () => {
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
   const logger: Logger = { debug: log, info: log, warn: log, error: log };
@@ -105,7 +105,7 @@ Deno.test("serve() refuses who leaves within the handshake", overTls, async () =
   assertMatch(message, /before the handshake was done/);
 });
 
-Deno.test("serve() tells of who leaves before the handshake as no fault", overTls, async () => {
+Deno.test("serve() reports a leaver before the handshake as `left`", overTls, async () => {
   const proxied = { proxyProtocol: "required", trusted: ["127.0.0.1"] } as const;
   for (const [options, header] of [[{}, ""], [proxied, "PROXY UNKNOWN\r\n"]] as const) {
     await using tls = serveTls(options);

@@ -24,7 +24,7 @@ async function dialAndRead(dial: () => Promise<Session>): Promise<never> {
   throw new Error(`read ${await client.readLine()}`);
 }
 
-Deno.test("serve() speaks TLS, and its sessions tell what was agreed on", overTls, async () => {
+Deno.test("serve() supports TLS, and shows what was negotiated", overTls, async () => {
   const seen: (TlsInfo | undefined)[] = [];
   await using tls = serveTls(
     { tls: { alpn: ["greet/2", "greet/1"] } },
@@ -100,7 +100,7 @@ Deno.test("serve() shows the certificate for the name that is asked for", overTl
   assert(message.includes('asks for the server name "think.test", which is not served'), message);
 });
 
-Deno.test("serve() refuses who speaks none of its application protocols", overTls, async () => {
+Deno.test("serve() refuses a client without a common application protocol", overTls, async () => {
   await using tls = serveTls({ tls: { alpn: ["greet/2"] } });
   await assertRejects(() => dialAndRead(() => tls.dial({ tls: { alpn: ["greet/1"] } })));
   assertEquals((await tls.failure()).code, "alpn");
@@ -233,7 +233,7 @@ Deno.test("serve() refuses bad options for TLS by name and value", overTls, () =
   }
 });
 
-Deno.test("serve() speaks TLS on a Unix socket", {
+Deno.test("serve() supports TLS on a Unix socket", {
   ...overTls,
   ignore: overTls.ignore || !canUnix,
 }, async () => {

@@ -328,7 +328,7 @@ Deno.test("SessionGroup.pace() loses no time that has gone by", { permissions: "
   }
 });
 
-Deno.test("The sweep keeps its pace however many sessions come to their end", async () => {
+Deno.test("The sweep keeps its pace however many sessions are near a deadline", async () => {
   const { setTimeout } = globalThis;
   const { now } = performance;
   let time = 0;

@@ -337,7 +337,7 @@ function broken(size: number, cause: Error): [connection: Connection, read: () =
   return [connection, () => read];
 }
 
-Deno.test("Of what is heard out only so much waits as is bounded, and none of it is lost", async () => {
+Deno.test("A bounded amount of last input waits, and none of it is lost", async () => {
   const cause = new Deno.errors.BrokenPipe("gone");
   const [connection, read] = broken(3_000_000, cause);
   const session = new Session(connection);
@@ -358,7 +358,7 @@ Deno.test("Of what is heard out only so much waits as is bounded, and none of it
   assertEquals((await session.closed).cause, cause);
 });
 
-Deno.test("A session that is heard out ends at once when it is closed", async () => {
+Deno.test("A session that reads its last input ends at once when it is closed", async () => {
   for (const way of ["close", "abort"] as const) {
     const cause = new Deno.errors.BrokenPipe("gone");
     const [connection] = broken(Infinity, cause);
@@ -371,7 +371,7 @@ Deno.test("A session that is heard out ends at once when it is closed", async ()
   }
 });
 
-Deno.test("A session is not heard out for longer than closeTimeout", async () => {
+Deno.test("A session reads its last input for closeTimeout at most", async () => {
   const [near, far] = memoryPair();
   const cause = new Error("odd");
   const session = new Session({
@@ -542,7 +542,7 @@ Deno.test("a connection that miscounts its bytes ends the session", async () => 
   }
 });
 
-Deno.test("a connection that miscounts what it lends or takes at once ends the session", async () => {
+Deno.test("a connection that reports a wrong number of bytes ends the session", async () => {
   const ways: [Partial<Connection>, string][] = [
     [
       { readLent: (size, borrower) => borrower.onInput(new Uint8Array(size + 1)) },

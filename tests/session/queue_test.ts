@@ -115,7 +115,7 @@ Deno.test("MessageQueue.close() settles a reader that waits", bounded, async () 
   assertEquals(await other.next(), { done: true, value: undefined });
 });
 
-Deno.test("MessageQueue goes on after a loop that was left", bounded, async () => {
+Deno.test("MessageQueue continues after a loop that was left", bounded, async () => {
   const queue = new MessageQueue<number>();
   for (const number of [1, 2, 3]) queue.push(number);
   for await (const number of queue) if (number === 2) break;

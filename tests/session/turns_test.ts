@@ -210,7 +210,7 @@ testEach("A reading that rests ends with its session", async (open) => {
   }
 });
 
-Deno.test("A reading that rests gets what came before its peer was lost, then is told", async () => {
+Deno.test("A deferred reading gets what came before its peer was lost, then the error", async () => {
   const [near, far] = memoryPair();
   let reads = 0;
   const session = new Session({

@@ -189,7 +189,7 @@ async function stuck(): Promise<{ session: Session; peer: Connection }> {
   return { session, peer };
 }
 
-Deno.test("Session.upgradeTls() that never begins leaves no rejection that nobody handles", async () => {
+Deno.test("Session.upgradeTls() that never begins leaves no unhandled rejection", async () => {
   const { session, peer } = await stuck();
   const upgraded = session.upgradeTls({ serverName: "localhost" });
   peer.close(); // the outstanding read fails, or the write does
@@ -337,7 +337,7 @@ testMail("Session.upgradeTls() refuses what somebody has put behind STARTTLS", a
   }
 });
 
-Deno.test("Session.upgradeTls() refuses what somebody has put behind the server's answer", async () => {
+Deno.test("Session.upgradeTls() refuses data that was injected after the server's answer", async () => {
   const [left, right] = memoryPair();
   const client = new Session(left);
   const peer = new Peer(right);

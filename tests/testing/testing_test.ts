@@ -36,7 +36,7 @@ Deno.test("converse() runs the greeting service against a script", async () => {
   assertEquals([end.reason, error], ["local", undefined]);
 });
 
-Deno.test("converse() tells what the handler threw", async () => {
+Deno.test("converse() returns what the handler threw", async () => {
   const thrown = new Error("no such room");
   const { end, error } = await converse(() => Promise.reject(thrown), (peer) => peer.expectReset());
   assertEquals([end.reason, end.cause, error], ["error", thrown, thrown]);

@@ -16,7 +16,7 @@ Deno.test("memoryPair() carries bytes both ways", async () => {
   assertEquals([a.remoteAddr, a.localAddr], [b.localAddr, b.remoteAddr]);
 });
 
-Deno.test("memoryPair() takes no more than its capacity, and wraps around", async () => {
+Deno.test("memoryPair() accepts no more than its capacity, and wraps around", async () => {
   const [a, b] = memoryPair({ capacity: 4 });
   const got = buffer();
   for (let i = 0; i < 10; i++) {
@@ -57,7 +57,7 @@ Deno.test("memoryPair() closes: what was written still arrives, and then writes 
   await assertRejects(() => b.write(buffer()), Deno.errors.BrokenPipe);
 });
 
-Deno.test("memoryPair() resets where unread input is thrown away, and tells of it once", async () => {
+Deno.test("memoryPair() resets if unread input is discarded, and reports it once", async () => {
   const [a, b] = memoryPair({ capacity: 4 });
   await a.write(Uint8Array.of(1, 2, 3, 4));
   await b.write(Uint8Array.of(1));

@@ -14,7 +14,7 @@ import { checkProxyHeader, readProxyHeader, sendProxyHeader } from "../../transp
 import { ConnectionOver, settle } from "../_serving.ts";
 import { Peer } from "../_transports.ts";
 
-Deno.test("readProxyHeader() survives that somebody else has closed before its time is over", async () => {
+Deno.test("readProxyHeader() survives a connection that is closed before its timeout", async () => {
   const [left, right] = memoryPair();
   const input = Promise.withResolvers<null>();
   const header = readProxyHeader({
@@ -33,7 +33,7 @@ Deno.test("readProxyHeader() survives that somebody else has closed before its t
   right.close();
 });
 
-Deno.test("readProxyHeader() says whether anything had come before the connection was lost", async () => {
+Deno.test("readProxyHeader() reports whether anything came before the connection was lost", async () => {
   const lost = new Deno.errors.ConnectionReset("gone");
   for (const [start, end] of [["", null], ["", lost], ["PROXY", null], ["PROXY", lost]] as const) {
     const [left, right] = memoryPair();

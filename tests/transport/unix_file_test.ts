@@ -225,7 +225,7 @@ Deno.test("serve() never replaces what is no socket", overUnix, async () => {
   }
 });
 
-Deno.test("serve() takes a path that is free again when it looks", overUnix, async () => {
+Deno.test("serve() takes over a path that has become free", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
   const real = Deno.connect;
@@ -313,7 +313,7 @@ Deno.test("serve() puts a socket back that came while it took another away", ove
   quick!.close();
 });
 
-Deno.test("serve() takes a path whose file goes while it takes that away", overUnix, async () => {
+Deno.test("serve() takes over a path whose file disappears meanwhile", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
   await leaveStale(path);
@@ -423,7 +423,7 @@ Deno.test("Server.shutdown() while a server starts leaves the file alone", overU
   }
 });
 
-Deno.test("Server.shutdown() leaves the file of somebody else", overUnix, async () => {
+Deno.test("Server.shutdown() leaves the file of another server", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
   for (const isFull of [false, true]) { // and so has an accept under way, or has not

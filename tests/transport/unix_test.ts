@@ -295,7 +295,7 @@ async function failure(options: ConnectOptions): Promise<ConnectError> {
   return await assertRejects(() => connect(options), ConnectError);
 }
 
-Deno.test("connect() says what is wrong with a path", overUnix, async () => {
+Deno.test("connect() explains errors of a path", overUnix, async () => {
   await using place = await somePath();
   const { path } = place;
   const missing = await failure({ path });

@@ -21,7 +21,7 @@ const SEED = Math.floor(Math.random() * 2 ** 31);
 const HANDSHAKES = 8;
 
 for (const kind of KEY_KINDS) {
-  Deno.test(`verifyPeer() takes no certificate that was changed (${kind})`, overTls, async () => {
+  Deno.test(`verifyPeer() accepts no certificate that was changed (${kind})`, overTls, async () => {
     const random = new Random(SEED);
     const authority = makeAuthority(kind);
     const doors = new Doors(authority.pem);

@@ -114,7 +114,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
 }
 
 Deno.test(
-  "A client without a certificate is let in only where that is optional",
+  "A client without a certificate is accepted only if optional",
   overTls,
   async () => {
     const [server, client] = await tlsPair(asking("optional"));
@@ -147,7 +147,7 @@ Deno.test("A client's certificate is not looked at unless asked for", overTls, a
   for (const connection of [server, client]) connection.close();
 });
 
-Deno.test("TlsAcceptor refuses clients that show what is no certificate", overTls, async () => {
+Deno.test("TlsAcceptor refuses clients that send an invalid certificate", overTls, async () => {
   const { ca, client } = certificates;
   const garbage = `-----BEGIN CERTIFICATE-----\n${btoa("0\x05hello")}\n-----END CERTIFICATE-----\n`;
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -229,7 +229,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
   );
 
   Deno.test(
-    `A session is resumed after reload() by whoever is still trusted (${version})`,
+    `A session is resumed after reload() by a client that is still trusted (${version})`,
     overTls,
     async () => {
       await using dir = await makeTempDir();

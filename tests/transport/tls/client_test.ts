@@ -71,7 +71,7 @@ Deno.test("dialTls() wants a certificate for the host", overTls, async () => {
   }
 });
 
-Deno.test("dialTls() takes the address that was dialled for the host", overTls, async () => {
+Deno.test("dialTls() verifies the dialled address by default", overTls, async () => {
   const shaken = await shake(await tcpPair(), serverOptions(), { ca: certificates.ca.cert });
   const client = connectionOf(shaken.client);
   assertEquals(client.tls!.serverName, undefined);
@@ -86,7 +86,7 @@ Deno.test("dialTls() takes the address that was dialled for the host", overTls, 
   near.close();
 });
 
-Deno.test("dialTls() does not take one name for two", overTls, async () => {
+Deno.test("dialTls() does not read one name as two", overTls, async () => {
   const certificate = await makeCertificate({
     subject: "/CN=x",
     extensions: ["subjectAltName=@names", "[names]", 'DNS.1="a.example, DNS:localhost"'],
@@ -162,7 +162,7 @@ Deno.test("dialTls() trusts `ca` alone, and without it the roots of Deno", overT
   assertInstanceOf(failureOf(shaken.client), CertificateError);
 });
 
-Deno.test("dialTls() ignores certificate errors only where it is told to", overTls, async () => {
+Deno.test("dialTls() ignores certificate errors only on demand", overTls, async () => {
   const rogue = await certificateFor("DNS:elsewhere", certificates.rogueCa);
   const { cert, key } = rogue;
   const careless = { serverName: "localhost", unsafelyIgnoreCertificateErrors: true };
@@ -203,7 +203,7 @@ Deno.test("dialTls() refuses servers that show what is no certificate", overTls,
   await assertRejects(() => conn.handshake(), Error, "CertificateUnknown"); // it is told
 });
 
-Deno.test("dialTls() tells a server that speaks no TLS", overTls, async () => {
+Deno.test("dialTls() reports a server without TLS", overTls, async () => {
   const [near, far] = memoryPair();
   const dialled = dialTls(far, clientOptions(), never);
   await new Peer(near).send("220 mail.example ESMTP\r\n");
@@ -212,7 +212,7 @@ Deno.test("dialTls() tells a server that speaks no TLS", overTls, async () => {
   near.close();
 });
 
-Deno.test("dialTls() tells a server that leaves", overTls, async () => {
+Deno.test("dialTls() reports a server that leaves", overTls, async () => {
   const [near, far] = memoryPair();
   const dialled = dialTls(far, clientOptions(), never);
   await near.closeWrite();
@@ -222,7 +222,7 @@ Deno.test("dialTls() tells a server that leaves", overTls, async () => {
 });
 
 Deno.test(
-  "dialTls() shows a certificate to openssl, and is told if it is not taken",
+  "dialTls() sends openssl a certificate, and reports if it is not accepted",
   overTls,
   async (t) => {
     const { ca, server, client, rogueCa } = certificates;
@@ -249,7 +249,7 @@ Deno.test(
   },
 );
 
-Deno.test("dialTls() tells openssl why its certificate is not taken", overTls, async (t) => {
+Deno.test("dialTls() sends openssl an alert about its certificate", overTls, async (t) => {
   const { ca, server, client } = certificates;
   const { certFile, keyFile } = await makeCertificate({
     subject: "/CN=x",

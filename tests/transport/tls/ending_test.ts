@@ -51,7 +51,7 @@ Deno.test(
   },
 );
 
-Deno.test("TlsConnection.read() tells a cut from an end, once", overTls, async () => {
+Deno.test("TlsConnection.read() distinguishes a cut from an end, once", overTls, async () => {
   const { server, client, farRaw } = await watchedPair();
   await client.write(encoder.encode("half a mess"));
   await farRaw.closeWrite();
@@ -121,7 +121,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   }
 }
 
-Deno.test("A Session over TLS hears what came just before its peer gave up", overTls, async () => {
+Deno.test("A Session over TLS reads what came before its peer aborted", overTls, async () => {
   const [near, far] = memoryPair();
   const [server, client] = await tlsOver([near, far]);
   const session = new Session(server);
@@ -148,7 +148,7 @@ Deno.test("A Session over TLS that is cut ends by its peer, with a cause", overT
   client.close();
 });
 
-Deno.test("TlsConnection.read() tells of a reset, after what came before", overTls, async () => {
+Deno.test("TlsConnection.read() reports a reset, after what came before", overTls, async () => {
   const { server, client, farRaw } = await watchedPair();
   await client.write(encoder.encode("last"));
   await server.write(encoder.encode("never read"));

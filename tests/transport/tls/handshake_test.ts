@@ -59,7 +59,7 @@ async function failure(
   return error;
 }
 
-Deno.test("TlsAcceptor.accept() frees the descriptor of whoever stalls", counting, async (t) => {
+Deno.test("TlsAcceptor.accept() frees the descriptor after a stall", counting, async (t) => {
   const hello = overTls.ignore ? new Uint8Array() : await clientHello();
   const stalls: Record<string, (peer: Peer) => unknown> = {
     "and says nothing": () => {},
@@ -86,7 +86,7 @@ Deno.test("TlsAcceptor.accept() frees the descriptor of whoever stalls", countin
   }
 });
 
-Deno.test("TlsAcceptor.accept() frees the descriptor of whoever leaves", counting, async (t) => {
+Deno.test("TlsAcceptor.accept() frees the descriptor of a leaver", counting, async (t) => {
   const hello = await clientHello();
   const ways: Record<string, (peer: Peer, raw: Connection) => unknown> = {
     "at once": (peer) => peer.close(),
@@ -112,7 +112,7 @@ Deno.test("TlsAcceptor.accept() frees the descriptor of whoever leaves", countin
   }
 });
 
-Deno.test("TlsAcceptor.accept() tells of a client that resets", overTls, async () => {
+Deno.test("TlsAcceptor.accept() reports a client that resets", overTls, async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const socket = net.connect(listener.addr.port, "127.0.0.1");
   const accepted = new TlsAcceptor(serverOptions()).accept(await listener.accept(), Infinity);
@@ -230,7 +230,7 @@ for (
   });
 }
 
-Deno.test("ALPN takes the server's choice, and is no must", overTls, async () => {
+Deno.test("ALPN uses the server's choice, and is optional", overTls, async () => {
   const agreed = async (server?: string[], client?: string[]) => {
     const shaken = await shake(
       memoryPair(),
@@ -248,7 +248,7 @@ Deno.test("ALPN takes the server's choice, and is no must", overTls, async () =>
   assertEquals(await agreed([], []), undefined);
 });
 
-Deno.test("openssl is told why there is no handshake", overTls, async (t) => {
+Deno.test("openssl gets an alert that says why there is no handshake", overTls, async (t) => {
   const { ca, rogueCa } = certificates;
   const asking = { clientCertificate: "required", ca: ca.cert } as const;
   const rogue = await makeCertificate({

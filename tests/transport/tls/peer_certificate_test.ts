@@ -64,7 +64,7 @@ Deno.test(
   },
 );
 
-Deno.test("A peer is not let in by what is no proof of its key", overTls, async () => {
+Deno.test("A peer is not accepted without a proof of its key", overTls, async () => {
   const doors = new Doors(pemOf(caDer));
   const chain = [signedByCa()];
   const { privateKey: key } = own;
@@ -83,7 +83,7 @@ Deno.test("A peer is not let in by what is no proof of its key", overTls, async 
 });
 
 // Deno 2.9.6 asks for no proof of the key where its TLS layer cannot read the certificate.
-Deno.test("A peer is not let in by what is no certificate in DER", overTls, async (t) => {
+Deno.test("A peer is not accepted by what is not DER", overTls, async (t) => {
   const doors = new Doors(pemOf(caDer));
   const good = signedByCa();
   const withExtension = (...inside: Uint8Array[]): Uint8Array =>
@@ -129,7 +129,7 @@ Deno.test("A peer is not let in by what is no certificate in DER", overTls, asyn
   }
 });
 
-Deno.test("A peer is not let in by the public certificate of whom it trusts", overTls, async () => {
+Deno.test("A peer is not accepted by a trusted public certificate", overTls, async () => {
   const pinned = makeX509({ ...ROSE, issuer: ROSE.subject }, own.privateKey);
   const doors = new Doors(pemOf(caDer, pinned));
   for (const chain of [[caDer], [pinned]]) {
@@ -138,7 +138,7 @@ Deno.test("A peer is not let in by the public certificate of whom it trusts", ov
   await doors.letIn({ chain: [pinned], key: own.privateKey });
 });
 
-Deno.test("Nobody is trusted by a certificate of X.509 version 1", overTls, () => {
+Deno.test("No peer is trusted by a certificate of X.509 version 1", overTls, () => {
   const fields = { issuer: CA, subject: CA, publicKey: ca.publicKey, ...VERSION_1 };
   for (const version of [1, 2]) {
     const old = makeX509({

@@ -41,7 +41,7 @@ await connect({ port: server.addr.port, tls: {} }).catch(told);
 `;
 
 Deno.test(
-  "TLS says what it lacks where Deno has another layer, and nothing else fails",
+  "TLS reports what it lacks in another version of Deno, and nothing else fails",
   { ...overTls, ignore: overTls.ignore || !await canRun("deno") },
   async () => {
     const module = new URL("../../../mod.ts", import.meta.url).href;
@@ -90,7 +90,7 @@ Deno.test(
 
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   Deno.test(
-    `TlsConnection finds its records however they are cut, up to one that is none (${version})`,
+    `TlsConnection finds its records however they are split, up to an invalid one (${version})`,
     overTls,
     async () => {
       const random = randomFrom(5);

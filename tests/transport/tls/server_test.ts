@@ -113,7 +113,7 @@ Deno.test("A certificate and its key may stand in one text", overTls, async () =
   }
 });
 
-Deno.test("TlsAcceptor refuses unknown server names where it is told to", overTls, async () => {
+Deno.test("TlsAcceptor refuses unknown server names if told so", overTls, async () => {
   const wild = await certificateFor("wild", "*.example.org");
   const acceptor = new TlsAcceptor(
     serverOptions({ unknownServerName: "refuse", certificates: [wild] }),
@@ -228,7 +228,7 @@ Deno.test("TlsAcceptor throws at once what is wrong with its options", overTls, 
 
 const BAD_PEM = `-----BEGIN CERTIFICATE-----\n${btoa("none")}\n-----END CERTIFICATE-----\n`;
 
-Deno.test("TlsAcceptor never tells a key in an error", overTls, () => {
+Deno.test("TlsAcceptor never puts a key into an error", overTls, () => {
   const secret = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
   try {
     new TlsAcceptor(serverOptions({ key: secret }));
@@ -290,7 +290,7 @@ for (const [end, printed] of [["closeWrite", " end"], ["close", " cut"]] as cons
   });
 }
 
-Deno.test("A read tells that Python has cut the connection", overTls, async () => {
+Deno.test("A read reports that Python has cut the connection", overTls, async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   // What it has not read, the tickets among it, would make its end a reset.
   const cuts = "tls.recv(9); tls.sendall(b'half'); socket.socket(fileno=tls.detach()).close()";

@@ -18,7 +18,7 @@ import { isPending, Peer, tcpPair } from "../../_transports.ts";
 
 const encoder = new TextEncoder();
 
-Deno.test("TlsConnection says what was agreed on, and who is at either end", overTls, async () => {
+Deno.test("TlsConnection has the negotiated parameters, and both addresses", overTls, async () => {
   const raw = await tcpPair();
   const { cert, key } = certificates.client;
   const before = Date.now();

@@ -247,7 +247,7 @@ const CHAINS: Record<string, () => Promise<Chain>> = {
 };
 
 for (const [name, make] of Object.entries(CHAINS)) {
-  Deno.test(`A peer is let in by a chain ${name}`, overTls, async () => {
+  Deno.test(`A peer is accepted by a chain ${name}`, overTls, async () => {
     const chain = await make();
     for (const role of ["server", "client"] as const) {
       if (chain.not === role) continue;

@@ -161,7 +161,7 @@ const GOOD: Record<string, Case> = {
 };
 
 for (const [name, what] of Object.entries(GOOD)) {
-  Deno.test(`checkPath() takes ${name}`, { permissions: "none" }, () => check(what));
+  Deno.test(`checkPath() accepts ${name}`, { permissions: "none" }, () => check(what));
 }
 
 const pinned = given(leaf, leaf, [ofLeaf]);
@@ -360,7 +360,7 @@ class Counted extends Signatures {
 }
 
 Deno.test(
-  "checkPath() looks at a few signatures, whatever it is shown",
+  "checkPath() verifies a few signatures, whatever it gets",
   { permissions: "none" },
   () => {
     const mazes: Record<string, [twins: Uint8Array[], problem: string]> = {

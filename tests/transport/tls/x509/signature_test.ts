@@ -8,7 +8,7 @@ const pure = { permissions: "none" } as const;
 const subject = commonName("x");
 
 for (const kind of KEY_KINDS) {
-  Deno.test(`Signatures.check() tells a good signature, again and again (${kind})`, pure, () => {
+  Deno.test(`Signatures.check() accepts a good signature, repeatedly (${kind})`, pure, () => {
     const [keys, others] = [makeKeys(kind), makeKeys(kind)];
     const fields = { issuer: subject, subject };
     const by = (publicKey: crypto.KeyObject, privateKey: crypto.KeyObject) =>
@@ -25,7 +25,7 @@ for (const kind of KEY_KINDS) {
   });
 }
 
-Deno.test("Signatures.check() takes no ECDSA signature in another encoding", pure, () => {
+Deno.test("Signatures.check() refuses an ECDSA signature in another encoding", pure, () => {
   const { publicKey, privateKey } = makeKeys("P-256");
   const whole = makeX509({ issuer: subject, subject, publicKey }, privateKey);
   const issuer = readCertificate(whole);
