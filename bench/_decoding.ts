@@ -1,6 +1,6 @@
 import { type Codec, type DecoderInput, MORE } from "@parley/tcp/codecs";
 
-/** Decodes all frames of `bytes`, which holds whole ones only, and returns how many there are. */
+/** Decodes all frames of `bytes`, which contains only complete ones, and returns their number. */
 export function decodeAll<Frame>(codec: Codec<Frame, never>, bytes: Uint8Array): number {
   const decoder = codec.decoder();
   let start = 0;

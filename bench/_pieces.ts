@@ -1,6 +1,6 @@
 import type { Connection } from "@parley/tcp/transport";
 
-/** A connection whose input is given, and comes in pieces of at most so many bytes. */
+/** A connection with given input, which comes in pieces of limited size. */
 export function inPieces(input: Uint8Array, size: number): Connection {
   let at = 0;
   return {

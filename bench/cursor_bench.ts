@@ -1,5 +1,5 @@
 /**
- * Reading the fields of a frame and writing them, beside doing it by hand with a DataView.
+ * Reading and writing the fields of a frame, compared with a DataView by hand.
  *
  *     deno bench bench/cursor_bench.ts
  */
@@ -9,7 +9,7 @@ import { prepare } from "@parley/tcp/session";
 
 const COUNT = 100;
 
-/** As many frames as COUNT, each of a type, an id, a time, a price, flags and a name. */
+/** COUNT frames, each with a type, an id, a time, a price, flags and a name. */
 const NAME = "rose babala";
 const SIZE = 1 + 4 + 8 + 8 + 2 + 2 + NAME.length;
 const frame = prepare(undefined, { encode: (_, out) => write(out) });
@@ -44,7 +44,7 @@ function byHand(): Uint8Array {
   return frame;
 }
 
-/** What was read, so that nothing of it is left out. */
+/** The sum of what was read, so that no read is optimized away. */
 export let sum = 0;
 
 Deno.bench({

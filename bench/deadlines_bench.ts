@@ -1,5 +1,5 @@
 /**
- * The sweep that looks at the deadlines of all sessions of a server, once a second at most.
+ * The sweep that checks the deadlines of all sessions of a server, at most once a second.
  *
  *     deno bench bench/deadlines_bench.ts
  */

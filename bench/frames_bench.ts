@@ -1,5 +1,5 @@
 /**
- * One frame in ever more pieces: the time follows the length and the number of reads, not their product.
+ * One frame in ever more pieces: the time is proportional to the length plus the number of reads, not to their product.
  *
  *     deno bench --allow-net bench/frames_bench.ts
  */

@@ -1,4 +1,4 @@
-// Measures what servers cost beside their peers. `bench/README.md` says how, and what to install.
+// Compares the cost of servers with that of their peers. `bench/README.md` says how, and what to install.
 //
 //     deno task bench
 //     deno task bench --quick --case lines-16
@@ -75,7 +75,7 @@ function casesOf({ cases }: Arguments): readonly Case[] {
   return cases.length === 0 ? CASES : CASES.filter(({ name }) => cases.includes(name));
 }
 
-/** The cases that can be run, with those who take part. Says what is left out. */
+/** The cases that can be run, with their contenders. Reports what is left out. */
 async function planOf(
   cases: readonly Case[],
   { only }: Arguments,

@@ -1,5 +1,5 @@
 /**
- * What a PROXY header costs, once for each connection.
+ * The cost of a PROXY header, once per connection.
  *
  *     deno bench bench/proxy_protocol_bench.ts
  */

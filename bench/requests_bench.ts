@@ -1,6 +1,6 @@
 /**
- * What `requests()` costs beside a pipeline written by hand for the one purpose: lines over loopback to an echo, which
- * runs in this process too. So only the ratios tell something, and they come out smaller than those of the client alone.
+ * The cost of `requests()` compared with a hand-written pipeline: lines over loopback to an echo, which runs in this process,
+ * too. So only the ratios are meaningful, and they are smaller than those of the client alone.
  *
  *     deno bench --allow-net bench/requests_bench.ts
  */
@@ -28,7 +28,7 @@ async function dial<Frame>(codec: Codec<Frame>): Promise<Frames<Frame>> {
   return new Session(client).frames(codec);
 }
 
-/** The least that does it: no limit, no timeout, no signal, and a reply too many goes by unnoticed. */
+/** The minimum: no limits, no timeouts, no signals, and an extra reply goes unnoticed. */
 function inOrderByHand(frames: Frames<string>): (message: string) => Promise<string> {
   const waiting: PromiseWithResolvers<string>[] = [];
   (async () => {

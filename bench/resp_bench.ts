@@ -1,5 +1,5 @@
 /**
- * Reading commands and replies of Redis that have come in one read, beside doing it by hand.
+ * Reading commands and replies of Redis that came in one read, compared with doing it by hand.
  *
  *     deno bench bench/resp_bench.ts
  */
@@ -19,7 +19,7 @@ const replies = encoder.encode("$12\r\nrose babala!\r\n".repeat(MESSAGES));
 const server = respServer();
 const client = respClient();
 
-/** What a line holds behind its first character, and where the next one begins. */
+/** The text of a line after its first character, and the start of the next line. */
 function numberAt(bytes: Uint8Array, at: number): [value: number, next: number] {
   const end = bytes.indexOf(13, at);
   return [Number(decoder.decode(bytes.subarray(at + 1, end))), end + 2];

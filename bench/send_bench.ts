@@ -1,5 +1,5 @@
 /**
- * Sending: 16 messages that are gathered and go out in one write, beside encoding them by hand into one buffer.
+ * Sending 16 messages in one write, compared with encoding them by hand into one buffer.
  *
  *     deno bench bench/send_bench.ts
  */
@@ -11,7 +11,7 @@ const MESSAGES = 16;
 const encoder = new TextEncoder();
 const buffer = new Uint8Array(64 * 1024);
 
-/** A connection from which nothing comes, and which takes all at once. */
+/** A connection without input, which takes all output at once. */
 const sink = { ...inPieces(new Uint8Array(0), 1), read: () => new Promise<null>(() => {}) };
 
 for (const size of [16, 64, 1024]) {

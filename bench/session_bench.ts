@@ -1,10 +1,10 @@
 /**
- * What a session costs beside a hand-written loop: echoes over loopback, one message in flight.
+ * The cost of a session compared with a hand-written loop: echoes over loopback, one message in flight.
  *
  *     deno bench --allow-net bench/session_bench.ts
  *
- * Client and server run in this one process, and the client's half is the same in every contender. So the ratios
- * come out smaller than those of the server alone.
+ * Client and server run in one process, and the client is the same for every contender. So the ratios are smaller than
+ * those of the server alone.
  */
 
 import { Session } from "../session.ts";

@@ -1,5 +1,5 @@
 /**
- * Decoding short texts, beside a `TextDecoder` alone.
+ * Decoding short texts, compared with a `TextDecoder`.
  *
  *     deno bench bench/text_bench.ts
  */

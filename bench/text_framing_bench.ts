@@ -1,5 +1,5 @@
 /**
- * Taking messages with a length in text in front out of one read, beside doing it by hand.
+ * Decoding messages that begin with their length as text, compared with doing it by hand.
  *
  *     deno bench bench/text_framing_bench.ts
  */

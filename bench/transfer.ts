@@ -1,10 +1,10 @@
 /**
- * How fast the two programs carry bytes there and back, beside `nc` and `socat`.
+ * The throughput of the two programs, compared with `nc` and `socat`.
  *
  *     deno run --allow-all bench/transfer.ts [--megabytes N] [--rounds N]
  *
  * Each transfer is a pipe as a user would write it, `cat FILE | client | cmp - FILE`, against a server that echoes.
- * It is timed from the start of its programs, that of Deno included, and fails where a byte comes back wrong.
+ * It is timed from the start of its programs, including that of Deno, and fails if a byte is wrong.
  */
 
 import { parseArgs } from "node:util";
@@ -12,19 +12,19 @@ import { estimate, median, ratios } from "./harness/stats.ts";
 
 const NOTHING_BUT_NET = ["deno", "run", "--quiet", "--allow-net"];
 
-/** By name, what listens on a free port and echoes. */
+/** The servers by name: they listen on a free port and echo. */
 const SERVERS: Record<string, readonly string[]> = {
   "server.ts": [...NOTHING_BUT_NET, "server.ts", "--service", "echo", "--port", "0"],
   socat: ["socat", "-d", "-d", "-b65536", "TCP-LISTEN:0,bind=127.0.0.1,fork", "EXEC:cat"],
 };
 
-/** By name, what relays its standard streams; the port comes last. */
+/** The clients by name: they relay their standard streams. The port comes last. */
 const CLIENTS: Record<string, readonly string[]> = {
   "client.ts": [...NOTHING_BUT_NET, "client.ts", "--raw", "--port"],
   nc: ["nc", "-N", "127.0.0.1"],
 };
 
-/** Who takes turns; the first is what the others are compared with. */
+/** The pairs that take turns. The others are compared with the first. */
 const PAIRS = [
   ["nc", "socat"],
   ["client.ts", "server.ts"],
@@ -34,7 +34,7 @@ const PAIRS = [
 
 const HERE = new URL("..", import.meta.url);
 
-/** A server that runs until it is disposed of. */
+/** A server that runs until it is disposed. */
 class Server implements AsyncDisposable {
   readonly port: number;
   readonly #child: Deno.ChildProcess;
@@ -46,7 +46,7 @@ class Server implements AsyncDisposable {
     this.#log = log;
   }
 
-  /** Starts a command, and waits until it says on which port it listens. */
+  /** Starts a command, and waits until it reports its port. */
   static async start([program, ...args]: readonly string[]): Promise<Server> {
     const command = { args, cwd: HERE, stdin: "null", stdout: "null", stderr: "piped" } as const;
     const child = new Deno.Command(program!, command).spawn();
@@ -70,7 +70,7 @@ class Server implements AsyncDisposable {
   }
 }
 
-/** Carries a file to a server and back. Returns how many seconds it took. */
+/** Sends a file to a server and back. Returns how many seconds it took. */
 async function transfer(file: string, client: readonly string[], port: number): Promise<number> {
   const pipe = 'set -o pipefail; cat "$0" | "$@" | cmp - "$0"';
   const args = ["-c", pipe, file, ...client, `${port}`];
@@ -82,7 +82,7 @@ async function transfer(file: string, client: readonly string[], port: number): 
   throw new Error(`${client.join(" ")} ${port} failed: ${said || "not all came back"}`);
 }
 
-/** A file of so many bytes, which repeat only after a while. */
+/** A file of a given size, whose bytes repeat only after a while. */
 async function fill(path: string, size: number): Promise<void> {
   using file = await Deno.create(path);
   const block = new Uint8Array(1_000_003);

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Settings } from "./measure.ts";
 
-/** What `--help` prints. */
+/** The text of `--help`. */
 export const HELP = `Measures servers beside their peers, see bench/README.md.
 
 Usage: deno task bench [options]
@@ -17,26 +17,26 @@ Usage: deno task bench [options]
 
 A run is recorded in results.json, unless --check is given, or --only or --quick without --output.`;
 
-/** What the command line asks for. */
+/** The arguments of the command line. */
 export interface Arguments {
   readonly settings: Settings;
-  /** Names of cases; none for all. */
+  /** Names of cases; empty for all. */
   readonly cases: readonly string[];
-  /** Parts of the names of contenders; none for all. */
+  /** Parts of the names of contenders; empty for all. */
   readonly only: readonly string[];
   readonly check: boolean;
   readonly list: boolean;
   readonly help: boolean;
   readonly output: string | undefined;
   readonly isQuick: boolean;
-  /** Whether the run is to be recorded. */
+  /** Whether to record the run. */
   readonly isRecorded: boolean;
 }
 
 const FULL: Settings = { rounds: 10, warmup: 1500, duration: 1000, maxConnections: Infinity };
 const QUICK: Settings = { rounds: 1, warmup: 150, duration: 150, maxConnections: 2000 };
 
-/** Reads the command line. Throws a `TypeError` or `RangeError` for what it cannot be. */
+/** Reads the command line. Throws a `TypeError` or `RangeError` if it is invalid. */
 export function readArguments(args: readonly string[]): Arguments {
   const { values } = parseArgs({
     args: [...args],

@@ -1,12 +1,12 @@
-// Compiling, into a cache of the user's, so that only what has changed is compiled again.
+// Compiles programs into a cache, so that only changed ones are compiled again.
 
 import { outputOf } from "./process.ts";
 
 /** What to compile. */
 export interface Build {
-  /** What the program is called in the cache. */
+  /** The name of the program in the cache. */
   readonly name: string;
-  /** The command. `OUT` in it stands for the file to be made, or for the folder where a `result` is named. */
+  /** The command. `OUT` stands for the file to make or, with a `result`, for its folder. */
   readonly command: readonly string[];
   /** The file that the command makes in the folder `OUT`. */
   readonly result?: string;
@@ -16,7 +16,7 @@ export interface Build {
   readonly version: string;
 }
 
-/** Compiles where it was not done before. Returns the path of the program; throws with what the compiler said. */
+/** Compiles a program unless it is in the cache. Returns its path. Throws with the output of the compiler. */
 export async function build({ name, command, result, sources, version }: Build): Promise<string> {
   const parts = [version, ...command];
   for (const source of sources) parts.push(await Deno.readTextFile(source));
@@ -30,14 +30,14 @@ export async function build({ name, command, result, sources, version }: Build):
   return program;
 }
 
-/** A folder for what need not be made twice. */
+/** The folder of the cache. */
 export async function cache(): Promise<string> {
   const folder = Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`;
   await Deno.mkdir(`${folder}/parley-bench`, { recursive: true });
   return `${folder}/parley-bench`;
 }
 
-/** The paths of a certificate for localhost and of its key, or `undefined` where openssl is missing. */
+/** The paths of a certificate for localhost and of its key; `undefined` if openssl is missing. */
 export async function certificate(): Promise<[cert: string, key: string] | undefined> {
   const folder = await cache();
   const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];

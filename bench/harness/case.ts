@@ -1,16 +1,16 @@
-// What a case is made of. The cases themselves are in `cases.ts`.
+// The types of cases. The cases themselves are in `cases.ts`.
 
 import type { Load, Pace } from "./generator.ts";
 import type { PeerName } from "./peers.ts";
 import type { RedisLoad } from "./redis_benchmark.ts";
 
-/** What is done in a case, and so what is measured. */
+/** What a case does and measures. */
 export type Work =
   /** CPU time for each of many messages, connections or deliveries. */
   | { kind: "load"; load: Load }
-  /** Memory for each session that says nothing. */
+  /** Memory per idle session. */
   | { kind: "idle"; sessions: number }
-  /** How many times the CPU time for a message grows from few connections to many. */
+  /** The factor by which the CPU time per message grows from few connections to many. */
   | { kind: "growth"; load: Load; from: number }
   /** CPU time for each request of `redis-benchmark`. */
   | { kind: "redis"; load: RedisLoad };
@@ -19,28 +19,28 @@ export type Work =
 export interface Contender {
   readonly name: string;
   readonly peer: PeerName;
-  /** What the program is told to serve; nothing for one that serves only one thing. */
+  /** The service that the program is started with, if it has several. */
   readonly service?: string;
 }
 
-/** What is asked of a contender. */
+/** A goal of a contender. */
 export interface Goal {
   readonly contender: string;
   readonly figure: "cost" | "rate";
-  /** The contender beside whose figure it is put; none for a figure by itself. */
+  /** The contender to compare with; none for an absolute figure. */
   readonly against?: string;
   readonly atMost?: number;
   readonly atLeast?: number;
 }
 
-/** One thing that servers do, and who is measured doing it. */
+/** A case: a task of servers, and the contenders. */
 export interface Case {
   /** For `--case`, and for the file of its chart. */
   readonly name: string;
   readonly title: string;
-  /** What is told of each contender: `CPU per message`, in `µs`. The less the better. */
+  /** The cost of a contender, such as `CPU per message` in `µs`. Lower is better. */
   readonly cost: readonly [what: string, unit: string];
-  /** What is counted a second. */
+  /** What is counted per second. */
   readonly counted: string;
   readonly work: Work;
   /** How long it is loaded, where that is what the case is about. */
@@ -51,7 +51,7 @@ export interface Case {
   readonly goals?: readonly Goal[];
 }
 
-/** Whether a contender is what this repository makes. */
+/** Whether a contender belongs to this repository. */
 export function isOurs({ peer }: Pick<Contender, "peer">): boolean {
   return peer === "parley" || peer === "parleyNode" || peer === "redisExample";
 }

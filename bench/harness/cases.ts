@@ -1,4 +1,4 @@
-// What is measured, and who takes part.
+// The cases and their contenders.
 
 import type { Case, Contender, Goal } from "./case.ts";
 import type { Load } from "./generator.ts";
@@ -21,7 +21,7 @@ function who(name: string, peer: PeerName, service?: string): Contender {
   return service === undefined ? { name, peer } : { name, peer, service };
 }
 
-/** One service in one runtime after the other, in the form that is measured everywhere. */
+/** One service in all runtimes. */
 const everywhere = (service: string): Contender[] => [
   who(BY_HAND, "deno", service),
   who("Deno, node:net", "denoNet", service),
@@ -115,7 +115,7 @@ const LINES_GOALS: readonly Goal[] = [
   { contender: LINES, figure: "cost", against: READLINE, atMost: 1 / 7 },
 ];
 
-/** Short lines and an answer that is always the same, so that little but the reading and sending is measured. */
+/** Short lines and a constant answer, so that mostly reading and sending are measured. */
 const PINGS: Case = {
   name: "pings-16",
   title: "Short lines that are answered, by redis-benchmark, 50 connections, 16 in flight",
@@ -131,7 +131,7 @@ const PINGS: Case = {
   goals: LINES_GOALS,
 };
 
-/** Lines that are decoded, and encoded again with their ends. */
+/** Lines that are decoded and encoded again. */
 const lines = (depth: number): Case => ({
   name: `lines-${depth}`,
   title: `Lines of 32 B that are sent back, 64 connections, ${depth} in flight`,
@@ -153,7 +153,7 @@ const lines = (depth: number): Case => ({
   ...(depth === 16 && { goals: LINES_GOALS }),
 });
 
-/** The same from the first message on, while code is still interpreted: what a service pays for each restart. */
+/** The same from the first message on, while code is still interpreted: the cost after a restart. */
 function cold(plan: Case): Case {
   return {
     ...plan,

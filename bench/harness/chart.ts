@@ -8,15 +8,15 @@ const VALUES = 120;
 const ROW = 26;
 const TOP = 58;
 const BAR = 14;
-/** Greys and a blue that can be read on white as well as on black. */
+/** Greys and a blue that are legible on white and on black. */
 const COLOURS = { text: "#747c86", bar: "#98a1ab", ours: "#2b7de0", interval: "#59616b" };
 
-/** Bars are cut at so many times the cost of the reference or of ours, so that the others can be told apart. */
+/** Bars are cut at this multiple of the cost of the reference or of ours, so that the others can be distinguished. */
 const MOST = 2.5;
-/** What is left out of a bar that is cut, and what follows it. */
+/** The gap in a bar that is cut, and the rest after it. */
 const [GAP, END] = [5, 12];
 
-/** A case as a chart: a bar for the cost of each contender, with its interval, ours in another colour. */
+/** Draws a case: a bar for the cost of each contender, with its interval. Ours have another colour. */
 export function chart(result: CaseResult): string {
   const summaries = summarize(result);
   const scale = (WIDTH - NAMES - VALUES) / limitOf(result, summaries);
@@ -33,7 +33,7 @@ ${summaries.map((summary, row) => rowOf(summary, TOP + row * ROW, scale)).join("
 `;
 }
 
-/** The cost that fills the width. */
+/** The cost that takes the full width. */
 function limitOf(result: CaseResult, summaries: readonly Summary[]): number {
   const shown = summaries.filter(({ name, isOurs }) => isOurs || name === result.reference);
   return Math.min(

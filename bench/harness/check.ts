@@ -2,7 +2,7 @@ import type { CaseResult } from "./results.ts";
 import type { Estimate } from "./stats.ts";
 import { summarize } from "./summary.ts";
 
-/** A ratio that has become worse by more than the spread. */
+/** A ratio that has become worse by more than its spread. */
 export interface Regression {
   readonly case: string;
   readonly contender: string;
@@ -11,8 +11,8 @@ export interface Regression {
 }
 
 /**
- * Compares the ratios of our own contenders with recorded ones. One is worse if its interval lies wholly above that of
- * the record. Times are never compared: they tell of the machine.
+ * Compares the ratios of our own contenders with recorded ones. A ratio is worse if its interval is completely above the
+ * recorded one. Times are never compared: they depend on the machine.
  */
 export function regressions(now: CaseResult, recorded: CaseResult): Regression[] {
   if (now.reference !== recorded.reference) return [];

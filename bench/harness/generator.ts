@@ -1,4 +1,4 @@
-// The load: builds `load/load.c` and starts it on the core that the servers do not have.
+// The load: builds `load/load.c` and starts it on the core that the servers do not use.
 
 import { build } from "./build.ts";
 import { LOAD_CORE, outputOf, pinned, type ServerProcess } from "./process.ts";
@@ -6,7 +6,7 @@ import { LOAD_CORE, outputOf, pinned, type ServerProcess } from "./process.ts";
 const LOAD = new URL("../load/", import.meta.url);
 const SOURCES = ["load.c", "client.h", "channel.h", "script.h", "figures.h"];
 
-/** What the server has to do. */
+/** The task of the server. */
 export interface Load {
   mode: "talk" | "connect" | "publish" | "hold";
   service: "echo" | "lines" | "frames" | "greeting" | "broadcast";
@@ -24,12 +24,12 @@ export interface Pace {
   readonly duration: number;
 }
 
-/** How it went: what was done, in which time, with how much CPU time of the server and of the load. */
+/** The result: how much was done, in which time, with how much CPU time of the server and of the load. */
 export interface Outcome {
   readonly units: number;
   readonly seconds: number;
   readonly serverSeconds: number;
-  /** `undefined` where it is not known. */
+  /** `undefined` if it is not known. */
   readonly loadSeconds?: number;
   /** Latencies in microseconds. */
   readonly p50: number;
@@ -48,7 +48,7 @@ export class Generator {
     this.hasTls = hasTls;
   }
 
-  /** Builds it, with TLS if that can be. Throws where there is no gcc, or one without libc6-dev. */
+  /** Builds the load, with TLS if possible. Throws without gcc or libc6-dev. */
   static async build(): Promise<Generator> {
     const version = await outputOf(["gcc", "--version"]);
     if (version === undefined) {
@@ -64,7 +64,7 @@ export class Generator {
     return new Generator(await build({ ...common, command: gcc }), false);
   }
 
-  /** Loads a server. `meanwhile` is called at the end, with the connections still open. */
+  /** Loads a server. `meanwhile` is called at the end, while the connections are still open. */
   async run(
     { pid, port }: Pick<ServerProcess, "pid" | "port">,
     load: Load,
@@ -99,7 +99,7 @@ export class Generator {
   }
 }
 
-/** What comes before the first line end. What follows is left. */
+/** Reads up to the first line end. */
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";

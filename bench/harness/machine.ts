@@ -1,4 +1,4 @@
-// Where and of what a run is.
+// The machine and the commit of a run.
 
 import { outputOf } from "./process.ts";
 

@@ -7,11 +7,11 @@ import type { Peer } from "./peers.ts";
 import { type Memory, ServerProcess } from "./process.ts";
 import { runRedisBenchmark } from "./redis_benchmark.ts";
 
-/** What one measurement tells. */
+/** The figures of one measurement. */
 export interface Figures {
-  /** What the case is about: µs of CPU time a unit, KiB a session, or growth. */
+  /** The main figure: µs of CPU time per unit, KiB per session, or growth. */
   readonly cost: number;
-  /** Units a second. */
+  /** Units per second. */
   readonly rate?: number;
   /** Latencies in µs. */
   readonly p50?: number;
@@ -20,7 +20,7 @@ export interface Figures {
   /** Memory of the server in KiB, while all connections are open. */
   readonly rss: number;
   readonly pss: number;
-  /** Which share of its core each was busy. */
+  /** The share of its core that each has used. */
   readonly serverShare?: number;
   readonly loadShare?: number;
 }
@@ -32,13 +32,13 @@ export interface Settings extends Pace {
   readonly maxConnections: number;
 }
 
-/** Sessions that come and go before memory is measured, so that all code has run. */
+/** Sessions before memory is measured, so that all code has run. */
 const FIRST_SESSIONS = 64;
-/** How many of the idle sessions there are when the memory is measured for the first time. */
+/** The number of idle sessions when the memory is measured for the first time. */
 const SOME_SESSIONS = 1 / 8;
 const SETTLING = { interval: 200, change: 0.002, most: 50 };
 
-/** Starts a contender, has it do the work of a case, and ends it. */
+/** Starts a contender, measures the work of a case, and ends it. */
 export async function measure(
   { work, pace }: Case,
   { service }: Contender,
@@ -105,8 +105,8 @@ async function growth(
 }
 
 /**
- * How much memory grows from some idle sessions to many, for each that is added. The growth from none would leave out
- * what the sessions find in memory that the server has taken for others before and not given back.
+ * How much memory grows per session from some idle sessions to many. Starting from none would not count memory that the
+ * server has allocated for earlier sessions and not returned.
  */
 async function idle(
   sessions: number,
@@ -133,7 +133,7 @@ async function idle(
   return { cost: (after!.rss - before!.rss) / added, ...after! };
 }
 
-/** Has garbage collected, and waits until the memory stays the same. */
+/** Triggers garbage collections until the memory no longer changes. */
 async function settledMemory(server: ServerProcess, collects: boolean): Promise<Memory> {
   const { interval, change, most } = SETTLING;
   let memory = await server.memory();
@@ -147,7 +147,7 @@ async function settledMemory(server: ServerProcess, collects: boolean): Promise<
   return memory;
 }
 
-/** The paths that a server with TLS is given. */
+/** The paths for a server with TLS. */
 async function tlsFilesFor(work: Work): Promise<readonly string[]> {
   if (work.kind !== "load" || !work.load.tls) return [];
   const files = await certificate();

@@ -1,4 +1,4 @@
-// The programs in `servers/`: how each is built and started, and what has to be installed for it.
+// The programs in `servers/`: how each is built and started, and what must be installed for it.
 
 import { build } from "./build.ts";
 import { outputOf } from "./process.ts";
@@ -24,9 +24,9 @@ export type PeerName =
   | "redisExample";
 
 interface Program {
-  /** What brings it. */
+  /** What must be installed. */
   readonly from: string;
-  /** Prints the version, and so tells whether it is there. Its first word may stand in one of `places` only. */
+  /** Prints the version, if it is installed. The program may be in one of `places` only. */
   readonly version: readonly string[];
   /** Where to look besides the PATH, and before it. */
   readonly places?: readonly string[];
@@ -34,7 +34,7 @@ interface Program {
   readonly build?: { sources: readonly string[]; command: readonly string[]; result?: string };
   /** The command that starts it; `OUT` stands for what was built. */
   readonly command: readonly string[];
-  /** Where it differs: the command that starts it such that SIGUSR2 collects garbage. */
+  /** The command with which SIGUSR2 collects garbage, if it differs. */
   readonly collecting?: readonly string[];
   /** Whether SIGUSR2 collects garbage. */
   readonly collects?: boolean;
@@ -52,7 +52,7 @@ const DEBIAN_CRATES = [
   'source.debian.directory="/usr/share/cargo/registry"',
 ];
 
-/** The one that runs this. What the PATH has may be a script that starts it, with a process of its own. */
+/** The Deno that runs this. The one on the PATH may be a script that starts another process. */
 const DENO = Deno.execPath();
 
 function inDeno(path: string, env: Record<string, string> = {}): Program {
@@ -144,7 +144,7 @@ const PROGRAMS: Record<PeerName, Program> = {
   },
 };
 
-/** A program that is there, built. */
+/** A program that is installed and built. */
 export interface Peer {
   readonly version: string;
   /** The command, to be followed by the service, the port and the like. */
@@ -156,7 +156,7 @@ export interface Peer {
 
 const found = new Map<PeerName, Promise<Peer | string>>();
 
-/** Finds a program and builds it, once. Where it cannot be had, this resolves to the reason. */
+/** Finds and builds a program, once. If that is not possible, it resolves to the reason. */
 export function peer(name: PeerName): Promise<Peer | string> {
   const before = found.get(name);
   if (before !== undefined) return before;

@@ -1,13 +1,13 @@
-// Server processes on a core of their own, and what the system says about them.
+// Server processes on their own core, and their figures from the system.
 
-/** The core of the servers, and that of whatever loads them. */
+/** The core of the servers, and that of the load. */
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 
 const TOO_LONG = 20_000;
 const TRY_AGAIN = 10;
 
-/** Memory of a process in KiB: with what it shares counted wholly, and in proportion. */
+/** The memory of a process in KiB. Shared memory counts fully (RSS) or in proportion (PSS). */
 export interface Memory {
   readonly rss: number;
   readonly pss: number;
@@ -74,7 +74,7 @@ function end(child: Deno.ChildProcess): void {
   } catch { /* it has ended by itself */ }
 }
 
-/** Has servers end with this process, when it is told to. The load ends by itself, with its standard input. */
+/** Ends the servers when this process is ended by a signal. The load ends with its standard input. */
 export function endServersOnSignals(): void {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
@@ -97,7 +97,7 @@ export async function pinThisProcess(): Promise<void> {
   }).output();
 }
 
-/** What a command prints, or `undefined` where it is not there or fails. */
+/** The output of a command; `undefined` if it is missing or fails. */
 export async function outputOf(
   [program, ...args]: readonly string[],
   options: Deno.CommandOptions = {},

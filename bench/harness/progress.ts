@@ -1,6 +1,6 @@
 const encoder = new TextEncoder();
 
-/** A line that tells how far a run is: on a terminal one that changes, elsewhere one for each round. */
+/** Shows the progress of a run: on a terminal in one line, elsewhere in a line per round. */
 export class Progress {
   readonly #total: number;
   readonly #startedAt = performance.now();
@@ -13,7 +13,7 @@ export class Progress {
     this.#total = total;
   }
 
-  /** Tells what is measured now. */
+  /** Shows what is being measured. */
   begin(round: string, contender: string): void {
     const elapsed = performance.now() - this.#startedAt;
     const rest = this.#done === 0 ? NaN : elapsed / this.#done * (this.#total - this.#done);
@@ -24,12 +24,12 @@ export class Progress {
     this.#last = round;
   }
 
-  /** That one is done, and the next. */
+  /** The measurement is done. */
   step(count = 1): void {
     this.#done += count;
   }
 
-  /** Makes room for other output. */
+  /** Clears the line for other output. */
   clear(): void {
     if (this.#isTerminal) write("\r\x1b[K");
   }

@@ -18,7 +18,7 @@ import type { Field } from "./rounds.ts";
 
 const HERE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
-/** Writes the results and draws the charts, after each case, so that a run that is cut off is not lost. */
+/** Writes the results and draws the charts after each case, so that an interrupted run is not lost. */
 export class Recorder {
   readonly #folder: string;
   readonly #isRecorded: boolean;
@@ -34,7 +34,7 @@ export class Recorder {
     this.#run = run;
   }
 
-  /** Reads what was recorded before. `plans` tell who will take part. */
+  /** Reads the recorded results. `plans` are the cases and contenders of this run. */
   static async open(args: Arguments, plans: readonly [Case, Field][]): Promise<Recorder> {
     const versions: Record<string, string> = {};
     const names = plans.flatMap(([, { entries }]) =>
@@ -56,13 +56,13 @@ export class Recorder {
     });
   }
 
-  /** What is worse than recorded; `undefined` where nothing is. */
+  /** What is worse than recorded; `undefined` if nothing is. */
   compare(result: CaseResult): Regression[] | undefined {
     const recorded = lastReported(this.#before, result.name);
     return recorded && regressions(result, recorded);
   }
 
-  /** Takes a case in. */
+  /** Adds a case. */
   async add(result: CaseResult): Promise<void> {
     this.#run = { ...this.#run, cases: [...this.#run.cases, result] };
     if (!this.#isRecorded) return;

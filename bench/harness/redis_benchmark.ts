@@ -1,14 +1,14 @@
 import type { Generator, Outcome, Pace } from "./generator.ts";
 import { LOAD_CORE, outputOf, pinned, type ServerProcess } from "./process.ts";
 
-/** What `redis-benchmark` is to do. */
+/** The task of `redis-benchmark`. */
 export interface RedisLoad {
   test: "set" | "get" | "ping_inline";
   /** Requests in flight on each of 50 connections. */
   depth: number;
 }
 
-/** Requests for each millisecond of the pace, for it takes counts and no durations: one in flight, several, or pings. */
+/** Requests per millisecond, since it takes counts and not durations: one in flight, several, or pings. */
 const REQUESTS = { one: 140, pipelined: 1000, pings: 1500 };
 
 /** Loads a server with `redis-benchmark`, from Debian's redis-tools. */
@@ -26,7 +26,7 @@ export async function runRedisBenchmark(
       "taskset",
       ...pinned(LOAD_CORE, ["redis-benchmark", ...options]),
     ]);
-    // The last line: name, requests a second, latencies in ms: mean, least, p50, p95, p99, most.
+    // The last line: name, requests per second, latencies in ms: mean, minimum, p50, p95, p99, maximum.
     const row = output?.split("\n").at(-1)?.split(",").map((cell) => Number(cell.slice(1, -1)));
     if (row?.length !== 8) throw new Error(`redis-benchmark failed: ${output}`);
     return { rate: row[1]!, p50: row[4]! * 1000, p99: row[6]! * 1000 };

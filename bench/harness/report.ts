@@ -1,4 +1,4 @@
-// What is shown on the terminal.
+// The output on the terminal.
 
 import type { Goal } from "./case.ts";
 import type { Regression } from "./check.ts";
@@ -6,7 +6,7 @@ import type { CaseResult } from "./results.ts";
 import type { Estimate } from "./stats.ts";
 import { judge, summarize, type Summary } from "./summary.ts";
 
-/** A case as a table, in Markdown that is aligned, with what there is to say about it. */
+/** A case as an aligned Markdown table, with remarks. */
 export function report(result: CaseResult, goals: readonly Goal[] = []): string {
   const summaries = summarize(result);
   const parts = [`## ${result.title}`, table(rowsOf(result, summaries))];
@@ -27,7 +27,7 @@ export function report(result: CaseResult, goals: readonly Goal[] = []): string 
   return parts.join("\n\n");
 }
 
-/** What has become worse, a line each. */
+/** What has become worse, in one line each. */
 export function reportRegressions(found: readonly Regression[]): string {
   return found.map(({ case: name, contender, recorded, now }) =>
     `worse: ${name}: ${contender}: ${shown(now)} × the reference, recorded ${shown(recorded)}`
@@ -74,11 +74,11 @@ function sentence({ contender, figure, against, atMost, atLeast }: Goal): string
 }
 
 function shown({ median, low, high }: Estimate): string {
-  if (low === high) return digits(median); // of one round
+  if (low === high) return digits(median); // from one round
   return `${digits(median)} (${digits(low)}–${digits(high)})`;
 }
 
-/** Three digits or so, without an exponent. */
+/** About three digits, without an exponent. */
 export function digits(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);

@@ -1,21 +1,21 @@
-// What is recorded of every run, and which of the runs counts.
+// The records of all runs, and which of them are reported.
 
 import type { Figures } from "./measure.ts";
 
-/** The figures of one contender, one of each a round. */
+/** The figures of one contender, one per round. */
 export type Series =
   & { readonly [Name in "cost" | "rss" | "pss"]: readonly number[] }
   & { readonly [Name in keyof Figures]?: readonly number[] };
 
-/** How one contender did. */
+/** The result of a contender. */
 export interface ContenderResult {
   readonly name: string;
-  /** Whether it is of this repository. */
+  /** Whether it belongs to this repository. */
   readonly isOurs: boolean;
   readonly series: Series;
 }
 
-/** How a case went. */
+/** The result of a case. */
 export interface CaseResult {
   readonly name: string;
   readonly title: string;
@@ -23,9 +23,9 @@ export interface CaseResult {
   readonly counted: string;
   readonly reference: string;
   readonly contenders: readonly ContenderResult[];
-  /** Who did not take part, and why. */
+  /** Contenders that were missing, and why. */
   readonly missing: Readonly<Record<string, string>>;
-  /** Who took part and did not come through, and why. */
+  /** Contenders that have failed, and why. */
   readonly failed: Readonly<Record<string, string>>;
 }
 
@@ -36,17 +36,17 @@ export interface Run {
   /** Whether the checkout had changes that were not committed. */
   readonly isDirty: boolean;
   readonly machine: Readonly<Record<string, string | number>>;
-  /** Of the programs that took part. */
+  /** The versions of the programs. */
   readonly versions: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, number>>;
   readonly cases: readonly CaseResult[];
 }
 
-/** Digits that are kept of a figure: more would be noise. */
+/** Significant digits of a figure: more would be noise. */
 const DIGITS = 4;
 const LINE_WIDTH = 100;
 
-/** Makes series out of the figures of all rounds. What some round does not have is left out. */
+/** Makes series of the figures of all rounds. Figures that are missing in a round are left out. */
 export function seriesOf(rounds: readonly Figures[]): Series {
   const series: Record<string, number[]> = {};
   for (const name of Object.keys(rounds[0]!) as (keyof Figures)[]) {
@@ -57,7 +57,7 @@ export function seriesOf(rounds: readonly Figures[]): Series {
   return series as unknown as Series;
 }
 
-/** Whether a case of a run is one to report: of a clean commit, and its first. */
+/** Whether a case of a run is reported: the first run at a clean commit. */
 export function isReported(runs: readonly Run[], run: Run, name: string): boolean {
   return run === runs.find((other) =>
     other.commit === run.commit && !other.isDirty &&
@@ -65,13 +65,13 @@ export function isReported(runs: readonly Run[], run: Run, name: string): boolea
   );
 }
 
-/** The last result of a case that is one to report. */
+/** The last reported result of a case. */
 export function lastReported(runs: readonly Run[], name: string): CaseResult | undefined {
   const run = runs.findLast((run) => isReported(runs, run, name));
   return run?.cases.find((result) => result.name === name);
 }
 
-/** Reads all runs; there are none where there is no file. */
+/** Reads all runs. Without a file, there are none. */
 export async function readRuns(path: string): Promise<Run[]> {
   try {
     return JSON.parse(await Deno.readTextFile(path)).runs;
@@ -81,7 +81,7 @@ export async function readRuns(path: string): Promise<Run[]> {
   }
 }
 
-/** Writes all runs, with the numbers of a series in one line, if it takes them. */
+/** Writes all runs, with the numbers of a series in one line if they fit. */
 export async function writeRuns(path: string, runs: readonly Run[]): Promise<void> {
   const text = JSON.stringify({ runs }, null, 2).replace(
     /^(.*)\[\n([\s\d.,e+-]+)\]/gm,

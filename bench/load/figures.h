@@ -1,4 +1,4 @@
-// What is measured: clocks, a histogram of latencies, and the line of JSON in which they are told.
+// What is measured: clocks, a histogram of latencies, and the line of JSON that reports them.
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static uint64_t nanoseconds(clockid_t clock) {
 
 static uint64_t now(void) { return nanoseconds(CLOCK_MONOTONIC); }
 
-// The user and system time of all threads of a process, those that have ended too. It is what fields 14 and 15 of
+// The user and system time of all threads of a process, including those that have ended. It is what fields 14 and 15 of
 // /proc/PID/stat say, which are rounded to 10 ms.
 static uint64_t cpu_time(int pid) {
   clockid_t clock;
@@ -25,7 +25,7 @@ static uint64_t cpu_time(int pid) {
   return nanoseconds(clock);
 }
 
-// Buckets of 1/64 of a power of two each, so that a latency is told to within 1.6 %.
+// Buckets of 1/64 of a power of two each, so that latencies are exact to 1.6 %.
 enum { STEPS = 64, BUCKETS = 48 * STEPS };
 
 struct histogram {

@@ -1,12 +1,12 @@
-// Keeps a server busy and tells how it went. Built and started by `harness/generator.ts`, with arguments name=value:
+// Loads a server and reports the result. Built and started by `harness/generator.ts`, with arguments name=value:
 //
 //     load mode=talk port=1234 pid=42 service=echo connections=64 depth=16 size=64 warmup=400 duration=1000
 //
 // talk     keeps `depth` requests of `size` bytes in flight on each connection, for `duration` milliseconds
 // connect  connects, asks once and leaves, over and over, on `connections` at a time
 // publish  has one connection send and all of them receive, over and over
-// hold     has every connection ask once and then say nothing
-// cpu      tells the CPU time of the process `pid`
+// hold     sends one request on every connection, and keeps it open
+// cpu      prints the CPU time of the process `pid`
 //
 // It prints one line of JSON and then keeps its connections until the end of its standard input. `pid` is the server's,
 // whose CPU time is taken at the same moments as the count of replies: when no request is under way.

@@ -1,4 +1,4 @@
-// What is said: the server's hello, requests that repeat in a circle, and the replies they must have.
+// The protocol: the server's hello, a cycle of requests, and their expected replies.
 #pragma once
 #include "figures.h"
 

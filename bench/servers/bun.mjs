@@ -6,7 +6,7 @@
 const subscribers = new Set();
 const decoder = new TextDecoder();
 
-/** Writes, and keeps what the socket does not take for when it does. */
+/** Writes, and keeps bytes that the socket does not take yet. */
 function write(socket, data) {
   const { data: state } = socket;
   if (state.unsent !== undefined) {
@@ -24,7 +24,7 @@ function drain(socket) {
   write(socket, unsent);
 }
 
-/** Answers each message, whose end `endOf` finds, or -1. The replies leave in one write. */
+/** Answers each message. `endOf` finds its end, or -1. The replies go out in one write. */
 function answer(socket, chunk, endOf, replyTo) {
   const { rest } = socket.data;
   const input = rest === undefined ? chunk : Buffer.concat([rest, chunk]);

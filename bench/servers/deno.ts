@@ -1,4 +1,4 @@
-// The same by hand, over `Deno.listen`: reused buffers, one write for all replies to what one read has brought.
+// The same by hand, over `Deno.listen`: reused buffers, one write for all replies to one read.
 //
 //     deno run -A bench/servers/deno.ts SERVICE PORT [CERT KEY]
 
@@ -11,7 +11,7 @@ const encoder = new TextEncoder();
 const subscribers = new Set<Deno.Conn>();
 const DONE = Promise.resolve();
 
-/** Sends back what comes, by way of one buffer. */
+/** Echoes through one buffer. */
 function echo(size: number): Serve {
   return async (connection) => {
     const buffer = new Uint8Array(size);
@@ -23,7 +23,7 @@ function echo(size: number): Serve {
   };
 }
 
-/** The same with a new buffer for each read, which can be given away. */
+/** The same with a new buffer for each read, which the caller could keep. */
 const echoNew: Serve = async (connection) => {
   for (;;) {
     const buffer = new Uint8Array(64 * 1024);
@@ -34,8 +34,8 @@ const echoNew: Serve = async (connection) => {
 };
 
 /**
- * Answers the whole messages at the beginning of what is unread. `answer` writes the replies, and returns their length
- * and that of the messages, 0 if none is whole.
+ * Answers the complete messages at the beginning of the unread bytes. `answer` writes the replies, and returns their length
+ * and that of the messages; 0 if none is complete.
  */
 function messages(
   answer: (input: Uint8Array, output: Uint8Array) => readonly [taken: number, written: number],
@@ -56,11 +56,11 @@ function messages(
   };
 }
 
-/** The frames that a connection brings. What is sent is written when no whole one is left. */
+/** The frames of a connection. Replies are written when no complete frame is left. */
 class Frames implements AsyncIterableIterator<Uint8Array> {
   readonly #connection: Deno.Conn;
   readonly #room = new Uint8Array(16 * 1024);
-  /** What came, in memory that the frames keep a part of, and where the next one begins. */
+  /** The input, whose memory the frames share, and the start of the next frame. */
   #input = new Uint8Array(0);
   #at = 0;
   readonly #output = new Uint8Array(16 * 1024);
@@ -118,7 +118,7 @@ const SERVICES: Record<string, Serve> = {
   "echo-1k": echo(1024),
   "echo-new": echoNew,
   "echo-streams": (connection) => connection.readable.pipeTo(connection.writable),
-  // One call of the decoder for all lines: it costs as much as a short line.
+  // One call of the decoder for all lines: a call costs as much as a short line.
   lines: messages((input, output) => {
     const taken = input.lastIndexOf(10) + 1;
     if (taken === 0) return [0, 0];
@@ -128,7 +128,7 @@ const SERVICES: Record<string, Serve> = {
     }
     return [taken, encoder.encodeInto(replies, output).written];
   }),
-  // The lines are decoded, as a service that looks at them has it.
+  // The lines are decoded, as a service that uses them needs it.
   pings: messages((input, output) => {
     const taken = input.lastIndexOf(10) + 1;
     if (taken === 0) return [0, 0];
@@ -149,7 +149,7 @@ const SERVICES: Record<string, Serve> = {
     }
     return [at, at];
   }),
-  // One at a time by `for await`, with an awaited send for each: what that form costs, with as little else as can be.
+  // One at a time by `for await`, with an awaited send for each: the cost of that form, with as little else as possible.
   "frames-each": async (connection) => {
     const frames = new Frames(connection);
     for await (const frame of frames) await frames.send(frame);

@@ -1,4 +1,4 @@
-// The same in C on epoll, in one thread: about as little as a server can spend.
+// The same in C on epoll, in one thread: close to the minimum that a server can take.
 //
 //     epoll SERVICE PORT
 
@@ -44,7 +44,7 @@ static void keep(char **kept, size_t *kept_size, const char *data, size_t size) 
   *kept_size = size;
 }
 
-// What the connection does not take is kept; while there is some, nothing more is read.
+// Bytes that the connection does not take are kept. While there are some, nothing more is read.
 static void say(struct peer *peer, const char *data, size_t size) {
   if (size == 0 || peer->unsent_size > 0) return;
   ssize_t count = send(peer->fd, data, size, MSG_NOSIGNAL);

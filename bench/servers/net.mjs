@@ -11,7 +11,7 @@ import tls from "node:tls";
 
 const subscribers = new Set();
 
-/** Calls `onMessage` with each message, whose end `endOf` finds, or -1. Its replies leave in one write. */
+/** Calls `onMessage` with each message. `endOf` finds its end, or -1. The replies go out in one write. */
 function messages(socket, endOf, replyTo) {
   let rest = Buffer.alloc(0);
   socket.on("data", (chunk) => {
@@ -30,16 +30,16 @@ function messages(socket, endOf, replyTo) {
 
 const SERVICES = {
   echo: (socket) => socket.on("data", (chunk) => socket.write(chunk)),
-  // With back-pressure, as Node's documentation has it.
+  // With back-pressure, as in Node's documentation.
   "echo-pipe": (socket) => socket.pipe(socket),
-  // As Node's documentation has one read lines.
+  // Reading lines as in Node's documentation.
   "lines-readline": (socket) => {
     readline.createInterface({ input: socket }).on("line", (line) => socket.write(`${line}\n`));
   },
   "pings-readline": (socket) => {
     readline.createInterface({ input: socket })
       .on("line", () => socket.write("+PONG\r\n"))
-      .on("error", () => {}); // the socket has been told
+      .on("error", () => {}); // the socket handles it
   },
   lines: (socket) =>
     messages(

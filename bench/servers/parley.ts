@@ -49,6 +49,6 @@ const tls = certFile === undefined ? {} : {
 const transport = (Deno.env.get("TRANSPORT") ?? "deno") as TransportName;
 const server = serve({ port: Number(port), transport, ...tls }, SERVICES[service!]!);
 
-// Where memory is measured, the harness asks for a garbage collection.
+// When memory is measured, the harness requests a garbage collection.
 const { gc } = globalThis as { gc?: () => void };
 if (gc !== undefined) Deno.addSignalListener("SIGUSR2", () => gc());
