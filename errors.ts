@@ -3,7 +3,7 @@
  *
  * Misuse (an invalid option, two readings at once) is a `TypeError` or a `RangeError` and is not listed here.
  *
- * @example Tell an over-long line from a lost peer
+ * @example Distinguish a line that is too long from a lost peer
  * ```ts
  * import { connect, serve } from "@parley/tcp";
  * import { FrameTooLargeError, SessionEndedError } from "@parley/tcp/errors";

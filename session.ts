@@ -330,7 +330,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * @param codec Decodes and encodes the frames.
    * @param options `signal`: makes the loop reject with its reason. `timeout`: how long each step may wait.
    * @returns The reading, which can also `read()` one frame and `send()` one.
-   * @throws {TypeError} If `codec` is no codec.
+   * @throws {TypeError} If `codec` is not a codec.
    */
   frames<In, Out = In>(codec: Codec<In, Out>, options: ReadOptions = NO_OPTIONS): Frames<In, Out> {
     checkMethods("codec", codec, CODEC_METHODS);

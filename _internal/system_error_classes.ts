@@ -90,7 +90,7 @@ function makeClass(name: string, code: string | undefined): SystemErrorClass {
  * The classes of the errors with which connections, listeners and dials reject. On Deno they are those of `Deno.errors`;
  * on Node and Bun they have the same names, and a `code` such as `ECONNRESET`.
  *
- * @example Tell a reset from other errors, on any runtime
+ * @example Distinguish a reset from other errors, on any runtime
  * ```ts
  * import { memoryPair, systemErrors } from "@parley/tcp/transport";
  * import { assertRejects } from "@std/assert";

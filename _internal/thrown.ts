@@ -77,7 +77,7 @@ function causesOf(thrown: unknown, depth: number): unknown[] {
   try {
     const errors = valueIn(thrown, "errors");
     if (Array.isArray(errors)) causes.push(...errors.slice(0, MAX_ERRORS));
-  } catch { /* it is no array after all */ }
+  } catch { /* it is not an array */ }
   return causes;
 }
 

@@ -129,7 +129,7 @@ export interface FrameWriter {
    */
   varint(value: number | bigint, maxWidth?: number): void;
   /**
-   * Adds what a function writes, with its length in front. Calls may be nested.
+   * Adds what a function writes, preceded by its length. Calls may be nested.
    *
    * @param width How the length is written: in 1 to 8 bytes, or as a varint.
    * @param write Writes to the same writer, synchronously.

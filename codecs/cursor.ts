@@ -10,7 +10,7 @@ import { PREFIXED_OPTIONS, prefixSize } from "./prefix.ts";
 /** Options of {@linkcode Cursor}. */
 export interface CursorOptions {
   /**
-   * How many bytes the cursor may read. Required for a decoder's input, where so many bytes must have arrived already: a
+   * How many bytes the cursor may read. Required for a decoder's input: that many bytes must have arrived already, and a
    * read beyond them is malformed.
    *
    * @default All of a frame.

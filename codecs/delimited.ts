@@ -75,7 +75,7 @@ class DelimitedDecoder implements Decoder<Uint8Array> {
   #dropped = 0;
 
   constructor(delimiter: Uint8Array, maxLength: number, onTooLong: OnTooLong | undefined) {
-    this.maxBuffered = maxLength + delimiter.length - 1; // the rest of a delimiter may be on its way
+    this.maxBuffered = maxLength + delimiter.length - 1; // the rest of a delimiter may still come
     this.#delimiter = delimiter;
     this.#maxLength = maxLength;
     this.#onTooLong = onTooLong;

@@ -4,7 +4,7 @@
  * Pass a codec to `session.frames()`. To write your own, implement {@linkcode Codec}. A decoder throws
  * {@linkcode MalformedFrameError} or {@linkcode FrameTooLargeError} if the peer is at fault.
  *
- * @example A codec for messages with one byte of length in front
+ * @example A codec for messages that begin with one byte for their length
  * ```ts
  * import { type Codec, MORE } from "@parley/tcp/codecs";
  * import { Session } from "@parley/tcp/session";

@@ -301,7 +301,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     });
   }
 
-  /** Waits for so many milliseconds, or rejects when the client stops. */
+  /** Waits for a number of milliseconds. Rejects when the client stops. */
   #delay(duration: number): Promise<void> {
     const { signal } = this.#stop;
     return new Promise((resolve, reject) => {

@@ -5,7 +5,7 @@
  * This module decodes and encodes headers, without I/O. To accept headers, set the option `proxyProtocol` of `serve()`.
  * It accepts them only from trusted peers, since a peer that may send a header can claim any address.
  *
- * @example A proxy's line, with the first bytes of the client behind it
+ * @example A proxy's line, followed by the first bytes of the client
  * ```ts
  * import { decodeProxyHeader } from "@parley/tcp/proxy-protocol";
  * import { assertEquals } from "@std/assert";

@@ -25,7 +25,7 @@ export class SessionGroup<Session> {
   acceptTls: (() => (connection: Connection) => Promise<Connection>) | undefined;
   /** For the session of a client: the dialled host. */
   serverName: string | undefined;
-  /** Is told what a function of the user has thrown, such as a goodbye. */
+  /** Called with the error of a user's function, such as `goodbye`. */
   onError: ((error: unknown, session: Session) => void) | undefined;
   readonly #onLeave: ((session: Session, end: SessionEnd) => void) | undefined;
   #drain: AbortController | undefined;

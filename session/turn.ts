@@ -2,10 +2,10 @@ import { setImmediate } from "node:timers";
 
 /** How long one turn of the event loop may take before readings are deferred, in milliseconds. */
 const MAX_TURN = 4;
-/** How often that is checked: at most once in so many milliseconds, and after so many frames. */
+/** How often that is checked: after this number of frames, and at most once in this number of milliseconds. */
 const CHECK_INTERVAL = 1;
 const CHECK_FRAMES = 64;
-/** How long readings are deferred: for so many rounds of the event loop, or so many milliseconds. */
+/** How long readings are deferred: for this number of rounds of the event loop, and at most this number of milliseconds. */
 const DEFER_ROUNDS = 64;
 const MAX_DEFER = 2;
 

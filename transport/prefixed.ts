@@ -1,6 +1,6 @@
 import type { Address, Connection, InputBorrower, ProxyHeader, TlsInfo } from "./connection.ts";
 
-/** A connection whose first input was read by somebody else, who hands it on. */
+/** A connection whose first input was read already, and is replayed. */
 export class PrefixedConnection implements Connection {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
@@ -59,7 +59,7 @@ export class PrefixedConnection implements Connection {
   async #replay(buffer: Uint8Array): Promise<number | null> {
     const bytes = await this.#take(buffer.length);
     buffer.set(bytes);
-    // Nothing came if the read met the end of input, which the connection tells again.
+    // The prefix is empty if its read met the end of input, which the connection reports again.
     return bytes.length > 0 ? bytes.length : await this.#inner.read(buffer);
   }
 
@@ -74,7 +74,7 @@ export class PrefixedConnection implements Connection {
     else this.#inner.readLent!(size, borrower);
   }
 
-  /** So much of the prefix, at most. */
+  /** Takes up to `size` bytes of the prefix. */
   async #take(size: number): Promise<Uint8Array> {
     const prefix = await this.#prefix!;
     this.#prefix = size < prefix.length ? prefix.subarray(size) : undefined;

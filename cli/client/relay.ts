@@ -14,7 +14,7 @@ export interface RelayOptions {
   input?: RelayInput | undefined;
   /** Takes received bytes. Without it, they are dropped, and the relay is over once the peer has all input. */
   output?: RelayOutput | undefined;
-  /** Is told what is about to be sent. */
+  /** Called with bytes before they are sent. */
   watcher: RelayOutput;
   /** Whether the connection is half-closed at the end of input. */
   shutsDown: boolean;

@@ -56,7 +56,7 @@ export class RelayOutput {
     if (bytes !== undefined) await writeTo(bytes, chunk);
   }
 
-  /** Is told what is about to be sent. */
+  /** Called with bytes before they are sent. */
   async sending(chunk: Uint8Array): Promise<void> {
     if (this.#sinks.dump !== undefined) await this.#dump("sent", chunk);
   }

@@ -27,7 +27,7 @@ export function openLog(level: LogLevel, format: LogFormat): Logger {
   });
   const logger = getLogger("parley");
   standardError.onOmission = (count) => {
-    logger.error(`${count} messages were left out: nobody has read the log in time`, { count });
+    logger.error(`${count} messages were omitted: the log was not read in time`, { count });
   };
   return logger;
 }

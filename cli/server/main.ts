@@ -82,7 +82,7 @@ async function run(args: Arguments): Promise<number> {
 
   let signals = 0;
   const onStop = (signal: Deno.Signal) => {
-    if (++signals > 1) return server.abort(new Error("the program was told to stop twice"));
+    if (++signals > 1) return server.abort(new Error("the program got a second signal to stop"));
     server.shutdown();
     tellRest(server, signal, logger);
   };

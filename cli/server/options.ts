@@ -106,7 +106,7 @@ function proxyOf(args: Arguments): ServeOptions {
   if (trusted !== undefined && (!isBehindProxy || isUnix)) {
     throw new UsageError(
       isUnix
-        ? "--trusted is of no use with --unix: whoever may connect there is trusted"
+        ? "--trusted is of no use with --unix: every peer that may connect is trusted"
         : "--trusted is of no use without --proxy-protocol",
     );
   }

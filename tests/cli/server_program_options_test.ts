@@ -70,7 +70,7 @@ const MISUSES: [args: string[], message: string][] = [
   [["--trusted", "::1"], "--trusted is of no use without --proxy-protocol"],
   [
     ["--unix", "s", "--proxy-protocol", "--trusted", "::1"],
-    `--trusted ${OF_NO_USE}: whoever may connect there is trusted`,
+    `--trusted ${OF_NO_USE}: every peer that may connect is trusted`,
   ],
   ...[["allow", "::1"], ["deny", "::1"], ["max-sessions-per-address", "1"]].map((
     [name, value],

@@ -307,7 +307,10 @@ Deno.test({ name: "server.ts exits with 1 at once on a second signal", ignore },
   server.program.kill("SIGINT");
   const { code, stderr } = await server.program.ended();
   assertEquals(code, 1);
-  assertMatch(stderr, /session 1 .* ended: local \(Error: the program was told to stop twice\)/);
+  assertMatch(
+    stderr,
+    /session 1 .* ended: local \(Error: the program got a second signal to stop\)/,
+  );
 });
 
 Deno.test({ name: "server.ts and client.ts meet on port 1234 by default", ignore }, async () => {

@@ -7,7 +7,7 @@ export interface Negotiated {
   readonly alpn: string | undefined;
 }
 
-/** What users are told of it. */
+/** The parameters as users see them. */
 export function tlsInfo(
   { protocol, cipher, alpn }: Negotiated,
   serverName: string,

@@ -116,7 +116,7 @@ function readBasicConstraints(
   const maxAuthorities = fields.tag === INTEGER ? fields.smallInteger() : Infinity;
   fields.end();
   if (!isAuthority && maxAuthorities < Infinity && maxAuthorities > 0) {
-    throw new Error("a path length is set, but it is no CA certificate");
+    throw new Error("a path length is set, but it is not a CA certificate");
   }
   return { isAuthority, maxAuthorities };
 }
