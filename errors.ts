@@ -32,6 +32,7 @@
  * | `local` | this side called `close()` or `abort()`, or its handler returned |
  * | `idle` | no byte passed in either direction for `idleTimeout` |
  * | `read-idle` | the peer sent no byte for `readIdleTimeout` |
+ * | `heartbeat-missed` | the peer answered none of `maxMissed` heartbeats |
  * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before the deadlines of `close()` |
  * | `frame-stalled` | a frame was not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
@@ -44,6 +45,7 @@ export type EndReason =
   | "local"
   | "idle"
   | "read-idle"
+  | "heartbeat-missed"
   | "write-stalled"
   | "frame-stalled"
   | "lifetime"

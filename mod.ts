@@ -103,6 +103,7 @@ export {
   type Frames,
   type FrameWriter,
   type Goodbye,
+  type HeartbeatOptions,
   type LinesOptions,
   type MemoryAddr,
   MessageQueue,

@@ -38,6 +38,7 @@ import type { Output } from "./session/output.ts";
 import type { PreparedMessage } from "./session/prepared_message.ts";
 import type { Reader } from "./session/reader.ts";
 import { SessionFrames } from "./session/frames.ts";
+import { type HeartbeatOptions, resolveHeartbeat } from "./session/heartbeat.ts";
 import { Reading as SessionReading } from "./session/reading.ts";
 import { SessionGroup } from "./session/group.ts";
 import { InputStream, writableOf } from "./session/web_streams.ts";
@@ -97,6 +98,7 @@ export type {
   SessionOptions,
   TextOptions,
 } from "./session/options.ts";
+export type { HeartbeatOptions } from "./session/heartbeat.ts";
 export { prepare } from "./session/prepare.ts";
 export { MessageQueue, type MessageQueueOptions, type OverflowPolicy } from "./session/queue.ts";
 export type { UpgradeTlsOptions } from "./session/upgrade_tls.ts";
@@ -254,6 +256,19 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   set goodbye(value: Goodbye | undefined) {
     if (value !== undefined) checkFunction("goodbye", value);
     this.#life.goodbye = value;
+  }
+
+  /**
+   * What the session sends when nothing else passes, as the option of the same name says. It can be set at any time, for
+   * example to another interval by `session.heartbeat = { ...heartbeat, interval: 5_000 }`; `undefined` stops it.
+   */
+  get heartbeat(): HeartbeatOptions | undefined {
+    return this.#life.heartbeat;
+  }
+
+  set heartbeat(value: HeartbeatOptions | undefined) {
+    this.#life.heartbeat = value === undefined ? undefined : resolveHeartbeat(value);
+    if (value !== undefined && this.#group.members.has(this)) this.#group.pace(value.interval);
   }
 
   /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */

@@ -91,7 +91,7 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
    */
   logger?: Logger;
   /**
-   * Called with an error that the observer or a `goodbye` throws. Without it, such errors are ignored.
+   * Called with an error that the observer, a `goodbye` or a `heartbeat` throws. Without it, such errors are ignored.
    *
    * @param error What was thrown.
    */

@@ -110,7 +110,7 @@ export interface ServerObserver {
    */
   onAcceptError?(error: unknown, retryIn: number): void;
   /**
-   * A handler or a `goodbye` threw an error that did not come from its session. Only that session ends.
+   * A handler, a `goodbye` or a `heartbeat` threw an error that did not come from its session. Only that session ends.
    *
    * @param error The error.
    * @param session The session.

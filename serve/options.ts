@@ -185,11 +185,11 @@ export interface ServeOptions extends SessionOptions {
   /** Logs the events that an observer receives: `console`, a LogTape logger, a `@std/log` logger. */
   logger?: Logger;
   /**
-   * Receives errors that a handler, a `goodbye` or an observer throws, and errors of accepting. Without this, an `observer` and a
+   * Receives errors that a handler, a `goodbye`, a `heartbeat` or an observer throws, and errors of accepting. Without this, an `observer` and a
    * `logger`, such errors are printed to standard error.
    *
    * @param error What was thrown.
-   * @param session The session whose handler or `goodbye` threw.
+   * @param session The session whose handler, `goodbye` or `heartbeat` threw.
    */
   onError?(error: unknown, session?: Session): void;
 }
@@ -216,7 +216,7 @@ export interface ServerStats {
   refusals: Record<RefusalReason, number>;
   /** Times that accepting failed. */
   acceptErrors: number;
-  /** Errors that handlers and `goodbye` threw and that did not come from their session. */
+  /** Errors that handlers, `goodbye` and `heartbeat` threw and that did not come from their session. */
   handlerErrors: number;
   /** Bytes that came in all sessions. */
   bytesRead: number;

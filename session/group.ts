@@ -63,7 +63,7 @@ export class SessionGroup<Session> {
   /** Adds a session and returns its number. */
   join(session: Session, life: Lifecycle): number {
     this.members.set(session, life);
-    this.pace(life.deadlines.shortest);
+    this.pace(life.shortest);
     return this.#nextId++;
   }
 

@@ -12,6 +12,7 @@ import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
+import { Heartbeat, type HeartbeatSettings } from "./heartbeat.ts";
 import type { Goodbye } from "./options.ts";
 import { checkData, type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
@@ -26,6 +27,7 @@ export interface Settings extends Timeouts {
   highWaterMark: number;
   maxBufferedOutput: number;
   goodbye: Goodbye | undefined;
+  heartbeat: HeartbeatSettings | undefined;
 }
 
 /** What a session uses of its group. */
@@ -60,6 +62,7 @@ export class Lifecycle implements IoEvents {
   goodbye: Goodbye | undefined;
   readonly #group: Shared;
   readonly #session: object;
+  #heartbeat: Heartbeat | undefined;
   #end: SessionEnd | undefined;
   #failure: SessionEndedError | undefined;
   #abortion: AbortController | undefined;
@@ -83,6 +86,24 @@ export class Lifecycle implements IoEvents {
     this.deadlines = new Deadlines(settings, group.now());
     this.output = new Output(connection, group.queue, group.pool, settings, this);
     this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
+    if (settings.heartbeat !== undefined) this.heartbeat = settings.heartbeat;
+  }
+
+  get heartbeat(): HeartbeatSettings | undefined {
+    return this.#heartbeat?.settings;
+  }
+
+  set heartbeat(settings: HeartbeatSettings | undefined) {
+    this.#heartbeat = settings && new Heartbeat(settings, this.#group.now());
+    this.reader.isAnswer = settings?.isAnswer;
+  }
+
+  /** The shortest duration that the sweep has to keep. */
+  get shortest(): number {
+    const { shortest } = this.deadlines;
+    return this.#end === undefined && this.#heartbeat !== undefined
+      ? Math.min(shortest, this.#heartbeat.settings.interval)
+      : shortest;
   }
 
   get signal(): AbortSignal {
@@ -256,11 +277,39 @@ export class Lifecycle implements IoEvents {
       reading,
     });
     if (reason !== undefined) this.expire(reason);
+    if (this.#heartbeat !== undefined) this.#beat(this.#heartbeat, now);
     if (this.#end === undefined) {
-      this.reader.watch(this.deadlines.readIdleTimeout < Infinity);
+      const isHeard = this.#heartbeat !== undefined || this.deadlines.readIdleTimeout < Infinity;
+      this.reader.watch(isHeard);
       this.reader.input.shrink();
     }
-    return Math.min(this.deadlines.shortest, this.reader.expire(now));
+    return Math.min(this.shortest, this.reader.expire(now));
+  }
+
+  /** Sends a heartbeat if it is due, or ends the session if too many were missed. */
+  #beat(heartbeat: Heartbeat, now: number): void {
+    const { reader, output } = this;
+    if (!this.#canSend || reader.ended) return;
+    const signs = {
+      bytesRead: reader.bytesRead,
+      bytesWritten: output.bytesWritten,
+      writing: output.writing,
+      reading: reader.reading,
+      waiting: reader.waiting !== undefined,
+      answers: reader.answers,
+    };
+    const verdict = heartbeat.check(now, signs);
+    if (verdict === "missed") return this.expire("heartbeat-missed");
+    if (verdict === undefined) return;
+    const { message } = heartbeat.settings;
+    const before = output.accepted;
+    try {
+      this.#say(typeof message === "function" ? message() : message);
+    } catch (error) {
+      this.#group.report(this.#session, error);
+      return this.terminate("error", error);
+    }
+    if (output.accepted > before) heartbeat.sent(now, output.accepted);
   }
 
   onFailure(error: unknown): void {

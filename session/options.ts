@@ -8,14 +8,20 @@ import {
   checkObject,
   checkSignal,
 } from "../_internal/checks.ts";
-import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
+import { checkOptions, elsewhere, type Known, within } from "../_internal/options.ts";
 import type { EndReason } from "../errors.ts";
+import {
+  HEARTBEAT_OPTIONS,
+  type HeartbeatOptions,
+  type HeartbeatSettings,
+  resolveHeartbeat,
+} from "./heartbeat.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
 
 /**
  * Returns the last message of a session before a deadline or a drain ends it, such as `421 timeout`.
  *
- * @param reason Why the session ends: `idle`, `read-idle`, `frame-stalled`, `lifetime` or `drain`.
+ * @param reason Why the session ends: `idle`, `read-idle`, `heartbeat-missed`, `frame-stalled`, `lifetime` or `drain`.
  * @returns What to send. With `undefined` or nothing in it, the session ends as if there were no goodbye.
  */
 export type Goodbye = (
@@ -99,8 +105,8 @@ export interface SessionOptions {
    */
   maxCloseTime?: number;
   /**
-   * Returns the last message of a session that `idleTimeout`, `readIdleTimeout`, `frameTimeout`, `maxLifetime` or a
-   * drain ends. It follows what was sent before, and then the session is closed like by `close()`, within
+   * Returns the last message of a session that `idleTimeout`, `readIdleTimeout`, `frameTimeout`, `maxLifetime`, a
+   * heartbeat or a drain ends. It follows what was sent before, and then the session is closed like by `close()`, within
    * `closeTimeout`, instead of being ended at once. Readings and later sends of the handler reject, so nothing follows
    * the message. If the handler is in the middle of a reply of several sends, return `undefined`.
    *
@@ -111,6 +117,11 @@ export interface SessionOptions {
    * What it throws becomes the cause of the end, and is reported to `onError` of `serve()` and `reconnect()`.
    */
   goodbye?: Goodbye;
+  /**
+   * What the session sends when nothing else passes, so that a peer that is gone is noticed, and a peer or a firewall in
+   * between does not take this side for gone. It stops when the peer has finished its side. By default, nothing is sent.
+   */
+  heartbeat?: HeartbeatOptions;
 }
 
 export const SESSION_OPTIONS: Known<SessionOptions> = {
@@ -126,11 +137,13 @@ export const SESSION_OPTIONS: Known<SessionOptions> = {
   closeTimeout: elsewhere,
   maxCloseTime: elsewhere,
   goodbye: checkFunction,
+  heartbeat: within(HEARTBEAT_OPTIONS),
 };
 
 /** The resolved options of a session. */
-export interface SessionSettings extends Required<Omit<SessionOptions, "goodbye">> {
+export interface SessionSettings extends Required<Omit<SessionOptions, "goodbye" | "heartbeat">> {
   goodbye: Goodbye | undefined;
+  heartbeat: HeartbeatSettings | undefined;
   /** The `closeTimeout` while output is unsent. */
   flushTimeout: number;
 }
@@ -161,6 +174,7 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
     flushTimeout: options.closeTimeout ?? writeTimeout,
     maxCloseTime: checkDuration("maxCloseTime", maxCloseTime),
     goodbye: options.goodbye,
+    heartbeat: options.heartbeat && resolveHeartbeat(options.heartbeat),
   };
 }
 

@@ -11,20 +11,21 @@ import { rejected, rejectQuietly } from "../_internal/promises.ts";
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
 const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
-const WANTED = "data to send must be a string, a Uint8Array or a PreparedMessage";
+const DATA = "data to send";
+const WANTED = "must be a string, a Uint8Array or a PreparedMessage";
 
 /** So many writes may follow each other at once, each within the one before. */
 const MAX_DEPTH = 8;
 
-function unsendable(data: unknown): TypeError {
-  return new TypeError(`${WANTED}, got ${shown(data)}`);
+function unsendable(data: unknown, name: string): TypeError {
+  return new TypeError(`${name} ${WANTED}, got ${shown(data)}`);
 }
 
 /** Throws unless `data` can be sent. */
-export function checkData(data: unknown): void {
+export function checkData(data: unknown, name: string = DATA): void {
   const isSendable = typeof data === "string" || data instanceof Uint8Array ||
     data instanceof PreparedMessage;
-  if (!isSendable) throw unsendable(data);
+  if (!isSendable) throw unsendable(data, name);
 }
 
 /** What an output writes to. */
@@ -123,7 +124,7 @@ export class Output extends OutputBuffer {
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
     else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));
-    else return rejected(unsendable(data));
+    else return rejected(unsendable(data, DATA));
     return this.#settle(before);
   }
 

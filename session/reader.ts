@@ -100,6 +100,9 @@ export class Reader implements InputBorrower {
   decoderError: Error | undefined;
   /** What the last reading that came to its timeout has thrown. */
   timeoutError: Error | undefined;
+  /** Whether a frame answers a heartbeat, and how many did. */
+  isAnswer: ((frame: unknown) => boolean) | undefined;
+  answers = 0;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
@@ -354,6 +357,7 @@ export class Reader implements InputBorrower {
         }
         input.needed = 0;
         this.frames++;
+        if (this.isAnswer !== undefined && this.isAnswer(frame)) this.answers++;
       } else if (input.unread > decoder.maxBuffered) {
         throw new FrameTooLargeError(decoder.maxBuffered, input.unread);
       }

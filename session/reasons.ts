@@ -1,11 +1,14 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { type EndReason, FrameTooLargeError, OutputLimitError } from "../errors.ts";
 
-const CUTS: readonly EndReason[] = ["local", "limit", "lifetime", "drain", "read-idle"];
+const CUTS: readonly EndReason[] = [
+  ...["local", "limit", "lifetime", "drain"] as const,
+  ...["read-idle", "heartbeat-missed"] as const,
+];
 
 /**
  * Whether an immediate end for this reason may cut off output. An idle peer has received everything, and a peer that is
- * gone receives nothing any more. But a peer that sends nothing may be receiving a long reply.
+ * gone receives nothing any more. But a peer that sends nothing, or answers late, may be receiving a long reply.
  */
 export function isCutting(reason: EndReason): boolean {
   return CUTS.includes(reason);

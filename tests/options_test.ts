@@ -28,6 +28,7 @@ import { REQUEST_OPTIONS, STREAM_OPTIONS } from "../requests/options.ts";
 import { serve } from "../serve/serve.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
 import { MessageQueue, prepare, Session } from "../session.ts";
+import { HEARTBEAT_OPTIONS } from "../session/heartbeat.ts";
 import {
   BYTES_OPTIONS,
   READ_EXACTLY_OPTIONS,
@@ -84,6 +85,11 @@ const TAKERS: Record<string, Taker> = {
   "new Session()": {
     call: (o) => new Session(memoryPair()[0], o).abort(),
     names: Object.keys(SESSION_OPTIONS),
+  },
+  "new Session() with heartbeat": {
+    call: (heartbeat) => new Session(memoryPair()[0], { heartbeat }).abort(),
+    names: Object.keys(HEARTBEAT_OPTIONS),
+    where: "heartbeat",
   },
   "Session.text()": { call: (o, session) => session.text(o), names: Object.keys(TEXT_OPTIONS) },
   "Session.bytes()": { call: (o, session) => session.bytes(o), names: Object.keys(BYTES_OPTIONS) },
@@ -401,6 +407,24 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     { timeout: "5s" },
     "timeout must be a number of milliseconds, got a string",
   ]),
+  ["serve()", { goodbye: "bye" }, "goodbye must be a function, got a string"],
+  ["serve()", { heartbeat: 5 }, "heartbeat must be an object, got a number"],
+  ["connect()", { heartbeat: null }, "heartbeat must be an object, got null"],
+  [
+    "new Session() with heartbeat",
+    { message: "PING" },
+    "heartbeat.interval must be a number of milliseconds, got undefined",
+  ],
+  [
+    "new Session() with heartbeat",
+    { interval: 5 },
+    "heartbeat.message must be a string, a Uint8Array or a PreparedMessage, got undefined",
+  ],
+  [
+    "new Session() with heartbeat",
+    { interval: 5, message: "PING", isAnswer: "PONG" },
+    "heartbeat.isAnswer must be a function, got a string",
+  ],
   ["serve()", { logger: {} }, "debug of logger must be a function, got undefined"],
   ["serve()", { logger: { ...console, error: "x" } }, "error of logger must be a function"],
   ["serve()", { observer: "x" }, "observer must be an object, got a string"],

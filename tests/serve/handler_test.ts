@@ -139,6 +139,11 @@ const FAULTS: Record<string, Fault> = {
   },
   "idleTimeout": { options: { idleTimeout: 40 }, handler: greet, reason: "idle" },
   "readIdleTimeout": { options: { readIdleTimeout: 40 }, handler: greet, reason: "read-idle" },
+  "heartbeats that are not answered": {
+    options: { heartbeat: { interval: 20, message: "PING\n" } },
+    handler: greet,
+    reason: "heartbeat-missed",
+  },
   "maxLifetime": { options: { maxLifetime: 40 }, handler: greet, reason: "lifetime" },
   "frameTimeout": {
     options: { frameTimeout: 40 },

@@ -135,7 +135,7 @@ const MUTE: Record<string, {
   "too much output": {
     options: { highWaterMark: 1000, maxBufferedOutput: 5000 },
     act(session): void {
-      for (let i = 0; i < 10; i++) session.send("x".repeat(1000));
+      while (!session.signal.aborted) session.send("x".repeat(100_000));
     },
     reason: "limit",
   },

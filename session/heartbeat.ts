@@ -1,0 +1,128 @@
+import { checkDuration, checkFunction, checkInteger } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
+import { checkData } from "./output.ts";
+import type { PreparedMessage } from "./prepared_message.ts";
+
+/** Options of a heartbeat: what a session sends so that neither side takes the other for dead. */
+export interface HeartbeatOptions {
+  /**
+   * After how long a silence a heartbeat is sent, in milliseconds: if no byte went out for so long, or if no byte came in.
+   * A heartbeat is never early, but up to a quarter late, at most 2 s.
+   */
+  interval: number;
+  /**
+   * What is sent: text, bytes, a prepared message, or a function that returns one of them each time.
+   *
+   * Return `undefined` while a heartbeat would be misunderstood, such as before a login, or in the middle of a reply of
+   * several sends. The function is called again soon. If it throws, the session ends with the reason `error`, and the
+   * error is reported to `onError` of `serve()` and `reconnect()`.
+   */
+  message:
+    | string
+    | Uint8Array
+    | PreparedMessage
+    | (() => string | Uint8Array | PreparedMessage | undefined);
+  /**
+   * Whether a frame is an answer. It is called with each frame, line or chunk that the session reads, and does not take
+   * it away. Time in which no reading waits does not count. By default, each byte of the peer is an answer.
+   *
+   * @param frame The frame.
+   * @returns Whether it is an answer.
+   */
+  isAnswer?: (frame: unknown) => boolean;
+  /**
+   * How many heartbeats in a row may go unanswered: 1 to 2^30, or `Infinity`. When `interval` has passed after the last
+   * of them, the session ends with the reason `heartbeat-missed`: `interval × (maxMissed + 1)` after the last sign of
+   * life. With `Infinity`, no answer is expected, and a heartbeat is sent only if no byte went out.
+   *
+   * @default {2}
+   */
+  maxMissed?: number;
+}
+
+export const HEARTBEAT_OPTIONS: Known<HeartbeatOptions> = {
+  interval: checkDuration,
+  message: checkMessage,
+  isAnswer: checkFunction,
+  maxMissed: elsewhere,
+};
+
+function checkMessage(name: string, value: unknown): void {
+  if (typeof value !== "function") checkData(value, name);
+}
+
+/** The resolved options of a heartbeat. */
+export type HeartbeatSettings = Readonly<HeartbeatOptions & { maxMissed: number }>;
+
+/** Checks the options of a heartbeat and fills in the defaults. */
+export function resolveHeartbeat(options: HeartbeatOptions): HeartbeatSettings {
+  checkOptions(options, HEARTBEAT_OPTIONS, "heartbeat");
+  const { interval, message, isAnswer, maxMissed = 2 } = options;
+  checkDuration("heartbeat.interval", interval);
+  checkMessage("heartbeat.message", message);
+  if (maxMissed !== Infinity) checkInteger("heartbeat.maxMissed", maxMissed, 1, 2 ** 30);
+  return Object.freeze({ interval, message, maxMissed, ...(isAnswer && { isAnswer }) });
+}
+
+/** The state of a session, for its heartbeat. */
+interface Signs {
+  bytesRead: number;
+  bytesWritten: number;
+  /** Whether a write is under way. */
+  writing: boolean;
+  /** Whether a read of the connection is outstanding. */
+  reading: boolean;
+  /** Whether a reading waits for input. */
+  waiting: boolean;
+  /** How many frames were answers. */
+  answers: number;
+}
+
+/** The heartbeat of one session. Like the deadlines, it is checked by the sweep alone. */
+export class Heartbeat {
+  readonly settings: HeartbeatSettings;
+  #read = 0;
+  #readSince: number;
+  #written = 0;
+  #writtenSince: number;
+  #answers = 0;
+  #unanswered = 0;
+  /** Since when the peer could have answered the last heartbeat. */
+  #askedAt: number;
+  #isHeard = true;
+
+  constructor(settings: HeartbeatSettings, now: number) {
+    this.settings = settings;
+    this.#readSince = this.#writtenSince = this.#askedAt = now;
+  }
+
+  /** Returns whether to send a heartbeat, or that too many were missed. */
+  check(now: number, signs: Signs): "due" | "missed" | undefined {
+    const { interval, maxMissed, isAnswer } = this.settings;
+    const hasRead = signs.bytesRead !== this.#read;
+    const hasWritten = signs.bytesWritten !== this.#written;
+    const isStuck = signs.writing && !hasWritten; // what is sent now would wait behind it
+    const isAnswered = isAnswer === undefined ? hasRead : signs.answers !== this.#answers;
+    this.#isHeard = signs.reading && (isAnswer === undefined || signs.waiting);
+    this.#read = signs.bytesRead;
+    this.#written = signs.bytesWritten;
+    this.#answers = signs.answers;
+    if (isAnswered) this.#unanswered = 0;
+    if (hasRead || !this.#isHeard) this.#readSince = now;
+    if (hasWritten) this.#writtenSince = now;
+    if (isStuck || !this.#isHeard) this.#askedAt = now;
+    if (isStuck) return;
+    const isWaiting = this.#unanswered > 0;
+    const isLate = now - (isWaiting ? this.#askedAt : this.#readSince) > interval;
+    if (isWaiting && isLate && this.#unanswered >= maxMissed) return "missed";
+    const isQuiet = now - this.#writtenSince > interval;
+    return isQuiet || (isLate && maxMissed < Infinity) ? "due" : undefined;
+  }
+
+  /** A heartbeat was sent. With it, `accepted` bytes go out in all. */
+  sent(now: number, accepted: number): void {
+    if (this.#isHeard || this.#unanswered === 0) this.#unanswered++;
+    this.#askedAt = this.#writtenSince = now;
+    this.#written = accepted;
+  }
+}
