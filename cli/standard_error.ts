@@ -18,7 +18,7 @@ const MAX_PATIENCE = 10_000;
  */
 export class TextQueue {
   /** Called with the number of omitted texts, at their place. */
-  onOmission: (count: number) => void = (count) => this.push(`${count} lines were left out\n`);
+  onOmission: (count: number) => void = (count) => this.push(`${count} lines were omitted\n`);
   readonly #output: { write(bytes: Uint8Array): Promise<number> };
   #texts: string[] = [];
   /** The length of the texts that wait, including the one that is being written. */

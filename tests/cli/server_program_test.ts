@@ -208,7 +208,7 @@ Deno.test(
     const text = await readLog();
     assertEquals((await child.status).code, 0);
     const records = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-    const gaps = records.filter(({ message }) => /messages were left out/.test(message));
+    const gaps = records.filter(({ message }) => /messages were omitted/.test(message));
     const omitted = gaps.reduce((sum, { count }) => sum + count, 0);
     assert(omitted > 0);
     // Listening, draining, closed, the two of each session, and perhaps that it waits for the last one.
