@@ -1,4 +1,3 @@
-import type { Server } from "node:tls";
 import { withinLimit } from "../../_internal/time_limit.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
 import {
@@ -16,11 +15,11 @@ import { TlsRecords } from "./records.ts";
 import { keyOf } from "./server_names.ts";
 import { type ServerSettings, serverSettings } from "./settings.ts";
 import {
-  beginServer,
   chainOf,
   negotiatedBy,
   socketHandshake,
   type SocketSide,
+  type StartServer,
 } from "./socket_handshake.ts";
 import { Signatures } from "./x509/signature.ts";
 
@@ -49,7 +48,7 @@ export class TlsAcceptor {
    */
   accept(connection: Connection, timeout: number): Promise<Connection> {
     const settings = this.#settings;
-    const { context, choose, server } = settings;
+    const { context, choose, start } = settings;
     const begin = (remoteAddr: string): Side => {
       const records = TlsRecords.server(context, choose !== undefined);
       const finish = (): TlsInfo => {
@@ -58,9 +57,9 @@ export class TlsAcceptor {
       };
       return { role: "server", records, choose, finish };
     };
-    const beginOver = (server: Server) => (remoteAddr: string): SocketSide => ({
+    const beginOver = (start: StartServer) => (remoteAddr: string): SocketSide => ({
       role: "server",
-      begin: (stream, events) => beginServer(server, stream, events),
+      begin: (stream, events) => start(stream, events),
       finish: (socket) => {
         const peer = this.#verify(settings, remoteAddr, () => chainOf(socket));
         const { servername } = socket as { servername?: unknown };
@@ -68,9 +67,9 @@ export class TlsAcceptor {
       },
     });
     const shake = (signal: AbortSignal): Promise<Connection> =>
-      server === undefined
+      start === undefined
         ? handshake(connection, begin, signal)
-        : socketHandshake(connection, beginOver(server), signal);
+        : socketHandshake(connection, beginOver(start), signal);
     return withinLimit(shake, {
       timeout,
       signal: undefined,

@@ -1,13 +1,7 @@
 import { constants } from "node:crypto";
-import {
-  createSecureContext,
-  createServer,
-  type SecureContext,
-  type SecureContextOptions,
-  type Server,
-} from "node:tls";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import { checkOneOf, shown } from "../../_internal/checks.ts";
-import { isDeno } from "../../_internal/runtime.ts";
+import { isBun, isDeno, runtimeName } from "../../_internal/runtime.ts";
 import { checkOptions } from "../../_internal/options.ts";
 import { canonicalPattern, ServerNames } from "./server_names.ts";
 import {
@@ -19,7 +13,12 @@ import {
   type TlsServerOptions,
 } from "./options.ts";
 import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
-import { SOCKET_CONTEXT, UnknownServerName } from "./socket_handshake.ts";
+import {
+  SOCKET_CONTEXT,
+  socketServer,
+  type StartServer,
+  UnknownServerName,
+} from "./socket_handshake.ts";
 import type { Certificate } from "./x509/certificate.ts";
 import type { AltName } from "./x509/names.ts";
 import { keyKind } from "./x509/signature.ts";
@@ -36,8 +35,8 @@ export interface ServerSettings {
   readonly clientCertificate: "none" | "optional" | "required";
   /** The trusted certificates for clients. */
   readonly anchors: readonly Certificate[] | undefined;
-  /** The server of `node:tls` on Node and Bun, which never listens and is given its connections. */
-  readonly server: Server | undefined;
+  /** What starts handshakes by the sockets of `node:tls`, on Node and Bun. */
+  readonly start: StartServer | undefined;
 }
 
 /** Makes the context for a certificate. `where` goes before the option names in messages. */
@@ -67,14 +66,18 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
   const make = isDeno ? maker(common, alpn, policy) : socketMaker(common, alpn, asks);
   const main = make(options, "");
   const choose = chooser(options, main, make);
-  const server = isDeno ? undefined : createServer({
+  if (isBun && choose !== undefined) {
+    const option = options.certificates?.length ? "certificates" : 'unknownServerName "refuse"';
+    throw new TypeError(`${option} cannot be had on ${runtimeName()}: its TLS asks for no choice`);
+  }
+  const start = isDeno ? undefined : socketServer({
     ...socketOptions(common, asks, checkCertificate(options)),
     ...policy,
     ...(alpn && { ALPNProtocols: alpn }),
     handshakeTimeout: 2 ** 31 - 1, // TlsAcceptor has its own
     ...(choose && { SNICallback: sniCallback(choose) }),
   });
-  return { context: main.context, choose, clientCertificate, anchors, server };
+  return { context: main.context, choose, clientCertificate, anchors, start };
 }
 
 type SniCallback = (

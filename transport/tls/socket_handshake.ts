@@ -7,6 +7,7 @@ import tls, {
   type SecureContextOptions,
   type TLSSocket,
 } from "node:tls";
+import { isBun } from "../../_internal/runtime.ts";
 import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { PeerLeft } from "../../_internal/peer_left.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
@@ -217,11 +218,26 @@ export function beginClient(
   });
 }
 
+/** Starts the handshake of a server over a stream. */
+export type StartServer = (stream: Duplex, events: HandshakeEvents) => void;
+
+/** Makes what starts the handshakes of a server. */
+export function socketServer(options: tls.TlsOptions): StartServer {
+  if (!isBun) {
+    const server = tls.createServer(options);
+    return (stream, events) => startServer(server, stream, events);
+  }
+  // Bun's tls.Server does not know which stream a socket is for, but its sockets tell whether they are authorized.
+  const secureContext = tls.createSecureContext(options);
+  return (stream, events) =>
+    startSocket({ ...options, secureContext, isServer: true }, stream, events);
+}
+
 /**
- * Starts the handshake of a server. The events of a `tls.Server` come with a socket that does not tell for which stream
- * it was made, so each stream is given a view of the server with an `emit()` of its own.
+ * The events of a `tls.Server` come with a socket that does not tell for which stream it was made, so each stream is
+ * given a view of the server with an `emit()` of its own.
  */
-export function beginServer(
+function startServer(
   server: tls.Server,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
@@ -239,4 +255,18 @@ export function beginServer(
     },
   });
   Reflect.apply(server.emit, view, ["connection", stream]);
+}
+
+function startSocket(
+  options: tls.TLSSocketOptions,
+  stream: Duplex,
+  { onSecure, onError }: HandshakeEvents,
+): void {
+  const socket = new tls.TLSSocket(stream, options);
+  const fail = (error: Error): void => onError(error, socket);
+  socket.on("error", fail);
+  socket.once("secure", () => {
+    socket.off("error", fail);
+    onSecure(socket);
+  });
 }

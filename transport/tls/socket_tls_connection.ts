@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers";
 import type { TLSSocket } from "node:tls";
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
 import { concat } from "../../_internal/concat.ts";
+import { isBun, runtimeName } from "../../_internal/runtime.ts";
 import { systemErrors } from "../../_internal/system_error_classes.ts";
 import { busyError, closedError, interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
@@ -28,6 +29,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   #rest: Uint8Array | undefined;
   /** Whether the peer has said close_notify. */
   #hasEnded = false;
+  #hasFailed = false;
   #readFault: { readonly error: unknown } | undefined;
   #isFaultTold = false;
   #writer: PromiseWithResolvers<number> | undefined;
@@ -161,6 +163,9 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   };
 
   readonly #onEnd = (): void => {
+    // Bun 1.4 emits "end" after a fatal error, too. After close_notify of this side, it drops what the peer sends.
+    if (this.#hasFailed) return;
+    if (isBun && this.#halfClosing !== undefined) return this.#onInputLost();
     this.#hasEnded = true;
     this.#reader?.resolve(null);
     this.#reader = undefined;
@@ -169,6 +174,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   /** What the TLS layer found wrong: it has destroyed the socket, and what came before can still be read. */
   readonly #onError = (error: Error): void => {
     if (this.#isClosed) return;
+    this.#hasFailed = true;
     const explained = explainLive(this.remoteAddr, error);
     const left: Uint8Array | null = this.#socket.read();
     if (left !== null) this.#rest = this.#rest === undefined ? left : concat([this.#rest, left]);
@@ -179,6 +185,11 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   readonly #onClose = (): void => {
     if (!this.#hasEnded) this.#onError(new systemErrors.ConnectionAborted("TLS was given up"));
   };
+
+  #onInputLost(): void {
+    const problem = `${runtimeName()} cannot read TLS any more after a half-close`;
+    this.#failReading(new systemErrors.ConnectionAborted(problem));
+  }
 
   /** Fails the reading side, once what came before is read. */
   #failReading(error: unknown): void {
