@@ -11,6 +11,7 @@ import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import {
   checkCertificate,
+  type CheckedCertificate,
   type CheckedTlsOptions,
   checkServerName,
   checkTlsOptions,
@@ -23,7 +24,7 @@ import {
   beginClient,
   chainOf,
   negotiatedBy,
-  SOCKET_CONTEXT,
+  socketContext,
   socketHandshake,
   type SocketSide,
 } from "./socket_handshake.ts";
@@ -37,7 +38,7 @@ export function checkTlsClientOptions(options: TlsClientOptions): void {
 
 interface ClientSettings extends CheckedTlsOptions {
   /** The client's own certificate. */
-  own: TlsCertificate | undefined;
+  own: CheckedCertificate | undefined;
   isUnsafe: boolean;
 }
 
@@ -46,9 +47,12 @@ function resolveOptions(options: TlsClientOptions): ClientSettings {
   const { cert, key, unsafelyIgnoreCertificateErrors: isUnsafe = false } = options;
   const common = checkTlsOptions(options);
   const hasOwn = cert !== undefined || key !== undefined;
-  if (!hasOwn) return { ...common, own: undefined, isUnsafe };
-  const own = checkCertificate({ cert: cert!, key: key! });
-  return { ...common, own: { cert: own.cert, key: own.key }, isUnsafe };
+  const own = hasOwn ? checkCertificate({ cert: cert!, key: key! }) : undefined;
+  return { ...common, own, isUnsafe };
+}
+
+function pemOf(own: CheckedCertificate | undefined): Partial<TlsCertificate> {
+  return own === undefined ? {} : { cert: own.cert, key: own.key };
 }
 
 /**
@@ -86,7 +90,7 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
 function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
   const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
   const serverName = isIP(host) === 0 ? host : "";
-  const { context } = createSecureContext({ ...common, ...own });
+  const { context } = createSecureContext({ ...common, ...pemOf(own) });
   const policy = { requestCert: true, rejectUnauthorized: false };
   const records = TlsRecords.client({ context: { ...context, ...policy }, alpn }, serverName);
   const finish = (): TlsInfo => {
@@ -100,7 +104,7 @@ function socketSide(remoteAddr: string, options: TlsClientOptions, host: string)
   const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
   const serverName = isIP(host) === 0 ? host : "";
   const connecting = {
-    secureContext: createSecureContext({ ...SOCKET_CONTEXT, ...common, ...own }),
+    secureContext: socketContext({ ...common, ...pemOf(own) }, own, ""),
     host,
     ...(serverName !== "" && { servername: serverName }),
     ...(alpn && { ALPNProtocols: alpn }),

@@ -13,6 +13,8 @@ export interface StreamOwner {
   onInputEnd(error: unknown): void;
   /** A write or the half-close has failed. */
   onWriteError(error: unknown): void;
+  /** All that the TLS layer has written so far is taken by the connection. */
+  onWritten(): void;
   /** The connection is half-closed. */
   onHalfClosed(): void;
 }
@@ -57,7 +59,10 @@ export class ConnectionStream extends Duplex {
   }
 
   override _write(bytes: Uint8Array, _encoding: unknown, onDone: () => void): void {
-    this.#writing = this.#writeAll(bytes).then(onDone, (error) => this.owner.onWriteError(error));
+    this.#writing = this.#writeAll(bytes).then(() => {
+      onDone();
+      if (this.writableLength === 0) this.owner.onWritten();
+    }, (error) => this.owner.onWriteError(error));
   }
 
   override _final(onDone: () => void): void {

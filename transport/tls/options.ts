@@ -203,6 +203,12 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
   };
 }
 
+/** The error for a key that the TLS layer cannot use. */
+export function unusableKey(where: string, cause: unknown): TypeError {
+  const problem = `${where}key is of a kind or size that cannot be used for TLS`;
+  return new TypeError(problem, { cause });
+}
+
 /** The host that a server's certificate must be valid for, in canonical form. */
 export function checkServerName(serverName: unknown): string {
   const name = typeof serverName === "string" ? canonicalName(serverName) : "";

@@ -11,17 +11,17 @@ import {
   type NamedCertificate,
   type TlsCertificate,
   type TlsServerOptions,
+  unusableKey,
 } from "./options.ts";
 import { requireLayer, type TlsContext, TlsRecords } from "./records.ts";
 import {
-  SOCKET_CONTEXT,
+  socketContext,
   socketServer,
   type StartServer,
   UnknownServerName,
 } from "./socket_handshake.ts";
 import type { Certificate } from "./x509/certificate.ts";
 import type { AltName } from "./x509/names.ts";
-import { keyKind } from "./x509/signature.ts";
 
 /** The TLS settings of a server, until they are reloaded. */
 export interface ServerSettings {
@@ -107,7 +107,7 @@ function maker(
       TlsRecords.server(made, false).destroy();
       return { context: made, altNames };
     } catch (cause) {
-      throw unusable(where, cause);
+      throw unusableKey(where, cause);
     }
   };
 }
@@ -119,13 +119,8 @@ function socketMaker(
 ): ContextMaker {
   return (certificate, where) => {
     const checked = checkCertificate(certificate, where);
-    try {
-      keyKind(checked.publicKey);
-      const context = createSecureContext(socketOptions(common, asks, checked));
-      return { context: { context, alpn }, altNames: checked.altNames };
-    } catch (cause) {
-      throw unusable(where, cause);
-    }
+    const context = socketContext(socketOptions(common, asks, checked), checked, where);
+    return { context: { context, alpn }, altNames: checked.altNames };
   };
 }
 
@@ -136,12 +131,7 @@ function socketOptions(
 ): SecureContextOptions {
   // A session resumed by a ticket has the client's own certificate, but no longer the ones that lead to `ca`.
   const secureOptions = asks ? constants.SSL_OP_NO_TICKET : 0;
-  return { ...SOCKET_CONTEXT, ...common, cert, key, secureOptions };
-}
-
-function unusable(where: string, cause: unknown): TypeError {
-  const problem = `${where}key is of a kind or size that cannot be used for TLS`;
-  return new TypeError(problem, { cause });
+  return { ...common, cert, key, secureOptions };
 }
 
 /** The function that chooses a context by server name, if there is a choice. */

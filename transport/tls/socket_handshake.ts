@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import tls, {
   type DetailedPeerCertificate,
+  type SecureContext,
   type SecureContextOptions,
   type TLSSocket,
 } from "node:tls";
@@ -14,6 +15,8 @@ import { CertificateError, TlsHandshakeError } from "../../errors.ts";
 import { type Connection, formatAddress, normalizeAddress, type TlsInfo } from "../connection.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 import { certificateProblem, explain } from "./errors.ts";
+import { type CheckedCertificate, unusableKey } from "./options.ts";
+import { keyKind } from "./x509/signature.ts";
 import type { Negotiated } from "./info.ts";
 import type { PeerChain } from "./peer_certificate.ts";
 import { SocketTlsConnection } from "./socket_tls_connection.ts";
@@ -36,11 +39,26 @@ const CIPHERS = [
 ].join(":");
 
 /** What both sides ask of the TLS layer. */
-export const SOCKET_CONTEXT: SecureContextOptions & { allowPartialTrustChain: boolean } = {
+const SOCKET_CONTEXT: SecureContextOptions & { allowPartialTrustChain: boolean } = {
   ciphers: CIPHERS,
   // A certificate in `ca` is trusted itself, even if it is not self-signed.
   allowPartialTrustChain: true,
 };
+
+/** Makes the context of a side, with its own certificate if it has one. `where` goes before the name of an option. */
+export function socketContext(
+  options: SecureContextOptions,
+  own: CheckedCertificate | undefined,
+  where: string,
+): SecureContext {
+  try {
+    if (own !== undefined) keyKind(own.publicKey);
+    return tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
+  } catch (cause) {
+    if (own === undefined) throw cause;
+    throw unusableKey(where, cause);
+  }
+}
 
 /** This side of a handshake. */
 export interface SocketSide {
@@ -146,6 +164,7 @@ function streamFor(
         else gone("the peer closed the connection before the handshake was done");
       }),
     onWriteError: lost,
+    onWritten: () => {},
     onHalfClosed: () => {},
   });
   return stream;
@@ -224,11 +243,11 @@ export type StartServer = (stream: Duplex, events: HandshakeEvents) => void;
 /** Makes what starts the handshakes of a server. */
 export function socketServer(options: tls.TlsOptions): StartServer {
   if (!isBun) {
-    const server = tls.createServer(options);
+    const server = tls.createServer({ ...SOCKET_CONTEXT, ...options });
     return (stream, events) => startServer(server, stream, events);
   }
   // Bun's tls.Server does not know which stream a socket is for, but its sockets tell whether they are authorized.
-  const secureContext = tls.createSecureContext(options);
+  const secureContext = tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   return (stream, events) =>
     startSocket({ ...options, secureContext, isServer: true }, stream, events);
 }

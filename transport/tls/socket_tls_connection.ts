@@ -33,6 +33,8 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   #readFault: { readonly error: unknown } | undefined;
   #isFaultTold = false;
   #writer: PromiseWithResolvers<number> | undefined;
+  /** The length of the write that waits, once the TLS layer has encrypted it. */
+  #writeCount = 0;
   #writeFault: unknown;
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isClosed = false;
@@ -84,8 +86,8 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     this.#socket.write(bytes, (error) => {
       if (this.#isClosed || this.#writer !== writer) return;
       if (error) return this.#onError(error);
-      this.#writer = undefined;
-      writer.resolve(bytes.length);
+      this.#writeCount = bytes.length;
+      if (this.#stream.writableLength === 0) this.onWritten();
     });
     return writer.promise;
   }
@@ -142,6 +144,14 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     this.#writer?.reject(error);
     this.#halfClosing?.reject(error);
     this.#writer = undefined;
+  }
+
+  /** Bun 1.4 calls back as soon as it has encrypted. */
+  onWritten(): void {
+    if (this.#writeCount === 0) return;
+    this.#writer?.resolve(this.#writeCount);
+    this.#writer = undefined;
+    this.#writeCount = 0;
   }
 
   onHalfClosed(): void {
