@@ -4,6 +4,7 @@ import type { Connection } from "../../../transport/connection.ts";
 import { memoryPair } from "../../../transport/memory.ts";
 import type { TlsServerOptions } from "../../../transport/tls/options.ts";
 import { TlsAcceptor } from "../../../transport/tls/server.ts";
+import { badCertificates } from "../../_bad_certificates.ts";
 import { type Certificate, makeCertificate } from "../../_certificates.ts";
 import { Program } from "../../_programs.ts";
 import { makeTempDir } from "../../_temp_dir.ts";
@@ -28,78 +29,10 @@ function asking(
   return serverOptions({ clientCertificate, ca: certificates.ca.cert, ...options });
 }
 
-/** Certificates of clients that must not be let in. */
-async function badCertificates(): Promise<[name: string, Certificate, problem: string][]> {
-  const { ca, rogueCa, client } = certificates;
-  const says = { subject: "/CN=rose", extensions: ["subjectAltName=DNS:rose"] };
-  const forServers = ["extendedKeyUsage=serverAuth"];
-  const forSecrets = ["keyUsage=keyAgreement"];
-  const authority = ["basicConstraints=CA:TRUE"];
-  const expiredCa = await makeCertificate({
-    subject: "/CN=old",
-    extensions: authority,
-    by: ca,
-    since: 30,
-    days: -1,
-  });
-  const below = async (signer: Certificate): Promise<Certificate> => {
-    const child = await makeCertificate({ ...says, by: signer });
-    return { ...child, cert: child.cert + signer.cert };
-  };
-  return [
-    [
-      "of another authority",
-      await makeCertificate({ ...says, by: rogueCa }),
-      "is not signed by a trusted authority",
-    ],
-    [
-      "of another authority, which is shown",
-      await below(rogueCa),
-      "chains to a root that is not trusted",
-    ],
-    [
-      "that has expired",
-      await makeCertificate({ ...says, by: ca, since: 30, days: -1 }),
-      "has expired: it was valid until 20",
-    ],
-    [
-      "that is not valid yet",
-      await makeCertificate({ ...says, by: ca, since: -1 }),
-      "is not valid yet: it is valid from 20",
-    ],
-    [
-      "for servers",
-      await makeCertificate({ ...says, by: ca, extensions: forServers }),
-      "is not for a client (extended key usage)",
-    ],
-    [
-      "for something else",
-      await makeCertificate({ ...says, by: ca, extensions: forSecrets }),
-      "has a key that is not for TLS (key usage)",
-    ],
-    [
-      "of X.509 version 1",
-      await makeCertificate({ subject: "/CN=rose", by: ca }),
-      "is of X.509 version 1, must be of version 3",
-    ],
-    ["signed by itself", await makeCertificate(says), "is self-signed and not trusted"],
-    [
-      "signed by somebody who is no authority",
-      await below(client),
-      'chains to "CN=rose,O=Garden", whose certificate is not a CA certificate',
-    ],
-    [
-      "signed by an authority that has expired",
-      await below(expiredCa),
-      'chains to "CN=old", whose certificate has expired: it was valid until 20',
-    ],
-  ];
-}
-
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   for (const mode of ["optional", "required"] as const) {
     Deno.test(`A bad client certificate is refused (${mode}, ${version})`, overTls, async (t) => {
-      for (const [name, { cert, key }, problem] of await badCertificates()) {
+      for (const [name, { cert, key }, problem] of await badCertificates(certificates, "client")) {
         await t.step(name, async () => {
           const client = clientOptions({ cert, key, maxVersion: version });
           const { server, client: dialled } = await shake(memoryPair(), asking(mode), client);

@@ -1,0 +1,389 @@
+import { strict as assert } from "node:assert";
+import {
+  CertificateError,
+  type Handler,
+  type Refusal,
+  Session,
+  systemErrors,
+  type TlsClientOptions,
+  TlsHandshakeError,
+  type TlsServerOptions,
+  type TlsVersion,
+} from "@parley/tcp";
+import { type Connection, memoryListener, memoryPair } from "@parley/tcp/transport";
+import {
+  answer,
+  type BadPem,
+  dial,
+  expectLine,
+  isBun,
+  pattern,
+  rawClient,
+  readAll,
+  readPems,
+  type Scenarios,
+  until,
+  withServer,
+  withSession,
+} from "./_harness.ts";
+
+const VERSIONS: readonly TlsVersion[] = ["TLSv1.2", "TLSv1.3"];
+const pems = readPems();
+const { ca, server: own, client: mine } = pems;
+const behindProxy = { proxyProtocol: "required", trusted: ["127.0.0.0/8"] } as const;
+const trusting: TlsClientOptions = { ca, serverName: "localhost" };
+
+/** A connection whose bytes from the peer can be changed on their way. */
+function changed(under: Connection, change: (bytes: Uint8Array) => void): Connection {
+  return {
+    remoteAddr: under.remoteAddr,
+    localAddr: under.localAddr,
+    async read(buffer): Promise<number | null> {
+      const count = await under.read(buffer);
+      if (count !== null) change(buffer.subarray(0, count));
+      return count;
+    },
+    write: (data) => under.write(data),
+    closeWrite: () => under.closeWrite(),
+    close: () => under.close(),
+  };
+}
+
+/** What is done with TLS in memory. */
+interface InMemory {
+  tls?: TlsServerOptions;
+  client?: TlsClientOptions;
+  handler?: Handler;
+  /** Changes what comes from the server. */
+  change?(bytes: Uint8Array): void;
+  onRefusal?(refusal: Refusal): void;
+}
+
+/** Serves TLS in memory, and runs something with a session under it. */
+async function inMemory(
+  { tls = own, client = trusting, handler = answer, change = () => {}, onRefusal }: InMemory,
+  run: (session: Session, raw: Connection) => Promise<unknown>,
+): Promise<void> {
+  const listener = memoryListener();
+  const observer = onRefusal === undefined ? {} : { onRefusal };
+  await withServer({ listener, tls, observer }, handler, async () => {
+    const raw = changed(await listener.connect(), change);
+    const session = new Session(raw);
+    try {
+      await session.upgradeTls(client);
+      await run(session, raw);
+    } finally {
+      session.abort();
+    }
+  });
+}
+
+/** What becomes of a server with this certificate. */
+async function judgeServer({ cert, key }: BadPem, maxVersion: TlsVersion): Promise<string> {
+  const client = { ...trusting, maxVersion };
+  const error = await inMemory({ tls: { cert, key }, client }, () => Promise.resolve())
+    .then(() => "let in", (error) => error);
+  // A server on Node does not offer a certificate whose key is for something else, and on Bun it does not even start.
+  const isRefused = error instanceof TlsHandshakeError || isBun && error instanceof TypeError;
+  return isRefused ? "refused" : String(error);
+}
+
+/** The same for a client, told by the server. */
+async function judgeClient(
+  { cert, key }: BadPem,
+  clientCertificate: "optional" | "required",
+  maxVersion: TlsVersion,
+): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const shaking = inMemory({
+    tls: { ...own, ca, clientCertificate },
+    client: { ...trusting, cert, key, maxVersion },
+    handler: () => resolve("let in"),
+    onRefusal: ({ cause }) => resolve((cause as Error).message),
+  }, (session) => session.readLine());
+  await shaking.catch((error) => {
+    // What the client learns differs. But Bun cannot use a key for something else, not even to try.
+    if (isBun && error instanceof TypeError) resolve("the client's certificate is not used");
+  });
+  return await promise;
+}
+
+export const tls: Scenarios = {
+  "TLS carries sessions, and tells what was agreed on": async () => {
+    for (const maxVersion of VERSIONS) {
+      const options: TlsServerOptions = {
+        ...own,
+        ca,
+        clientCertificate: "required",
+        alpn: ["b", "a"],
+      };
+      await withServer({ tls: options }, async (session) => {
+        const { protocol, alpn, serverName, peerCertificate } = session.tls!;
+        assert.deepEqual([protocol, alpn, serverName], [maxVersion, "a", "localhost"]);
+        assert.equal(peerCertificate!.subject, "CN=rose,O=Garden");
+        await answer(session);
+      }, (server) => {
+        const client = { ...trusting, ...mine, alpn: ["a"], maxVersion };
+        return withSession(dial(server, { tls: client }), async (session) => {
+          assert.equal(session.tls!.peerCertificate!.subject, "CN=garden");
+          await session.send("rose\n");
+          await expectLine(session, "re:rose");
+        });
+      });
+    }
+  },
+
+  "TLS gives back 16 MiB as they were": () =>
+    withServer({ tls: own }, async (session) => {
+      for await (const chunk of session.bytes({ borrow: true })) await session.send(chunk);
+    }, (server) =>
+      withSession(dial(server, { tls: trusting }), async (session) => {
+        const block = pattern(1024 * 1024);
+        const sending = (async () => {
+          for (let at = 0; at < 16; at++) await session.send(block);
+        })();
+        for (let at = 0; at < 16; at++) {
+          assert.deepEqual(new Uint8Array(await session.readExactly(block.length)), block);
+        }
+        await sending;
+      })),
+
+  "a server's certificate has to be for the host": async () => {
+    await withServer({ tls: own }, answer, async (server) => {
+      const elsewhere = dial(server, { tls: { ca, serverName: "elsewhere" } });
+      await assert.rejects(elsewhere, CertificateError);
+      await withSession(dial(server, { tls: { ca } }), (session) => {
+        assert.equal(session.tls!.serverName, undefined); // 127.0.0.1 is no server name
+        return Promise.resolve();
+      });
+      await assert.rejects(dial(server, { tls: { serverName: "localhost" } }), CertificateError);
+    });
+  },
+
+  "bad certificates of servers are refused": async () => {
+    for (const version of VERSIONS) {
+      for (const bad of pems.badServers) {
+        const verdict = await judgeServer(bad, version);
+        assert.equal(verdict, "refused", `${bad.name} (${version})`);
+      }
+    }
+  },
+
+  "bad certificates of clients are refused": async () => {
+    for (const version of VERSIONS) {
+      for (const mode of ["optional", "required"] as const) {
+        for (const bad of pems.badClients) {
+          const verdict = await judgeClient(bad, mode, version);
+          const where = `${bad.name} (${mode}, ${version}): ${verdict}`;
+          assert(verdict.includes("the client's certificate"), where);
+        }
+      }
+    }
+  },
+
+  "a client without a certificate is refused where one is required": async () => {
+    for (const maxVersion of VERSIONS) {
+      const options = { ...own, ca, clientCertificate: "required", maxVersion } as const;
+      await withServer({ tls: options }, answer, async (server) => {
+        // With TLS 1.3, the client is done before the server has looked.
+        const dialled = dial(server, { tls: trusting }).then((session) => session.readLine());
+        await assert.rejects(dialled);
+        await until(() => server.stats().refusals.handshake === 1);
+      });
+    }
+  },
+
+  "a certificate is chosen by server name, where the runtime can": async () => {
+    const options: TlsServerOptions = {
+      ...own,
+      certificates: [pems.other],
+      unknownServerName: "refuse",
+    };
+    if (isBun) {
+      await assert.rejects(withServer({ tls: options }, answer, () => Promise.resolve()), /Bun/);
+      return;
+    }
+    await withServer({ tls: options }, answer, async (server) => {
+      const tls = { ca, serverName: "other.example" };
+      await withSession(dial(server, { tls }), (session) => {
+        assert.equal(session.tls!.peerCertificate!.subject, "CN=other");
+        return Promise.resolve();
+      });
+      const refused = dial(server, { tls: { ca, serverName: "elsewhere" } });
+      await assert.rejects(refused, TlsHandshakeError);
+    });
+  },
+
+  "reloadTls() is for new sessions": () =>
+    withServer({ tls: own }, answer, async (server) => {
+      await withSession(dial(server, { tls: trusting }), async (session) => {
+        server.reloadTls(pems.other);
+        await session.send("rose\n");
+        await expectLine(session, "re:rose");
+      });
+      await assert.rejects(dial(server, { tls: trusting }), CertificateError);
+      await withSession(
+        dial(server, { tls: { ca, serverName: "other.example" } }),
+        () => Promise.resolve(),
+      );
+    }),
+
+  "no protocol and no version in common are refused": () =>
+    withServer({ tls: { ...own, alpn: ["a"], minVersion: "TLSv1.3" } }, answer, async (server) => {
+      for (const options of [{ alpn: ["b"] }, { maxVersion: "TLSv1.2" }] as const) {
+        const tls = { ...trusting, ...options } as TlsClientOptions;
+        await assert.rejects(dial(server, { tls }), TlsHandshakeError);
+      }
+    }),
+
+  "a peer that does not speak TLS is refused": () =>
+    withServer({ tls: own, handshakeTimeout: 200 }, answer, async (server) => {
+      const garbage = await rawClient(server);
+      garbage.write("GET / HTTP/1.1\r\n\r\n");
+      await readAll(garbage);
+      const silent = await rawClient(server);
+      await readAll(silent); // after the timeout
+      await until(() => server.stats().refusals.handshake === 2);
+    }),
+
+  "a cut is told by UnexpectedEof, after what came before": async () => {
+    const { promise, resolve } = Promise.withResolvers<[string, unknown]>();
+    const handler: Handler = async (session) => {
+      let text = "";
+      try {
+        for await (const chunk of session) text += chunk;
+        resolve([text, undefined]);
+      } catch (error) {
+        resolve([text, (error as Error).cause]);
+      }
+    };
+    await inMemory({ handler }, async (session, raw) => {
+      await session.send("half");
+      await session.flush();
+      await raw.closeWrite();
+      const [text, error] = await promise;
+      assert.equal(text, "half");
+      assert(error instanceof systemErrors.UnexpectedEof, String(error));
+    });
+  },
+
+  "a record that was changed ends a session with an error": async () => {
+    let isChanging = false;
+    const change = (bytes: Uint8Array): void => {
+      if (isChanging) bytes[bytes.length - 1]! ^= 1;
+    };
+    await inMemory({ change }, async (session) => {
+      await session.send("rose\n");
+      await expectLine(session, "re:rose");
+      isChanging = true;
+      await session.send("rose\n");
+      await assert.rejects(session.readLine());
+      assert.notEqual((await session.closed).cause, undefined);
+    });
+  },
+
+  "half-closing under TLS leaves the other direction open, or is told": () =>
+    withServer({ tls: own }, async (session) => {
+      let count = 0;
+      for await (const chunk of session.bytes()) count += chunk.length;
+      await session.send(`${count}\n`).catch(() => {});
+    }, (server) =>
+      withSession(dial(server, { tls: trusting }), async (session) => {
+        await session.send(pattern(100_000));
+        await session.closeWrite();
+        if (isBun) await assert.rejects(session.readLine());
+        else {
+          await expectLine(session, "100000");
+          await expectLine(session, undefined);
+        }
+      })),
+
+  "close() under TLS delivers what was sent": () =>
+    withServer({ tls: own }, async (session) => {
+      await session.send(pattern(2 * 1024 * 1024));
+    }, (server) =>
+      withSession(dial(server, { tls: trusting }), async (session) => {
+        const all = await session.readExactly(2 * 1024 * 1024);
+        assert.deepEqual(new Uint8Array(all), pattern(2 * 1024 * 1024));
+        await expectLine(session, undefined);
+      })),
+
+  "a peer under TLS that sends without end is held back": async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await withServer(
+      { tls: own },
+      async (session) => {
+        await session.readLine();
+        await promise;
+      },
+      (server) =>
+        withSession(dial(server, { tls: trusting, writeTimeout: Infinity }), async (session) => {
+          await session.send("go\n");
+          let sent = 0;
+          const sending = (async () => {
+            for (;; sent++) await session.send(pattern(1024 * 1024));
+          })().catch(() => {});
+          let before = -1;
+          while (sent !== before) {
+            before = sent;
+            await new Promise((resolve) => setTimeout(resolve, 300));
+          }
+          assert(sent < 40, `${sent} MiB were taken in`);
+          resolve();
+          session.abort();
+          await sending;
+        }),
+    );
+  },
+
+  "STARTTLS begins within a session": () =>
+    withServer({ tls: { ...own, starttls: true } }, async (session) => {
+      assert.equal(await session.readLine(), "STARTTLS");
+      await session.send("go on\n");
+      await session.upgradeTls();
+      await answer(session);
+    }, (server) =>
+      withSession(dial(server), async (session) => {
+        await session.send("STARTTLS\n");
+        await expectLine(session, "go on");
+        await session.upgradeTls(trusting);
+        await session.send("rose\n");
+        await expectLine(session, "re:rose");
+      })),
+
+  "TLS follows a PROXY header": () =>
+    withServer({ tls: own, ...behindProxy }, answer, (server) => {
+      const source = { transport: "tcp", hostname: "192.0.2.7", port: 1 } as const;
+      const proxyHeader = {
+        version: 2 as const,
+        source,
+        destination: { ...source, hostname: "192.0.2.8" },
+      };
+      return withSession(dial(server, { tls: trusting, proxyHeader }), async (session) => {
+        await session.send("rose\n");
+        await expectLine(session, "re:rose");
+      });
+    }),
+
+  "a handshake is given up": async () => {
+    await withServer({}, (session) => session.closed, async (server) => {
+      await assert.rejects(dial(server, { tls: trusting, connectTimeout: 200 }), /connectTimeout/);
+    });
+    const session = new Session(memoryPair()[0]);
+    const reason = new Error("no more");
+    const controller = new AbortController();
+    const upgrade = session.upgradeTls({ ...trusting, signal: controller.signal });
+    controller.abort(reason);
+    await assert.rejects(upgrade, reason);
+  },
+
+  "many handshakes at once": () =>
+    withServer({ tls: own }, answer, async (server) => {
+      const all = await Promise.all(
+        Array.from({ length: 50 }, () => dial(server, { tls: trusting })),
+      );
+      for (const session of all) await session.send("rose\n");
+      for (const session of all) await expectLine(session, "re:rose");
+      for (const session of all) session.abort();
+    }),
+};

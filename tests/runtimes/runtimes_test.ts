@@ -1,0 +1,134 @@
+// The package as npm users get it: its types, and what it does on each runtime.
+
+import { assert, assertEquals } from "@std/assert";
+import { badCertificates } from "../_bad_certificates.ts";
+import { type Certificate, makeCertificate, makeCertificates } from "../_certificates.ts";
+import { cannotTls } from "../_certificates.ts";
+import { canRun } from "../_permissions.ts";
+import { makeTempDir } from "../_temp_dir.ts";
+import type { Pem, Pems } from "./_harness.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+/** Where .ci/run, or `deno task runtimes`, installs the runtimes. */
+const INSTALLED = `${ROOT}.runtimes/node_modules`;
+const RUNTIMES: Record<string, string[]> = {
+  Deno: ["deno", "run", "--allow-all", "--node-modules-dir=manual"],
+  "Node 22": [`${INSTALLED}/node22/bin/node`],
+  "Node 24": [`${INSTALLED}/node24/bin/node`],
+  Bun: [`${INSTALLED}/bun/bin/bun.exe`],
+};
+const DEADLINE = 240_000;
+const TSCONFIG = {
+  compilerOptions: {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    skipLibCheck: false,
+    module: "nodenext",
+    target: "es2023",
+    lib: ["esnext"],
+    types: ["node"],
+    typeRoots: [`${INSTALLED}/@types`],
+    allowImportingTsExtensions: true,
+  },
+};
+
+const isInstalled = !cannotTls && await canRun("bash") && await exists(INSTALLED);
+if (!isInstalled) console.log("no runtimes are installed: run deno task runtimes");
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** Runs a command, which may be at any path. */
+async function run([...command]: string[], cwd: string): Promise<Deno.CommandOutput> {
+  const args = ["-c", 'exec "$@"', "bash", ...command];
+  const signal = AbortSignal.timeout(DEADLINE);
+  return await new Deno.Command("bash", { args, cwd, signal, stdin: "null" }).output();
+}
+
+function textOf({ stdout, stderr }: Deno.CommandOutput): string {
+  const decoder = new TextDecoder();
+  return decoder.decode(stdout) + decoder.decode(stderr);
+}
+
+async function makePems(): Promise<Pems> {
+  const certificates = await makeCertificates();
+  const { ca, server, client } = certificates;
+  const pem = ({ cert, key }: Certificate): Pem => ({ cert, key });
+  const [bad, other] = await Promise.all([
+    Promise.all((["server", "client"] as const).map((role) => badCertificates(certificates, role))),
+    makeCertificate({
+      subject: "/CN=other",
+      extensions: ["subjectAltName=DNS:other.example"],
+      by: ca,
+    }),
+  ]);
+  const [badServers, badClients] = bad.map((all) =>
+    all.map(([name, certificate, problem]) => ({ name, problem, ...pem(certificate) }))
+  );
+  return {
+    ca: ca.cert,
+    server: pem(server),
+    other: pem(other),
+    client: pem(client),
+    badServers: badServers!,
+    badClients: badClients!,
+  };
+}
+
+/** Makes the package and installs it in an empty folder, beside the scenarios. */
+async function install(directory: string): Promise<void> {
+  const packed = await run(["deno", "task", "pack:npm", directory], ROOT);
+  assert(packed.success, textOf(packed));
+  await Deno.writeTextFile(`${directory}/package.json`, '{ "type": "module" }');
+  const [name] = await Array.fromAsync(Deno.readDir(directory)).then((all) =>
+    all.map(({ name }) => name).filter((name) => name.endsWith(".tgz"))
+  );
+  const installed = await run(
+    ["npm", "install", "--no-audit", "--no-fund", `./${name}`],
+    directory,
+  );
+  assert(installed.success, textOf(installed));
+  const here = new URL("./", import.meta.url).pathname;
+  for await (const { name } of Deno.readDir(here)) {
+    if (name.startsWith("_")) await Deno.copyFile(`${here}${name}`, `${directory}/${name}`);
+  }
+  await Deno.writeTextFile(`${directory}/certificates.json`, JSON.stringify(await makePems()));
+}
+
+Deno.test("The package for npm works on each runtime", { ignore: !isInstalled }, async (t) => {
+  await using directory = await makeTempDir();
+  const { path } = directory;
+  await install(path);
+
+  await t.step(
+    "its only files are JavaScript, types and documents, without dependencies",
+    async () => {
+      const root = `${path}/node_modules/@parley/tcp`;
+      const { dependencies, bin } = JSON.parse(await Deno.readTextFile(`${root}/package.json`));
+      assertEquals(dependencies, undefined);
+      assertEquals(Object.keys(bin), ["parley-server", "parley-client"]);
+    },
+  );
+
+  await t.step("a strict consumer's types check, without those of Deno", async () => {
+    await Deno.writeTextFile(`${path}/tsconfig.json`, JSON.stringify(TSCONFIG));
+    await Deno.symlink(`${INSTALLED}/@types`, `${path}/node_modules/@types`);
+    await Deno.symlink(`${INSTALLED}/undici-types`, `${path}/node_modules/undici-types`);
+    const node = RUNTIMES["Node 24"]!;
+    const checked = await run([...node, `${INSTALLED}/typescript/bin/tsc`], path);
+    assert(checked.success, textOf(checked));
+  });
+
+  for (const [name, command] of Object.entries(RUNTIMES)) {
+    await t.step(name, async () => {
+      const output = await run([...command, "_main.ts"], path);
+      const last = new TextDecoder().decode(output.stdout).trimEnd().split("\n").at(-1)!;
+      assert(last.startsWith("{"), textOf(output));
+      const { count, failures } = JSON.parse(last);
+      assertEquals(failures, []);
+      assert(output.success && count > 50, textOf(output));
+    });
+  }
+});
