@@ -3,19 +3,19 @@ import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { checkData } from "./output.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
 
-/** Options of a heartbeat: what a session sends so that neither side takes the other for dead. */
+/** Options of a heartbeat: a message that a session sends during silence, so that neither side takes the other for gone. */
 export interface HeartbeatOptions {
   /**
-   * After how long a silence a heartbeat is sent, in milliseconds: if no byte went out for so long, or if no byte came in.
-   * A heartbeat is never early, but up to a quarter late, at most 2 s.
+   * The silence before a heartbeat, in milliseconds. One is sent if no byte went out for so long, or if no byte came in.
+   * It is never early, but may be late by a quarter of this time, at most 2 s.
    */
   interval: number;
   /**
-   * What is sent: text, bytes, a prepared message, or a function that returns one of them each time.
+   * The message: text, bytes, a prepared message, or a function that returns one of them each time.
    *
-   * Return `undefined` while a heartbeat would be misunderstood, such as before a login, or in the middle of a reply of
-   * several sends. The function is called again soon. If it throws, the session ends with the reason `error`, and the
-   * error is reported to `onError` of `serve()` and `reconnect()`.
+   * A function may return `undefined` while the peer would misunderstand a heartbeat, such as before a login, or in the
+   * middle of a reply of several sends. It is called again soon. If it throws, the session ends with the reason `error`,
+   * and the error is reported to `onError` of `serve()` and `reconnect()`.
    */
   message:
     | string
@@ -23,8 +23,8 @@ export interface HeartbeatOptions {
     | PreparedMessage
     | (() => string | Uint8Array | PreparedMessage | undefined);
   /**
-   * Whether a frame is an answer. It is called with each frame, line or chunk that the session reads, and does not take
-   * it away. Time in which no reading waits does not count. By default, each byte of the peer is an answer.
+   * Tells whether a frame is an answer. It is called with each frame, line or chunk that the session reads, and the
+   * reading still gets it. Time in which no reading waits does not count. By default, each byte of the peer is an answer.
    *
    * @param frame The frame.
    * @returns Whether it is an answer.
@@ -65,7 +65,7 @@ export function resolveHeartbeat(options: HeartbeatOptions): HeartbeatSettings {
 }
 
 /** The state of a session, for its heartbeat. */
-interface Signs {
+interface Activity {
   bytesRead: number;
   bytesWritten: number;
   /** Whether a write is under way. */
@@ -78,7 +78,7 @@ interface Signs {
   answers: number;
 }
 
-/** The heartbeat of one session. Like the deadlines, it is checked by the sweep alone. */
+/** The heartbeat of one session. Like the deadlines, it is checked only by the sweep. */
 export class Heartbeat {
   readonly settings: HeartbeatSettings;
   #read = 0;
@@ -89,28 +89,28 @@ export class Heartbeat {
   #unanswered = 0;
   /** Since when the peer could have answered the last heartbeat. */
   #askedAt: number;
-  #isHeard = true;
+  #isReading = true;
 
   constructor(settings: HeartbeatSettings, now: number) {
     this.settings = settings;
     this.#readSince = this.#writtenSince = this.#askedAt = now;
   }
 
-  /** Returns whether to send a heartbeat, or that too many were missed. */
-  check(now: number, signs: Signs): "due" | "missed" | undefined {
+  /** Returns `due` if a heartbeat has to be sent, and `missed` if too many were not answered. */
+  check(now: number, activity: Activity): "due" | "missed" | undefined {
     const { interval, maxMissed, isAnswer } = this.settings;
-    const hasRead = signs.bytesRead !== this.#read;
-    const hasWritten = signs.bytesWritten !== this.#written;
-    const isStuck = signs.writing && !hasWritten; // what is sent now would wait behind it
-    const isAnswered = isAnswer === undefined ? hasRead : signs.answers !== this.#answers;
-    this.#isHeard = signs.reading && (isAnswer === undefined || signs.waiting);
-    this.#read = signs.bytesRead;
-    this.#written = signs.bytesWritten;
-    this.#answers = signs.answers;
+    const hasRead = activity.bytesRead !== this.#read;
+    const hasWritten = activity.bytesWritten !== this.#written;
+    const isStuck = activity.writing && !hasWritten; // what is sent now would wait behind it
+    const isAnswered = isAnswer === undefined ? hasRead : activity.answers !== this.#answers;
+    this.#isReading = activity.reading && (isAnswer === undefined || activity.waiting);
+    this.#read = activity.bytesRead;
+    this.#written = activity.bytesWritten;
+    this.#answers = activity.answers;
     if (isAnswered) this.#unanswered = 0;
-    if (hasRead || !this.#isHeard) this.#readSince = now;
+    if (hasRead || !this.#isReading) this.#readSince = now;
     if (hasWritten) this.#writtenSince = now;
-    if (isStuck || !this.#isHeard) this.#askedAt = now;
+    if (isStuck || !this.#isReading) this.#askedAt = now;
     if (isStuck) return;
     const isWaiting = this.#unanswered > 0;
     const isLate = now - (isWaiting ? this.#askedAt : this.#readSince) > interval;
@@ -121,7 +121,7 @@ export class Heartbeat {
 
   /** A heartbeat was sent. With it, `accepted` bytes go out in all. */
   sent(now: number, accepted: number): void {
-    if (this.#isHeard || this.#unanswered === 0) this.#unanswered++;
+    if (this.#isReading || this.#unanswered === 0) this.#unanswered++;
     this.#askedAt = this.#writtenSince = now;
     this.#written = accepted;
   }

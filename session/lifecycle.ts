@@ -290,7 +290,7 @@ export class Lifecycle implements IoEvents {
   #beat(heartbeat: Heartbeat, now: number): void {
     const { reader, output } = this;
     if (!this.#canSend || reader.ended) return;
-    const signs = {
+    const activity = {
       bytesRead: reader.bytesRead,
       bytesWritten: output.bytesWritten,
       writing: output.writing,
@@ -298,7 +298,7 @@ export class Lifecycle implements IoEvents {
       waiting: reader.waiting !== undefined,
       answers: reader.answers,
     };
-    const verdict = heartbeat.check(now, signs);
+    const verdict = heartbeat.check(now, activity);
     if (verdict === "missed") return this.expire("heartbeat-missed");
     if (verdict === undefined) return;
     const { message } = heartbeat.settings;
