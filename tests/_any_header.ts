@@ -1,4 +1,4 @@
-// Any header that the PROXY protocol can tell, for tests by properties.
+// Arbitrary headers of the PROXY protocol, for property tests.
 
 import fc from "fast-check";
 import { formatIp } from "../_internal/ip.ts";
@@ -11,7 +11,7 @@ const port = fc.oneof(fc.nat({ max: 65535 }), fc.constantFrom(0, 255, 256, 65535
 
 type Ends = Pick<ProxyHeader, "source" | "destination">;
 
-/** Two ends with IP addresses of one size. */
+/** Two endpoints with IP addresses of the same family. */
 function ipEnds(transport: "tcp" | "udp"): fc.Arbitrary<Ends> {
   return fc.constantFrom(4, 16).chain((length) => {
     const hostname = fc.uint8Array({ minLength: length, maxLength: length }).map(formatIp);

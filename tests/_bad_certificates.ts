@@ -1,8 +1,8 @@
-// Certificates that nobody may accept, for the tests of TLS.
+// Certificates that must not be accepted, for the tests of TLS.
 
 import { type Certificate, type Certificates, makeCertificate } from "./_certificates.ts";
 
-/** A certificate that must not be accepted, by what it is, and what is wrong with it. */
+/** A certificate that must not be accepted, and what is wrong with it, by the name of the case. */
 export type BadCertificate = [name: string, certificate: Certificate, problem: string];
 
 /** Certificates of a peer that must not be accepted. A server's are for `localhost`. */

@@ -1,8 +1,8 @@
-// Certificates for the tests of TLS, made by openssl in a directory that goes with the test file that asked for them.
+// Certificates for the tests of TLS. openssl makes them in a directory that is removed after the test file.
 
 import { canNet, canRead, canRun, canWrite } from "./_permissions.ts";
 
-/** Whether the tests of TLS can make certificates and talk to themselves. */
+/** Whether the tests of TLS cannot run: they need openssl to make certificates, and the loopback interface. */
 export const cannotTls: boolean =
   !(canNet && canRead && canWrite && await canRun("openssl") && Deno.build.os !== "windows");
 
@@ -14,31 +14,31 @@ export interface Certificate {
   readonly keyFile: string;
 }
 
-/** What a certificate says. */
+/** The contents of a certificate. */
 export interface Wanted {
-  /** As openssl takes it, such as `/CN=rose/O=Garden`. */
+  /** In the syntax of openssl, such as `/CN=rose/O=Garden`. */
   subject: string;
-  /** Lines of extensions, such as `subjectAltName=DNS:localhost`; without any it is of X.509 version 1. */
+  /** Lines of extensions, such as `subjectAltName=DNS:localhost`. Without any, the certificate has version 1 of X.509. */
   extensions?: string[];
-  /** From how many days before now on it is valid, or after now where negative; and until how many after now. */
+  /** How many days ago its validity began (negative: will begin), and in how many days it ends. */
   since?: number;
   days?: number;
   /** Who signs it; itself by default. */
   by?: Certificate;
-  /** What openssl takes for the key's kind; P-256 by default. */
+  /** The kind of the key, in the syntax of openssl; P-256 by default. */
   newKey?: string[];
-  /** Whose key it is for, instead of a new one. */
+  /** The certificate whose key it uses, instead of a new one. */
   like?: Certificate;
-  /** How it is signed, as openssl takes it. */
+  /** The options of the signature, in the syntax of openssl. */
   signing?: string[];
-  /** Its number; one of its own by default. */
+  /** Its serial number; a new one by default. */
   serialNumber?: string;
 }
 
 let directory: string | undefined;
 let made = 0;
 
-/** Where the files lie. */
+/** The directory of the files. */
 async function tempDir(): Promise<string> {
   if (directory === undefined) {
     directory = await Deno.makeTempDir({ prefix: "parley-tls-" });
@@ -87,14 +87,14 @@ export async function makeCertificate(wanted: Wanted): Promise<Certificate> {
   }
   const [cert, key] = await Promise.all([certFile, keyFile].map((file) => Deno.readTextFile(file)));
   const certificate = { cert: cert!, key: key! };
-  // Not among what is handed on as options of TLS, which would be refused.
+  // Not enumerable: it would be passed on as an unknown option of TLS.
   return Object.defineProperties(certificate, {
     certFile: { value: certFile },
     keyFile: { value: keyFile },
   }) as Certificate;
 }
 
-/** What the command needs that can give any validity. */
+/** The configuration of the openssl command that can set any validity. */
 function configOfCa(path: string): string {
   return `[ca]
 default_ca = default
@@ -116,7 +116,7 @@ function dateIn(days: number): string {
   return `${iso.slice(0, 19).replaceAll(/\D/g, "")}Z`;
 }
 
-/** Makes an authority that signs others. */
+/** Makes a certificate authority. */
 export function makeAuthority(name: string): Promise<Certificate> {
   const extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
   return makeCertificate({ subject: `/CN=${name}`, extensions });
@@ -125,7 +125,7 @@ export function makeAuthority(name: string): Promise<Certificate> {
 /** The certificates that most tests need. */
 export interface Certificates {
   readonly ca: Certificate;
-  /** An authority that nobody trusts. */
+  /** An authority that is not trusted. */
   readonly rogueCa: Certificate;
   /** For `localhost`, `127.0.0.1` and `::1`. */
   readonly server: Certificate;
@@ -133,7 +133,7 @@ export interface Certificates {
   readonly client: Certificate;
 }
 
-/** Makes those; empty where {@linkcode cannotTls}. */
+/** Makes them; empty if {@linkcode cannotTls}. */
 export async function makeCertificates(): Promise<Certificates> {
   if (cannotTls) return {} as Certificates;
   const [ca, rogueCa] = await Promise.all([makeAuthority("ca"), makeAuthority("rogue")]);

@@ -36,7 +36,7 @@ export interface Listening extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Starts such a program and waits until it says where it listens. */
+/** Starts such a program and waits until it prints its address. */
 async function listening(command: string, args: string[], said: RegExp): Promise<Listening> {
   const program = new Program(command, args);
   try {

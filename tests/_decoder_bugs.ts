@@ -1,8 +1,8 @@
-// Decoders with a fault of their own, which must not be taken for the peer's.
+// Decoders with bugs, which must not be taken for errors of the peer.
 
 import { type Codec, type DecoderInput, MORE } from "../codecs/codec.ts";
 
-/** A codec that does so when a byte has come. */
+/** A codec whose decoder fails when it gets a byte. */
 export function codecOf(decode: (input: DecoderInput) => unknown): Codec<unknown> {
   return {
     decoder: () => ({ maxBuffered: 10, decode: decode as () => unknown }),
@@ -51,7 +51,7 @@ export const DECODER_BUGS: Record<string, Bug> = {
   },
 };
 
-/** The same where the input has ended. */
+/** The same at the end of input. */
 export const FINISHING_BUG: Codec<unknown> = {
   decoder: () => ({
     maxBuffered: 10,

@@ -1,4 +1,4 @@
-// What servers and clients of tests go over where nothing else is said.
+// The transport of servers and clients in tests that do not choose one.
 
 import net from "node:net";
 import { statusError } from "../_internal/system_errors.ts";
@@ -7,16 +7,16 @@ import type { ListenTarget } from "../transport/node/listen_target.ts";
 import { bind } from "../transport/node/tcp_handle.ts";
 import { defaults, type TransportName } from "../transport/socket_options.ts";
 
-/** How a connection by `node:net` is made: with the handles below its streams, or without. */
+/** How a connection of `node:net` is made: with the handles below its streams, or without. */
 export type Way = "handle" | "public";
 
-/** What a process of tests hands on to the processes that it starts. */
+/** The setting that a test process passes to the processes that it starts. */
 export interface Default {
   transport: TransportName;
   way: Way;
 }
 
-/** What holds in this process. */
+/** The setting of this process. */
 export function currentDefault(): Default {
   return {
     transport: defaults.transport,
@@ -24,13 +24,13 @@ export function currentDefault(): Default {
   };
 }
 
-/** Whether servers listen by `net.Server`, which takes whatever comes. */
+/** Whether servers listen by `net.Server`, which accepts every connection at once. */
 export function isByServer(): boolean {
   const { transport, way } = currentDefault();
   return transport === "node" && way === "public";
 }
 
-/** Has it hold in this process. */
+/** Applies it in this process. */
 export function setDefault({ transport, way }: Default): void {
   defaults.transport = transport;
   if (way === "handle") return;
@@ -39,8 +39,8 @@ export function setDefault({ transport, way }: Default): void {
 }
 
 /**
- * Has `net.Server` listen within the call, or throw: otherwise it takes a turn, and tests ask their servers for the
- * port as soon as they have them.
+ * Makes `net.Server` listen, or throw, during the call. Otherwise it takes a turn of the event loop, and tests ask their
+ * servers for the port at once.
  */
 function listenAtOnce({ Tcp, Pipe }: Handles): void {
   const { listen } = net.Server.prototype;

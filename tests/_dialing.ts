@@ -1,10 +1,10 @@
-// Places that cannot be dialled, and dials that no test can make the system do.
+// Addresses that cannot be dialled, and replacements of dials whose result a test cannot cause in the system.
 
 import type { Connection } from "../transport/connection.ts";
 import { defaults } from "../transport/socket_options.ts";
 import { portOf } from "./_serving.ts";
 
-/** A port that refuses: an outgoing connection holds it, so that nobody else can listen there meanwhile. */
+/** A port that refuses connections. An outgoing connection uses it, so no other process can listen there meanwhile. */
 export async function refusingPort(): Promise<AsyncDisposable & { port: number }> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [out, back] = await Promise.all([
@@ -22,7 +22,7 @@ export async function refusingPort(): Promise<AsyncDisposable & { port: number }
   };
 }
 
-/** A port that gives no answer: Linux drops who comes when the backlog is full. It keeps one more than it is told. */
+/** A port that does not answer: Linux drops connections when the backlog is full. It holds one more than was asked for. */
 export async function silentPort(): Promise<Disposable & { port: number }> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const port = portOf(listener);
@@ -36,7 +36,7 @@ export async function silentPort(): Promise<Disposable & { port: number }> {
   };
 }
 
-/** Puts `dial` in the place of `Deno.connect`, for what no test can make the system do. */
+/** Replaces `Deno.connect` by `dial`, for results that a test cannot cause in the system. */
 export function dialing(dial: (options: Deno.ConnectOptions) => Promise<Connection>): Disposable {
   const real = Deno.connect;
   const { transport } = defaults;

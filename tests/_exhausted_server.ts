@@ -1,5 +1,5 @@
 // A server in a process with few descriptors. Its arguments are JSON: the options of `serve()`, and whether `console` is
-// its logger; and what it goes over. It says on standard output where it listens.
+// its logger; and its transport. It prints its address on standard output.
 
 import { serve } from "../serve/serve.ts";
 import { formatAddress } from "../transport/mod.ts";

@@ -1,4 +1,4 @@
-// A server that opens all descriptors that its process may have, and whose handler fails then.
+// A server that uses up the descriptors of its process, so that its handler fails.
 
 import { connect } from "../connect/connect.ts";
 import { serve } from "../serve/serve.ts";

@@ -1,4 +1,4 @@
-// A real HAProxy, which takes PROXY headers over Unix sockets and passes on some of its own.
+// A real HAProxy, which receives PROXY headers over Unix sockets and sends its own.
 
 import { assertEquals } from "@std/assert";
 import { decodeProxyHeader, type ProxyHeader } from "../proxy_protocol/mod.ts";
@@ -9,7 +9,7 @@ import { makeTempDir } from "./_temp_dir.ts";
 
 export const hasHaproxy: boolean = canNet && canRead && canWrite && await isInstalled("haproxy");
 
-/** Signed by itself, of the name `rosé` and for `greet.example`, until 2120. It protects nothing. */
+/** Self-signed, with the name `rosé`, for `greet.example`, until 2120. It protects nothing. */
 const CERTIFICATE = `
 -----BEGIN CERTIFICATE-----
 MIIBWjCCAQCgAwIBAgIBATAKBggqhkjOPQQDAjAQMQ4wDAYDVQQDDAVyb3PDqTAg
@@ -29,8 +29,8 @@ SdWiIMZEBsQbMzmhM1Gipw8ia4xMJJjPEo6iOM21Xag3HwAP5gA5j5wQ
 `;
 
 /**
- * Ways in, each a Unix socket, and what is done behind: `v1`, `v2` and `authority` pass on, `tls` does so over TLS to
- * itself. The check of `idle` tells when it is up.
+ * The frontends, each a Unix socket: `v1`, `v2` and `authority` send a header to the server behind, `tls` does so over TLS
+ * to itself. The health check of `idle` shows when HAProxy is up.
  */
 const config = (dir: string): string => `
 defaults
@@ -92,7 +92,7 @@ export class Haproxy implements AsyncDisposable {
     return new Haproxy(path, back, (await receive(connection)).header, all.move());
   }
 
-  /** What comes out behind it for a header, with a few bytes of a client's, that goes in. */
+  /** What it sends to the server for a header and a few bytes of a client. */
   async pass(way: string, header: Uint8Array): Promise<ProxyHeader> {
     using client = await this.#enter(way, header);
     const refused = client.read(new Uint8Array(1)).then((count) => {
@@ -104,7 +104,7 @@ export class Haproxy implements AsyncDisposable {
     return passed;
   }
 
-  /** Whether it hangs up on a header. */
+  /** Whether it closes the connection after a header. */
   async refuses(way: string, header: Uint8Array): Promise<boolean> {
     using client = await this.#enter(way, header);
     try {
@@ -127,14 +127,14 @@ export class Haproxy implements AsyncDisposable {
   }
 }
 
-/** Whichever comes first. The other is not missed. */
+/** The first of them to settle. An error of the other is ignored. */
 function firstOf<T>(wanted: Promise<T>, failure: Promise<never>): Promise<T> {
   wanted.catch(() => {});
   failure.catch(() => {});
   return Promise.race([wanted, failure]);
 }
 
-/** Reads a header and so many bytes behind it. */
+/** Reads a header and `behind` bytes after it. */
 async function receive(
   connection: Deno.Conn,
   behind: number = 0,

@@ -23,7 +23,7 @@ print(*[listening.getsockname()[1] for listening in sockets], flush=True)
 os.execvp(command[0], command)
 `;
 
-/** A way in: what its `bind` and its `server` lines say further. */
+/** A frontend: the rest of its `bind` and `server` lines. */
 interface WayIn {
   bind?: string;
   server: string;
@@ -31,9 +31,9 @@ interface WayIn {
 
 /** A running HAProxy. */
 export interface Haproxy extends AsyncDisposable {
-  /** The ports of its ways in. */
+  /** The ports of its frontends. */
   ports: number[];
-  /** What it complains about. */
+  /** Its error messages. */
   stderr(): string;
 }
 
@@ -82,7 +82,7 @@ ${sections.join("")}`;
   }
 }
 
-/** A client at an address of its own, who says what is typed. */
+/** A client at an address of its own, which sends its standard input. */
 export function clientFrom(hostname: string, port: number, how = "TCP4"): Program {
   return new Program("socat", ["-", `${how}:127.0.0.1:${port},bind=${hostname}`]);
 }

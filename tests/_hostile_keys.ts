@@ -1,10 +1,10 @@
-// What the keys of a hostile peer make of bytes: the parts of TLS 1.2 and 1.3 that compute.
+// The cryptography of a hostile peer: the key schedules and ciphers of TLS 1.2 and 1.3.
 
 import { Buffer } from "node:buffer";
 import crypto, { type KeyObject } from "node:crypto";
 import { concat } from "../_internal/concat.ts";
 
-/** Goes through what the other side has said, which these tests trust. */
+/** Reads the messages of the other side, which these tests trust. */
 export class Bytes {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -53,7 +53,7 @@ export function message(type: number, ...parts: Iterable<number>[]): Uint8Array 
   return concat([bytes([type]), vector(3, ...parts)]);
 }
 
-/** A record as it is before there are keys. */
+/** An unencrypted record. */
 export function recordOf(type: number, content: Uint8Array): Uint8Array {
   return concat([bytes([type, 3, 3]), vector(2, content)]);
 }
@@ -65,7 +65,7 @@ export function hashOf(bytes: Uint8Array): Uint8Array {
   return crypto.createHash("sha256").update(bytes).digest();
 }
 
-/** How a key signs (RFC 8446 §4.2.3), and what it makes of some bytes. */
+/** The signature scheme of a key (RFC 8446 §4.2.3), and its signature of some bytes. */
 export function signature(key: KeyObject, signed: Uint8Array): Uint8Array {
   const curve = key.asymmetricKeyDetails?.namedCurve ?? "";
   const [scheme, hash] = SCHEMES[curve] ?? SCHEMES[key.asymmetricKeyType!]!;
@@ -190,7 +190,7 @@ export function sealing12(key: Uint8Array, iv: Uint8Array): Sealing {
   };
 }
 
-/** What is encrypted, and the proof that neither it nor the header was changed. */
+/** The ciphertext with its authentication tag, which also covers the header. */
 function seal(
   key: Uint8Array,
   nonce: Uint8Array,

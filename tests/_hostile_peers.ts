@@ -1,4 +1,4 @@
-// Clients and servers that are shown certificates by peers that may not be who they say.
+// Clients and servers whose peers present certificates that may be false.
 
 import { closeQuietly } from "../_internal/close_quietly.ts";
 import { CertificateError, TlsHandshakeError } from "../errors.ts";
@@ -9,13 +9,13 @@ import { TlsAcceptor } from "../transport/tls/server.ts";
 import { dialHostile, serveHostile, type Shown } from "./_hostile_tls.ts";
 import { commonName, forHost, makeKeys, makeX509, ofLeaf, pemOf } from "./_x509.ts";
 
-/** How a peer comes: as a server, or as a client that may show a certificate or has to. */
+/** The role of a peer: a server, or a client whose certificate is optional or required. */
 export interface Way {
   readonly version: "TLSv1.2" | "TLSv1.3";
   readonly asks: "server" | "optional" | "required";
 }
 
-/** All ways. */
+/** All roles. */
 export const WAYS: readonly Way[] = (["TLSv1.2", "TLSv1.3"] as const).flatMap((version) =>
   (["server", "optional", "required"] as const).map((asks) => ({ version, asks }))
 );
@@ -41,7 +41,7 @@ export class Doors {
     this.#acceptors = { optional: acceptor("optional"), required: acceptor("required") };
   }
 
-  /** The subject of a peer that is let in, or why it is not. */
+  /** The subject of a peer that is accepted, or why it is refused. */
   async judge(
     shown: Shown,
     { version, asks }: Way,
@@ -64,7 +64,7 @@ export class Doors {
     }
   }
 
-  /** Throws unless a peer is let in, whatever way it comes. */
+  /** Throws unless a peer is accepted in every role. */
   async letIn(shown: Shown, ways: readonly Way[] = WAYS): Promise<void> {
     for (const way of ways) {
       const verdict = await this.judge(shown, way);
@@ -72,7 +72,7 @@ export class Doors {
     }
   }
 
-  /** Throws unless a peer is refused for this, whatever way it comes. */
+  /** Throws unless a peer is refused for this reason in every role. */
   async refuse(problem: string, shown: Shown, ways: readonly Way[] = WAYS): Promise<void> {
     for (const way of ways) {
       const verdict = await this.judge(shown, way);

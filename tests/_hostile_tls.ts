@@ -1,7 +1,8 @@
-// A peer in TLS that shows whatever bytes it is told to for certificates, and proves whatever key it is told to.
+// A TLS peer that sends any bytes as its certificates, and proves the possession of any key.
 //
-// Every library checks what it is given to show, so this says just so much of TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) as
-// is needed until the other side has to decide: one cipher suite a version, X25519, and no look at what it is told.
+// TLS libraries check the certificates that they are given to send. So this implements TLS 1.2 (RFC 5246) and 1.3
+// (RFC 8446) up to the point where the other side has to decide: one cipher suite for each version, X25519, and no checks
+// of what it receives.
 
 import { Buffer } from "node:buffer";
 import crypto, { type KeyObject } from "node:crypto";
@@ -29,13 +30,13 @@ import {
   vector,
 } from "./_hostile_keys.ts";
 
-/** What a hostile peer shows. */
+/** What a hostile peer presents. */
 export interface Shown {
-  /** Its certificates, in what should be DER. */
+  /** Its certificates, supposedly in DER. */
   chain: Uint8Array[];
   /** The private key that it proves. */
   key: KeyObject;
-  /** What it says instead of a proof: an algorithm, and a signature. */
+  /** What it sends instead of a valid proof: an algorithm and a signature. */
   proof?: Uint8Array;
 }
 
@@ -46,13 +47,13 @@ const FINISHED = 20;
 const HANDSHAKE = 22;
 const CHANGE_CIPHER_SPEC = Uint8Array.of(20, 3, 3, 0, 1, 1);
 const X25519 = [0x00, 0x1d];
-/** The extensions of a hello. */
+/** The extensions of a ClientHello or ServerHello. */
 const SUPPORTED_GROUPS = 10;
 const SIGNATURE_ALGORITHMS = 13;
 const SUPPORTED_VERSIONS = 43;
 const KEY_SHARE = 51;
 
-/** Plays the server until the client has all that it decides by. */
+/** Plays the server until the client has everything it needs to accept or refuse the certificate. */
 export async function serveHostile(
   connection: Connection,
   version: Version,
@@ -108,7 +109,7 @@ export async function serveHostile(
   await peer.say(FINISHED, finished12(secrets.master, "server", peer.transcript()));
 }
 
-/** Plays the client until the server has all that it decides by. */
+/** Plays the client until the server has everything it needs to accept or refuse the certificate. */
 export async function dialHostile(
   connection: Connection,
   version: Version,
@@ -184,7 +185,7 @@ async function sayCertificate13(
   await peer.say(15, proof ?? signature(key, signed));
 }
 
-/** Messages of the handshake over a connection, and all that was said so far. */
+/** The messages of a handshake over a connection, and the transcript so far. */
 class Peer {
   encrypt: Sealing | undefined;
   decrypt: ((record: Uint8Array) => Uint8Array) | undefined;

@@ -1,4 +1,4 @@
-// A real NATS server, and its protocol as far as the tests speak it.
+// A real NATS server, and the part of its protocol that the tests need.
 
 import { Buffer } from "node:buffer";
 import { type Codec, MORE } from "../codecs/mod.ts";
@@ -26,7 +26,7 @@ export async function startNats(port = 0): Promise<{ program: Program; port: num
   return { program, port: Number(taken) };
 }
 
-/** What a server sends: the line of it, by its words, and the payload of a message. */
+/** What a server sends: the words of a line, and the payload of a message. */
 export interface NatsFrame {
   words: string[];
   payload?: string;
@@ -36,7 +36,7 @@ export interface NatsFrame {
 export interface NatsCommand {
   line: string;
   payload?: string;
-  /** Where the reply to it will come. */
+  /** The subject of its reply. */
   inbox?: string;
 }
 

@@ -1,17 +1,17 @@
-// A real nginx, which takes PROXY headers and passes on some of its own.
+// A real nginx, which receives PROXY headers and sends its own.
 
 import { canNet, canRead, canRun, canWrite } from "./_permissions.ts";
 import { isInstalled, Program } from "./_programs.ts";
 import { canIpv6 } from "./_serving.ts";
 import { makeTempDir } from "./_temp_dir.ts";
 
-/** Debian's nginx has it in a file, others within the program. */
+/** Debian's nginx has this module in a file, others have it built in. */
 const STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 export const hasNginx: boolean = canNet && canRead && canWrite && canIpv6 &&
   Deno.build.os === "linux" && await canRun("python3") && await isInstalled("nginx");
 
-// nginx takes no port 0, but sockets that listen already, which a variable names (as it does to upgrade itself).
+// nginx does not accept port 0. It takes listening sockets, which a variable names (as when it upgrades itself).
 const START = `
 import os, socket, sys
 path, back = sys.argv[1:]
@@ -48,7 +48,7 @@ async function exists(path: string): Promise<boolean> {
 
 /** A running nginx in front of a port. */
 export interface Nginx extends AsyncDisposable {
-  /** Its ports on 127.0.0.1 and on ::1, where it takes PROXY headers. */
+  /** Its ports on 127.0.0.1 and ::1, where it expects PROXY headers. */
   ports: [ipv4: number, ipv6: number];
 }
 

@@ -1,4 +1,4 @@
-// Connections by `node:net`, with the handles below its streams and without.
+// Connections of `node:net`, with the handles below its streams and without.
 
 import type { Connection, Listener } from "../transport/connection.ts";
 import { dialNode, type DialOptions } from "../transport/node/dial.ts";
@@ -15,10 +15,10 @@ export const WAYS: readonly Way[] = ["handle", "public"];
 const never = new AbortController().signal;
 
 const own = runtime.handles();
-/** How many do without handles now. */
+/** How many connections are made without handles now. */
 let without = 0;
 
-/** Does something in one of the two ways, and fails where this runtime has only one. */
+/** Runs something in one of the two ways, and fails if this runtime has only one. */
 export async function by<Result>(way: Way, run: () => Result | Promise<Result>): Promise<Result> {
   if (own === undefined) throw new Error("this version of the runtime has no such handles");
   if (way === "handle") return await run();
@@ -60,7 +60,7 @@ export async function nodePair(
   }
 }
 
-/** Dials, for as long as it takes. */
+/** Dials without a time limit. */
 export function dial(options: Partial<DialOptions>): Promise<Connection> {
   return dialNode({ noDelay: true, ...options }, never);
 }
@@ -73,7 +73,7 @@ export function dialNodeFrom(
   return dial({ ...options, localAddress });
 }
 
-/** Where to dial what listens there. */
+/** The address to dial for a listening address. */
 export function placeOf(addr: Connection["remoteAddr"]): Partial<DialOptions> {
   if (addr.transport === "unix") return { path: addr.path };
   const { hostname, port } = addr as Deno.NetAddr;

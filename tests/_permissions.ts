@@ -7,7 +7,7 @@ async function granted(descriptor: Deno.PermissionDescriptor): Promise<boolean> 
 export const canNet: boolean = await granted({ name: "net" });
 export const canRead: boolean = await granted({ name: "read" });
 export const canWrite: boolean = await granted({ name: "write" });
-/** Of the system, only the umask is asked for. */
+/** The only information about the system that is needed is the umask. */
 export const canSys: boolean = await granted({ name: "sys" });
 /** Unix sockets are files as well. */
 export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !== "windows";

@@ -66,7 +66,7 @@ export const FOLLOWERS: [name: string, bytes: Uint8Array][] = [
   ["zeros", new Uint8Array(5000)],
 ];
 
-/** A header comes out whole, not a byte too early, whatever follows it, and does not depend on its bytes any more. */
+/** Asserts that a header is decoded whole, not a byte too early, whatever follows it, and does not share its bytes. */
 export function assertDecodes(
   bytes: Uint8Array,
   expected: ProxyHeader,
@@ -88,7 +88,7 @@ export function assertDecodes(
   }
 }
 
-/** No header: the error comes with so many bytes, and stays the same with all that follow. */
+/** Asserts that bytes are no header: the error comes after `known` bytes, and more bytes do not change it. */
 export function assertRefuses(
   bytes: Uint8Array,
   known: number,
@@ -138,8 +138,8 @@ function outcomeOf(bytes: Uint8Array): Outcome {
 }
 
 /**
- * What must hold for any bytes whatever: they come to the same however they come, a receiver never has to hold more
- * than the longest header, and what comes out can be encoded again.
+ * Asserts what must hold for any bytes: the result does not depend on the pieces in which they come, a receiver never has
+ * to hold more than the longest header, and a decoded header can be encoded again.
  */
 export function assertDecided(bytes: Uint8Array): void {
   const whole = outcomeOf(bytes);
@@ -157,7 +157,7 @@ export function assertDecided(bytes: Uint8Array): void {
   assertEquals(again?.header, asWritten(whole.header));
 }
 
-/** Where one end is IPv4 and the other IPv6, both are written as IPv6. */
+/** If one endpoint is IPv4 and the other IPv6, both are written as IPv6. */
 function asWritten(header: ProxyHeader): ProxyHeader {
   const { source, destination } = header;
   if (source?.transport !== "tcp" || destination?.transport !== "tcp") return header;

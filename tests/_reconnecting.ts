@@ -1,4 +1,4 @@
-// What the tests of clients that come back share.
+// What the tests of reconnecting clients share.
 
 import { assertEquals } from "@std/assert";
 import net from "node:net";
@@ -13,10 +13,10 @@ import { dialing } from "./_dialing.ts";
 import { bounded, ConnectionOver } from "./_serving.ts";
 import { TRANSPORTS } from "./_transports.ts";
 
-/** Waits that are over at once, or nearly. */
+/** Delays that are over at once, or nearly. */
 export const SOON: { minDelay: number; maxDelay: number } = { minDelay: 1, maxDelay: 2 };
 
-/** An observer that writes down what it is told, a short line for each event, without the waits. */
+/** An observer that records a short line for each event, without the delays. */
 export interface Diary extends Required<ReconnectObserver> {
   readonly events: string[];
   readonly waits: number[];
@@ -41,7 +41,7 @@ export function diary(): Diary {
   };
 }
 
-/** Serves on a port that a server has had before, and that the system may still hold for a moment. */
+/** Serves on a port that another server has just used. The system may still hold it for a moment. */
 export async function serveAgain(port: number, handler: Handler): Promise<Server> {
   for (;;) {
     try {
@@ -53,7 +53,7 @@ export async function serveAgain(port: number, handler: Handler): Promise<Server
   }
 }
 
-/** A port where each connection in turn meets another fate, the last one all that follow. */
+/** A port that treats each connection in its own way; the last way applies to all that follow. */
 export async function fates(
   ...each: ((socket: net.Socket) => unknown)[]
 ): Promise<AsyncDisposable & { port: number }> {
@@ -77,7 +77,7 @@ export async function fates(
   };
 }
 
-/** What is open of the connections that were dialled in place of the network. */
+/** The connections that were dialled over the replaced network. */
 export interface Dialled extends AsyncDisposable {
   /** Dials so far. */
   dials: number;
@@ -86,7 +86,7 @@ export interface Dialled extends AsyncDisposable {
   readonly server: Server;
 }
 
-/** Puts a server in memory in the place of the network; `before` is called for each dial and may fail it. */
+/** Replaces the network by a server in memory. `before` is called for each dial and may make it fail. */
 export function inMemory(
   handler: Handler,
   before: (dial: number) => unknown = () => {},
@@ -94,7 +94,7 @@ export function inMemory(
   return overPairs(() => Promise.resolve(memoryPair()), handler, before);
 }
 
-/** Registers a test over each transport: whatever dials port 9 comes to a handler, as with `inMemory()`. */
+/** Registers a test over each transport. A dial to port 9 reaches a handler, as with `inMemory()`. */
 export function testEachDialled(
   name: string,
   run: (dialled: typeof inMemory) => Promise<void>,
@@ -152,14 +152,14 @@ function overPairs(
   return dialled;
 }
 
-/** The next session of a client that has one to give. */
+/** The next session of a client, which must have one. */
 export async function sessionOf(client: ReconnectingClient): Promise<Session> {
   const { value } = await client.next();
   if (value === undefined) throw new Error("the client is done");
   return value;
 }
 
-/** Sees that the client has no more to give. */
+/** Asserts that the client has no more sessions. */
 export async function assertDone(client: ReconnectingClient): Promise<void> {
   for (const step of [client.next(), client.return(), client.next()]) {
     assertEquals(await step, { done: true, value: undefined });

@@ -12,7 +12,7 @@ export interface Asking<Reply = string> extends AsyncDisposable {
   peer: Session;
   /** What the peer was asked. */
   asked: Frames<string>;
-  /** Lets the peer send lines. */
+  /** Sends lines from the peer. */
   answer(...lines: string[]): Promise<void>;
 }
 
@@ -48,7 +48,7 @@ export function askOver<Reply>(
   };
 }
 
-/** The id is what stands before the colon; without one, a line is no reply. */
+/** The id is the text before the colon. A line without a colon is no reply. */
 export const byId: RequestsOptions<string> = {
   requestId: (line) => line.split(":")[0]!,
   replyId: (line) => line.includes(":") ? line.split(":")[0] : undefined,

@@ -1,4 +1,4 @@
-// The server program with permissions of its own, and the programs that people would talk to it with.
+// The server program with permissions of its own, and the programs that people connect to it with.
 
 import { type Ended, Program } from "./_programs.ts";
 import { canRun } from "./_permissions.ts";

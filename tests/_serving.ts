@@ -13,7 +13,7 @@ import {
 } from "../transport/mod.ts";
 import { canNet, canRun } from "./_permissions.ts";
 
-/** Nothing that is tested here takes long: a test that hangs fails. */
+/** A test that hangs fails: nothing that is tested here takes long. */
 export const bounded: { timeout: number } = { timeout: 60_000 };
 /** The same for tests that open sockets. */
 export const overNet: { timeout: number; ignore: boolean } = { ...bounded, ignore: !canNet };
@@ -35,7 +35,7 @@ function hasIpv6(): boolean {
   }
 }
 
-/** How long `until` goes on, in milliseconds. */
+/** How long `until` waits, in milliseconds. */
 const PATIENCE = 20_000;
 
 /** Waits until `condition` holds, and fails if it never does. */
@@ -47,12 +47,12 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** Lets the event loop turn so often that whatever only waits for that has happened: before seeing that it did not. */
+/** Waits for many turns of the event loop. If something has not happened by then, it is not only waiting for a turn. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await setImmediate();
 }
 
-/** Puts a clock that the test sets in the place of the real one. */
+/** Replaces the clock by one that the test sets. */
 export function clock(): Disposable & { now: number } {
   const real = performance.now;
   const fake = {
@@ -63,7 +63,7 @@ export function clock(): Disposable & { now: number } {
   return fake;
 }
 
-/** How many descriptors this process has open. It may not look itself without `--allow-all`. */
+/** How many descriptors this process has open. Without `--allow-all`, it may not look itself. */
 async function descriptors(): Promise<number> {
   const { stdout } = await new Deno.Command("bash", {
     args: ["-c", 'set -- "/proc/$0/fd/"*; echo $#', `${Deno.pid}`],
@@ -73,7 +73,7 @@ async function descriptors(): Promise<number> {
   return Number(new TextDecoder().decode(stdout));
 }
 
-/** Fails if `work` leaves descriptors open. What the runtime opens once for all, a first round has it open. */
+/** Fails if `work` leaves descriptors open. A first run lets the runtime open those that it keeps. */
 export async function assertNoDescriptorLeft(work: () => Promise<void>): Promise<void> {
   await work();
   const before = await descriptors();
@@ -85,7 +85,7 @@ export async function assertNoDescriptorLeft(work: () => Promise<void>): Promise
   }
 }
 
-/** The port that a server or a listener has taken. */
+/** The port of a server or listener. */
 export function portOf({ addr }: { addr: Address }): number {
   return (addr as Deno.NetAddr).port;
 }
@@ -95,7 +95,7 @@ export async function echo(session: Session): Promise<void> {
   for await (const line of session.lines()) await session.send(`${line}!\n`);
 }
 
-/** Sends a line and takes the answer. */
+/** Sends a line and reads the answer. */
 export async function ask(client: Session, line: string): Promise<string | undefined> {
   await client.send(`${line}\n`);
   return await client.readLine();
@@ -118,7 +118,7 @@ export async function readToReset(session: Session): Promise<string> {
   return all;
 }
 
-/** An observer that writes down what it is told, a short line for each event. */
+/** An observer that records a short line for each event. */
 export interface Recorder extends Required<ServerObserver> {
   readonly events: string[];
 }
@@ -137,7 +137,7 @@ export function recorder(): Recorder {
   };
 }
 
-/** A connection over another, so that a test can watch or change what one method does. */
+/** A connection that wraps another, so that a test can watch or change one of its methods. */
 export class ConnectionOver implements Connection {
   readonly inner: Connection;
 
@@ -178,7 +178,7 @@ export class ConnectionOver implements Connection {
   }
 }
 
-/** A listener that hands out what `wrap` makes of each connection. */
+/** A listener that passes each connection through `wrap`. */
 export function listenerOver(
   inner: Listener,
   wrap: (connection: Connection) => Connection,
@@ -212,7 +212,7 @@ export function tallied(inner: Listener): [Listener, Tally] {
   return [listener, tally];
 }
 
-/** Sees a connection closed without a word. */
+/** Asserts that a connection is closed without any output. */
 export async function seeRefused(client: Connection): Promise<void> {
   assertEquals(await client.read(new Uint8Array(1)), null);
   client.close();
@@ -232,7 +232,7 @@ function failingOnce(inner: Listener): Listener {
   };
 }
 
-/** Goes through everything that an observer is told, and shows that the server does its work all the same. */
+/** Causes every event of an observer, and asserts that the server works regardless. */
 export async function serveThrough(options: ServeOptions): Promise<void> {
   const inner = memoryListener();
   const listener = failingOnce(inner);
@@ -252,7 +252,7 @@ export async function serveThrough(options: ServeOptions): Promise<void> {
   await settle();
 }
 
-/** A signal that knows how many listeners are on it. */
+/** A signal that counts its listeners. */
 export function countedSignal(signal: AbortSignal): { readonly listeners: number } {
   const listeners = new Set<unknown>();
   const { addEventListener, removeEventListener } = signal;

@@ -1,4 +1,4 @@
-// A service whose sessions begin TLS when the client says STARTTLS, over TCP and within the process.
+// A service whose sessions begin TLS when the client sends STARTTLS, over TCP and in memory.
 
 import type { Refusal } from "../serve/observer.ts";
 import { type Handler, serve, type ServeOptions, type Server } from "../serve/serve.ts";
@@ -12,7 +12,7 @@ import { type Connection, memoryListener } from "../transport/mod.ts";
 import { bounded, portOf, until } from "./_serving.ts";
 import { ca, localhost, overTls } from "./_tls_serving.ts";
 
-/** Tells of each line how it came, until STARTTLS begins TLS. */
+/** Answers each line with how it came, until STARTTLS begins TLS. */
 export async function mail(session: Session): Promise<void> {
   await session.send("220 mail.test\r\n");
   for await (const line of session.lines()) {
@@ -23,23 +23,23 @@ export async function mail(session: Session): Promise<void> {
   }
 }
 
-/** The service, with what it tells. */
+/** The service, with what it has observed. */
 export interface Mail extends AsyncDisposable {
   server: Server;
   /** Sessions that have ended. */
   ends: SessionEnd[];
-  /** What handlers threw of their own. */
+  /** Errors that handlers threw. */
   errors: unknown[];
   refusals: Refusal[];
-  /** The bare connection of a client. */
+  /** The raw connection of a client. */
   raw(): Promise<Connection>;
-  /** A client that was greeted. */
+  /** A client that has read the greeting. */
   dial(options?: SessionOptions): Promise<Session>;
-  /** Waits until a session has ended, and tells how. */
+  /** Waits until a session has ended, and returns how. */
   end(): Promise<SessionEnd>;
 }
 
-/** How a client is to take its part. */
+/** What a client does. */
 export const trusting: UpgradeTlsOptions = { ca, serverName: "localhost" };
 
 /** Registers a test over TCP and over memory. */

@@ -1,4 +1,4 @@
-/** A directory that goes with everything in it once it is disposed of. */
+/** A directory that is removed with all its contents when it is disposed of. */
 export interface TempDir extends AsyncDisposable {
   readonly path: string;
 }

@@ -1,6 +1,6 @@
-// What may be thrown, and what a peer may have in it.
+// Values that may be thrown, and dangerous text that a peer may put into them.
 
-/** What moves the cursor, forges a line, turns text around, or begins an escape without an end. */
+/** Text that moves the cursor, forges a line, reverses text, or begins an escape sequence without an end. */
 export const DISTURBING: readonly string[] = [
   "\x1b[2J",
   "\x1b]0;title",
@@ -14,7 +14,7 @@ export const DISTURBING: readonly string[] = [
   "\0",
 ];
 
-/** Whether a text holds anything of that kind. A line feed is for the caller to look at. */
+/** Whether a text has anything of that kind. The caller checks for line feeds. */
 export function isDisturbing(text: string): boolean {
   // deno-lint-ignore no-control-regex
   return /[\0-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/.test(text) ||
@@ -41,7 +41,7 @@ ownCause.cause = ownCause;
 const ownMessage = new Error("");
 Object.assign(ownMessage, { message: ownMessage });
 
-/** What a handler can throw, by what it is. */
+/** Values that a handler can throw, by name. */
 export const THROWN: readonly [what: string, thrown: unknown][] = [
   ["undefined", undefined],
   ["null", null],

@@ -1,4 +1,4 @@
-// TLS over what is at hand, for the tests of it and for those that hold over every transport.
+// TLS over any connection, for the tests of TLS and those that run over every transport.
 
 import type { Connection, ProxyHeader } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
@@ -14,12 +14,12 @@ export const certificates: Certificates = await makeCertificates();
 /** The options of tests that need TLS and nothing else. */
 export const overTls: { ignore: boolean; timeout: number } = { ignore: cannotTls, timeout: 60_000 };
 
-/** Nothing here takes long. */
+/** A limit for a test that hangs, in milliseconds. */
 export const HANDSHAKE_TIMEOUT = 20_000;
 
 const never = new AbortController().signal;
 
-/** What a server of these tests has, unless a test says otherwise. */
+/** The default options of a server in these tests. */
 export function serverOptions(options: Partial<TlsServerOptions> = {}): TlsServerOptions {
   const { cert, key } = certificates.server;
   return { cert, key, ...options };
@@ -30,7 +30,7 @@ export function clientOptions(options: TlsClientOptions = {}): TlsClientOptions 
   return { serverName: "localhost", ca: certificates.ca.cert, ...options };
 }
 
-/** Begins a handshake over the two ends of a connection: the first is the server's. */
+/** Begins a handshake over the two ends of a connection. The first is the server's. */
 export function shaking(
   [near, far]: readonly [Connection, Connection],
   server: TlsServerOptions | TlsAcceptor = serverOptions(),
@@ -43,20 +43,20 @@ export function shaking(
   };
 }
 
-/** What became of the two sides of a handshake. */
+/** The results of the two sides of a handshake. */
 export interface Shaken {
   server: PromiseSettledResult<Connection>;
   client: PromiseSettledResult<Connection>;
 }
 
-/** The same, to its end. */
+/** Completes a handshake. */
 export async function shake(...args: Parameters<typeof shaking>): Promise<Shaken> {
   const both = shaking(...args);
   const [server, client] = await Promise.allSettled([both.server, both.client]);
   return { server, client };
 }
 
-/** Puts TLS over both ends of a connection: the first is the server's. */
+/** Puts TLS over both ends of a connection. The first is the server's. */
 export async function tlsOver(
   pair: readonly [Connection, Connection],
   server?: TlsServerOptions | TlsAcceptor,
@@ -66,7 +66,7 @@ export async function tlsOver(
   return [connectionOf(shaken.server), connectionOf(shaken.client)];
 }
 
-/** TLS within this process. */
+/** TLS over a connection in memory. */
 export function tlsPair(
   server?: TlsServerOptions | TlsAcceptor,
   client?: TlsClientOptions,
@@ -74,20 +74,20 @@ export function tlsPair(
   return tlsOver(memoryPair(), server, client);
 }
 
-/** What came of one side; throws what it failed with. */
+/** The connection of one side. Throws the error if that side failed. */
 export function connectionOf(side: PromiseSettledResult<Connection>): Connection {
   if (side.status === "rejected") throw side.reason;
   return side.value;
 }
 
-/** What one side failed with, closing the connection if it did not. */
+/** The error of one side. Closes the connection if there was none. */
 export function failureOf(side: PromiseSettledResult<Connection>): unknown {
   if (side.status === "rejected") return side.reason;
   side.value.close();
   throw new Error("there is TLS, where none should be");
 }
 
-/** A raw connection that writes down what the TLS layer does with it, and can keep its writes waiting. */
+/** A raw connection that records what the TLS layer does with it, and can hold its writes back. */
 export class Watched extends ConnectionOver {
   readonly events: string[] = [];
   bytesRead = 0;
@@ -122,7 +122,7 @@ export class Watched extends ConnectionOver {
   }
 }
 
-/** TLS within this process, with the raw connection of the server watched. */
+/** TLS over a connection in memory, with the server's raw connection watched. */
 export async function watchedPair(
   capacity: number = 2 ** 20,
 ): Promise<{ raw: Watched; server: Connection; client: Connection; farRaw: Connection }> {

@@ -31,12 +31,12 @@ export const overTlsCounting: TestOptions = {
 const made = await makeCertificates();
 const nobody = { cert: "", key: "" };
 
-/** Who is who: `ca` has signed the others, `rose` is a server for `rose.test` and `*.rose.test`. */
+/** The certificates: `ca` has signed the others, and `rose` is for a server with the names `rose.test` and `*.rose.test`. */
 export const ca: string = made.ca?.cert ?? "";
-/** The file that it lies in, for other programs. */
+/** Its file, for other programs. */
 export const caFile: string = made.ca?.certFile ?? "";
 export const localhost: Pair = pairOf(made.server);
-/** Where these lie. */
+/** The directory of the files. */
 export const localhostFiles: Files = made.server ?? { certFile: "", keyFile: "" };
 export const clientFiles: Files = made.client ?? { certFile: "", keyFile: "" };
 export const client: Pair = pairOf(made.client);
@@ -47,7 +47,7 @@ export const rose: Pair = pairOf(
     by: made.ca,
   }),
 );
-/** A client whom nobody knows. */
+/** A client whose certificate is not trusted. */
 export const stranger: Pair = pairOf(
   cannotTls ? undefined : await makeCertificate({
     subject: "/CN=rose/O=Garden",
@@ -69,7 +69,7 @@ function pairOf(certificate: Certificate | undefined): Pair {
   return { cert, key };
 }
 
-/** Options of which the certificate may be left out: then it is `localhost`'s. */
+/** Options whose certificate may be omitted; the default is that of `localhost`. */
 export interface TlsServeOptions extends Omit<ServeOptions, "tls"> {
   tls?: Partial<ServerTlsOptions>;
 }
@@ -78,11 +78,11 @@ export interface TlsServeOptions extends Omit<ServeOptions, "tls"> {
 export interface TlsServer extends AsyncDisposable {
   server: Server;
   port: number;
-  /** Whom it has refused. */
+  /** The refusals so far. */
   refusals: Refusal[];
-  /** Waits for the first of them, and returns what lies behind it. */
+  /** Waits for the first of them, and returns its error. */
   failure(): Promise<TlsHandshakeError>;
-  /** Dials it, and trusts it unless the options say otherwise. */
+  /** Dials it. The default is to trust it. */
   dial(options?: ConnectOptions): Promise<Session>;
 }
 

@@ -1,4 +1,4 @@
-// Unix sockets of these tests, and what other programs do with theirs.
+// Unix sockets for tests, and what other programs do with theirs.
 
 import { canRun, canSys, canUnix } from "./_permissions.ts";
 import { Program } from "./_programs.ts";
@@ -44,12 +44,12 @@ export async function modeOf(path: string): Promise<number> {
   return (await Deno.lstat(path)).mode! & 0o7777;
 }
 
-/** Removes a file, before anything else can happen. */
+/** Removes a file synchronously. */
 export function removeNow(path: string): void {
   Deno.removeSync(path);
 }
 
-/** Calls something before each `Deno.renameSync`, for what no test can make another process do in time. */
+/** Calls a function before each `Deno.renameSync`, for a race that a test cannot time with another process. */
 export function beforeRenaming(act: () => void): Disposable {
   const real = Deno.renameSync;
   Deno.renameSync = (from, to): void => {
@@ -59,17 +59,17 @@ export function beforeRenaming(act: () => void): Disposable {
   return { [Symbol.dispose]: () => void (Deno.renameSync = real) };
 }
 
-/** Leaves a socket's file that nobody listens on, as a killed server does. */
+/** Leaves the file of a socket on which no process listens, as a killed server does. */
 export async function leaveStale(path: string): Promise<void> {
   const listener = Deno.listen({ transport: "unix", path: `${path}.0` });
   await Deno.rename(`${path}.0`, path);
   listener.close();
-  // The clock of file systems is coarse, and what a killed server leaves is older than a tick of it.
+  // The clock of file systems is coarse, and the file of a killed server is older than one tick.
   const born = (await Deno.lstat(path)).birthtime?.getTime();
   while (born !== undefined && await birthOfNext(`${path}.0`) === born) await tick();
 }
 
-/** When a file would be born now. */
+/** The birth time that a file would get now. */
 async function birthOfNext(path: string): Promise<number | undefined> {
   await Deno.writeTextFile(path, "");
   const { birthtime } = await Deno.lstat(path);
@@ -81,14 +81,14 @@ function tick(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-/** A program in Python that is at work. */
+/** A running Python program. */
 export async function inPython(source: string, ...args: string[]): Promise<Program> {
   const program = new Program("python3", ["-c", source, ...args]);
   await program.stdout.until(/\n/);
   return program;
 }
 
-/** Listens on the path, accepts nothing before it is told to, and ends when it is told no more. */
+/** Listens on the path, accepts only on command, and ends when its standard input ends. */
 const FULL = `
 import socket, sys
 listener = socket.socket(socket.AF_UNIX)

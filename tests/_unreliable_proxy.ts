@@ -1,9 +1,9 @@
-// A proxy that does to its connections what networks do to them.
+// A proxy that makes its connections fail as networks do.
 
 import { once } from "node:events";
 import net from "node:net";
 
-/** Relays to a port of the loopback address until it is told to fail. */
+/** Relays to a port of the loopback address until a method makes it fail. */
 export class UnreliableProxy implements AsyncDisposable {
   readonly #target: number;
   readonly #sockets = new Set<net.Socket>();
@@ -29,7 +29,7 @@ export class UnreliableProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** Relays nothing more over the connections that there are, and keeps them open. */
+  /** Stops relaying over the existing connections, and keeps them open. */
   stall(): void {
     for (const socket of this.#sockets) socket.unpipe().resume();
   }
@@ -44,7 +44,7 @@ export class UnreliableProxy implements AsyncDisposable {
     await closed;
   }
 
-  /** Takes connections, again on the same port. */
+  /** Accepts connections, again on the same port. */
   async accept(): Promise<void> {
     for (;;) {
       const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#relay(socket));

@@ -1,4 +1,4 @@
-// Certificates made byte by byte, for what openssl would not make.
+// Certificates that are made byte by byte, because openssl would not make them.
 
 import { Buffer } from "node:buffer";
 import crypto, { type KeyObject } from "node:crypto";
@@ -69,11 +69,11 @@ export interface Fields {
   issuer: Uint8Array;
   validity?: Uint8Array;
   subject: Uint8Array;
-  /** The key, or what stands for it in DER. */
+  /** The key, or any bytes in its place. */
   publicKey: KeyObject | Uint8Array;
-  /** Each with all that stands round it. */
+  /** The extensions, each as a complete element. */
   extensions?: Uint8Array[];
-  /** What comes between the key and the extensions. */
+  /** The bytes between the key and the extensions. */
   uniqueIds?: Uint8Array;
 }
 
