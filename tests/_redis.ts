@@ -1,23 +1,13 @@
 // Redis from outside: the real server and its tools where they are installed, and a client that shows raw replies.
 
 import { Buffer } from "node:buffer";
-import { canNet, canRun } from "./_permissions.ts";
+import { canNet } from "./_permissions.ts";
+import { isInstalled } from "./_programs.ts";
 import { makeTempDir } from "./_temp_dir.ts";
 
-/** Whether a program may be started and is there. */
-async function isInstalled(command: string): Promise<boolean> {
-  if (!await canRun(command)) return false;
-  try {
-    return (await new Deno.Command(command, { args: ["--version"] }).output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-export const hasRedisServer: boolean = canNet && await isInstalled("redis-server");
-export const hasRedisTools: boolean = canNet && await isInstalled("redis-cli") &&
-  await isInstalled("redis-benchmark");
+export const hasRedisServer: boolean = canNet && await isInstalled("redis-server", "--version");
+export const hasRedisTools: boolean = canNet && await isInstalled("redis-cli", "--version") &&
+  await isInstalled("redis-benchmark", "--version");
 
 /** Bytes as a string of as many characters, and back. */
 export function fromBytes(bytes: Uint8Array): string {

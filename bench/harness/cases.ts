@@ -14,6 +14,7 @@ const BORROWED = "Parley, borrowed bytes";
 const LINES = "Parley, lines";
 const READLINE = "Node, readline";
 const OVER_NODE = "Parley, node transport";
+const MQTT_EXAMPLE = "examples/mqtt";
 
 const PER_MESSAGE = { cost: ["CPU per message", "µs"], counted: "messages" } as const;
 
@@ -325,6 +326,27 @@ const redis = (test: "get" | "set", depth: number): Case => ({
   contenders: [who("redis-server", "redisServer"), who("examples/redis", "redisExample")],
 });
 
+/** From one client to others, which have subscribed. The publisher waits until all have got what it has sent. */
+const mqtt = (receivers: number, depth: number): Case => ({
+  name: `mqtt-${receivers}`,
+  title: `MQTT, 100 B from one to ${
+    receivers === 1 ? "one" : receivers
+  }, QoS 0, ${depth} in flight`,
+  cost: ["CPU per delivery", "µs"],
+  counted: "deliveries",
+  work: {
+    kind: "load",
+    load: { mode: "publish", service: "mqtt", connections: 1 + receivers, depth, size: 100 },
+  },
+  reference: "mosquitto",
+  contenders: [
+    who("mosquitto", "mosquitto"),
+    who("aedes, Node", "aedes"),
+    who(MQTT_EXAMPLE, "mqttExample"),
+  ],
+  goals: [{ contender: MQTT_EXAMPLE, figure: "rate", against: "mosquitto", atLeast: 1 }],
+});
+
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
   ECHO_64_1,
@@ -348,4 +370,6 @@ export const CASES: readonly Case[] = [
   redis("set", 16),
   redis("get", 1),
   redis("get", 16),
+  mqtt(1, 256),
+  mqtt(100, 16),
 ];

@@ -9,7 +9,7 @@ const SOURCES = ["load.c", "client.h", "channel.h", "script.h", "figures.h"];
 /** The task of the server. */
 export interface Load {
   mode: "talk" | "connect" | "publish" | "hold";
-  service: "echo" | "lines" | "frames" | "greeting" | "broadcast";
+  service: "echo" | "lines" | "frames" | "greeting" | "broadcast" | "mqtt";
   connections: number;
   /** Requests in flight on each connection. */
   depth?: number;

@@ -21,7 +21,10 @@ export type PeerName =
   | "tokio"
   | "c"
   | "redisServer"
-  | "redisExample";
+  | "redisExample"
+  | "mosquitto"
+  | "aedes"
+  | "mqttExample";
 
 interface Program {
   /** What must be installed. */
@@ -141,6 +144,21 @@ const PROGRAMS: Record<PeerName, Program> = {
     from: "Deno",
     version: [DENO, "--version"],
     command: [DENO, "run", "-A", file("../../examples/redis/server.ts")],
+  },
+  mosquitto: {
+    from: "Debian's mosquitto",
+    version: ["sh", "-c", "command -v mosquitto && mosquitto -h | sed 1q"],
+    command: ["mosquitto", "-c", file("mosquitto.conf"), "-p"],
+  },
+  aedes: {
+    from: "the npm package aedes, installed globally,",
+    version: ["node", file("aedes.mjs"), "--version"],
+    command: ["node", file("aedes.mjs")],
+  },
+  mqttExample: {
+    from: "Deno",
+    version: [DENO, "--version"],
+    command: [DENO, "run", "-A", file("../../examples/mqtt/server.ts")],
   },
 };
 

@@ -20,6 +20,7 @@ struct client {
   int is_known;             // whether it was asked for the first time
   int is_blocked;           // whether the events are asked for that tell of room to write
   size_t hello_at;          // how much of the hello was heard
+  size_t hello_size;        // and how much there is for this client
   size_t send_at, hear_at;  // positions on the tapes of requests and replies
   size_t unsent;            // bytes of requests that are to go out
   size_t heard;             // bytes of the reply that is under way
@@ -54,10 +55,15 @@ static int enter(struct client *client, unsigned number, size_t first) {
       .asked_at = client->asked_at,
       .entered_at = now(),
       .shaken = !load.tls,
+      .hello_size = number == 0 ? load.script.publisher_hello_size : load.script.hello_size,
   };
+  size_t opening = number == 0 ? load.script.publisher_opening_size : load.script.opening_size;
   client->state = load.tls || load.script.hello_size > 0 ? ENTERING : TALKING;
   client->channel = open_channel(load.port, number, load.tls);
   watch(client, EPOLL_CTL_ADD, EPOLLIN | (load.tls ? EPOLLOUT : 0));
+  if (opening > 0 && transmit(&client->channel, load.script.opening, opening) != (ssize_t)opening) {
+    FAIL("a client could not open");
+  }
   return client->state == TALKING;
 }
 
@@ -87,11 +93,15 @@ static void expect(struct client *client, unsigned count, uint64_t since) {
   load.outstanding += count;
 }
 
+static void say(struct client *client, unsigned count) {
+  client->unsent += count * load.script.request_size;
+  transmit_unsent(client);
+}
+
 static void ask(struct client *client, unsigned count, uint64_t since) {
   if (count == 0) return;
   expect(client, count, since);
-  client->unsent += count * load.script.request_size;
-  transmit_unsent(client);
+  say(client, count);
 }
 
 static void check(const char *got, const char *wanted, size_t size) {
@@ -115,7 +125,7 @@ static void count_replies(struct client *client, size_t bytes) {
 }
 
 static void check_input(struct client *client, const char *input, size_t size) {
-  size_t rest = load.script.hello_size - client->hello_at;
+  size_t rest = client->hello_size - client->hello_at;
   size_t hello = size < rest ? size : rest;
   check(input, load.script.hello + client->hello_at, hello);
   client->hello_at += hello;
@@ -169,7 +179,7 @@ static int advance(struct client *client, uint32_t events) {
     vanish(client);
     return 1;
   }
-  if (client->state == ENTERING && client->hello_at == load.script.hello_size) {
+  if (client->state == ENTERING && client->hello_at == client->hello_size) {
     client->state = TALKING;
   }
   return client->state == TALKING;

@@ -4,7 +4,7 @@
 //
 // talk     keeps `depth` requests of `size` bytes in flight on each connection, for `duration` milliseconds
 // connect  connects, asks once and leaves, over and over, on `connections` at a time
-// publish  has one connection send and all of them receive, over and over
+// publish  has one connection send `depth` requests and all receive them, over and over; with `mqtt`, all others do
 // hold     sends one request on every connection, and keeps it open
 // cpu      prints the CPU time of the process `pid`
 //
@@ -106,8 +106,9 @@ static void publish(struct client *client) {
   (void)client;
   if (load.outstanding > 0 || now() >= deadline) return;
   uint64_t at = now();
-  ask(&clients[0], 1, at);
-  for (int i = 1; i < options.connections; i++) expect(&clients[i], 1, at);
+  int is_deaf = load.script.publisher_hello_size < load.script.hello_size;
+  for (int i = is_deaf; i < options.connections; i++) expect(&clients[i], load.depth, at);
+  say(&clients[0], load.depth);
 }
 
 static void publish_on(void) {
