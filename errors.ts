@@ -36,7 +36,7 @@
  * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before the deadlines of `close()` |
  * | `frame-stalled` | a frame was not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
- * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, no descriptor left |
+ * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, too much memory, no descriptor left |
  * | `drain` | the server is shutting down |
  * | `error` | any other error, always with a cause |
  */
@@ -101,6 +101,32 @@ export class OutputLimitError extends Error {
     super(`${received} bytes of output wait for the peer, more than maxBufferedOutput (${limit})`);
     this.limit = limit;
     this.received = received;
+  }
+}
+
+/** The buffers of a server's sessions held more than `maxBufferMemory` allows, and this session was one that held most. */
+export class MemoryLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "MemoryLimitError";
+  /** The limit of all sessions together, in bytes. */
+  readonly limit: number;
+  /** How much this session held, in bytes. */
+  readonly held: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param limit The limit of all sessions together, in bytes.
+   * @param held How much this session held, in bytes.
+   */
+  constructor(limit: number, held: number) {
+    super(
+      `the session held ${
+        Math.round(held)
+      } bytes when all together held too much (maxBufferMemory is ${limit})`,
+    );
+    this.limit = limit;
+    this.held = held;
   }
 }
 

@@ -36,6 +36,7 @@ export {
   type EndReason,
   FrameTooLargeError,
   MalformedFrameError,
+  MemoryLimitError,
   OutputLimitError,
   PoolExhaustedError,
   ProxyHeaderError,
@@ -55,6 +56,8 @@ export {
   type LogFields,
   type Logger,
   logObserver,
+  type MemoryPressure,
+  type MemoryPressureEvent,
   printable,
   type Refusal,
   type RefusalReason,
@@ -71,6 +74,7 @@ export {
 export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {
   type Handler,
+  type MemoryStats,
   serve,
   type ServeOptions,
   type Server,

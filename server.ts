@@ -19,6 +19,7 @@
 
 export {
   type Handler,
+  type MemoryStats,
   serve,
   type ServeOptions,
   type Server,
@@ -27,6 +28,8 @@ export {
 export type {
   LogFields,
   Logger,
+  MemoryPressure,
+  MemoryPressureEvent,
   Refusal,
   RefusalReason,
   ServerObserver,

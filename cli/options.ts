@@ -23,6 +23,26 @@ export function durationOption<Default>(
   );
 }
 
+const SIZES: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** An option that is a size such as `64M`, a number of bytes or `none`. Returns bytes, `Infinity` for `none`. */
+export function sizeOption({ options }: Arguments, name: string, min: string): number | undefined {
+  const text = options[name];
+  if (text === undefined) return;
+  if (text === "none") return Infinity;
+  const size = bytesOf(text);
+  if (size >= bytesOf(min) && size <= 2 ** 50) return size;
+  throw new UsageError(
+    `--${name} must be a size of ${min} or more, such as 500K, 64M or 1G, ` +
+      `a number of bytes, or none, got ${JSON.stringify(text)}`,
+  );
+}
+
+function bytesOf(text: string): number {
+  const [, count, unit = ""] = /^(\d+)([KMG]?)$/.exec(text) ?? [];
+  return Number(count) * SIZES[unit]!;
+}
+
 /** Reads a list that is separated by commas. The items are not checked. */
 export function listOption({ options }: Arguments, name: string): string[] | undefined {
   return options[name]?.split(",").map((item) => item.trim());

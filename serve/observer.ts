@@ -73,6 +73,36 @@ export interface Refusal {
   cause?: unknown;
 }
 
+/**
+ * What a server does about a lack of memory, see `maxBufferMemory` of its options. Each step comes on top of those before.
+ *
+ * | step | meaning |
+ * |---|---|
+ * | `none` | there is enough memory, again |
+ * | `reading-paused` | the sessions that hold most are not read, over 3/4 of the limit |
+ * | `accepting-paused` | no connection is accepted, over 7/8 of the limit |
+ * | `sessions-ended` | the sessions that held most were ended: the limit was passed, or nothing was accepted for a second |
+ */
+export type MemoryPressure =
+  | "none"
+  | "reading-paused"
+  | "accepting-paused"
+  | "sessions-ended";
+
+/** A step that a server took about a lack of memory, or took back. */
+export interface MemoryPressureEvent {
+  /** What the server does now, or, for `sessions-ended`, has done. */
+  pressure: MemoryPressure;
+  /** How much the buffers of all sessions hold, in bytes. */
+  held: number;
+  /** `maxBufferMemory`, in bytes. */
+  limit: number;
+  /** How many sessions would be read if they held less. */
+  paused: number;
+  /** How many sessions were ended in this step. */
+  ended: number;
+}
+
 /** Observes a server. Errors that it throws are reported to `onError` and have no other effect. */
 export interface ServerObserver {
   /**
@@ -101,6 +131,12 @@ export interface ServerObserver {
    * @param refusal The peer and the reason.
    */
   onRefusal?(refusal: Refusal): void;
+  /**
+   * The memory of the sessions' buffers is short, or no longer short.
+   *
+   * @param event The step that was taken.
+   */
+  onMemoryPressure?(event: MemoryPressureEvent): void;
   /**
    * A connection could not be accepted. The server continues.
    *
@@ -140,6 +176,17 @@ const REFUSALS: Record<RefusalReason, string> = {
   descriptors: "it took the last descriptor",
 };
 
+/** What the log says of each step. */
+const PRESSURES: Record<MemoryPressure, (ended: number) => string> = {
+  none: () => "memory is sufficient again",
+  "reading-paused": () => "the sessions that hold most memory are not read for now",
+  "accepting-paused": () => "no connection is accepted for now",
+  "sessions-ended": (ended) =>
+    ended === 1
+      ? "the session that held most memory was ended"
+      : `the ${ended} sessions that held most memory were ended`,
+};
+
 /**
  * Makes an observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, errors of handlers as
  * `error`. Refusals with the reason `left` are logged as `debug`.
@@ -165,6 +212,7 @@ const REFUSALS: Record<RefusalReason, string> = {
 export function logObserver(logger: Logger): ServerObserver {
   const refusals = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   const leavers = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
+  const pressures = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   return {
     onStateChange(state, addr): void {
       const address = formatAddress(addr);
@@ -206,6 +254,17 @@ export function logObserver(logger: Logger): ServerObserver {
           ...(cause !== undefined && { cause: factsOf(cause) }),
           ...(omitted > 0 && { omitted }),
         },
+      );
+    },
+    onMemoryPressure({ pressure, held, limit, paused, ended }): void {
+      if (!pressures.take()) return;
+      const omitted = pressures.takeOmitted();
+      const fields = { pressure, held, limit, paused, ended };
+      const level = pressure === "none" ? "info" : "warn";
+      logger[level](
+        `${PRESSURES[pressure](ended)}: buffers hold ${held} bytes, maxBufferMemory is ${limit}` +
+          (omitted === 0 ? "" : `; ${omitted} more such messages were not logged`),
+        { ...fields, ...(omitted > 0 && { omitted }) },
       );
     },
     onAcceptError(error, retryIn): void {

@@ -1,6 +1,12 @@
 /** The options of `serve()` and the types of what it returns; `serve.ts` publishes them. */
 
-import type { Logger, RefusalReason, ServerObserver, ServerState } from "./observer.ts";
+import type {
+  Logger,
+  MemoryPressure,
+  RefusalReason,
+  ServerObserver,
+  ServerState,
+} from "./observer.ts";
 import type { Session } from "../session.ts";
 import type { SessionOptions } from "../session/options.ts";
 import type { Address, Listener } from "../transport/connection.ts";
@@ -116,6 +122,20 @@ export interface ServeOptions extends SessionOptions {
    */
   ipv6PrefixLength?: number;
   /**
+   * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB to 2^50, or
+   * `Infinity`. What other servers of the process take does not count.
+   *
+   * Above half of it, sessions are read in small pieces. Above 3/4, those that hold most are not read until memory is
+   * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions that
+   * hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of each step.
+   *
+   * It counts the buffers of the sessions, and of bytes that a handler sends from its own memory each once. It
+   * does not count what an idle session takes besides, connections that are not sessions yet, TLS, and garbage.
+   *
+   * @default {268435456}
+   */
+  maxBufferMemory?: number;
+  /**
    * The addresses that may connect: IP addresses and CIDR blocks such as `10.0.0.0/8` and `2001:db8::/32`. By default,
    * all may. Connections from other addresses are closed right after the accept, before anything is read or written.
    * `::/0` is all of IPv6 but not IPv4, also for a server on `::`.
@@ -222,6 +242,20 @@ export interface ServerStats {
   bytesRead: number;
   /** Bytes that went out in all sessions. */
   bytesWritten: number;
+  /** The memory of the sessions' buffers. */
+  memory: MemoryStats;
+}
+
+/** The memory of a server's buffers, see `maxBufferMemory` of its options. */
+export interface MemoryStats {
+  /** How much unread input and unsent output takes now, in bytes. */
+  held: number;
+  /** What the server does about it now. */
+  pressure: Exclude<MemoryPressure, "sessions-ended">;
+  /** Sessions that would be read now if they held less. */
+  paused: number;
+  /** Sessions that were ended because they held most. */
+  ended: number;
 }
 
 /** A running server. */

@@ -9,6 +9,7 @@ import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
 import { observersFor } from "./observers.ts";
+import { MemoryGuard } from "./memory.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
@@ -24,7 +25,14 @@ import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 
-export type { Handler, ServeOptions, Server, ServerStats, ServerTlsOptions } from "./options.ts";
+export type {
+  Handler,
+  MemoryStats,
+  ServeOptions,
+  Server,
+  ServerStats,
+  ServerTlsOptions,
+} from "./options.ts";
 
 /**
  * Starts a server: listens, and calls a handler for each connection.
@@ -64,6 +72,7 @@ export class TcpServer implements Server {
   readonly #admission: Admission;
   /** The permits of sessions that count for `maxSessionsPerAddress`. */
   readonly #permits: Map<Session, Permit> = new Map();
+  readonly #memory: MemoryGuard;
   readonly #tls: TlsAcceptor | undefined;
   readonly #waits: boolean;
   readonly #shutdownTimeout: number;
@@ -113,6 +122,14 @@ export class TcpServer implements Server {
       onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
       onRelease: () => this.#changed(),
     }, stages ?? stagesOf(options, this.#tls));
+    this.#memory = new MemoryGuard(options, {
+      budget: this.#group.budget,
+      lives: () => this.#group.members.values(),
+      onPressure: (event) => {
+        this.#observers.tell("onMemoryPressure", event);
+        this.#changed();
+      },
+    });
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
     this.#options = { ...options }; // later changes of the object have no effect
     this.#handler = handler;
@@ -148,7 +165,13 @@ export class TcpServer implements Server {
   stats(): ServerStats {
     const refusals = { ...this.#admission.refusals };
     const refused = Object.values(refusals).reduce((all, count) => all + count, 0);
-    const stats = { active: this.#group.members.size, refused, refusals, ...this.#stats };
+    const stats = {
+      active: this.#group.members.size,
+      refused,
+      refusals,
+      ...this.#stats,
+      memory: this.#memory.stats(),
+    };
     for (const session of this.#group.members.keys()) {
       stats.bytesRead += session.bytesRead;
       stats.bytesWritten += session.bytesWritten;
@@ -227,7 +250,9 @@ export class TcpServer implements Server {
     await acceptAll(this.#listener, {
       ...this.#waiting,
       isStopping: () => this.#isStopping,
-      isWaiting: () => this.#state === "suspended" || (this.#waits && this.#admission.isFull),
+      isWaiting: () =>
+        this.#state === "suspended" || this.#memory.isFull ||
+        (this.#waits && this.#admission.isFull),
       count: () => this.#admission.count,
       onConnection: (connection) => this.#admission.admit(connection),
       onExhausted: (error) => {

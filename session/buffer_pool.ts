@@ -1,3 +1,5 @@
+import { Budget } from "./budget.ts";
+
 /** The size of the smallest buffer. */
 const MIN_SIZE = 512;
 /** How many bytes the pool keeps. */
@@ -12,26 +14,42 @@ export class BufferPool {
   #bytesKept = 0;
   /** The smallest number of kept buffers since the last `trim()`: this many were not needed. */
   #leastKept = 0;
+  /** Counts what is kept and what is taken. */
+  readonly budget: Budget;
+
+  constructor(budget: Budget = new Budget()) {
+    this.budget = budget;
+  }
 
   /** Returns a buffer of at least `count` bytes. Its contents are undefined. */
   take(count: number): Uint8Array {
     const kept = this.#kept.pop();
-    if (kept === undefined) return new Uint8Array(Math.max(MIN_SIZE, count));
+    if (kept === undefined) return this.#make(Math.max(MIN_SIZE, count));
     this.#bytesKept -= kept.length;
     if (this.#kept.length < this.#leastKept) this.#leastKept = this.#kept.length;
-    return kept.length >= count ? kept : new Uint8Array(count);
+    if (kept.length >= count) return kept;
+    this.budget.change(-kept.length);
+    return this.#make(count);
   }
 
   /** Takes a buffer back that is not used any more. */
   give(buffer: Uint8Array): void {
-    if (this.#bytesKept + buffer.length > MAX_KEPT) return;
+    if (this.#bytesKept + buffer.length > MAX_KEPT) return this.budget.change(-buffer.length);
     this.#bytesKept += buffer.length;
     this.#kept.push(buffer);
   }
 
   /** Drops the buffers that were not used since the last call. */
   trim(): void {
-    for (const { length } of this.#kept.splice(0, this.#leastKept)) this.#bytesKept -= length;
+    for (const { length } of this.#kept.splice(0, this.#leastKept)) {
+      this.#bytesKept -= length;
+      this.budget.change(-length);
+    }
     this.#leastKept = this.#kept.length;
+  }
+
+  #make(size: number): Uint8Array {
+    this.budget.change(size);
+    return new Uint8Array(size);
   }
 }

@@ -1,5 +1,6 @@
 import { type EndReason, type SessionEnd, SessionEndedError } from "../errors.ts";
 import type { Connection } from "../transport/connection.ts";
+import { Budget } from "./budget.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import type { Lifecycle, Settings } from "./lifecycle.ts";
@@ -15,7 +16,8 @@ const MAX_INTERVAL = 1000;
  */
 export class SessionGroup<Session> {
   readonly queue: FlushQueue = new FlushQueue();
-  readonly pool: BufferPool = new BufferPool();
+  readonly budget: Budget = new Budget();
+  readonly pool: BufferPool = new BufferPool(this.budget);
   readonly members: Map<Session, Lifecycle> = new Map();
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;
@@ -118,6 +120,7 @@ export class SessionGroup<Session> {
     const now = this.now();
     this.#interval = Infinity;
     this.pool.trim();
+    if (this.budget.share < Infinity) this.budget.review();
     let shortest = Infinity;
     for (const life of this.members.values()) shortest = Math.min(shortest, life.sweep(now));
     if (this.members.size > 0) this.pace(shortest);

@@ -1,8 +1,11 @@
 import type { DecoderInput } from "../codecs/codec.ts";
 import { FrameTooLargeError } from "../errors.ts";
+import { Budget } from "./budget.ts";
 
 /** Reads grow up to this size while they come back full. */
 const MAX_READ = 64 * 1024;
+/** The same while memory is tight. */
+const TIGHT_READ = 4 * 1024;
 /** From this size on, bytes are given away with their memory and not copied. */
 const HAND_OVER = 16 * 1024;
 /** Up to this size, bytes that are given away share memory, in pieces of the second size to the third. */
@@ -32,6 +35,7 @@ export class InputBuffer implements DecoderInput {
   /** The most unread bytes that the present decoder allows. */
   cap: number = Infinity;
   readonly #minRead: number;
+  #budget: Budget | undefined;
   #readSize: number;
   #smallReads = 0;
   /** The memory that the outstanding read fills: it cannot be given away. */
@@ -44,9 +48,10 @@ export class InputBuffer implements DecoderInput {
   #shift = 0;
   #sharedSeen = 0;
 
-  constructor(minRead: number) {
+  constructor(minRead: number, budget: Budget = new Budget()) {
     this.#minRead = minRead;
     this.#readSize = minRead;
+    this.#budget = budget;
   }
 
   get unread(): number {
@@ -73,7 +78,7 @@ export class InputBuffer implements DecoderInput {
     }
     this.#sharedEnd = NOWHERE;
     this.start = this.end = 0;
-    this.buffer = new Uint8Array(Math.max(this.#readSize, end - start - count));
+    this.#hold(new Uint8Array(Math.max(this.readSize, end - start - count)));
     this.#append(buffer.subarray(start + count, end));
     return buffer.subarray(start, start + count);
   }
@@ -82,6 +87,12 @@ export class InputBuffer implements DecoderInput {
   shrink(): void {
     if (this.#sharedLength === this.#sharedSeen) this.#shared = NONE;
     this.#sharedSeen = this.#sharedLength;
+  }
+
+  /** How large the buffer becomes if what has begun comes to its end, or to twice what there is of that. */
+  get demand(): number {
+    const { needed, unread } = this;
+    return (needed > unread ? needed : unread * 2) + MAX_READ;
   }
 
   /** Puts bytes back in front of the unread ones: copied, unless they are the very bytes that stand there. */
@@ -95,7 +106,7 @@ export class InputBuffer implements DecoderInput {
       return;
     }
     const unread = this.buffer.subarray(this.start, this.end);
-    this.buffer = new Uint8Array(bytes.length + unread.length + this.#readSize);
+    this.#hold(new Uint8Array(bytes.length + unread.length + this.#readSize));
     this.buffer.set(bytes);
     this.buffer.set(unread, bytes.length);
     this.start = 0;
@@ -104,7 +115,10 @@ export class InputBuffer implements DecoderInput {
 
   /** As many bytes as the next read had best ask for. */
   get readSize(): number {
-    return this.#readSize;
+    const budget = this.#budget;
+    return budget !== undefined && budget.held > budget.tight
+      ? Math.min(this.#readSize, Math.max(TIGHT_READ, this.#minRead))
+      : this.#readSize;
   }
 
   /**
@@ -119,7 +133,7 @@ export class InputBuffer implements DecoderInput {
     if (this.start === this.end) {
       this.start = this.end = 0;
       if (isLent || this.buffer.length < count) {
-        this.buffer = new Uint8Array(Math.max(MIN_BUFFER, count));
+        this.#hold(new Uint8Array(Math.max(MIN_BUFFER, count)));
       }
     }
     this.#append(bytes, isLent);
@@ -133,9 +147,15 @@ export class InputBuffer implements DecoderInput {
 
   /** Drops everything, and the memory too. */
   clear(): void {
-    this.buffer = NONE;
+    this.#hold(NONE);
     this.start = this.end = 0;
     this.#sharedEnd = NOWHERE;
+  }
+
+  /** Takes what is left out of the budget: whoever still has the session has it from now on. */
+  leave(): void {
+    this.#budget?.change(-this.buffer.length);
+    this.#budget = undefined;
   }
 
   /**
@@ -144,13 +164,13 @@ export class InputBuffer implements DecoderInput {
    *
    * @param limit The most bytes that the read may bring; by default as many as the last reads make likely.
    */
-  room(limit: number = this.#readSize): Uint8Array {
+  room(limit: number = this.readSize): Uint8Array {
     this.#sharedEnd = NOWHERE;
     const unread = this.end - this.start;
     if (unread === 0) {
       this.start = this.end = 0;
       if (this.buffer.length < limit || this.buffer.length > limit * 2) {
-        this.buffer = new Uint8Array(limit);
+        this.#hold(new Uint8Array(limit));
       }
       this.#reading = this.buffer.buffer;
       return this.buffer.length === limit ? this.buffer : this.buffer.subarray(0, limit);
@@ -169,7 +189,7 @@ export class InputBuffer implements DecoderInput {
       this.end += count;
     } else if (this.end === this.start) {
       this.#sharedEnd = NOWHERE;
-      this.buffer = room;
+      this.#hold(room);
       this.start = 0;
       this.end = count;
     } else {
@@ -238,14 +258,20 @@ export class InputBuffer implements DecoderInput {
     if (!isLent && start >= unread && buffer.length - unread >= count) {
       buffer.copyWithin(0, start, end);
     } else {
-      const useful = Math.max(this.needed, Math.min(this.cap, buffer.length * 2));
-      this.buffer = new Uint8Array(
-        Math.max(unread + count, Math.min(buffer.length * 2, useful + MAX_READ)),
+      const { needed } = this;
+      const useful = needed > unread ? needed : Math.min(this.cap, buffer.length * 2);
+      this.#hold(
+        new Uint8Array(Math.max(unread + count, Math.min(buffer.length * 2, useful + MAX_READ))),
       );
       this.buffer.set(buffer.subarray(start, end));
     }
     this.start = 0;
     this.end = unread;
+  }
+
+  #hold(buffer: Uint8Array): void {
+    this.#budget?.change(buffer.length - this.buffer.length);
+    this.buffer = buffer;
   }
 
   #tooFew(count: number): RangeError {

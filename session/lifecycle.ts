@@ -9,6 +9,7 @@ import {
 } from "../errors.ts";
 import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
 import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
+import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Timeouts } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -34,6 +35,7 @@ export interface Settings extends Timeouts {
 interface Shared {
   readonly queue: FlushQueue;
   readonly pool: BufferPool;
+  readonly budget: Budget;
   /** What draining throws, once it has begun. */
   readonly drained: SessionEndedError | undefined;
   /** The current time, for deadlines. */
@@ -412,6 +414,7 @@ export class Lifecycle implements IoEvents {
   #leave(): void {
     if (this.#isGone || this.#isUpgrading || this.reader.reading || this.output.writing) return;
     this.#isGone = true;
+    this.reader.input.leave();
     const end = this.#end!;
     end.duration = performance.now() - this.began;
     this.#group.leave(this.#session, end);

@@ -4,7 +4,7 @@ import { OutputLimitError } from "../errors.ts";
 import { miscount, shown } from "../_internal/checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { LARGE, OutputBuffer } from "./output_buffer.ts";
+import { LARGE, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
 import { bytesOf, PreparedMessage } from "./prepared_message.ts";
 import { rejected, rejectQuietly } from "../_internal/promises.ts";
 
@@ -73,13 +73,12 @@ export class Output extends OutputBuffer {
   isUnanswered = false;
   #sink: Sink;
   readonly #queue: FlushQueue;
-  readonly #pool: BufferPool;
   readonly #highWaterMark: number;
   readonly #limit: number;
   readonly #events: IoEvents;
-  /** What is being written, and the buffer that it was gathered in. */
+  /** What is being written, and the piece that it belongs to. */
   #current = NONE;
-  #gathered: Uint8Array | undefined;
+  #piece: Piece | undefined;
   /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
   #exemptFrom = 0;
   #exemptTo = 0;
@@ -104,7 +103,6 @@ export class Output extends OutputBuffer {
     events: IoEvents,
   ) {
     super(pool);
-    this.#pool = pool;
     this.#sink = sink;
     this.#queue = queue;
     this.#highWaterMark = limits.highWaterMark;
@@ -189,6 +187,17 @@ export class Output extends OutputBuffer {
     return this.#wait(this.#encodingFrom ?? this.accepted);
   }
 
+  /** How many bytes of memory are held, with those that are being written. */
+  override get size(): number {
+    return super.size + (this.#piece === undefined ? 0 : sizeOf(this.#piece));
+  }
+
+  override showReferenced(show: (bytes: Uint8Array) => void): void {
+    const piece = this.#piece;
+    if (piece !== undefined && piece.gathered === undefined) show(piece.bytes);
+    super.showReferenced(show);
+  }
+
   /** Accepts no more output. What was accepted before is still written. Later sends reject with `error`. */
   close(error: Error): void {
     this.#closed = error;
@@ -216,7 +225,7 @@ export class Output extends OutputBuffer {
     this.#closed = error;
     this.clear();
     this.#current = NONE;
-    this.#gathered = undefined;
+    this.#piece = undefined;
     const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
     for (const waiting of [...taken, this.#drained, this.#attached]) {
       if (waiting !== undefined) rejectQuietly(waiting, error);
@@ -227,6 +236,10 @@ export class Output extends OutputBuffer {
   /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
   #settle(before: number): Promise<void> {
     const referenced = this.referenced;
+    if (this.budget.isDue) {
+      this.budget.review();
+      if (this.#failed) return rejected(this.#closed);
+    }
     if (!referenced && this.accepted - this.bytesWritten < this.#highWaterMark) {
       if (!this.queued && !this.writing) this.#queue.add(this);
       return DONE;
@@ -279,9 +292,8 @@ export class Output extends OutputBuffer {
       return;
     }
     if (this.isEmpty || this.bytesWritten >= this.#barrier) return;
-    const { bytes, gathered } = this.take();
-    this.#current = bytes;
-    this.#gathered = gathered;
+    const piece = this.#piece = this.take();
+    this.#current = piece.bytes;
     this.#write();
   }
 
@@ -318,9 +330,11 @@ export class Output extends OutputBuffer {
       this.#current = this.#current.subarray(count);
       this.#write();
     } else {
+      const { bytes, gathered } = this.#piece!;
       this.#current = NONE;
-      if (this.#gathered !== undefined) this.#pool.give(this.#gathered);
-      this.#gathered = undefined;
+      this.#piece = undefined;
+      if (gathered === undefined) this.budget.change(-bytes.length);
+      else this.pool.give(gathered);
       this.#writeNext();
     }
     if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {

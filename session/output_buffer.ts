@@ -10,6 +10,7 @@ import {
   varintSize,
 } from "../_internal/numbers.ts";
 import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
+import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "../_internal/utf8.ts";
 
@@ -36,10 +37,12 @@ export class OutputBuffer implements FrameWriter {
   #pieces: Piece[] = [];
   #tail: Uint8Array | undefined;
   #tailLength = 0;
-  readonly #pool: BufferPool;
+  protected readonly pool: BufferPool;
+  protected readonly budget: Budget;
 
   constructor(pool: BufferPool) {
-    this.#pool = pool;
+    this.pool = pool;
+    this.budget = pool.budget;
   }
 
   get isEmpty(): boolean {
@@ -183,9 +186,11 @@ export class OutputBuffer implements FrameWriter {
       this.checkOpen();
     } catch (error) {
       this.accepted = accepted;
-      this.#pieces.length = length;
+      const before = this.size;
+      this.#pieces.length = Math.min(this.#pieces.length, length);
       this.#tail = tail;
       this.#tailLength = tailLength;
+      this.budget.change(this.size - before);
       this.referenced = false;
       throw error;
     }
@@ -213,8 +218,20 @@ export class OutputBuffer implements FrameWriter {
     this.#tailLength = 0;
   }
 
+  /** How many bytes of memory are held, counted as the budget does. */
+  get size(): number {
+    const tail = this.#tail?.length ?? 0;
+    return this.#pieces.reduce((all, piece) => all + sizeOf(piece), tail);
+  }
+
+  /** Shows the memory of callers that is held, which other outputs may hold as well. */
+  showReferenced(show: (bytes: Uint8Array) => void): void {
+    for (const { bytes, gathered } of this.#pieces) if (gathered === undefined) show(bytes);
+  }
+
   /** Drops all that is gathered. */
   clear(): void {
+    this.budget.change(-this.size);
     this.#pieces = [];
     this.#tail = undefined;
     this.#tailLength = 0;
@@ -229,16 +246,18 @@ export class OutputBuffer implements FrameWriter {
   #reserve(count: number): Uint8Array {
     const tail = this.#tail;
     if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
-    return this.#tail = tail === undefined ? this.#pool.take(count) : this.#enlarge(tail, count);
+    return this.#tail = tail === undefined ? this.pool.take(count) : this.#enlarge(tail, count);
   }
 
   #enlarge(tail: Uint8Array, count: number): Uint8Array {
     const needed = this.#tailLength + count;
     if (needed > MAX_PIECE) {
       this.seal();
+      this.budget.change(MAX_PIECE);
       return new Uint8Array(MAX_PIECE);
     }
     const grown = new Uint8Array(Math.min(MAX_PIECE, Math.max(needed, tail.length * 2)));
+    this.budget.change(grown.length - tail.length);
     grown.set(tail.subarray(0, this.#tailLength));
     return grown;
   }
@@ -248,7 +267,13 @@ export class OutputBuffer implements FrameWriter {
     this.seal();
     this.#pieces.push({ bytes, gathered: undefined });
     this.accepted += bytes.length;
+    this.budget.change(bytes.length);
   }
+}
+
+/** How many bytes of memory a piece holds: what is gathered is held whole, of a caller's memory what is sent. */
+export function sizeOf({ bytes, gathered }: Piece): number {
+  return (gathered ?? bytes).length;
 }
 
 function checkVarint(value: number | bigint, maxWidth: number): void {

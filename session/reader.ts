@@ -7,6 +7,7 @@ import {
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
+import type { Budget, Resting } from "./budget.ts";
 import { InputBuffer } from "./input.ts";
 import type { IoEvents } from "./output.ts";
 import { turn } from "./turn.ts";
@@ -44,13 +45,15 @@ interface Flushing {
   readonly queued: boolean;
   readonly writing: boolean;
   isUnanswered: boolean;
+  readonly buffered: number;
   flush(): void;
 }
 
 /** What a reader uses of its session's group. */
-interface Shared {
+interface Group {
   /** What draining throws, once it has begun. */
   readonly drained: Error | undefined;
+  readonly budget: Budget;
   /** Makes the sweep frequent enough for a duration. */
   pace(duration: number): void;
 }
@@ -80,7 +83,7 @@ export interface Waiting<Frame> {
  * A read cannot be cancelled. If a reading ends while it waits, the read stays outstanding and fills the buffer for the
  * next reading.
  */
-export class Reader implements InputBorrower {
+export class Reader implements InputBorrower, Resting {
   readonly input: InputBuffer;
   /** Bytes that came from the connection. */
   bytesRead = 0;
@@ -106,7 +109,8 @@ export class Reader implements InputBorrower {
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
-  readonly #group: Shared;
+  readonly #group: Group;
+  readonly #budget: Budget;
   readonly #events: IoEvents;
   /** The memory that the outstanding read fills; without any, its input will be lent. */
   #room: Uint8Array | undefined;
@@ -129,6 +133,8 @@ export class Reader implements InputBorrower {
   /** Called once the input has ended or failed, if the session stays open only for that. */
   #onInputEnd: (() => void) | undefined;
   #isDetached = false;
+  /** How much it may hold while memory is short, beyond its share. */
+  #allowance = 0;
   /** Settles as the outstanding read does, if its bytes go to the caller of `detach()` and not to a reading. */
   #handover: PromiseWithResolvers<Uint8Array> | undefined;
 
@@ -136,14 +142,14 @@ export class Reader implements InputBorrower {
    * @param source What is read.
    * @param chunkSize The size of the first read.
    * @param output Flushed when a reading is about to wait.
-   * @param group Holds what draining throws, once the server drains, and the pace of the sweep.
+   * @param group What it has in common with others.
    * @param events Told of failures, and when no read is outstanding any more.
    */
   constructor(
     source: Source,
     chunkSize: number,
     output: Flushing,
-    group: Shared,
+    group: Group,
     events: IoEvents,
   ) {
     this.#source = source;
@@ -151,7 +157,8 @@ export class Reader implements InputBorrower {
     this.#output = output;
     this.#group = group;
     this.#events = events;
-    this.input = new InputBuffer(chunkSize);
+    this.#budget = group.budget;
+    this.input = new InputBuffer(chunkSize, group.budget);
   }
 
   /** Throws if a reading waits, or none can. */
@@ -209,11 +216,41 @@ export class Reader implements InputBorrower {
     if (!soonOver) this.resume();
   }
 
-  /** Starts a read if a reading waits and no read is outstanding. */
+  /** Starts a read if a reading waits, no read is outstanding, and the session does not hold too much. */
   resume(): void {
+    const budget = this.#budget;
+    if (budget.isDue) budget.review(); // which may end this session
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
+    if (budget.share < Infinity && this.#rests(budget)) return;
     this.#read(reading.limit);
+  }
+
+  get demand(): number {
+    return this.input.demand + this.#output.buffered;
+  }
+
+  /** How much more it may hold by what it was allowed. */
+  get allowed(): number {
+    if (this.#held <= this.#budget.share) return 0;
+    return Math.max(0, this.#allowance - this.input.buffer.length - this.#output.buffered);
+  }
+
+  get #held(): number {
+    return this.input.unread + this.#output.buffered;
+  }
+
+  allow(bytes: number): void {
+    this.#allowance = bytes;
+  }
+
+  /** Whether memory is short and this session holds more of it than it may. Then the budget resumes it. */
+  #rests({ share, resting }: Budget): boolean {
+    const held = this.#held;
+    if (held <= share) this.#allowance = 0;
+    const rests = held > Math.max(share, this.#allowance);
+    if (rests) resting.add(this);
+    return rests;
   }
 
   /** Lets a reading wait for the next turn of the event loop, if there is unread input. Returns whether it does. */
@@ -253,6 +290,7 @@ export class Reader implements InputBorrower {
   /** Fails all readings, now and later, with `error`. With `keep`, input that came before can still be read. */
   fail(error: Error, keep: boolean): void {
     if (this.#failure !== undefined) return;
+    this.#budget.resting.delete(this);
     this.#failure = error;
     this.#keepsInput = keep;
     if (keep) return this.waiting?.wake(); // with what came before, or else with the error
@@ -296,7 +334,7 @@ export class Reader implements InputBorrower {
     const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
       !rested || this.reading || this.#isDetached || isEnough || this.ended ||
-      this.#failure !== undefined
+      this.#failure !== undefined || this.#budget.resting.has(this)
     ) {
       return;
     }

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { connect, type ConnectOptions } from "../connect/connect.ts";
-import type { ServeOptions } from "../serve/serve.ts";
+import type { ServeOptions, ServerStats } from "../serve/serve.ts";
 import type { Session } from "../session.ts";
 import { currentDefault } from "./_default_transport.ts";
 import { canNet, canRun } from "./_permissions.ts";
@@ -34,6 +34,8 @@ export interface Report {
   external: number;
   /** What its objects and buffers hold, in bytes, including what waits to be collected. */
   live: number;
+  /** What its buffers say that they hold, and what it does about it. */
+  memory: ServerStats["memory"];
   active: number;
   accepted: number;
   refused: number;
@@ -104,6 +106,15 @@ export class Attacked implements AsyncDisposable {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /** The most memory that has been resident at any time, in bytes. */
+  async peak(): Promise<number> {
+    const { stdout } = await new Deno.Command("bash", {
+      args: ["-c", 'grep ^VmHWM: "/proc/$0/status"', `${this.#program.pid}`],
+      stdin: "null",
+    }).output();
+    return Number(/\d+/.exec(new TextDecoder().decode(stdout))![0]) * 1024;
   }
 
   /** How many sockets it has open. Of files, the runtime opens and closes some as it likes. */

@@ -26,6 +26,8 @@ let answers = 0;
 /** How long `shutdown()` took, in milliseconds. */
 let shutdownTook: number | undefined;
 
+const CHUNK = new Uint8Array(10_000);
+
 const HANDLERS: Record<string, Handler> = {
   /** Answers each line. */
   echo: async (session) => {
@@ -41,6 +43,16 @@ const HANDLERS: Record<string, Handler> = {
   },
   /** Reads nothing. */
   deaf: (session) => session.closed,
+  /** Answers each line, but `much`: after that, it keeps as much unsent as is allowed, whoever may take it. */
+  pushing: async (session) => {
+    for await (const line of session.lines()) {
+      if (line !== "much") await session.send(`${line}!\n`);
+      else {while (!session.signal.aborted) {
+          while (session.bytesBuffered < 1_000_000 && !session.signal.aborted) session.send(CHUNK);
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }}
+    }
+  },
   /** Reads all that comes, and answers nothing. */
   swallow: async (session) => {
     for await (const _ of session.bytes({ borrow: true }));
@@ -104,11 +116,12 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (word === "collect") gc!();
     if (word !== "report") continue;
     const { rss, external, heapUsed } = Deno.memoryUsage();
-    const { active, accepted, refused, bytesRead } = server.stats();
+    const { active, accepted, refused, bytesRead, memory } = server.stats();
     say("report", Number(number), {
       rss,
       external,
       live: heapUsed + external,
+      memory,
       active,
       accepted,
       refused,

@@ -3,6 +3,7 @@
 import { concat } from "../_internal/concat.ts";
 import { InputBuffer } from "../session/input.ts";
 import { type IoEvents, Output } from "../session/output.ts";
+import { Budget } from "../session/budget.ts";
 import { BufferPool } from "../session/buffer_pool.ts";
 import { FlushQueue } from "../session/flush_queue.ts";
 import { Reader } from "../session/reader.ts";
@@ -42,15 +43,15 @@ export async function decode<In>(
       return Promise.resolve(count);
     },
   };
-  const reader = new Reader(source, 1024, {
+  const output = {
     queued: false,
     writing: false,
     isUnanswered: false,
+    buffered: 0,
     flush: () => {},
-  }, {
-    drained: undefined,
-    pace: () => {},
-  }, NO_EVENTS);
+  };
+  const group = { drained: undefined, budget: new Budget(), pace: () => {} };
+  const reader = new Reader(source, 1024, output, group, NO_EVENTS);
   const reading = new Reading(reader, codec);
   const frames: In[] = [];
   let memory = 0;

@@ -132,6 +132,7 @@ export function recorder(): Recorder {
     onSessionStart: ({ id }) => note("start", id),
     onSessionEnd: ({ id }, { reason }) => note("end", id, reason),
     onRefusal: ({ remoteAddr, reason }) => note("refused", formatAddress(remoteAddr), reason),
+    onMemoryPressure: ({ pressure }) => note("memory", pressure),
     onAcceptError: (error, retryIn) => note("accept", error, retryIn),
     onHandlerError: (error, { id }) => note("handler", id, error),
   };

@@ -433,6 +433,12 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     { observer: { onSessionEnd: 1 } },
     "observer.onSessionEnd must be a function, got a number",
   ],
+  [
+    "serve()",
+    { observer: { onMemoryPressure: 1 } },
+    "observer.onMemoryPressure must be a function, got a number",
+  ],
+  ["serve()", { maxBufferMemory: "1GB" }, "maxBufferMemory must be a number, got a string"],
   ["serve()", { onError: console }, "onError must be a function, got an object"],
   ["serve()", { tls: "x" }, "tls must be an object, got a string"],
   ["connect()", { tls: null }, "tls must be an object, got null"],

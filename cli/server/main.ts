@@ -41,6 +41,9 @@ Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
   --max-sessions-per-address N
                        maximum from one address; more are refused (default: all)
   --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
+  --max-buffer-memory SIZE
+                       maximum of unread input and unsent output of all clients
+                       together, such as 64M, 1G or none (default 256M)
 
 Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --idle-timeout TIME      longest time without a byte (default 10m)

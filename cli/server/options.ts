@@ -1,7 +1,7 @@
 /** The command line of the server. */
 
 import type { ServeOptions } from "../../mod.ts";
-import { durationOption, listOption, modeOption, transportOption } from "../options.ts";
+import { durationOption, listOption, modeOption, sizeOption, transportOption } from "../options.ts";
 import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
 
@@ -11,6 +11,7 @@ export const OPTIONS: readonly string[] = [
   ...["hostname", "port", "unix", "mode", "transport"],
   ...["tls-cert", "tls-key"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
+  ...["max-buffer-memory"],
   ...["idle-timeout", "read-idle-timeout", "shutdown-timeout"],
   ...["log-level", "log-format"],
 ];
@@ -92,6 +93,7 @@ function limitsOf(args: Arguments): ServeOptions {
       undefined,
     ),
     ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
+    maxBufferMemory: sizeOption(args, "max-buffer-memory", "8M"),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
     readIdleTimeout: durationOption(args, "read-idle-timeout", undefined),
     shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { durationOption, listOption, modeOption } from "../../cli/options.ts";
+import { durationOption, listOption, modeOption, sizeOption } from "../../cli/options.ts";
 import { type Arguments, UsageError } from "../../cli/program.ts";
 
 /** A command line with this one option. */
@@ -56,5 +56,28 @@ Deno.test("modeOption() takes octal digits", { permissions: "none" }, () => {
   assertEquals(modeOption(given("mode"), "mode"), undefined);
   for (const text of ["60", "1660", "668", "0o660", "-660"]) {
     assertThrows(() => modeOption(given("mode", text), "mode"), UsageError, `got "${text}"`);
+  }
+});
+
+Deno.test("sizeOption() takes a size with its unit, or bytes", { permissions: "none" }, () => {
+  const sizes: Record<string, number> = {
+    "1000": 1000,
+    "1K": 1024,
+    "064M": 64 * 1024 * 1024,
+    "1G": 2 ** 30,
+    "1048576G": 2 ** 50,
+    "none": Infinity,
+  };
+  for (const [text, size] of Object.entries(sizes)) {
+    assertEquals(sizeOption(given("size", text), "size", "1000"), size, text);
+  }
+  assertEquals(sizeOption(given("size"), "size", "1000"), undefined);
+  for (const wrong of ["999", "1048577G", "1k", "1 M", "1MB", "-1M", "M", "", "Infinity"]) {
+    const error = assertThrows(() => sizeOption(given("size", wrong), "size", "1000"), UsageError);
+    assertEquals(
+      error.message,
+      "--size must be a size of 1000 or more, such as 500K, 64M or 1G, a number of bytes, or none, " +
+        `got ${JSON.stringify(wrong)}`,
+    );
   }
 });

@@ -18,7 +18,7 @@ Deno.test(
       assertStringIncludes(help, `\n\n${group}`);
     }
     const lines = help.split("\n");
-    assert(lines.length <= 60, `${lines.length} lines`);
+    assert(lines.length <= 70, `${lines.length} lines`);
     for (const line of lines) assert(line.length <= 80, line);
   },
 );
@@ -93,6 +93,11 @@ const MISUSES: [args: string[], message: string][] = [
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
   [["--read-idle-timeout", "soon"], `--read-idle-timeout ${TIME} "soon"`],
+  [
+    ["--max-buffer-memory", "7M"],
+    "--max-buffer-memory must be a size of 8M or more, such as 500K, 64M or 1G, a number of bytes, or none, " +
+    'got "7M"',
+  ],
   [["--shutdown-timeout", "soon"], `--shutdown-timeout ${TIME} "soon"`],
 ];
 

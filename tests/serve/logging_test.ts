@@ -1,13 +1,21 @@
 import { assertEquals, assertFalse, assertMatch, assertStringIncludes } from "@std/assert";
 import { configureSync, getLogger, type LogRecord, resetSync } from "@logtape/logtape";
 import { textOf } from "../../_internal/thrown.ts";
-import type { LogFields, Logger } from "../../serve/observer.ts";
+import { type LogFields, type Logger, logObserver } from "../../serve/observer.ts";
 import { serve } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { canNet, canRun } from "../_permissions.ts";
 import { isDisturbing, THROWN } from "../_thrown.ts";
-import { bounded, echo, readToReset, recorder, runModule, serveThrough } from "../_serving.ts";
+import {
+  bounded,
+  clock,
+  echo,
+  readToReset,
+  recorder,
+  runModule,
+  serveThrough,
+} from "../_serving.ts";
 
 const canRunDeno = canNet && await canRun("deno");
 
@@ -87,6 +95,33 @@ Deno.test("serve() logs to a logger beside its observer and onError", bounded, a
     "warn connection from memory a refused: maxSessions reached",
   ]);
 });
+
+Deno.test(
+  "logObserver() says what is done about a lack of memory, ten times in 10 s",
+  bounded,
+  () => {
+    using time = clock();
+    const [logger, lines] = collect();
+    const { onMemoryPressure } = logObserver(logger);
+    const figures = { held: 800, limit: 1000, paused: 3, ended: 0 };
+    onMemoryPressure!({ ...figures, pressure: "reading-paused" });
+    onMemoryPressure!({ ...figures, pressure: "accepting-paused" });
+    onMemoryPressure!({ ...figures, pressure: "sessions-ended", ended: 1 });
+    onMemoryPressure!({ ...figures, pressure: "sessions-ended", ended: 2 });
+    for (let i = 0; i < 9; i++) onMemoryPressure!({ ...figures, pressure: "none" });
+    time.now += 10_000;
+    onMemoryPressure!({ ...figures, pressure: "none" });
+    const after = ": buffers hold 800 bytes, maxBufferMemory is 1000";
+    assertEquals(lines, [
+      `warn the sessions that hold most memory are not read for now${after}`,
+      `warn no connection is accepted for now${after}`,
+      `warn the session that held most memory was ended${after}`,
+      `warn the 2 sessions that held most memory were ended${after}`,
+      ...Array(6).fill(`info memory is sufficient again${after}`),
+      `info memory is sufficient again${after}; 3 more such messages were not logged`,
+    ]);
+  },
+);
 
 Deno.test("serve() accepts a LogTape logger", bounded, async () => {
   const records: LogRecord[] = [];

@@ -102,6 +102,7 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
     handlerErrors: 0,
     bytesRead: 8,
     bytesWritten: 10,
+    memory: { held: 1024, pressure: "none", paused: 0, ended: 0 },
   });
 });
 

@@ -4,6 +4,7 @@ import "../../serve/accept_test.ts";
 import "../../serve/admission_test.ts";
 import "../../serve/handler_test.ts";
 import "../../serve/limits_test.ts";
+import "../../serve/memory_test.ts";
 import "../../serve/observing_test.ts";
 import "../../serve/proxy_limits_test.ts";
 import "../../serve/proxy_test.ts";

@@ -1,0 +1,192 @@
+/** The memory of a server's buffers, and what is done when it becomes short. */
+
+import { checkInteger } from "../_internal/checks.ts";
+import { MemoryLimitError } from "../errors.ts";
+import type { Budget } from "../session/budget.ts";
+import type { Lifecycle } from "../session/lifecycle.ts";
+import type { MemoryPressure, MemoryPressureEvent } from "./observer.ts";
+import type { MemoryStats, ServeOptions } from "./options.ts";
+
+const MIB = 1024 * 1024;
+/** A machine of 1 GiB bears that, and beside it the program, 10,000 sessions and garbage. */
+const DEFAULT = 256 * MIB;
+/** With less, what is kept for the next outputs would be a good part of it. */
+const MIN = 8 * MIB;
+
+/** Over so much of the limit, reads are small. */
+const TIGHT = 1 / 2;
+/** Over so much of it, the sessions that hold most are not read; nothing is accepted; the largest are ended. */
+const RISES = [3 / 4, 7 / 8, 1] as const;
+/** Below so much of it, they are read again; connections are accepted again. */
+const FALLS = [5 / 8, 3 / 4] as const;
+/** How much of it sessions may come to hold together that are read while others are not, and what each may at least. */
+const SHARED = 1 / 4;
+const MIN_SHARE = 1024;
+/** How much of it may be added, when memory is short, until all sessions are looked at again. */
+const STEP = 1 / 32;
+/** How long nothing is accepted until sessions are ended to make room, in milliseconds. */
+const PATIENCE = 1_000;
+
+const LEVELS: readonly MemoryStats["pressure"][] = ["none", "reading-paused", "accepting-paused"];
+const FULL = 2;
+
+/** What a guard looks at and tells. */
+interface MemoryHooks {
+  readonly budget: Budget;
+  /** The sessions. */
+  lives(): Iterable<Lifecycle>;
+  /** A step was taken, or is over. */
+  onPressure(event: MemoryPressureEvent): void;
+}
+
+interface Holding {
+  readonly life: Lifecycle;
+  readonly bytes: number;
+}
+
+/** Keeps what the buffers of a server hold below a limit. */
+export class MemoryGuard {
+  readonly #limit: number;
+  readonly #hooks: MemoryHooks;
+  #level = 0;
+  #fullSince = 0;
+  #ended = 0;
+
+  constructor({ maxBufferMemory = DEFAULT }: ServeOptions, hooks: MemoryHooks) {
+    this.#limit = maxBufferMemory;
+    this.#hooks = hooks;
+    if (maxBufferMemory === Infinity) return;
+    checkInteger("maxBufferMemory", maxBufferMemory, MIN, 2 ** 50);
+    hooks.budget.tight = this.#limit * TIGHT;
+    hooks.budget.limit(() => this.#review());
+  }
+
+  /** Whether nothing is to be accepted. */
+  get isFull(): boolean {
+    return this.#level === FULL;
+  }
+
+  stats(): MemoryStats {
+    return {
+      held: totalOf(this.#holdings()),
+      pressure: LEVELS[this.#level]!,
+      paused: this.#hooks.budget.resting.size,
+      ended: this.#ended,
+    };
+  }
+
+  #review(): void {
+    const holdings = this.#holdings();
+    let held = totalOf(holdings);
+    const before = this.#level;
+    this.#level = this.#levelAt(held);
+    const highest = Math.max(before, this.#level);
+    if (this.#level === FULL && before < FULL) this.#fullSince = performance.now();
+    const ended = this.#endLargest(holdings, this.#excessOf(held));
+    for (const { bytes } of ended) held -= bytes;
+    const sessions = holdings.length - ended.length;
+    this.#watch(held, sessions);
+    this.#giveTurns(holdings, held);
+    this.#watch(held, sessions); // which nobody may be waiting for any more
+    for (let level = before; level < highest;) this.#tell(LEVELS[++level]!, held);
+    if (ended.length > 0) this.#tell("sessions-ended", held, ended.length);
+    for (let level = highest; level > this.#level;) this.#tell(LEVELS[--level]!, held);
+  }
+
+  /** What each session holds. Memory that several of them refer to counts once, in equal parts. */
+  #holdings(): Holding[] {
+    const lives = [...this.#hooks.lives()];
+    const referenced = new Map<ArrayBufferLike, number>();
+    for (const { output } of lives) {
+      output.showReferenced(({ buffer, length }) => {
+        referenced.set(buffer, (referenced.get(buffer) ?? 0) + length);
+      });
+    }
+    return lives.map((life) => {
+      let bytes = life.reader.input.buffer.length + life.output.size;
+      life.output.showReferenced(({ buffer, length }) => {
+        const all = referenced.get(buffer)!;
+        bytes -= length * Math.max(0, 1 - buffer.byteLength / all);
+      });
+      return { life, bytes };
+    });
+  }
+
+  #levelAt(held: number): number {
+    let level = this.#level;
+    while (level < FULL && held > this.#limit * RISES[level]!) level++;
+    while (level > 0 && held < this.#limit * FALLS[level - 1]!) {
+      if (--level === 0 && this.#hooks.budget.resting.size > 0) return 1; // all at once would be too many
+    }
+    return level;
+  }
+
+  /** How much has to be given back by sessions that are ended. */
+  #excessOf(held: number): number {
+    if (held > this.#limit) return held - this.#limit * RISES[1];
+    const isPatient = performance.now() - this.#fullSince < PATIENCE;
+    return this.#level < FULL || isPatient ? 0 : held - this.#limit * FALLS[0] + 1;
+  }
+
+  /** Ends those that hold most until so many bytes are given back. */
+  #endLargest(holdings: Holding[], excess: number): Holding[] {
+    if (excess <= 0) return [];
+    holdings.sort((a, b) => b.bytes - a.bytes);
+    const ended: Holding[] = [];
+    for (let left = excess; left > 0 && ended.length < holdings.length;) {
+      const holding = holdings[ended.length]!;
+      ended.push(holding);
+      left -= holding.bytes;
+    }
+    this.#ended += ended.length;
+    for (const { life, bytes } of ended) {
+      life.terminate("limit", new MemoryLimitError(this.#limit, bytes));
+    }
+    return ended;
+  }
+
+  /** Says when to look again: once the next step can be due, or there is room for more turns. */
+  #watch(held: number, sessions: number): void {
+    const { budget } = this.#hooks;
+    const limit = this.#limit;
+    const level = this.#level = this.#levelAt(held);
+    budget.share = level === 0
+      ? Infinity
+      : Math.max(MIN_SHARE, limit * SHARED / Math.max(1, sessions));
+    const above = limit * RISES[level]!;
+    budget.watch({
+      above,
+      growth: Math.max(above - held, limit * STEP),
+      release: level === 0 ? Infinity : limit * STEP,
+    });
+  }
+
+  /**
+   * Lets as many go on as there is room for, in turn: otherwise nobody who has begun would come to an end. What was
+   * allowed before and is not used yet is no room.
+   */
+  #giveTurns(holdings: readonly Holding[], held: number): void {
+    const { resting } = this.#hooks.budget;
+    const inTurn = [...resting];
+    resting.clear();
+    let room = this.#limit * RISES[1] - held;
+    for (const { life } of holdings) room -= life.reader.allowed;
+    for (const reader of inTurn) {
+      const { demand } = reader;
+      if (demand <= room) {
+        room -= demand;
+        reader.allow(demand);
+      }
+      reader.resume();
+    }
+  }
+
+  #tell(pressure: MemoryPressure, held: number, ended = 0): void {
+    const { budget, onPressure } = this.#hooks;
+    onPressure({ pressure, held, limit: this.#limit, paused: budget.resting.size, ended });
+  }
+}
+
+function totalOf(holdings: readonly Holding[]): number {
+  return Math.round(holdings.reduce((all, { bytes }) => all + bytes, 0));
+}

@@ -1,0 +1,288 @@
+import { assert, assertEquals, assertInstanceOf, assertLess, assertThrows } from "@std/assert";
+import { lengthPrefixed } from "../../codecs/length_prefixed.ts";
+import { connect, type ConnectOptions } from "../../connect/connect.ts";
+import { MemoryLimitError, type SessionEnd } from "../../errors.ts";
+import type { MemoryPressureEvent, ServerObserver } from "../../serve/observer.ts";
+import { serve, type ServeOptions, type Server } from "../../serve/serve.ts";
+import { prepare, type PreparedMessage, Session } from "../../session.ts";
+import { memoryListener } from "../../transport/mod.ts";
+import { ask, bounded, clock, echo, overNet, portOf, settle, until } from "../_serving.ts";
+import { canUnix } from "../_permissions.ts";
+import { makeTempDir } from "../_temp_dir.ts";
+import { ca, localhost, overTls } from "../_tls_serving.ts";
+
+const MIB = 1024 * 1024;
+const LIMIT = 8 * MIB;
+
+interface Told {
+  steps: string[];
+  events: MemoryPressureEvent[];
+  ends: SessionEnd[];
+  observer: ServerObserver;
+}
+
+function told(): Told {
+  const steps: string[] = [];
+  const events: MemoryPressureEvent[] = [];
+  const ends: SessionEnd[] = [];
+  return {
+    steps,
+    events,
+    ends,
+    observer: {
+      onMemoryPressure: (event) => {
+        steps.push(event.pressure);
+        events.push(event);
+      },
+      onSessionEnd: (_, end) => void ends.push(end),
+    },
+  };
+}
+
+/** Each way in: what the server listens on, and how its clients come. */
+const WAYS: [name: string, ignore: boolean, run: (body: Body) => Promise<void>][] = [
+  ["memory", false, (body) => {
+    const listener = memoryListener();
+    return body({ listener }, () => Promise.resolve(new Session(listener.connect(), ENDLESS)));
+  }],
+  ["TCP", overNet.ignore, (body) => body({ port: 0 }, dialling())],
+  ["TLS", overTls.ignore, (body) => body({ port: 0, tls: localhost }, dialling({ tls: { ca } }))],
+  ["Unix", !canUnix, async (body) => {
+    await using dir = await makeTempDir();
+    const path = `${dir.path}/test.sock`;
+    await body({ path }, () => connect({ path, ...ENDLESS }));
+  }],
+];
+
+const ENDLESS = { maxBufferedOutput: 64 * MIB };
+
+type Dial = (server: Server) => Promise<Session>;
+type Body = (place: ServeOptions, dial: Dial) => Promise<void>;
+
+function dialling(options: ConnectOptions = {}): Dial {
+  return (server) => connect({ port: portOf(server), ...ENDLESS, ...options });
+}
+
+function testEachWay(name: string, body: Body): void {
+  for (const [way, ignore, run] of WAYS) {
+    Deno.test(`${name} (${way})`, { ...bounded, ignore }, () => run(body));
+  }
+}
+
+/** Answers each frame with its length. */
+async function measure(session: Session): Promise<void> {
+  for await (const frame of session.frames(lengthPrefixed())) {
+    await session.send(`${frame.length}\n`);
+  }
+}
+
+function frameOf(size: number): PreparedMessage {
+  return prepare(new Uint8Array(size), lengthPrefixed());
+}
+
+testEachWay(
+  "serve() reads those who hold most in turn while memory is short",
+  async (place, dial) => {
+    const { steps, ends, observer } = told();
+    const SIZE = 500_000;
+    const options = { ...place, maxBufferMemory: LIMIT, idleTimeout: 1000, observer };
+    await using server = serve(options, measure);
+    const clients = await Promise.all(Array.from({ length: 60 }, () => dial(server)));
+    for (const client of clients) client.send(frameOf(SIZE)); // 30 MB
+    const answers = await Promise.all(clients.map((client) => client.readLine()));
+    assertEquals(new Set(answers), new Set([`${SIZE}`]));
+    assertEquals(steps[0], "reading-paused");
+    await until(() => steps.at(-1) === "none");
+    assertEquals(server.stats().memory.paused, 0);
+    assertEquals(ends, []);
+    for (const client of clients) await client.close();
+  },
+);
+
+testEachWay("serve() serves others beside those who fill its memory", async (place, dial) => {
+  const { steps, ends, observer } = told();
+  const options = { ...place, maxBufferMemory: LIMIT, frameTimeout: 2000, observer };
+  await using server = serve(options, measure);
+  const good = await dial(server);
+  const greedy = await Promise.all(Array.from({ length: 60 }, () => dial(server)));
+  const half = new Uint8Array(500_000);
+  new DataView(half.buffer).setUint32(0, 1_000_000);
+  for (const client of greedy) client.send(half.slice()); // 30 MB
+  await until(() => steps.length > 0);
+  let highest = 0;
+  for (let size = 0; ends.length < 60; size++) {
+    highest = Math.max(highest, server.stats().memory.held);
+    good.send(frameOf(size));
+    assertEquals(await good.readLine(), `${size}`);
+    if (size % 10 === 9) await settle();
+  }
+  assert(highest > LIMIT / 2 && highest < LIMIT * 3 / 2, `${highest} bytes were held`);
+  assertEquals(new Set(ends.map(({ reason }) => reason)), new Set(["frame-stalled"]));
+  await until(() => steps.at(-1) === "none");
+  for (const client of greedy) client.abort();
+  await good.close();
+});
+
+/** Sends each session what it asks for, without waiting for it to be taken. */
+async function deliver(session: Session): Promise<void> {
+  for await (const line of session.lines()) {
+    for (let left = Number(line); left > 0; left -= 10_000) {
+      session.send(new Uint8Array(Math.min(left, 10_000)));
+    }
+  }
+}
+
+/** Far more than the system takes for a client that does not read. */
+const MUCH = 100 * MIB;
+
+testEachWay("serve() ends who holds most once all hold too much", async (place, dial) => {
+  const { steps, ends, observer } = told();
+  const options = { ...place, maxBufferMemory: LIMIT, maxBufferedOutput: 2 * MUCH, observer };
+  await using server = serve(options, deliver);
+  const good = await dial(server);
+  const greedy = await dial(server);
+  await greedy.send(`${MUCH}\n`);
+  await until(() => ends.length > 0);
+  const [{ reason, cause } = {}] = ends;
+  assertEquals(reason, "limit");
+  assertInstanceOf(cause, MemoryLimitError);
+  assertEquals(cause.limit, LIMIT);
+  assert(cause.held > LIMIT * 7 / 8 && cause.held < LIMIT * 2, `${cause.held} bytes were held`);
+  assert(steps.includes("sessions-ended"), `${steps}`);
+  await until(() => steps.at(-1) === "none");
+  assertEquals(server.stats().memory.ended, 1);
+  await good.send("3\n");
+  assertEquals(await good.readExactly(3), new Uint8Array(3));
+  greedy.abort();
+  await good.close();
+});
+
+Deno.test("serve() tells each step, once, and what all hold", bounded, async () => {
+  const { events, ends, observer } = told();
+  const listener = memoryListener();
+  const options = { listener, maxBufferMemory: LIMIT, maxBufferedOutput: MUCH, observer };
+  await using server = serve(options, deliver);
+  const clients = [1, 2, 3].map(() => new Session(listener.connect()));
+  const [one, two, three] = clients;
+  one!.send(`${MIB}\n`);
+  two!.send(`${5 * MIB}\n`);
+  await until(() => events.length === 1);
+  three!.send(`${MIB / 2}\n`);
+  await until(() => events.length === 2);
+  one!.send(`${MIB}\n`);
+  await until(() => events.length === 5);
+  assertEquals(events.map(({ pressure, limit, ended }) => [pressure, limit, ended]), [
+    ["reading-paused", LIMIT, 0],
+    ["accepting-paused", LIMIT, 0],
+    ["sessions-ended", LIMIT, 1],
+    ["reading-paused", LIMIT, 0],
+    ["none", LIMIT, 0],
+  ]);
+  const parts = events.map(({ held }) => held / LIMIT);
+  assert(parts[0]! > 3 / 4 && parts[1]! > 7 / 8 && parts[4]! < 5 / 8, `${parts}`);
+  await until(() => ends.length > 0);
+  assertEquals(ends.map(({ cause }) => (cause as MemoryLimitError).name), ["MemoryLimitError"]);
+  const { held, ...rest } = server.stats().memory;
+  assertEquals(rest, { pressure: "none", paused: 0, ended: 1 });
+  assertLess(held, 4 * MIB);
+  for (const client of clients) client.abort();
+});
+
+for (const isPatient of [true, false]) {
+  const until_ = isPatient ? "until it is given back" : "and after a second ends who holds most";
+  Deno.test(`serve() accepts nobody while memory is short, ${until_}`, bounded, async () => {
+    using time = clock();
+    const { steps, ends, observer } = told();
+    const listener = memoryListener();
+    const options = { listener, maxBufferMemory: LIMIT, maxBufferedOutput: MUCH, observer };
+    await using server = serve(options, async (session) => {
+      const line = await session.readLine();
+      if (line === "much") session.send("x".repeat(7.5 * MIB));
+      else await session.send(`${line}!\n`);
+      await session.closed;
+    });
+    const greedy = new Session(listener.connect());
+    await greedy.send("much\n");
+    await until(() => steps.at(-1) === "accepting-paused");
+    const second = new Session(listener.connect()); // it is waited for already
+    assertEquals(await ask(second, "rose"), "rose!");
+    const third = new Session(listener.connect());
+    const answer = ask(third, "think");
+    await settle();
+    assertEquals(server.stats().accepted, 2);
+    if (isPatient) greedy.abort();
+    else time.now += 1_001;
+    assertEquals(await answer, "think!");
+    assertEquals(steps.slice(0, 2), ["reading-paused", "accepting-paused"]);
+    assertEquals(steps.includes("sessions-ended"), !isPatient);
+    assertEquals([steps.at(-1), ends[0]!.reason], ["none", isPatient ? "peer" : "limit"]);
+    for (const client of [greedy, second, third]) client.abort();
+  });
+}
+
+Deno.test(
+  "serve() counts what many sessions are sent of the same memory once",
+  bounded,
+  async () => {
+    const { events, ends, observer } = told();
+    const listener = memoryListener();
+    const options = { listener, maxBufferMemory: LIMIT, observer };
+    const same = new Uint8Array(900_000);
+    const prepared = prepare(new Uint8Array(900_000));
+    await using server = serve(options, async (session) => {
+      session.send(session.id % 2 === 0 ? same : prepared);
+      await session.closed;
+    });
+    const clients = Array.from({ length: 50 }, () => new Session(listener.connect()));
+    await until(() => server.sessions.size === 50);
+    await settle();
+    const { held } = server.stats().memory;
+    assert(held >= 1_800_000 && held < 2_000_000, `${held} bytes are held`);
+    assertEquals([events, ends], [[], []]);
+    for (const client of clients) {
+      const [session] = server.sessions; // the same as nobody else is sent
+      if (client === clients[0]) session!.send(new Uint8Array(100_000));
+      client.abort();
+    }
+  },
+);
+
+Deno.test("serve() counts memory for each server by itself", bounded, async () => {
+  const one = told();
+  const two = told();
+  const listeners = [memoryListener(), memoryListener()] as const;
+  const options = { maxBufferMemory: LIMIT, maxBufferedOutput: MUCH };
+  await using serverOne = serve(
+    { ...options, listener: listeners[0], observer: one.observer },
+    deliver,
+  );
+  await using serverTwo = serve(
+    { ...options, listener: listeners[1], observer: two.observer },
+    deliver,
+  );
+  const clients = listeners.map((listener) => new Session(listener.connect()));
+  for (const client of clients) client.send(`${5 * MIB}\n`);
+  await until(() => [serverOne, serverTwo].every((server) => server.stats().memory.held > 4 * MIB));
+  await settle();
+  assertEquals([one.steps, two.steps], [[], []]);
+  for (const client of clients) client.abort();
+});
+
+Deno.test("serve() holds any amount where maxBufferMemory is Infinity", bounded, async () => {
+  const { steps, observer } = told();
+  const listener = memoryListener();
+  const options = { listener, maxBufferMemory: Infinity, maxBufferedOutput: 4 * MUCH, observer };
+  await using server = serve(options, deliver);
+  const client = new Session(listener.connect());
+  await client.send(`${300 * MIB}\n`); // over the default
+  await until(() => server.stats().memory.held > 299 * MIB);
+  await settle();
+  assertEquals(steps, []);
+  client.abort();
+});
+
+Deno.test("serve() refuses a maxBufferMemory that makes no sense", () => {
+  for (const maxBufferMemory of [0, 8 * MIB - 1, 1e9 + 0.5, NaN, -Infinity]) {
+    assertThrows(() => serve({ port: 0, maxBufferMemory }, echo), RangeError, "maxBufferMemory");
+  }
+});
