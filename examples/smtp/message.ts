@@ -1,6 +1,6 @@
 import type { Session } from "@parley/tcp";
 import { delimited } from "@parley/tcp/codecs";
-import { Goodbye, SmtpError } from "./reply.ts";
+import { LastReply, SmtpError } from "./reply.ts";
 
 const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 const CRLF = new Uint8Array([CR, LF]);
@@ -21,7 +21,7 @@ export async function readMessage(
     if (line.includes(LF) || line.includes(CR)) {
       // If one program takes a bare LF for the end of a line and the next one does not, mail can be smuggled in
       // (CVE-2023-51764).
-      throw new Goodbye(500, "lines must end with CR LF, and have neither by itself");
+      throw new LastReply(500, "lines must end with CR LF, and have neither by itself");
     }
     if (line.length === 1 && line[0] === DOT) break;
     message.add(line[0] === DOT ? line.subarray(1) : line);

@@ -11,8 +11,8 @@ export class SmtpError extends Error {
 }
 
 /** The last reply of a session. */
-export class Goodbye extends SmtpError {
-  override readonly name = "Goodbye";
+export class LastReply extends SmtpError {
+  override readonly name = "LastReply";
 }
 
 /** A reply of one line or more (RFC 5321 §4.2.1). */

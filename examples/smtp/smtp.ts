@@ -1,14 +1,8 @@
 /** The service: a handler for `serve()`. */
 
-import {
-  formatAddress,
-  type Handler,
-  MalformedFrameError,
-  type Session,
-  SessionEndedError,
-} from "@parley/tcp";
+import { formatAddress, type Handler, MalformedFrameError, type Session } from "@parley/tcp";
 import { readMessage } from "./message.ts";
-import { Goodbye, replyText, SmtpError } from "./reply.ts";
+import { LastReply, replyText, SmtpError } from "./reply.ts";
 import { parseCommand, parseHost, parsePath } from "./syntax.ts";
 
 /** A message and its envelope. */
@@ -72,6 +66,8 @@ class Conversation {
 
   async run(): Promise<void> {
     const { hostname } = this.#options;
+    this.#session.goodbye = (reason) =>
+      replyText(421, `${hostname} ${reason === "drain" ? "is shutting down" : "has timed out"}`);
     await this.#reply(220, `${hostname} ESMTP`);
     const lines = this.#session.lines({
       ending: "\r\n",
@@ -82,11 +78,9 @@ class Conversation {
     try {
       for await (const line of lines) await this.#answer(line);
     } catch (error) {
-      if (error instanceof Goodbye) await this.#reply(error.code, error.message);
+      if (error instanceof LastReply) await this.#reply(error.code, error.message);
       else if (error instanceof MalformedFrameError) {
         await this.#reply(500, `lines must end with CR LF: ${error.message}`);
-      } else if (error instanceof SessionEndedError && error.reason === "drain") {
-        await this.#reply(421, `${hostname} is shutting down`);
       } else throw error;
     }
   }
@@ -96,7 +90,7 @@ class Conversation {
     try {
       await this.#execute(verb, argument);
     } catch (error) {
-      if (error instanceof Goodbye || !(error instanceof SmtpError)) throw error;
+      if (error instanceof LastReply || !(error instanceof SmtpError)) throw error;
       await this.#refuse(error);
     }
   }
@@ -126,7 +120,7 @@ class Conversation {
       case "VRFY":
         return await this.#reply(252, "send it, and see");
       case "QUIT":
-        throw new Goodbye(221, `${hostname} closes the connection`);
+        throw new LastReply(221, `${hostname} closes the connection`);
       default:
         throw new SmtpError(500, "there is no such command");
     }
@@ -241,7 +235,7 @@ class Conversation {
   }
 
   #countError(): void {
-    if (++this.#errors >= MAX_ERRORS) throw new Goodbye(421, "too many errors");
+    if (++this.#errors >= MAX_ERRORS) throw new LastReply(421, "too many errors");
   }
 
   async #reply(code: number, ...lines: string[]): Promise<void> {

@@ -124,6 +124,10 @@ const SPOILS: Record<string, (session: Session) => unknown> = {
     assertEquals(await ask(session, "rose"), "rose!");
     await session.readLine({ signal: AbortSignal.timeout(5) }).catch(() => {});
   },
+  "has a reading that timed out": async (session) => {
+    assertEquals(await ask(session, "rose"), "rose!");
+    await session.readLine({ timeout: 5 }).catch(() => {});
+  },
   "has a loop that was left half-way": async (session) => {
     const lines = session.lines();
     await session.send("rose\n");

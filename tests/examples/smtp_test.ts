@@ -261,6 +261,19 @@ Deno.test("smtp() lets a message come to its end when the server drains", overNe
   assertEquals(textsOf(mails), ["half\r\nand half\r\n"]);
 });
 
+Deno.test("smtp() tells a client that takes too long", overNet, async () => {
+  const { server, port, mails, errors } = receive({}, { idleTimeout: 50, frameTimeout: 50 });
+  await using _ = server;
+  for (const said of ["", "NO", `${OPENING}DATA\r\n`, `${OPENING}DATA\r\nhalf\r\n.`]) {
+    await using client = await connect({ port });
+    await client.send(said);
+    const heard = await readAll(client);
+    assertMatch(heard, /^220 [^]*421 localhost has timed out\r\n$/);
+  }
+  await until(() => server.sessions.size === 0);
+  assertEquals([mails, errors], [[], []]);
+});
+
 Deno.test("smtp() forgets what came before TLS", overTls, async () => {
   const ends: SessionEnd[] = [];
   const observer = { onSessionEnd: (_: Session, end: SessionEnd) => void ends.push(end) };
