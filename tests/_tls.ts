@@ -31,7 +31,7 @@ export function clientOptions(options: TlsClientOptions = {}): TlsClientOptions 
 }
 
 /** Begins a handshake over the two ends of a connection. The first is the server's. */
-export function shaking(
+export function beginHandshake(
   [near, far]: readonly [Connection, Connection],
   server: TlsServerOptions | TlsAcceptor = serverOptions(),
   client: TlsClientOptions = clientOptions(),
@@ -44,14 +44,16 @@ export function shaking(
 }
 
 /** The results of the two sides of a handshake. */
-export interface Shaken {
+export interface HandshakeResults {
   server: PromiseSettledResult<Connection>;
   client: PromiseSettledResult<Connection>;
 }
 
 /** Completes a handshake. */
-export async function shake(...args: Parameters<typeof shaking>): Promise<Shaken> {
-  const both = shaking(...args);
+export async function handshake(
+  ...args: Parameters<typeof beginHandshake>
+): Promise<HandshakeResults> {
+  const both = beginHandshake(...args);
   const [server, client] = await Promise.allSettled([both.server, both.client]);
   return { server, client };
 }
@@ -62,8 +64,8 @@ export async function tlsOver(
   server?: TlsServerOptions | TlsAcceptor,
   client?: TlsClientOptions,
 ): Promise<[Connection, Connection]> {
-  const shaken = await shake(pair, server, client);
-  return [connectionOf(shaken.server), connectionOf(shaken.client)];
+  const results = await handshake(pair, server, client);
+  return [connectionOf(results.server), connectionOf(results.client)];
 }
 
 /** TLS over a connection in memory. */

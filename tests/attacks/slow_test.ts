@@ -140,7 +140,7 @@ async function flood(session: Session): Promise<void> {
 const beside = { ...overTls, ignore: overTls.ignore || !await canRun("python3") };
 
 Deno.test(
-  "serve() does its work beside 300 clients who shake hands by a byte at a time",
+  "serve() does its work beside 300 clients whose handshakes send a byte at a time",
   beside,
   async () => {
     const options = { tls: localhost, handshakeTimeout: PATIENCE };

@@ -37,7 +37,7 @@ async function bytesToEnd(conn: Deno.Conn): Promise<number> {
   }
 }
 
-Deno.test("serve() closes who does not shake hands within handshakeTimeout", overTls, async () => {
+Deno.test("serve() ends handshakes that take longer than handshakeTimeout", overTls, async () => {
   await using tls = serveTls({ handshakeTimeout: 40 });
   await using before = await tls.dial();
   const { end } = await silent(tls.port);

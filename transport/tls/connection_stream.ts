@@ -3,34 +3,33 @@ import { Duplex } from "node:stream";
 import { systemErrors } from "../../_internal/system_error_classes.ts";
 import type { Connection } from "../connection.ts";
 
-/** The first read is so large, and later ones grow up to this size while they come back full. */
+/** The size of the first read. Each read that fills its buffer makes the next one larger. */
 const MIN_READ = 4 * 1024;
 const MAX_READ = 64 * 1024;
 
-/** Whom a stream tells what becomes of the connection. */
+/** The callbacks of a stream. */
 export interface StreamOwner {
-  /** Nothing more comes: the peer has finished (`undefined`), or reading has failed. */
+  /** The input has ended: the peer has finished (`undefined`), or reading has failed. */
   onInputEnd(error: unknown): void;
   /** A write or the half-close has failed. */
   onWriteError(error: unknown): void;
-  /** All that the TLS layer has written so far is taken by the connection. */
+  /** The connection has taken everything that the TLS layer has written so far. */
   onWritten(): void;
   /** The connection is half-closed. */
   onHalfClosed(): void;
 }
 
 /**
- * A connection as the stream that `node:tls` runs over.
+ * A connection as a stream, for `node:tls`.
  *
- * The TLS layer learns neither of the end of the connection nor of an error: it would drop what it still holds, and it
- * takes an end without close_notify for one with it. The owner learns of both. Nor does the layer close the connection:
- * an alert may still be on its way.
+ * The end of the connection and its errors are reported to the owner and hidden from the TLS layer. The layer would drop
+ * the data that it still holds, and it treats an end without close_notify like one with it. Nor can the layer close the
+ * connection: an alert may still have to be sent.
  */
 export class ConnectionStream extends Duplex {
-  /** Told what happens. */
   owner: StreamOwner;
-  /** Whether anything has come. */
-  hasHeard = false;
+  /** Whether any bytes were received. */
+  hasReceived = false;
   readonly #connection: Connection;
   #readSize = MIN_READ;
   #isReading = false;
@@ -42,13 +41,13 @@ export class ConnectionStream extends Duplex {
     this.owner = owner;
   }
 
-  /** Resolves once the write that is under way has ended. */
+  /** Resolves when the current write has ended. */
   async written(): Promise<void> {
     await this.#writing;
   }
 
-  /** Writes past the TLS layer, which must not be writing. Resolves also if that fails, which the owner is told. */
-  say(bytes: Uint8Array): Promise<void> {
+  /** Writes unencrypted bytes, while the TLS layer writes nothing. Never rejects: an error is reported to the owner. */
+  writeRaw(bytes: Uint8Array): Promise<void> {
     return this.#writing = this.#writeAll(bytes).catch((error) => this.owner.onWriteError(error));
   }
 
@@ -75,9 +74,9 @@ export class ConnectionStream extends Duplex {
   async #readOnce(): Promise<void> {
     const buffer = Buffer.allocUnsafeSlow(this.#readSize);
     const count = await this.#connection.read(buffer);
-    if (count === null) return this.owner.onInputEnd(undefined); // and nothing is read any more
+    if (count === null) return this.owner.onInputEnd(undefined); // `#isReading` stays true, so nothing more is read
     this.#isReading = false;
-    this.hasHeard = true;
+    this.hasReceived = true;
     const grown = Math.min(MAX_READ, 4 * this.#readSize);
     this.#readSize = count === buffer.length ? grown : MIN_READ;
     this.push(buffer.subarray(0, count));

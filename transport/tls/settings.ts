@@ -35,7 +35,7 @@ export interface ServerSettings {
   readonly clientCertificate: "none" | "optional" | "required";
   /** The trusted certificates for clients. */
   readonly anchors: readonly Certificate[] | undefined;
-  /** What starts handshakes by the sockets of `node:tls`, on Node and Bun. */
+  /** Starts handshakes by the sockets of `node:tls`, on Node and Bun. */
   readonly start: StartServer | undefined;
 }
 
@@ -68,7 +68,9 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
   const choose = chooser(options, main, make);
   if (isBun && choose !== undefined) {
     const option = options.certificates?.length ? "certificates" : 'unknownServerName "refuse"';
-    throw new TypeError(`${option} cannot be had on ${runtimeName()}: its TLS asks for no choice`);
+    throw new TypeError(
+      `${option} is not supported on ${runtimeName()}: its TLS cannot choose a certificate`,
+    );
   }
   const start = isDeno ? undefined : socketServer({
     ...socketOptions(common, asks, checkCertificate(options)),

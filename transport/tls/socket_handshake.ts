@@ -38,7 +38,7 @@ const CIPHERS = [
   "ECDHE-RSA-CHACHA20-POLY1305",
 ].join(":");
 
-/** What both sides ask of the TLS layer. */
+/** The options of the TLS layer that both sides share. */
 const SOCKET_CONTEXT: SecureContextOptions & { allowPartialTrustChain: boolean } = {
   ciphers: CIPHERS,
   // A certificate in `ca` is trusted itself, even if it is not self-signed.
@@ -150,7 +150,7 @@ function streamFor(
   reject: (error: unknown) => void,
 ): ConnectionStream {
   const gone = (problem: string, cause?: unknown): void => {
-    const isSilent = role === "server" && !stream.hasHeard && !isByUs(cause);
+    const isSilent = role === "server" && !stream.hasReceived && !isByUs(cause);
     const options = { cause: isSilent ? new PeerLeft({ cause }) : cause };
     reject(new TlsHandshakeError(remoteAddr, "closed", problem, options));
   };
@@ -179,7 +179,7 @@ async function failureOf(
 ): Promise<unknown> {
   await stream.written(); // an alert
   if (error instanceof UnknownServerName) {
-    await stream.say(fatalAlert(UNRECOGNIZED_NAME));
+    await stream.writeRaw(fatalAlert(UNRECOGNIZED_NAME));
     return new TlsHandshakeError(remoteAddr, "server-name", error.message);
   }
   const refusal = socket.authorizationError as unknown;
@@ -190,7 +190,7 @@ async function failureOf(
   return explain(remoteAddr, role, error);
 }
 
-/** The certificates that the peer has sent, and the verdict of the TLS layer. */
+/** The certificates that the peer has sent, and the result of the TLS layer's verification. */
 export function chainOf(socket: TLSSocket): PeerChain {
   const verifyError = socket.authorized ? "" : String(socket.authorizationError || "UNVERIFIED");
   const peerCertificates: Uint8Array[] = [];
@@ -224,7 +224,7 @@ export function beginClient(
   const socket = tls.connect({
     ...options,
     socket: stream,
-    // The certificate is verified after the handshake: by verifyPeer(), which asks for the verdict of the layer too.
+    // verifyPeer() verifies the certificate after the handshake. It also checks the result of the layer's verification.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   });
@@ -240,21 +240,21 @@ export function beginClient(
 /** Starts the handshake of a server over a stream. */
 export type StartServer = (stream: Duplex, events: HandshakeEvents) => void;
 
-/** Makes what starts the handshakes of a server. */
+/** Returns the function that starts the handshakes of a server. */
 export function socketServer(options: tls.TlsOptions): StartServer {
   if (!isBun) {
     const server = tls.createServer({ ...SOCKET_CONTEXT, ...options });
     return (stream, events) => startServer(server, stream, events);
   }
-  // Bun's tls.Server does not know which stream a socket is for, but its sockets tell whether they are authorized.
+  // On Bun, a tls.Server cannot tell which stream a socket is for. But a single TLSSocket knows whether it is authorized.
   const secureContext = tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   return (stream, events) =>
     startSocket({ ...options, secureContext, isServer: true }, stream, events);
 }
 
 /**
- * The events of a `tls.Server` come with a socket that does not tell for which stream it was made, so each stream is
- * given a view of the server with an `emit()` of its own.
+ * The events of a `tls.Server` have a socket that does not tell for which stream it was made. So each stream gets an object
+ * of its own that inherits from the server and replaces its `emit()`.
  */
 function startServer(
   server: tls.Server,

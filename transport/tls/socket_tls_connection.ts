@@ -10,11 +10,11 @@ import { CUT } from "./connection.ts";
 import type { ConnectionStream, StreamOwner } from "./connection_stream.ts";
 import { explainLive } from "./errors.ts";
 
-/** The most that one write takes, so that a peer who takes little is seen to take something. */
+/** The most bytes that one write takes. A larger write to a slow peer would show no progress for too long. */
 const MAX_WRITE = 64 * 1024;
 const WHAT = "connection";
 
-/** A connection under the TLS of a `TLSSocket`, once the handshake is done. */
+/** A connection over TLS by a `TLSSocket`, after the handshake. */
 export class SocketTlsConnection implements Connection, StreamOwner {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
@@ -25,9 +25,9 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   readonly #socket: TLSSocket;
   #reader: PromiseWithResolvers<number | null> | undefined;
   #buffer: Uint8Array | undefined;
-  /** What came and was not read yet. */
+  /** Received data that was not read yet. */
   #rest: Uint8Array | undefined;
-  /** Whether the peer has said close_notify. */
+  /** Whether the peer has sent close_notify. */
   #hasEnded = false;
   #hasFailed = false;
   #readFault: { readonly error: unknown } | undefined;
@@ -40,10 +40,10 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   #isClosed = false;
 
   /**
-   * @param raw What is under it.
-   * @param stream The stream over that, which this takes over.
-   * @param socket The TLS over that, just agreed on.
-   * @param tls What was agreed on.
+   * @param raw The connection under TLS.
+   * @param stream The stream over it. This connection becomes its owner.
+   * @param socket The TLS socket over the stream, just after the handshake.
+   * @param tls What the handshake has negotiated.
    */
   constructor(raw: Connection, stream: ConnectionStream, socket: TLSSocket, tls: TlsInfo) {
     this.remoteAddr = raw.remoteAddr;
@@ -55,7 +55,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     this.#socket = socket;
     stream.owner = this;
     socket.on("data", this.#onData);
-    socket.pause(); // to listen to "data" has made it flow
+    socket.pause(); // a listener for "data" makes it flow
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -102,12 +102,12 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     return promise;
   }
 
-  /** Says no close_notify: without `closeWrite()`, the peer can tell that it was cut off. */
+  /** Sends no close_notify. Without `closeWrite()` before, the peer can tell that data may be missing. */
   close(): void {
     this.#close(closeQuietly);
   }
 
-  /** The same, and the raw connection is reset if it can be. */
+  /** Closes, and resets the raw connection if it can. */
   reset(): void {
     this.#close(resetQuietly);
   }
@@ -116,7 +116,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#rest = undefined;
-    closeRaw(this.#raw); // before the socket, which would say close_notify
+    closeRaw(this.#raw); // before the socket, which would send close_notify
     this.#socket.destroy();
     setImmediate(() => {
       const error = interruptedError(WHAT);
@@ -146,7 +146,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     this.#writer = undefined;
   }
 
-  /** Bun 1.4 calls back as soon as it has encrypted. */
+  /** Needed because Bun 1.4 calls the callback of a write as soon as it has encrypted the bytes. */
   onWritten(): void {
     if (this.#writeCount === 0) return;
     this.#writer?.resolve(this.#writeCount);
@@ -173,7 +173,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   };
 
   readonly #onEnd = (): void => {
-    // Bun 1.4 emits "end" after a fatal error, too. After close_notify of this side, it drops what the peer sends.
+    // Bun 1.4 also emits "end" after a fatal error. Once this side has sent close_notify, it drops what the peer sends.
     if (this.#hasFailed) return;
     if (isBun && this.#halfClosing !== undefined) return this.#onInputLost();
     this.#hasEnded = true;
@@ -181,7 +181,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     this.#reader = undefined;
   };
 
-  /** What the TLS layer found wrong: it has destroyed the socket, and what came before can still be read. */
+  /** The TLS layer has failed and destroyed the socket. Data that came before can still be read. */
   readonly #onError = (error: Error): void => {
     if (this.#isClosed) return;
     this.#hasFailed = true;
@@ -193,22 +193,24 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   };
 
   readonly #onClose = (): void => {
-    if (!this.#hasEnded) this.#onError(new systemErrors.ConnectionAborted("TLS was given up"));
+    if (!this.#hasEnded) {
+      this.#onError(new systemErrors.ConnectionAborted("the TLS layer has closed the connection"));
+    }
   };
 
   #onInputLost(): void {
-    const problem = `${runtimeName()} cannot read TLS any more after a half-close`;
+    const problem = `${runtimeName()} cannot read from a TLS connection after a half-close`;
     this.#failReading(new systemErrors.ConnectionAborted(problem));
   }
 
-  /** Fails the reading side, once what came before is read. */
+  /** Fails reads, after those that take the data that came before. */
   #failReading(error: unknown): void {
     if (this.#isClosed) return;
     this.#readFault ??= { error };
     setImmediate(this.#tellFault);
   }
 
-  /** Rejects the waiting read, unless the socket still has something for it. */
+  /** Rejects the read that waits, unless the socket still has data for it. */
   readonly #tellFault = (): void => {
     const isDone = this.#stream.readableLength + this.#socket.readableLength === 0;
     if (this.#reader === undefined || this.#isClosed || !isDone && !this.#socket.destroyed) return;

@@ -13,10 +13,10 @@ import {
   clientOptions,
   connectionOf,
   failureOf,
+  handshake,
   HANDSHAKE_TIMEOUT,
   overTls,
   serverOptions,
-  shake,
   tlsPair,
 } from "../../_tls.ts";
 import { Peer } from "../../_transports.ts";
@@ -35,7 +35,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       for (const [name, { cert, key }, problem] of await badCertificates(certificates, "client")) {
         await t.step(name, async () => {
           const client = clientOptions({ cert, key, maxVersion: version });
-          const { server, client: dialled } = await shake(memoryPair(), asking(mode), client);
+          const { server, client: dialled } = await handshake(memoryPair(), asking(mode), client);
           if (dialled.status === "fulfilled") dialled.value.close();
           const error = failureOf(server);
           assertInstanceOf(error, CertificateError);
@@ -54,11 +54,11 @@ Deno.test(
     assertEquals(server.tls!.peerCertificate, undefined);
     for (const connection of [server, client]) connection.close();
 
-    const shaken = await shake(memoryPair(), asking("required"));
-    const error = failureOf(shaken.server);
+    const results = await handshake(memoryPair(), asking("required"));
+    const error = failureOf(results.server);
     assertInstanceOf(error, CertificateError);
     assert(error.message.endsWith("the client sent no certificate"), error.message);
-    const refused = connectionOf(shaken.client); // which is done before the server has looked
+    const refused = connectionOf(results.client); // which is done before the server has looked
     await assertRejects(
       () => refused.read(new Uint8Array(1)),
       CertificateError,

@@ -16,9 +16,9 @@ import {
   clientOptions,
   connectionOf,
   failureOf,
+  handshake,
   overTls,
   serverOptions,
-  shake,
   tlsPair,
 } from "../../_tls.ts";
 import { Peer, tcpPair } from "../../_transports.ts";
@@ -30,7 +30,7 @@ async function verdict(
   { cert, key }: { cert: string; key: string },
   options: TlsClientOptions = {},
 ): Promise<unknown> {
-  const { server, client } = await shake(memoryPair(), { cert, key }, clientOptions(options));
+  const { server, client } = await handshake(memoryPair(), { cert, key }, clientOptions(options));
   for (const side of [server, client]) if (side.status === "fulfilled") side.value.close();
   return client.status === "rejected" ? client.reason : undefined;
 }
@@ -72,10 +72,10 @@ Deno.test("dialTls() wants a certificate for the host", overTls, async () => {
 });
 
 Deno.test("dialTls() verifies the dialled address by default", overTls, async () => {
-  const shaken = await shake(await tcpPair(), serverOptions(), { ca: certificates.ca.cert });
-  const client = connectionOf(shaken.client);
+  const results = await handshake(await tcpPair(), serverOptions(), { ca: certificates.ca.cert });
+  const client = connectionOf(results.client);
   assertEquals(client.tls!.serverName, undefined);
-  for (const connection of [client, connectionOf(shaken.server)]) connection.close();
+  for (const connection of [client, connectionOf(results.server)]) connection.close();
   const [near, far] = memoryPair();
   await assertRejects(
     () => dialTls(far, { ca: certificates.ca.cert }, never),
@@ -158,8 +158,8 @@ Deno.test("dialTls() trusts `ca` alone, and without it the roots of Deno", overT
   assertEquals(await verdict(server, { ca: rogueCa.cert + ca.cert }), undefined);
   assertInstanceOf(await verdict(server, { ca: rogueCa.cert }), CertificateError);
   const { cert, key } = server;
-  const shaken = await shake(memoryPair(), { cert, key }, { serverName: "localhost" });
-  assertInstanceOf(failureOf(shaken.client), CertificateError);
+  const results = await handshake(memoryPair(), { cert, key }, { serverName: "localhost" });
+  assertInstanceOf(failureOf(results.client), CertificateError);
 });
 
 Deno.test("dialTls() ignores certificate errors only on demand", overTls, async () => {
@@ -174,7 +174,7 @@ Deno.test("dialTls() ignores certificate errors only on demand", overTls, async 
     await new Peer(server).send("with tickets");
     assertEquals(await peer.text(12), "with tickets");
     for (const connection of [server, client]) connection.close();
-    const strict = await shake(memoryPair(), { cert, key }, { serverName: "localhost" });
+    const strict = await handshake(memoryPair(), { cert, key }, { serverName: "localhost" });
     assertInstanceOf(failureOf(strict.client), CertificateError);
   }
 });

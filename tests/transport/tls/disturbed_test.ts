@@ -3,7 +3,7 @@ import { disturb, type Disturbance } from "../../../testing/disturb.ts";
 import { TlsHandshakeError } from "../../../errors.ts";
 import type { Connection } from "../../../transport/connection.ts";
 import { memoryPair } from "../../../transport/memory.ts";
-import { closeBoth, overTls, shaking } from "../../_tls.ts";
+import { beginHandshake, closeBoth, overTls } from "../../_tls.ts";
 import { Peer } from "../../_transports.ts";
 
 const calm = {
@@ -17,7 +17,7 @@ const calm = {
 
 /** Goes through a handshake and an exchange; gives what failed, as far as it got. */
 async function exchange(pair: [Connection, Connection]): Promise<unknown[]> {
-  const both = shaking(pair);
+  const both = beginHandshake(pair);
   const settled = await Promise.allSettled([both.server, both.client]);
   const failures: unknown[] = [];
   const open: Connection[] = [];

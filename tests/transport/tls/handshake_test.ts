@@ -15,15 +15,15 @@ import {
   overNetCounting,
 } from "../../_serving.ts";
 import {
+  beginHandshake,
   certificates,
   clientOptions,
   connectionOf,
   failureOf,
+  handshake,
   HANDSHAKE_TIMEOUT,
   overTls,
   serverOptions,
-  shake,
-  shaking,
 } from "../../_tls.ts";
 import { isPending, Peer, tcpPair } from "../../_transports.ts";
 
@@ -166,7 +166,7 @@ Deno.test(
       ],
     };
     const [near, far] = memoryPair();
-    const { server, client } = shaking([new Slow(near), far]);
+    const { server, client } = beginHandshake([new Slow(near), far]);
     for (const [name, [input, code]] of Object.entries(inputs)) {
       await t.step(name, async () => {
         assertEquals((await failure((peer) => peer.send(input))).code, code);
@@ -189,7 +189,7 @@ Deno.test("A handshake succeeds a byte at a time", overTls, async () => {
   const [near, far] = memoryPair().map((connection, seed) =>
     disturb(connection, { ...how, seed, resetAfter: Infinity, blockAfter: Infinity })
   ) as [Connection, Connection];
-  const { server, client } = await shake([near, far]);
+  const { server, client } = await handshake([near, far]);
   for (const side of [server, client]) connectionOf(side).close();
 });
 
@@ -220,24 +220,24 @@ for (
 ) {
   const title = `${JSON.stringify(server)} and ${JSON.stringify(client)}`;
   Deno.test(`A handshake fails on both sides with ${title}`, overTls, async () => {
-    const shaken = await shake(
+    const results = await handshake(
       await tcpPair(),
       serverOptions(server as Parameters<typeof serverOptions>[0]),
       clientOptions(client as Parameters<typeof clientOptions>[0]),
     );
-    const failures = [failureOf(shaken.server), failureOf(shaken.client)] as TlsHandshakeError[];
+    const failures = [failureOf(results.server), failureOf(results.client)] as TlsHandshakeError[];
     assertEquals(failures.map(({ code }) => code), [serverCode, clientCode]);
   });
 }
 
 Deno.test("ALPN uses the server's choice, and is optional", overTls, async () => {
   const agreed = async (server?: string[], client?: string[]) => {
-    const shaken = await shake(
+    const results = await handshake(
       memoryPair(),
       serverOptions(server && { alpn: server }),
       clientOptions(client && { alpn: client }),
     );
-    const both = [connectionOf(shaken.server), connectionOf(shaken.client)];
+    const both = [connectionOf(results.server), connectionOf(results.client)];
     for (const connection of both) connection.close();
     assertEquals(both[0]!.tls!.alpn, both[1]!.tls!.alpn);
     return both[0]!.tls!.alpn;

@@ -10,10 +10,10 @@ import {
   clientOptions,
   connectionOf,
   failureOf,
+  handshake,
   HANDSHAKE_TIMEOUT,
   overTls,
   serverOptions,
-  shake,
   tlsPair,
 } from "../../_tls.ts";
 import { makeTempDir } from "../../_temp_dir.ts";
@@ -30,7 +30,7 @@ function certificateFor(subject: string, ...names: string[]): Promise<Certificat
 
 /** Whose certificate a client is shown, or what it says against it. */
 async function shownTo(serverName: string, acceptor: TlsAcceptor): Promise<string> {
-  const { server, client } = await shake(memoryPair(), acceptor, clientOptions({ serverName }));
+  const { server, client } = await handshake(memoryPair(), acceptor, clientOptions({ serverName }));
   if (client.status === "rejected") {
     failureOf(server); // the client has not finished
     return String(client.reason);
@@ -121,7 +121,7 @@ Deno.test("TlsAcceptor refuses unknown server names if told so", overTls, async 
   assertEquals(await shownTo("a.example.org", acceptor), "CN=wild");
   assertEquals(await shownTo("localhost", acceptor), "CN=garden");
   assertEquals(await shownTo("127.0.0.1", acceptor), "CN=garden");
-  const { server, client } = await shake(
+  const { server, client } = await handshake(
     memoryPair(),
     acceptor,
     clientOptions({ serverName: "elsewhere" }),
@@ -152,11 +152,11 @@ Deno.test(
     assertEquals(accepted.tls!.alpn, "greet");
     assertEquals(accepted.tls!.peerCertificate!.subject, "CN=rose,O=Garden");
     for (const connection of [accepted, dialled]) connection.close();
-    const refused = await shake(memoryPair(), acceptor, clientOptions(names));
+    const refused = await handshake(memoryPair(), acceptor, clientOptions(names));
     assert(failureOf(refused.server) instanceof CertificateError);
     connectionOf(refused.client).close();
     const old = { ...names, cert, key, maxVersion: "TLSv1.2" as const };
-    const outdated = await shake(memoryPair(), acceptor, clientOptions(old));
+    const outdated = await handshake(memoryPair(), acceptor, clientOptions(old));
     assertEquals((failureOf(outdated.server) as { code?: string }).code, "version");
   },
 );

@@ -4,12 +4,12 @@ import type { Connection, ProxyHeader } from "../../../transport/connection.ts";
 import { memoryPair } from "../../../transport/memory.ts";
 import { ConnectionOver, settle } from "../../_serving.ts";
 import {
+  beginHandshake,
   certificates,
   clientOptions,
   closeBoth,
   overTls,
   serverOptions,
-  shaking,
   tlsOver,
   Watched,
   watchedPair,
@@ -158,7 +158,7 @@ Deno.test("TlsConnection has what came right behind the handshake", overTls, asy
       return await super.read(buffer);
     }
   }
-  const pair = shaking([new Late(near), far]);
+  const pair = beginHandshake([new Late(near), far]);
   const client = await pair.client;
   await client.write(encoder.encode("glued"));
   await client.closeWrite();
