@@ -1,6 +1,5 @@
 /**
- * Makes the package for npm: what `deno pack` makes of the checkout, with the two programs as commands of their own and
- * without dependencies.
+ * Makes the package for npm. It is the output of `deno pack`, plus the two programs as commands, without dependencies.
  *
  *     deno task pack:npm [DIRECTORY]
  *
@@ -8,13 +7,13 @@
  */
 
 const ROOT = new URL("../", import.meta.url).pathname;
-/** The parser of arguments, which is on JSR and in a package of npm that has far more. */
+/** The argument parser of the standard library. On npm, only a far larger package has it. */
 const PARSE_ARGS = "deno-std/1.4.0/cli/parse_args.js";
-/** What only a checkout needs. */
+/** Files that are not needed in the package. */
 const LEFT_OUT = ["bench", "CONTRIBUTING.md"];
 const PROGRAMS = ["server", "client"];
 
-/** A package that was made. */
+/** The result of {@linkcode makeNpmPackage}. */
 export interface NpmPackage {
   /** The path of the tarball. */
   readonly path: string;
@@ -24,7 +23,7 @@ export interface NpmPackage {
   readonly files: readonly string[];
 }
 
-/** Makes the package, as a tarball in `directory`. Throws if anything is missing in it. */
+/** Makes the package, as a tarball in `directory`. Throws if it is incomplete. */
 export async function makeNpmPackage(directory: string): Promise<NpmPackage> {
   const work = await Deno.makeTempDir();
   try {
@@ -49,7 +48,7 @@ export async function makeNpmPackage(directory: string): Promise<NpmPackage> {
   }
 }
 
-/** Makes commands of the programs, and puts in what they import from JSR. */
+/** Turns the programs into commands, and adds the code that they import from JSR. */
 async function addPrograms(root: string): Promise<void> {
   const std = await parseArgsOf(await run("deno", ["info", "--json"], ROOT));
   await Deno.writeTextFile(`${root}/std/cli/parse_args.js`, std);
@@ -82,7 +81,7 @@ async function addPrograms(root: string): Promise<void> {
   await Deno.writeTextFile(`${root}/package.json`, JSON.stringify(manifest, null, 2));
 }
 
-/** The source of the parser, which this checkout has in Deno's cache. */
+/** The source of the parser, from Deno's cache. */
 async function parseArgsOf(info: string): Promise<string> {
   const { npmCache } = JSON.parse(info);
   for await (const { name } of Deno.readDir(npmCache)) {
@@ -96,8 +95,8 @@ async function parseArgsOf(info: string): Promise<string> {
 }
 
 /**
- * Throws unless the types of all entry points are there. `deno pack` makes declarations for what the public types need,
- * and complains about every other module, which has none.
+ * Throws unless the types of all entry points are complete. `deno pack` makes declarations for the modules that public
+ * types need, and warns about every other module.
  */
 async function checkDeclarations(root: string): Promise<void> {
   const files = await filesIn(root);

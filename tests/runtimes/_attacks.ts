@@ -22,7 +22,7 @@ function answers(server: Parameters<typeof dial>[0]): Promise<void> {
 }
 
 export const attacks: Scenarios = {
-  "clients that connect and reset end nobody else's session": () =>
+  "clients that connect and reset do not end other sessions": () =>
     withServer({}, answer, async (server) => {
       for (let round = 0; round < 10; round++) {
         const sockets = await Promise.all(Array.from({ length: 20 }, () => rawClient(server)));
@@ -32,7 +32,7 @@ export const attacks: Scenarios = {
       await until(() => server.stats().active === 0);
     }),
 
-  "clients that say nothing do not keep others out": () =>
+  "silent clients do not keep others out": () =>
     withServer({ maxSessions: 500 }, answer, async (server) => {
       const sockets = await Promise.all(Array.from({ length: 200 }, () => rawClient(server)));
       await answers(server);
@@ -40,7 +40,7 @@ export const attacks: Scenarios = {
       await until(() => server.stats().active === 0);
     }),
 
-  "a peer that sends without end is held back": async () => {
+  "a peer that sends endlessly gets back-pressure": async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     await withServer({}, async (session) => {
       await session.readLine();
@@ -79,7 +79,7 @@ export const attacks: Scenarios = {
     });
   },
 
-  "a server closes while clients come": async () => {
+  "a server closes while clients connect": async () => {
     for (let round = 0; round < 10; round++) {
       const server = serve({ port: 0, onError: () => {} }, answer);
       await server.listening;

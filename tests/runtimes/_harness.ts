@@ -1,4 +1,4 @@
-// What the scenarios have in common. They use nothing but the package and node:*, so that they run on each runtime.
+// What the scenarios share. They use only the package and node:*, so they run on each runtime.
 
 import { strict as assert } from "node:assert";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { connect, type ConnectOptions, type Handler, type NetAddr, serve } from "@parley/tcp";
 import type { ServeOptions, Server, Session } from "@parley/tcp";
 
-/** What must hold, by what it says. Each resolves, or rejects with what is wrong. */
+/** Scenarios by name. Each resolves, or rejects with what is wrong. */
 export type Scenarios = Record<string, () => Promise<void>>;
 
 /** A certificate and its key, in PEM. */
@@ -22,7 +22,7 @@ export interface BadPem extends Pem {
   problem: string;
 }
 
-/** The certificates of a run. */
+/** The certificates for all scenarios. */
 export interface Pems {
   ca: string;
   server: Pem;
@@ -32,7 +32,7 @@ export interface Pems {
   badClients: BadPem[];
 }
 
-/** Reads the certificates, which lie beside the scenarios. */
+/** Reads the certificates, from the directory of the scenarios. */
 export function readPems(): Pems {
   return JSON.parse(readFileSync(new URL("./certificates.json", import.meta.url), "utf8"));
 }
@@ -44,7 +44,7 @@ export async function answer(session: Session): Promise<void> {
   for await (const line of session.lines()) await session.send(`re:${line}\n`);
 }
 
-/** Runs something beside a server, which is aborted afterwards. */
+/** Runs a function with a server, which is aborted afterwards. */
 export async function withServer<Result>(
   options: ServeOptions,
   handler: Handler,
@@ -73,7 +73,7 @@ export function portOf(server: Server): number {
   return (server.addr as NetAddr).port;
 }
 
-/** Runs something with a session, which is aborted afterwards. */
+/** Runs a function with a session, which is aborted afterwards. */
 export async function withSession<Result>(
   session: Promise<Session>,
   run: (session: Session) => Promise<Result>,
@@ -86,7 +86,7 @@ export async function withSession<Result>(
   }
 }
 
-/** The next line is this one. */
+/** Asserts what the next line is. */
 export async function expectLine(session: Session, line: string | undefined): Promise<void> {
   assert.equal(await session.readLine(), line);
 }
@@ -101,7 +101,7 @@ export async function rawClient(server: Server): Promise<net.Socket> {
   return socket;
 }
 
-/** Resolves with what the socket brings, at its end. */
+/** Resolves to everything that a socket receives, at the end of input. */
 export async function readAll(socket: net.Socket): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -121,12 +121,12 @@ export function concat(chunks: Uint8Array[]): Uint8Array {
   return all;
 }
 
-/** Waits until something holds. */
+/** Waits until a condition holds. */
 export async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** Runs something with a directory of its own. */
+/** Runs a function with a new directory. */
 export async function withDirectory(run: (directory: string) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(`${tmpdir()}/parley-`);
   try {
@@ -136,7 +136,7 @@ export async function withDirectory(run: (directory: string) => Promise<void>): 
   }
 }
 
-/** Bytes that repeat at no power of two. */
+/** Bytes whose period is no power of two. */
 export function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, at) => at % 251);
 }

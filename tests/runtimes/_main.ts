@@ -1,4 +1,4 @@
-// Runs the scenarios, and prints what became of them as one line of JSON.
+// Runs the scenarios, and prints the results as one line of JSON.
 
 import process from "node:process";
 import type { Scenarios } from "./_harness.ts";
@@ -7,9 +7,9 @@ import { servers } from "./_servers.ts";
 import { sessions } from "./_sessions.ts";
 import { tls } from "./_tls.ts";
 
-/** Nothing takes long: this ends a hang. */
+/** Ends a scenario that hangs: none takes long. */
 const DEADLINE = 60_000;
-/** So many run at once. */
+/** How many scenarios run at once. */
 const AT_ONCE = 4;
 
 const failures: { name: string; problem: string }[] = [];

@@ -35,7 +35,7 @@ const TO = { transport: "tcp", hostname: "198.51.100.1", port: 443 } as const;
 
 const behindProxy = { proxyProtocol: "required", trusted: ["127.0.0.0/8"] } as const;
 
-/** Listens on a path and is killed, which leaves the file of its socket behind. */
+/** Runs a server on a path and kills it, which leaves the file of its socket. */
 async function leaveFile(path: string): Promise<void> {
   const code = `require("net").createServer().listen(process.argv[1], () => console.log("on"))`;
   const child = spawn(process.env.PARLEY_NODE ?? "node", ["-e", code, path]);
@@ -46,7 +46,7 @@ async function leaveFile(path: string): Promise<void> {
   assert(existsSync(path));
 }
 
-/** Why a server cannot listen, which is thrown or told later. */
+/** The error of a server that cannot listen, which is thrown at once or reported later. */
 async function whyNot(options: ServeOptions): Promise<unknown> {
   try {
     const server = serve(options, answer);
@@ -59,7 +59,7 @@ async function whyNot(options: ServeOptions): Promise<unknown> {
 }
 
 export const servers: Scenarios = {
-  "a Unix socket is served, with its mode, and its file goes": () =>
+  "a Unix socket gets its mode, works, and is removed": () =>
     withDirectory(async (directory) => {
       const path = `${directory}/socket`;
       await withServer({ path, mode: 0o600 }, answer, async (server) => {
@@ -91,7 +91,7 @@ export const servers: Scenarios = {
       assert.equal(statSync(path).size, 4);
     }),
 
-  "a port that is taken is AddrInUse": () =>
+  "a port that is in use throws AddrInUse": () =>
     withServer({}, answer, async (server) => {
       const error = await whyNot({ port: portOf(server) });
       assert(error instanceof systemErrors.AddrInUse, String(error));
@@ -136,7 +136,7 @@ export const servers: Scenarios = {
         (session) => expectLine(session, JSON.stringify(FROM)),
       )),
 
-  "reconnect() comes back to a server that has": async () => {
+  "reconnect() connects again to a restarted server": async () => {
     const greet = async (session: Session): Promise<void> => {
       await session.send("hello\n");
       await session.readLine();
@@ -159,7 +159,7 @@ export const servers: Scenarios = {
     await server.finished;
   },
 
-  "a pool lends sessions again": () => {
+  "a pool reuses sessions": () => {
     let accepted = 0;
     return withServer({}, async (session) => {
       accepted++;
@@ -223,7 +223,7 @@ export const servers: Scenarios = {
       await assert.rejects(dial(server), ConnectError);
     }),
 
-  "shutdown() waits no longer than shutdownTimeout": () =>
+  "shutdown() waits at most shutdownTimeout": () =>
     withServer({ shutdownTimeout: 50 }, async (session) => {
       await session.readExactly(1000);
     }, async (server) => {
@@ -234,7 +234,7 @@ export const servers: Scenarios = {
       });
     }),
 
-  "maxSessions makes more wait, or refuses them": async () => {
+  "maxSessions lets further connections wait, or refuses them": async () => {
     await withServer({ maxSessions: 1 }, answer, async (server) => {
       const first = await dial(server);
       const second = await dial(server);
@@ -275,7 +275,7 @@ export const servers: Scenarios = {
     });
   },
 
-  "options that do not exist are refused": () => {
+  "unknown options are refused": () => {
     assert.throws(() => serve({ prot: 1 } as object, answer), TypeError);
     if (!("Deno" in globalThis)) {
       assert.throws(() => serve({ transport: "deno" }, answer), /needs Deno/);

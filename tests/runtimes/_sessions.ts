@@ -28,7 +28,7 @@ import {
 
 const MIB = 1024 * 1024;
 
-/** What a codec must give back that is sent through it in one piece and byte by byte. */
+/** The messages that each codec must decode as they were encoded, in one piece and byte by byte. */
 async function comesBack<Frame>(codec: Codec<Frame>, frames: Frame[]): Promise<void> {
   for (const chop of [Infinity, 1]) {
     const [near, far] = memoryPair();
@@ -64,7 +64,7 @@ export const sessions: Scenarios = {
         assert.equal(reason, "local");
       })),
 
-  "lines that come at once are answered in order": () =>
+  "lines that arrive together are answered in order": () =>
     withServer({}, answer, (server) =>
       withSession(dial(server), async (session) => {
         const lines = Array.from({ length: 1000 }, (_, at) => `${at}`);
@@ -72,7 +72,7 @@ export const sessions: Scenarios = {
         for (const line of lines) await expectLine(session, `re:${line}`);
       })),
 
-  "text is decoded over the ends of reads": () =>
+  "text is decoded across reads": () =>
     withServer({}, async (session) => {
       let text = "";
       for await (const chunk of session) text += chunk;
@@ -99,7 +99,7 @@ export const sessions: Scenarios = {
         await expectLine(session, "xd");
       })),
 
-  "64 MiB come back as they were": () =>
+  "64 MiB are echoed unchanged": () =>
     withServer({}, async (session) => {
       for await (const chunk of session.bytes({ borrow: true })) await session.send(chunk);
     }, (server) =>
@@ -205,7 +205,7 @@ export const sessions: Scenarios = {
     });
   },
 
-  "output that nobody awaits is bounded": async () => {
+  "output that is not awaited is bounded": async () => {
     const { promise, resolve } = Promise.withResolvers<Session>();
     await withServer({ maxBufferedOutput: 256 * 1024 }, async (session) => {
       resolve(session);
@@ -235,7 +235,7 @@ export const sessions: Scenarios = {
       }));
   },
 
-  "one prepared message goes to many": () => {
+  "a prepared message is sent to many sessions": () => {
     const all = new Set<Session>();
     return withServer({}, async (session) => {
       all.add(session);
@@ -250,7 +250,7 @@ export const sessions: Scenarios = {
     });
   },
 
-  "options of sockets are taken": () =>
+  "socket options are accepted": () =>
     withServer({ noDelay: false, keepAlive: true, tcpBacklog: 16 }, answer, (server) => {
       const options = { localAddress: "127.0.0.1", keepAlive: 5_000, transport: "node" } as const;
       return withSession(dial(server, options), async (session) => {
@@ -275,7 +275,7 @@ export const sessions: Scenarios = {
     await assert.rejects(connect({ port: 9, signal: AbortSignal.abort(reason) }), reason);
   },
 
-  "codecs give back what was sent": async () => {
+  "codecs decode what they have encoded": async () => {
     const chunks = ["", "rose", "x".repeat(3000)].map((text) => bytes(text));
     await comesBack(codecs.lines(), ["rose", "", "añ€😀"]);
     for (const width of [1, 2, 4, "varint"] as const) {
@@ -289,7 +289,7 @@ export const sessions: Scenarios = {
     await comesBack(codecs.jsonLines(), [{ a: 1 }, ["ñ"], "text", 0]);
   },
 
-  "webstreams carry bytes": () =>
+  "web streams carry bytes": () =>
     withServer({}, async (session) => {
       await session.readable.pipeTo(session.writable);
     }, (server) =>

@@ -33,7 +33,7 @@ const { ca, server: own, client: mine } = pems;
 const behindProxy = { proxyProtocol: "required", trusted: ["127.0.0.0/8"] } as const;
 const trusting: TlsClientOptions = { ca, serverName: "localhost" };
 
-/** A connection whose bytes from the peer can be changed on their way. */
+/** A connection that can change the bytes from the peer. */
 function changed(under: Connection, change: (bytes: Uint8Array) => void): Connection {
   return {
     remoteAddr: under.remoteAddr,
@@ -49,17 +49,17 @@ function changed(under: Connection, change: (bytes: Uint8Array) => void): Connec
   };
 }
 
-/** What is done with TLS in memory. */
+/** A scenario of TLS in memory. */
 interface InMemory {
   tls?: TlsServerOptions;
   client?: TlsClientOptions;
   handler?: Handler;
-  /** Changes what comes from the server. */
+  /** Changes the bytes from the server. */
   change?(bytes: Uint8Array): void;
   onRefusal?(refusal: Refusal): void;
 }
 
-/** Serves TLS in memory, and runs something with a session under it. */
+/** Serves TLS in memory, and runs a function with a session over it. */
 async function inMemory(
   { tls = own, client = trusting, handler = answer, change = () => {}, onRefusal }: InMemory,
   run: (session: Session, raw: Connection) => Promise<unknown>,
@@ -78,38 +78,38 @@ async function inMemory(
   });
 }
 
-/** What becomes of a server with this certificate. */
+/** Whether a client accepts a server with this certificate. */
 async function judgeServer({ cert, key }: BadPem, maxVersion: TlsVersion): Promise<string> {
   const client = { ...trusting, maxVersion };
   const error = await inMemory({ tls: { cert, key }, client }, () => Promise.resolve())
     .then(() => "let in", (error) => error);
-  // A server on Node does not offer a certificate whose key is for something else, and on Bun it does not even start.
+  // With a certificate whose key is for another use, a server on Node does not send it, and one on Bun does not start.
   const isRefused = error instanceof TlsHandshakeError || isBun && error instanceof TypeError;
   return isRefused ? "refused" : String(error);
 }
 
-/** The same for a client, told by the server. */
+/** Whether a server accepts a client with this certificate. */
 async function judgeClient(
   { cert, key }: BadPem,
   clientCertificate: "optional" | "required",
   maxVersion: TlsVersion,
 ): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
-  const shaking = inMemory({
+  const scenario = inMemory({
     tls: { ...own, ca, clientCertificate },
     client: { ...trusting, cert, key, maxVersion },
     handler: () => resolve("let in"),
     onRefusal: ({ cause }) => resolve((cause as Error).message),
   }, (session) => session.readLine());
-  await shaking.catch((error) => {
-    // What the client learns differs. But Bun cannot use a key for something else, not even to try.
+  await scenario.catch((error) => {
+    // The client's error differs. On Bun, a client cannot even try to use a key that is for another use.
     if (isBun && error instanceof TypeError) resolve("the client's certificate is not used");
   });
   return await promise;
 }
 
 export const tls: Scenarios = {
-  "TLS carries sessions, and tells what was agreed on": async () => {
+  "TLS carries sessions, and reports what was negotiated": async () => {
     for (const maxVersion of VERSIONS) {
       const options: TlsServerOptions = {
         ...own,
@@ -133,7 +133,7 @@ export const tls: Scenarios = {
     }
   },
 
-  "TLS gives back 16 MiB as they were": () =>
+  "16 MiB are echoed unchanged under TLS": () =>
     withServer({ tls: own }, async (session) => {
       for await (const chunk of session.bytes({ borrow: true })) await session.send(chunk);
     }, (server) =>
@@ -185,7 +185,7 @@ export const tls: Scenarios = {
     for (const maxVersion of VERSIONS) {
       const options = { ...own, ca, clientCertificate: "required", maxVersion } as const;
       await withServer({ tls: options }, answer, async (server) => {
-        // With TLS 1.3, the client is done before the server has looked.
+        // With TLS 1.3, the client is done before the server has verified it.
         const dialled = dial(server, { tls: trusting }).then((session) => session.readLine());
         await assert.rejects(dialled);
         await until(() => server.stats().refusals.handshake === 1);
@@ -193,7 +193,7 @@ export const tls: Scenarios = {
     }
   },
 
-  "a certificate is chosen by server name, where the runtime can": async () => {
+  "a certificate is chosen by server name, if the runtime can": async () => {
     const options: TlsServerOptions = {
       ...own,
       certificates: [pems.other],
@@ -214,7 +214,7 @@ export const tls: Scenarios = {
     });
   },
 
-  "reloadTls() is for new sessions": () =>
+  "reloadTls() applies to new sessions": () =>
     withServer({ tls: own }, answer, async (server) => {
       await withSession(dial(server, { tls: trusting }), async (session) => {
         server.reloadTls(pems.other);
@@ -228,7 +228,7 @@ export const tls: Scenarios = {
       );
     }),
 
-  "no protocol and no version in common are refused": () =>
+  "peers without a common protocol or version are refused": () =>
     withServer({ tls: { ...own, alpn: ["a"], minVersion: "TLSv1.3" } }, answer, async (server) => {
       for (const options of [{ alpn: ["b"] }, { maxVersion: "TLSv1.2" }] as const) {
         const tls = { ...trusting, ...options } as TlsClientOptions;
@@ -246,7 +246,7 @@ export const tls: Scenarios = {
       await until(() => server.stats().refusals.handshake === 2);
     }),
 
-  "a cut is told by UnexpectedEof, after what came before": async () => {
+  "a truncated session throws UnexpectedEof, after the data before": async () => {
     const { promise, resolve } = Promise.withResolvers<[string, unknown]>();
     const handler: Handler = async (session) => {
       let text = "";
@@ -267,7 +267,7 @@ export const tls: Scenarios = {
     });
   },
 
-  "a record that was changed ends a session with an error": async () => {
+  "a changed record ends a session with an error": async () => {
     let isChanging = false;
     const change = (bytes: Uint8Array): void => {
       if (isChanging) bytes[bytes.length - 1]! ^= 1;
@@ -282,7 +282,7 @@ export const tls: Scenarios = {
     });
   },
 
-  "half-closing under TLS leaves the other direction open, or is told": () =>
+  "half-closing under TLS leaves the other direction open, or fails with an error": () =>
     withServer({ tls: own }, async (session) => {
       let count = 0;
       for await (const chunk of session.bytes()) count += chunk.length;
@@ -308,7 +308,7 @@ export const tls: Scenarios = {
         await expectLine(session, undefined);
       })),
 
-  "a peer under TLS that sends without end is held back": async () => {
+  "a peer under TLS that sends endlessly gets back-pressure": async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     await withServer(
       { tls: own },
@@ -365,7 +365,7 @@ export const tls: Scenarios = {
       });
     }),
 
-  "a handshake is given up": async () => {
+  "a handshake can be aborted": async () => {
     await withServer({}, (session) => session.closed, async (server) => {
       await assert.rejects(dial(server, { tls: trusting, connectTimeout: 200 }), /connectTimeout/);
     });
