@@ -279,15 +279,18 @@ export class TcpServer implements Server {
     this.#run(session);
   }
 
-  async #run(session: Session): Promise<void> {
+  /** Calls the handler. An async function here would make each idle session 0.2 KiB larger. */
+  #run(session: Session): void {
     const life = this.#group.members.get(session)!;
     this.#observers.tell("onSessionStart", session);
-    try {
-      await this.#handler(session);
-      life.close();
-    } catch (error) {
+    const onError = (error: unknown): void => {
       if (!life.threw(error)) this.#onHandlerError(error, session);
       life.fail(error);
+    };
+    try {
+      Promise.resolve(this.#handler(session)).then(() => life.close(), onError);
+    } catch (error) {
+      onError(error);
     }
   }
 

@@ -82,6 +82,8 @@ export class Output extends OutputBuffer {
   /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
   #exemptFrom = 0;
   #exemptTo = 0;
+  /** What the promise of a write calls. It is made for the first one. */
+  #settling: [(count: number) => void, (error: unknown) => void] | undefined;
   #waiters: Waiter[] | undefined;
   #drained: PromiseWithResolvers<void> | undefined;
   #closed: Error | undefined;
@@ -306,7 +308,11 @@ export class Output extends OutputBuffer {
       taken = sink.writeNow === undefined ? sink.write(current) : sink.writeNow(current);
       if (typeof taken === "number" && this.#depth === MAX_DEPTH) taken = Promise.resolve(taken);
       if (typeof taken !== "number") {
-        taken.then(this.#onWritten, this.#onWriteError);
+        this.#settling ??= [
+          (count) => this.#onWritten(count),
+          (error) => this.#onWriteError(error),
+        ];
+        taken.then(this.#settling[0], this.#settling[1]);
         return;
       }
     } catch (error) {
@@ -317,7 +323,7 @@ export class Output extends OutputBuffer {
     this.#depth--;
   }
 
-  readonly #onWritten = (count: number): void => {
+  #onWritten(count: number): void {
     this.writing = false;
     const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
     if (fault !== undefined) return this.#onMisconduct(fault);
@@ -343,13 +349,13 @@ export class Output extends OutputBuffer {
     }
     if (this.#waiters !== undefined) this.#wake(this.#waiters);
     if (!this.writing) this.#events.onIdle();
-  };
+  }
 
-  readonly #onWriteError = (error: unknown): void => {
+  #onWriteError(error: unknown): void {
     this.writing = false;
     if (!this.#failed) this.#events.onWriteFailure(error);
     this.#events.onIdle();
-  };
+  }
 
   /** The connection broke its contract, so nothing that it says can be trusted any more. */
   #onMisconduct(error: Error): void {

@@ -116,6 +116,8 @@ export class Reader implements InputBorrower, Resting {
   #room: Uint8Array | undefined;
   /** How many bytes the outstanding read is for. */
   #size = 0;
+  /** What the promise of a read calls. It is made for the first one: input that is lent comes without. */
+  #settling: [(count: number | null) => void, (error: unknown) => void] | undefined;
   #last: object | undefined;
   #reads = 0;
   #readsSeen = 0;
@@ -423,13 +425,14 @@ export class Reader implements InputBorrower, Resting {
         return;
       }
       const room = this.#room = isLent ? new Uint8Array(size) : this.input.room(size);
-      source.read(room).then(this.#onRead, this.#onReadError);
+      this.#settling ??= [(count) => this.#onRead(count), (error) => this.#onReadError(error)];
+      source.read(room).then(this.#settling[0], this.#settling[1]);
     } catch (error) {
       this.#onReadError(error);
     }
   }
 
-  readonly #onRead = (count: number | null): void => {
+  #onRead(count: number | null): void {
     this.#output.isUnanswered = false;
     const room = this.#room!;
     const fault = count === null ? undefined : miscount("read", count, room.length);
@@ -444,12 +447,12 @@ export class Reader implements InputBorrower, Resting {
       this.input.commit(room, count);
     }
     this.#onSettled();
-  };
+  }
 
   onInput(bytes: Uint8Array): void {
     const fault = miscount("readLent", bytes.length, this.#size);
     if (fault !== undefined) return this.#onReadError(fault);
-    this.reading = false;
+    this.reading = this.#output.isUnanswered = false;
     if (this.#handover !== undefined) return this.#handOver(bytes.slice());
     this.bytesRead += bytes.length;
     if (this.#failure === undefined || this.#keepsInput) {
@@ -461,7 +464,7 @@ export class Reader implements InputBorrower, Resting {
 
   onEnd(error?: unknown): void {
     if (error !== undefined) return this.#onReadError(error);
-    this.reading = false;
+    this.reading = this.#output.isUnanswered = false;
     if (this.#handover !== undefined) return this.#handOver(new Uint8Array(0));
     this.ended = true;
     if (!this.#isDropping) return this.#onSettled();
@@ -517,7 +520,7 @@ export class Reader implements InputBorrower, Resting {
     this.#events.onIdle();
   }
 
-  readonly #onReadError = (error: unknown): void => {
+  #onReadError(error: unknown): void {
     this.#room = undefined;
     this.reading = false;
     if (this.#handover !== undefined) { // its owner knows better what the error means
@@ -526,5 +529,5 @@ export class Reader implements InputBorrower, Resting {
     } else if (this.#onInputEnd !== undefined) this.#onInputEnd();
     else if (this.#failure === undefined) this.#events.onFailure(error);
     this.#events.onIdle();
-  };
+  }
 }

@@ -67,6 +67,18 @@ testEachDialled("sessionPool() hands a session out again and again", async (dial
   assertEquals([pool.sessions, pool.idle, network.open], [0, 0, 0]);
 });
 
+Deno.test(
+  "sessionPool() hands a session out again where connections lend their input",
+  overNet,
+  async () => {
+    await using server = serve({ port: 0, transport: "node" }, service);
+    const pool = sessionPool({ port: portOf(server), transport: "node" });
+    for (let i = 0; i < 5; i++) assertEquals(await askOf(pool, `rose ${i}`), `rose ${i}!`);
+    assertEquals(server.stats().accepted, 1);
+    await pool.close();
+  },
+);
+
 testEachDialled(
   "sessionPool() has no more sessions than it may, and serves in order",
   async (dialled) => {

@@ -45,8 +45,11 @@ export class HandleConnection implements Connection {
   protected readonly handles: Handles;
   protected handle: StreamHandle | undefined;
   #isStarted = false;
-  /** How much of the shared buffer the handle reads into now; 0 if it is another buffer. */
-  #lentSize = 0;
+  /** The size of what the handle reads into now, and whether that is a part of the shared buffer. */
+  #size = 0;
+  #isShared = false;
+  /** Where what comes into the shared buffer is to be copied. */
+  #into: Uint8Array | undefined;
   #borrower: InputBorrower | undefined;
   #resolveRead: ((count: number | null) => void) | undefined;
   #rejectRead: ((error: unknown) => void) | undefined;
@@ -85,8 +88,14 @@ export class HandleConnection implements Connection {
     }
     if (this.#readFault !== undefined) return Promise.reject(this.#takeFault());
     if (this.#hasEnded) return Promise.resolve(null);
-    this.#lentSize = 0;
-    handle.useUserBuffer(buffer);
+    if (this.handles.isDeno) {
+      this.#size = buffer.length;
+      this.#isShared = false;
+      handle.useUserBuffer(buffer);
+    } else {
+      this.#share(handle, buffer.length);
+      this.#into = buffer;
+    }
     if (!this.#isStarted) {
       const fault = this.#start(handle);
       if (fault !== undefined) return Promise.reject(fault);
@@ -182,28 +191,31 @@ export class HandleConnection implements Connection {
   /** Called when bytes have come or there will be none any more. */
   onInput(): void {
     const { handle } = this;
-    const { state, readCount, shared } = this.handles;
+    const { state, readCount, chunk } = this.handles;
     const count = state[readCount]!;
     if (handle === undefined || count === 0) return;
-    const borrower = this.#borrower;
-    if (count > 0 && borrower !== undefined) {
-      this.#borrower = undefined;
-      return borrower.onInput(shared.subarray(0, count));
-    }
     if (count < 0) {
       this.#stop(handle);
       this.#hasEnded = true;
       return this.#endInput(count === END_OF_INPUT ? undefined : statusError(count, "cannot read"));
     }
+    const borrower = this.#borrower;
     const resolve = this.#resolveRead;
-    if (resolve === undefined) {
+    if (borrower === undefined && resolve === undefined) {
       this.#stop(handle);
-      this.#rest = shared.slice(0, count);
+      this.#rest = chunk.first(count).slice();
       return;
     }
-    this.#resolveRead = this.#rejectRead = undefined;
+    const size = this.#size;
+    if (count >= size) this.#stop(handle); // there is more, and it would come while nobody waits
+    if (count > size) this.#rest = chunk.first(count).slice(size);
+    const taken = Math.min(count, size);
+    this.#borrower = this.#resolveRead = this.#rejectRead = undefined;
+    if (borrower !== undefined) return borrower.onInput(chunk.first(taken));
+    this.#into?.set(chunk.first(taken));
+    this.#into = undefined;
     this.#share(handle, ASIDE); // what comes before the next read must not come where this is
-    resolve(count);
+    resolve!(taken);
   }
 
   /** Called when a write that had to be waited for is over. */
@@ -243,13 +255,17 @@ export class HandleConnection implements Connection {
     this.#isStarted = true;
   }
 
-  /** Reads into the shared buffer. */
+  /**
+   * Reads into the shared buffer. Node's handles keep all buffers that they were ever given. So they are given one,
+   * once, and may read more into it than is wanted.
+   */
   #share(handle: StreamHandle, size: number): void {
-    if (size === this.#lentSize) return;
-    const { handles } = this;
-    if (handles.lent.length !== size) handles.lent = handles.shared.subarray(0, size);
-    this.#lentSize = size;
-    handle.useUserBuffer(handles.lent);
+    if (this.#isShared && this.#size === size) return;
+    const { room, isDeno } = this.handles;
+    if (isDeno) handle.useUserBuffer(room.first(size));
+    else if (!this.#isShared) handle.useUserBuffer(room.whole);
+    this.#size = size;
+    this.#isShared = true;
   }
 
   #stop(handle: StreamHandle): void {

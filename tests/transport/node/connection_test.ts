@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import type { Connection } from "../../../transport/connection.ts";
 import { nodePair, testWays } from "../../_node.ts";
-import { assertNoDescriptorLeft, overNetCounting } from "../../_serving.ts";
+import { runtime } from "../../../transport/node/handles.ts";
+import { assertNoDescriptorLeft, overNet, overNetCounting } from "../../_serving.ts";
 import { isPending, Peer } from "../../_transports.ts";
 
 const MIB = 1024 * 1024;
@@ -189,3 +190,47 @@ testWays("A node connection tells who is to be lent input that it is closed", as
   assertInstanceOf(await told.promise, Deno.errors.Interrupted);
   far.close();
 });
+
+Deno.test(
+  "A node connection gives a reader no more than it wants, where a handle has one buffer for all",
+  overNet,
+  async () => {
+    const { handles } = runtime;
+    const own = handles()!;
+    let given = 0;
+    const { useUserBuffer } = own.Tcp.prototype;
+    own.Tcp.prototype.useUserBuffer = function (buffer: Uint8Array): void {
+      given++;
+      useUserBuffer.call(this, buffer);
+    };
+    runtime.handles = () => ({ ...own, isDeno: false }); // as in Node
+    try {
+      const [near, far] = await nodePair();
+      const all = pattern(300_000);
+      const sending = new Peer(far).send(all);
+      const got: number[] = [];
+      for (let size = 1; got.length < all.length; size = size * 3 % 70_001) {
+        const lent = Promise.withResolvers<Uint8Array>();
+        near.readLent!(size, {
+          onInput: (bytes) => lent.resolve(bytes.slice()),
+          onEnd: lent.reject,
+        });
+        const bytes = await lent.promise;
+        assert(bytes.length <= size);
+        got.push(...bytes);
+        if (got.length === all.length) break;
+        const buffer = new Uint8Array(size);
+        const count = (await near.read(buffer))!;
+        got.push(...buffer.subarray(0, count));
+      }
+      assertEquals(Uint8Array.from(got), all);
+      await sending;
+      assertEquals(given, 1); // the other side does not read
+      near.close();
+      far.close();
+    } finally {
+      own.Tcp.prototype.useUserBuffer = useUserBuffer;
+      runtime.handles = handles;
+    }
+  },
+);
