@@ -4,12 +4,23 @@
 //
 // Then connect to port 8080 instead of 1234: deno run --allow-net client.ts --port 8080 rose
 
-import { connect, formatAddress, serve, type Server, type Session } from "@parley/tcp";
+import {
+  connect,
+  formatAddress,
+  serve,
+  type Server,
+  type Session,
+  type TransportName,
+} from "@parley/tcp";
 
 /** Listens on `port` and relays each connection to `target`. */
-export function proxy(port: number, target: { hostname: string; port: number }): Server {
-  return serve({ port }, async (client) => {
-    await using upstream = await connect({ ...target, signal: client.signal });
+export function proxy(
+  port: number,
+  target: { hostname: string; port: number },
+  transport: TransportName = "deno",
+): Server {
+  return serve({ port, transport }, async (client) => {
+    await using upstream = await connect({ ...target, transport, signal: client.signal });
     await Promise.all([relay(client, upstream), relay(upstream, client)]);
   });
 }
@@ -27,14 +38,18 @@ async function relay(from: Session, to: Session): Promise<void> {
 }
 
 if (import.meta.main) {
-  const [port, target] = Deno.args;
+  const [port, target, transport] = Deno.args;
   const url = URL.parse(`tcp://${target}`);
   if (port === undefined || !url?.port) {
     throw new TypeError(
       "wanted: a port to listen on, and where to relay to, such as 8080 127.0.0.1:1234",
     );
   }
-  const server = proxy(Number(port), { hostname: url.hostname, port: Number(url.port) });
+  const server = proxy(
+    Number(port),
+    { hostname: url.hostname, port: Number(url.port) },
+    transport as TransportName | undefined,
+  );
   console.log(`relaying ${formatAddress(server.addr)} to ${target}`);
   await server.finished;
 }

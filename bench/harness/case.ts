@@ -53,5 +53,5 @@ export interface Case {
 
 /** Whether a contender belongs to this repository. */
 export function isOurs({ peer }: Pick<Contender, "peer">): boolean {
-  return peer === "parley" || peer === "parleyNode" || peer.endsWith("Example");
+  return peer.startsWith("parley") || peer.endsWith("Example");
 }

@@ -14,6 +14,8 @@ const BORROWED = "Parley, borrowed bytes";
 const LINES = "Parley, lines";
 const READLINE = "Node, readline";
 const OVER_NODE = "Parley, node transport";
+const ON_NODE = "Parley on Node";
+const ON_BUN = "Parley on Bun";
 const MQTT_EXAMPLE = "examples/mqtt";
 
 const PER_MESSAGE = { cost: ["CPU per message", "µs"], counted: "messages" } as const;
@@ -21,6 +23,13 @@ const PER_MESSAGE = { cost: ["CPU per message", "µs"], counted: "messages" } as
 function who(name: string, peer: PeerName, service?: string): Contender {
   return service === undefined ? { name, peer } : { name, peer, service };
 }
+
+/** The library beside what it does by default on Deno. */
+const elsewhere = (service: string): Contender[] => [
+  who(OVER_NODE, "parleyNode", service),
+  who(ON_NODE, "parleyOnNode", service),
+  who(ON_BUN, "parleyOnBun", service),
+];
 
 /** One service in all runtimes. */
 const everywhere = (service: string): Contender[] => [
@@ -45,7 +54,7 @@ const PARLEY_ECHO = [
   who(BORROWED, "parley", "echo-borrowed"),
   who(BYTES, "parley", "echo"),
   who("Parley, text", "parley", "echo-text"),
-  who(OVER_NODE, "parleyNode", "echo-borrowed"),
+  ...elsewhere("echo-borrowed"),
 ];
 
 const ECHO_64_1: Case = {
@@ -71,6 +80,8 @@ const ECHO_64_1: Case = {
     { contender: BYTES, figure: "cost", against: BY_HAND, atMost: 1.1 },
     { contender: OVER_NODE, figure: "cost", against: BY_HAND, atMost: 1 },
     { contender: OVER_NODE, figure: "cost", against: "Bun", atMost: 1.2 },
+    { contender: ON_NODE, figure: "cost", against: NODE, atMost: 1.05 },
+    { contender: ON_BUN, figure: "cost", against: "Bun", atMost: 1.3 },
   ],
 };
 
@@ -96,7 +107,7 @@ const ECHO_64K: Case = {
   contenders: [
     who(BORROWED, "parley", "echo-borrowed"),
     who(BYTES, "parley", "echo"),
-    who(OVER_NODE, "parleyNode", "echo-borrowed"),
+    ...elsewhere("echo-borrowed"),
     ...everywhere("echo"),
     who("Deno.listen by hand, new buffers", "deno", "echo-new"),
     who("Node, pipe", "node", "echo-pipe"),
@@ -114,6 +125,12 @@ const ECHO_64K: Case = {
 const LINES_GOALS: readonly Goal[] = [
   { contender: LINES, figure: "cost", against: GO, atMost: 1.1 },
   { contender: LINES, figure: "cost", against: READLINE, atMost: 1 / 7 },
+];
+
+const LINES_ELSEWHERE_GOALS: readonly Goal[] = [
+  { contender: OVER_NODE, figure: "cost", against: GO, atMost: 1.3 },
+  { contender: ON_NODE, figure: "cost", against: NODE, atMost: 1.05 },
+  { contender: ON_NODE, figure: "cost", against: READLINE, atMost: 1 / 7 },
 ];
 
 /** Short lines and a constant answer, so that mostly reading and sending are measured. */
@@ -144,14 +161,14 @@ const lines = (depth: number): Case => ({
   reference: BY_HAND,
   contenders: [
     who(LINES, "parley", "lines"),
-    who(OVER_NODE, "parleyNode", "lines"),
+    ...elsewhere("lines"),
     ...everywhere("lines"),
     who(READLINE, "node", "lines-readline"),
     who("Python, asyncio streams", "asyncio", "lines-streams"),
     who("Python, uvloop protocol", "uvloop", "lines"),
     who("Python, threads", "threads", "lines"),
   ],
-  ...(depth === 16 && { goals: LINES_GOALS }),
+  ...(depth === 16 && { goals: [...LINES_GOALS, ...LINES_ELSEWHERE_GOALS] }),
 });
 
 /** The same from the first message on, while code is still interpreted: the cost after a restart. */
@@ -185,7 +202,7 @@ const FRAMES: Case = {
 
 const GREETERS = [
   who("Parley", "parley", "greeting"),
-  who(OVER_NODE, "parleyNode", "greeting"),
+  ...elsewhere("greeting"),
   ...everywhere("greeting"),
   who("Python, asyncio streams", "asyncio", "greeting"),
   who("Python, uvloop streams", "uvloop", "greeting"),
@@ -228,7 +245,7 @@ const IDLE: Case = {
   reference: SMALL_BY_HAND,
   contenders: [
     who("Parley", "parley", "echo"),
-    who(OVER_NODE, "parleyNode", "echo"),
+    ...elsewhere("echo"),
     ...everywhere("echo"),
     who(SMALL_BY_HAND, "deno", "echo-1k"),
     who("Python, asyncio streams", "asyncio", "echo-streams"),
@@ -249,7 +266,7 @@ const GROWTH: Case = {
   contenders: [
     who(BORROWED, "parley", "echo-borrowed"),
     who(BYTES, "parley", "echo"),
-    who(OVER_NODE, "parleyNode", "echo-borrowed"),
+    ...elsewhere("echo-borrowed"),
     ...everywhere("echo"),
     who(SMALL_BY_HAND, "deno", "echo-1k"),
   ],
@@ -271,7 +288,7 @@ const BROADCAST: Case = {
   reference: BY_HAND,
   contenders: [
     who("Parley", "parley", "broadcast"),
-    who(OVER_NODE, "parleyNode", "broadcast"),
+    ...elsewhere("broadcast"),
     ...everywhere("broadcast"),
     who("Python, uvloop streams", "uvloop", "broadcast"),
   ],
@@ -285,7 +302,7 @@ const WITH_TLS = {
   reference: "Deno.listenTls by hand",
   contenders: [
     who("Parley", "parley", "echo"),
-    who(OVER_NODE, "parleyNode", "echo"),
+    ...elsewhere("echo"),
     who("Deno.listenTls by hand", "deno", "echo"),
     who("Deno, node:tls", "denoNet", "echo"),
     who("Node, tls", "node", "echo"),

@@ -10,6 +10,8 @@ const file = (path: string): string => new URL(path, SERVERS).pathname;
 export type PeerName =
   | "parley"
   | "parleyNode"
+  | "parleyOnNode"
+  | "parleyOnBun"
   | "deno"
   | "denoNet"
   | "node"
@@ -72,6 +74,19 @@ function inDeno(path: string, env: Record<string, string> = {}): Program {
 const PROGRAMS: Record<PeerName, Program> = {
   parley: inDeno("parley.ts"),
   parleyNode: inDeno("parley.ts", { TRANSPORT: "node" }),
+  parleyOnNode: {
+    from: "Node from version 22.18 on, which runs TypeScript",
+    version: ["node", "-p", "process.features.typescript ? process.version : process.exit(1)"],
+    command: ["node", file("parley.ts")],
+    collecting: ["node", "--expose-gc", file("parley.ts")],
+    collects: true,
+  },
+  parleyOnBun: {
+    from: "the npm package bun",
+    version: ["bun", "--version"],
+    command: ["bun", file("parley.ts")],
+    collects: true,
+  },
   deno: inDeno("deno.ts"),
   denoNet: inDeno("net.mjs"),
   node: {

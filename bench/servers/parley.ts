@@ -1,9 +1,13 @@
 // The handlers that are measured, over public names and default options.
 //
 //     [TRANSPORT=node] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
+//
+// Node and Bun run it as it is: `node bench/servers/parley.ts …`.
 
-import { type Handler, prepare, serve, type TransportName } from "@parley/tcp";
-import { lengthPrefixed } from "@parley/tcp/codecs";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { lengthPrefixed } from "../../codecs/mod.ts";
+import { type Handler, prepare, serve, type TransportName } from "../../mod.ts";
 
 const SERVICES: Record<string, Handler> = {
   echo: async (session) => {
@@ -42,13 +46,15 @@ const SERVICES: Record<string, Handler> = {
   },
 };
 
-const [service, port, certFile, keyFile] = Deno.args;
-const tls = certFile === undefined ? {} : {
-  tls: { cert: await Deno.readTextFile(certFile), key: await Deno.readTextFile(keyFile!) },
-};
-const transport = (Deno.env.get("TRANSPORT") ?? "deno") as TransportName;
-const server = serve({ port: Number(port), transport, ...tls }, SERVICES[service!]!);
+const [service, port, certFile, keyFile] = process.argv.slice(2);
+const tls = certFile === undefined
+  ? {}
+  : { tls: { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile!, "utf8") } };
+const { TRANSPORT: transport } = process.env;
+const over = transport === undefined ? {} : { transport: transport as TransportName };
+const server = serve({ port: Number(port), ...over, ...tls }, SERVICES[service!]!);
 
 // When memory is measured, the harness requests a garbage collection.
-const { gc } = globalThis as { gc?: () => void };
-if (gc !== undefined) Deno.addSignalListener("SIGUSR2", () => gc());
+const { gc, Bun: bun } = globalThis as { gc?: () => void; Bun?: { gc(isSync: boolean): void } };
+const collect = gc ?? (bun && (() => bun.gc(true)));
+if (collect !== undefined) process.on("SIGUSR2", () => collect());

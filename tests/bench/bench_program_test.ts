@@ -236,3 +236,24 @@ Deno.test("bench/transfer.ts compares the two programs with nc and socat", {
   const problem = "error: --rounds must be a whole number from 1 on, got 0\n";
   assertEquals([misused.code, misused.stderr], [1, problem]);
 });
+
+Deno.test("bench/relay.ts compares the proxy with socat and HAProxy", {
+  timeout: 60_000,
+  ignore: cannotMeasure || !await canRun("bash") || !await canRun("socat") ||
+    !await canRun("haproxy"),
+}, async () => {
+  const program = ["run", "--quiet", "--allow-all", "bench/relay.ts"];
+  const { code, stdout, stderr } = await ended(
+    "deno",
+    [...program, "--megabytes", "1", "--rounds", "1"],
+  );
+  assertEquals([code, stderr], [0, ""]);
+  const rows = stdout.trim().split("\n").slice(2);
+  assertEquals(rows.length, 4);
+  for (const row of rows) {
+    assertMatch(row, /^\| [\w./, ]+ \| +\d+ \| [\d.]+ \(.*\) +\| +\d+ \| [\d.]+ \(.*\) +\|$/);
+  }
+  const misused = await ended("deno", [...program, "--rounds", "0"]);
+  const problem = "error: --rounds must be a whole number from 1 on, got 0\n";
+  assertEquals([misused.code, misused.stderr], [1, problem]);
+});
