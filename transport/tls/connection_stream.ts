@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { systemErrors } from "../../_internal/system_error_classes.ts";
-import type { Connection } from "../connection.ts";
+import type { Connection, InputBorrower } from "../connection.ts";
 
 /** The size of the first read. Each read that fills its buffer makes the next one larger. */
 const MIN_READ = 4 * 1024;
@@ -26,7 +26,7 @@ export interface StreamOwner {
  * the data that it still holds, and it treats an end without close_notify like one with it. Nor can the layer close the
  * connection: an alert may still have to be sent.
  */
-export class ConnectionStream extends Duplex {
+export class ConnectionStream extends Duplex implements InputBorrower {
   owner: StreamOwner;
   /** Whether any bytes were received. */
   hasReceived = false;
@@ -54,7 +54,9 @@ export class ConnectionStream extends Duplex {
   override _read(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    this.#readOnce().catch((error) => this.owner.onInputEnd(error));
+    // On Node, each other buffer that is read into takes memory until the connection is closed.
+    if (this.#connection.readLent !== undefined) this.#connection.readLent(MAX_READ, this);
+    else this.#readOnce().catch((error) => this.onEnd(error));
   }
 
   override _write(bytes: Uint8Array, _encoding: unknown, onDone: () => void): void {
@@ -71,15 +73,28 @@ export class ConnectionStream extends Duplex {
     }, (error) => this.owner.onWriteError(error));
   }
 
+  onInput(bytes: Uint8Array): void {
+    this.#push(Buffer.from(bytes));
+  }
+
+  /** `#isReading` stays true, so nothing more is read. */
+  onEnd(error?: unknown): void {
+    this.owner.onInputEnd(error);
+  }
+
   async #readOnce(): Promise<void> {
     const buffer = Buffer.allocUnsafeSlow(this.#readSize);
     const count = await this.#connection.read(buffer);
-    if (count === null) return this.owner.onInputEnd(undefined); // `#isReading` stays true, so nothing more is read
-    this.#isReading = false;
-    this.hasReceived = true;
+    if (count === null) return this.onEnd();
     const grown = Math.min(MAX_READ, 4 * this.#readSize);
     this.#readSize = count === buffer.length ? grown : MIN_READ;
-    this.push(buffer.subarray(0, count));
+    this.#push(buffer.subarray(0, count));
+  }
+
+  #push(bytes: Buffer): void {
+    this.#isReading = false;
+    this.hasReceived = true;
+    this.push(bytes);
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {
