@@ -1,3 +1,4 @@
+import { isDeno } from "./standard_streams.ts";
 import type { TransportName } from "../mod.ts";
 import { type Arguments, choiceOption, UsageError } from "./program.ts";
 
@@ -60,5 +61,5 @@ export function modeOption({ options }: Arguments, name: string): number | undef
 
 /** Reads the transport that listens or dials. */
 export function transportOption(args: Arguments): TransportName {
-  return choiceOption<TransportName>(args, "transport", ["deno", "node"], "deno");
+  return choiceOption<TransportName>(args, "transport", ["deno", "node"], isDeno ? "deno" : "node");
 }

@@ -1,7 +1,11 @@
 /** What the two programs are made of. This module: command lines, output and errors. */
 
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
+import { systemErrors } from "../mod.ts";
+import { isDeno, stdout } from "./standard_streams.ts";
 import { say, standardError } from "./standard_error.ts";
 
 const encoder = new TextEncoder();
@@ -38,16 +42,16 @@ export interface Arguments {
 
 /** Runs a program: reads its command line, and turns every error into one line and an exit code. */
 export async function runProgram(program: Program): Promise<void> {
-  const code = await exitCode(program, Deno.args);
+  const code = await exitCode(program, process.argv.slice(2));
   await standardError.finish();
-  Deno.exit(code);
+  process.exit(code);
 }
 
 async function exitCode(program: Program, args: string[]): Promise<number> {
   try {
     return await runWith(program, args);
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return 0; // the reader of the output has closed it
+    if (error instanceof systemErrors.BrokenPipe) return 0; // the reader of the output has closed it
     const isMisuse = error instanceof UsageError;
     const line = explain(error).replace(/\s*\n\s*/g, " ");
     say(`error: ${line}${isMisuse ? " (see --help)" : ""}`);
@@ -75,7 +79,7 @@ async function runWith(program: Program, args: string[]): Promise<number> {
     },
   );
   names.push(...rest);
-  if (help) return print(program.help);
+  if (help) return print(usageOf(program.help));
   if (version) return print(`${config.name} ${config.version}`);
   if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}`);
   for (const flag of flags) {
@@ -110,6 +114,11 @@ function attachValues(args: string[], options: readonly string[]): string[] {
   return attached;
 }
 
+/** The help, with the commands that npm installs where there is no Deno. */
+function usageOf(help: string): string {
+  return isDeno ? help : help.replaceAll(/deno run .*?\b(server|client)\.ts/g, "parley-$1");
+}
+
 function print(text: string): number {
   printLine(text);
   return 0;
@@ -119,7 +128,7 @@ function print(text: string): number {
 export function printLine(text: string): void {
   try {
     for (let rest = encoder.encode(`${text}\n`); rest.length > 0;) {
-      rest = rest.subarray(Deno.stdout.writeSync(rest));
+      rest = rest.subarray(stdout.writeSync(rest));
     }
   } catch (error) {
     throw writeError(error, "standard output");
@@ -128,25 +137,28 @@ export function printLine(text: string): void {
 
 /** Turns the error of a write into one line. `BrokenPipe` stays as it is. */
 export function writeError(error: unknown, name: string): unknown {
-  if (error instanceof Deno.errors.BrokenPipe) return error;
-  const reason = (error as Error).message.replace(/(: open '[^]*')?$/, "");
+  if (error instanceof systemErrors.BrokenPipe) return error;
+  const reason = (error as Error).message.replace(FILE_ERROR, "");
   return new ProgramError(`cannot write ${name}: ${reason}`);
 }
+
+/** What `node:fs` says besides the reason: `ENOENT: …, open '/the/path'`. */
+const FILE_ERROR = /^E[A-Z]+: |(?:, \w+(?: '[^]*')?)$/g;
 
 /** Reads the text file that an option names. */
 export function readOptionFile(option: string, path: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    return readFileSync(path, "utf8");
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = (error as Error).message.replace(/(: readfile '[^]*')?$/, "");
+    if (error instanceof systemErrors.NotCapable) throw error;
+    const reason = (error as Error).message.replace(FILE_ERROR, "");
     throw new ProgramError(`cannot read ${option} ${path}: ${reason}`);
   }
 }
 
 /** A missing permission in one line, with all flags that are needed and not one after the other. */
 export function permissionError(
-  { message }: InstanceType<typeof Deno.errors.NotCapable>,
+  { message }: Error,
   { read = [], written = [] }: { read?: readonly string[]; written?: readonly string[] } = {},
 ): ProgramError {
   const what = message.replace(/^Requires /, "").replace(/, run again [^]*$/, "");
@@ -190,6 +202,6 @@ export function choiceOption<Choice extends string>(
 }
 
 function explain(error: unknown): string {
-  if (error instanceof Deno.errors.NotCapable) return permissionError(error).message;
+  if (error instanceof systemErrors.NotCapable) return permissionError(error).message;
   return error instanceof Error ? error.message : String(error);
 }

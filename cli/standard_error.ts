@@ -1,6 +1,7 @@
 /** Output of the programs to standard error: in order, and without waiting for its reader. */
 
-import { printable } from "../mod.ts";
+import { printable, systemErrors } from "../mod.ts";
+import { stderr } from "./standard_streams.ts";
 
 /** How many characters may wait to be written. Further texts are omitted. */
 const MAX_WAITING = 1024 * 1024;
@@ -75,7 +76,7 @@ export class TextQueue {
         bytes = bytes.subarray(count);
         this.#written += count;
       } catch (error) {
-        if (error instanceof Deno.errors.BrokenPipe) return; // the reader is gone
+        if (error instanceof systemErrors.BrokenPipe) return; // the reader is gone
         await new Promise((resolve) => setTimeout(resolve, RETRY)); // a full disk, a pipe that does not block
       }
     }
@@ -91,7 +92,7 @@ export class TextQueue {
 }
 
 /** The texts of this program. */
-export const standardError: TextQueue = new TextQueue(Deno.stderr);
+export const standardError: TextQueue = new TextQueue(stderr);
 
 /** Writes a line to standard error. Control characters in it are escaped. */
 export function say(line: string): void {

@@ -9,6 +9,7 @@ import {
   ConnectTimeoutError,
   formatAddress,
   type Session,
+  systemErrors,
   type TlsClientOptions,
   TlsHandshakeError,
 } from "../../mod.ts";
@@ -74,7 +75,7 @@ export function formatPlace(place: Place): string {
 
 /** Turns the error of a dial into one line that says what to do about it. */
 export function dialError(error: unknown, plan: Plan): unknown {
-  if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
+  if (error instanceof systemErrors.NotCapable) return permissionError(error, filesOf(plan));
   if (isOurTimeout(error)) {
     return new ProgramError(`${dialProblem(error)}: try a longer --timeout`);
   }

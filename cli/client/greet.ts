@@ -8,6 +8,7 @@ import { Conversation, LostError, MAX_MESSAGE } from "./conversation.ts";
 import { withoutLineEnd } from "../server/services/greeting.ts";
 import { standardInput } from "./standard_input.ts";
 import { printLine, ProgramError, UsageError } from "../program.ts";
+import { stdin, stdout } from "../standard_streams.ts";
 import { say, standardError } from "../standard_error.ts";
 
 /** Sends each name after the reply to the last one, and prints the replies. By default, it reads names from standard input. */
@@ -33,7 +34,7 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
       if (problem === undefined) show(await caller.say(name));
       else {
         say(`error: ${problem}`);
-        if (!Deno.stdin.isTerminal()) code = 1; // at a terminal, the user can try again
+        if (!stdin.isTerminal()) code = 1; // at a terminal, the user can try again
       }
     }
     return code;
@@ -44,7 +45,7 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
 
 /** Prints a reply. On a terminal, control characters of the server are escaped. */
 function show(reply: string): void {
-  const isTerminal = Deno.stdout.isTerminal();
+  const isTerminal = stdout.isTerminal();
   printLine(isTerminal ? reply.split(/\r?\n/).map(printable).join("\n") : reply);
 }
 
@@ -136,7 +137,7 @@ async function sessionOf(client: ReconnectingClient): Promise<Session> {
 /** The lines of standard input. */
 async function* typedNames(caller: Caller): AsyncIterable<string> {
   const prompt = (text: string) => {
-    if (Deno.stdin.isTerminal()) standardError.push(text);
+    if (stdin.isTerminal()) standardError.push(text);
   };
   const lines = standardInput().lines();
   try {

@@ -1,3 +1,6 @@
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open } from "node:fs/promises";
+import { systemErrors } from "../../mod.ts";
 import { writeError } from "../program.ts";
 import type { Sink } from "./relay_output.ts";
 
@@ -8,7 +11,7 @@ import type { Sink } from "./relay_output.ts";
 export class OutputFile implements Sink {
   readonly name: string;
   readonly #path: string;
-  #file: Deno.FsFile | undefined;
+  #file: FileHandle | undefined;
   /** Whether it has contents from before this run. */
   #isOld = false;
 
@@ -22,13 +25,13 @@ export class OutputFile implements Sink {
     try {
       this.#file = await this.#create() ?? await this.#openOld();
     } catch (error) {
-      throw error instanceof Deno.errors.NotCapable ? error : writeError(error, this.name);
+      throw error instanceof systemErrors.NotCapable ? error : writeError(error, this.name);
     }
   }
 
   async write(bytes: Uint8Array): Promise<number> {
     await this.#empty();
-    return await this.#file!.write(bytes);
+    return (await this.#file!.write(bytes)).bytesWritten;
   }
 
   async finish(): Promise<void> {
@@ -45,11 +48,11 @@ export class OutputFile implements Sink {
     await this.#file!.truncate();
   }
 
-  async #create(): Promise<Deno.FsFile | undefined> {
+  async #create(): Promise<FileHandle | undefined> {
     try {
-      return await Deno.open(this.#path, { write: true, createNew: true });
+      return await open(this.#path, "wx");
     } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      if ((error as { code?: unknown }).code !== "EEXIST") throw error;
     }
   }
 
@@ -57,14 +60,14 @@ export class OutputFile implements Sink {
    * Opens an existing file, unless it is a symbolic link: the author of the link could choose which file is overwritten.
    * Deno does not support O_NOFOLLOW, and requires `--allow-read` to tell a link from a file.
    */
-  async #openOld(): Promise<Deno.FsFile> {
-    const { isFile, isSymlink, dev, ino } = await Deno.lstat(this.#path);
-    if (!isSymlink) {
-      const file = await Deno.open(this.#path, { write: true });
+  async #openOld(): Promise<FileHandle> {
+    const found = await lstat(this.#path);
+    if (!found.isSymbolicLink()) {
+      const file = await open(this.#path, constants.O_WRONLY);
       const opened = await file.stat();
-      this.#isOld = isFile; // a pipe or a device has no contents
-      if (opened.dev === dev && opened.ino === ino) return file;
-      file.close(); // a link has replaced it meanwhile
+      this.#isOld = found.isFile(); // a pipe or a device has no contents
+      if (opened.dev === found.dev && opened.ino === found.ino) return file;
+      await file.close(); // a link has replaced it meanwhile
     }
     throw new Error("it is a symbolic link, name the file that it leads to");
   }

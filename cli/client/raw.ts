@@ -9,6 +9,7 @@ import { OutputFile } from "./output_file.ts";
 import { ProgramError } from "../program.ts";
 import { silenceOf } from "./silence.ts";
 import { say } from "../standard_error.ts";
+import { isColourless, stdin, stdout } from "../standard_streams.ts";
 import { relay, type RelayOptions } from "./relay.ts";
 import { RelayInput } from "./relay_input.ts";
 import { RelayOutput } from "./relay_output.ts";
@@ -20,11 +21,11 @@ export async function relayStandardStreams(plan: Plan, raw: RawPlan): Promise<nu
   const dialling = dialOptions(plan, { writeTimeout: Infinity, chunkSize: 64 * 1024 });
   const watcher = outputOf(raw);
   const options: RelayOptions = {
-    input: raw.sends ? new RelayInput(Deno.stdin, raw) : undefined,
+    input: raw.sends ? new RelayInput(stdin, raw) : undefined,
     output: raw.receives ? watcher : undefined,
     watcher,
     shutsDown: raw.shutsDown,
-    leavesWithPeer: plan.reconnect || Deno.stdin.isTerminal(),
+    leavesWithPeer: plan.reconnect || stdin.isTerminal(),
   };
   if (!plan.reconnect) await relayOnce(await dial(dialling, plan), options, plan);
   else await relayAgainAndAgain(plan, dialling, options);
@@ -76,7 +77,7 @@ function tellEnd(session: Session, { beginning }: RelayOutput, { verbose, raw }:
   const { remoteAddr, bytesRead, bytesWritten } = session;
   const address = formatAddress(remoteAddr);
   if (isTlsAlert(session, beginning)) say(`${address} speaks TLS: try --tls`);
-  if ((verbose || Deno.stdin.isTerminal()) && raw?.receives) {
+  if ((verbose || stdin.isTerminal()) && raw?.receives) {
     const hint = mayWantTls(session) ? " without a word: it may want --tls" : "";
     say(`${address} closed the connection${hint}`);
   }
@@ -95,14 +96,14 @@ function lossOf(error: unknown, session: Session): unknown {
 }
 
 function outputOf({ hex, output: path, receives }: RawPlan): RelayOutput {
-  const isColoured = Deno.stdout.isTerminal() && !Deno.noColor;
-  const stdout = {
+  const isColoured = stdout.isTerminal() && !isColourless();
+  const sink = {
     name: "standard output",
-    write: (bytes: Uint8Array) => Deno.stdout.write(bytes),
+    write: (bytes: Uint8Array) => stdout.write(bytes),
   };
   const file = path === undefined ? undefined : new OutputFile(path);
   return new RelayOutput({
-    bytes: receives ? file ?? (hex ? undefined : stdout) : undefined,
-    dump: hex ? { sink: stdout, format: new HexDump(isColoured) } : undefined,
+    bytes: receives ? file ?? (hex ? undefined : sink) : undefined,
+    dump: hex ? { sink, format: new HexDump(isColoured) } : undefined,
   });
 }

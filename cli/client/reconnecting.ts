@@ -6,6 +6,7 @@ import {
   formatAddress,
   reconnect,
   type ReconnectingClient,
+  systemErrors,
 } from "../../mod.ts";
 import { describe, dialProblem } from "./dial.ts";
 import type { Plan } from "./options.ts";
@@ -57,6 +58,6 @@ function whyOf(reason: EndReason, cause: unknown): string {
 
 /** Another attempt is useless if an option is wrong, or a permission or a certificate is missing. */
 function isWorthRetrying(error: unknown): boolean {
-  const hopeless = [TypeError, RangeError, Deno.errors.NotCapable, CertificateError];
+  const hopeless = [TypeError, RangeError, systemErrors.NotCapable, CertificateError];
   return !hopeless.some((kind) => error instanceof kind);
 }

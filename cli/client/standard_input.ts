@@ -1,6 +1,7 @@
 /** Standard input, for both modes of the client. */
 
 import { Session } from "../../mod.ts";
+import { stdin } from "../standard_streams.ts";
 import { ProgramError } from "../program.ts";
 
 /** The source of an input, such as `Deno.stdin`. */
@@ -23,7 +24,7 @@ export function standardInput(): Session {
   return new Session({
     remoteAddr: nowhere,
     localAddr: nowhere,
-    read: (buffer) => readFrom(Deno.stdin, buffer),
+    read: (buffer) => readFrom(stdin, buffer),
     write: () => Promise.reject(new TypeError("standard input cannot be written")),
     closeWrite: () => Promise.resolve(),
     close: () => {},

@@ -1,6 +1,6 @@
 /** Errors of starting the server, in one line that says what to do about them. */
 
-import { formatAddress } from "../../mod.ts";
+import { formatAddress, systemErrors } from "../../mod.ts";
 import { permissionError, ProgramError, UsageError } from "../program.ts";
 import type { Place, Plan } from "./options.ts";
 import { certificateProblem } from "./tls.ts";
@@ -15,7 +15,7 @@ const NAMES: Record<string, string> = {
 
 /** Turns an error of starting the server into one line. */
 export function startError(error: unknown, plan: Plan): unknown {
-  if (error instanceof Deno.errors.NotCapable) return permissionError(error, filesOf(plan));
+  if (error instanceof systemErrors.NotCapable) return permissionError(error, filesOf(plan));
   if (error instanceof ProgramError) return error;
   const misuse = misuseOf(error);
   if (misuse !== undefined) return misuse;
@@ -46,13 +46,13 @@ function tcpProblem(error: unknown, place: Extract<Place, { port: number }>): st
 }
 
 function tcpReason(error: unknown): string {
-  if (error instanceof Deno.errors.AddrInUse) {
+  if (error instanceof systemErrors.AddrInUse) {
     return "the port is in use: stop the other program, or choose another with --port";
   }
-  if (error instanceof Deno.errors.PermissionDenied) {
+  if (error instanceof systemErrors.PermissionDenied) {
     return "the system does not allow it: choose a port over 1023 with --port";
   }
-  if (error instanceof Deno.errors.AddrNotAvailable) {
+  if (error instanceof systemErrors.AddrNotAvailable) {
     return "the address is not one of this machine: choose another with --hostname";
   }
   return `${messageOf(error)}: choose another with --hostname`;

@@ -5,6 +5,7 @@ import { getLogger } from "@std/log/get-logger";
 import type { LevelName } from "@std/log/levels";
 import type { Logger, LogRecord } from "@std/log/logger";
 import { setup } from "@std/log/setup";
+import { isColourless, stderr } from "../standard_streams.ts";
 import { standardError } from "../standard_error.ts";
 
 const LEVELS = { debug: "DEBUG", info: "INFO", warning: "WARN", error: "ERROR" } as const;
@@ -40,7 +41,7 @@ class StandardErrorHandler extends BaseHandler {
 
 function formatter(format: LogFormat): (record: LogRecord) => string {
   if (format === "json") return jsonLine;
-  const hasColour = Deno.stderr.isTerminal() && !Deno.noColor;
+  const hasColour = stderr.isTerminal() && !isColourless();
   return (record) => textLine(record, hasColour);
 }
 

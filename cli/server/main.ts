@@ -1,5 +1,6 @@
 /** The server program. */
 
+import process from "node:process";
 import { type Logger, serve, type Server } from "../../mod.ts";
 import { LOG_LEVELS, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";
@@ -67,8 +68,10 @@ Examples
 SIGINT (Ctrl-C) and SIGTERM stop it: pending replies are still sent, for at most
 --shutdown-timeout. A second signal ends it at once.`;
 
-const IS_WINDOWS = Deno.build.os === "windows";
-const STOP_SIGNALS: readonly Deno.Signal[] = IS_WINDOWS
+type StopSignal = "SIGINT" | "SIGTERM" | "SIGBREAK";
+
+const IS_WINDOWS = process.platform === "win32";
+const STOP_SIGNALS: readonly StopSignal[] = IS_WINDOWS
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM"];
 
@@ -84,15 +87,15 @@ async function run(args: Arguments): Promise<number> {
   const { certificate } = plan;
 
   let signals = 0;
-  const onStop = (signal: Deno.Signal) => {
+  const onStop = (signal: StopSignal) => {
     if (++signals > 1) return server.abort(new Error("the program got a second signal to stop"));
     server.shutdown();
     tellRest(server, signal, logger);
   };
   // Before it listens, since a signal may come as soon as it has reported that it listens.
-  for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => onStop(signal));
+  for (const signal of STOP_SIGNALS) process.on(signal, () => onStop(signal));
   if (!IS_WINDOWS) { // on Windows, it means that the console is closed
-    Deno.addSignalListener("SIGHUP", () => {
+    process.on("SIGHUP", () => {
       if (certificate !== undefined) reloadCertificate(server, certificate, logger);
       else logger.info("SIGHUP makes the server read its certificate again, and it has none", {});
     });
@@ -108,7 +111,7 @@ async function run(args: Arguments): Promise<number> {
 }
 
 /** Reports what a stopping server waits for, and how to stop it at once. */
-function tellRest(server: Server, signal: Deno.Signal, logger: Logger): void {
+function tellRest(server: Server, signal: StopSignal, logger: Logger): void {
   const { active } = server.stats();
   if (active === 0) return;
   const sessions = active === 1 ? "1 session" : `${active} sessions`;

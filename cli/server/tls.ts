@@ -1,5 +1,7 @@
 /** The server's certificate: reads its files at the start and on SIGHUP. */
 
+import { statSync } from "node:fs";
+import process from "node:process";
 import type { Logger, Server, TlsCertificate } from "../../mod.ts";
 import { readOptionFile } from "../program.ts";
 import type { CertificateFiles } from "./options.ts";
@@ -25,8 +27,9 @@ export function warnOfOthers({ key }: CertificateFiles, logger: Logger): void {
 
 /** The permissions of a file; 0 if it was removed meanwhile, and on Windows. */
 function modeOf(path: string): number {
+  if (process.platform === "win32") return 0;
   try {
-    return (Deno.statSync(path).mode ?? 0) & 0o777;
+    return statSync(path).mode & 0o777;
   } catch {
     return 0;
   }

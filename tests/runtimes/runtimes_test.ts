@@ -40,11 +40,43 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Runs a command, which may be at any path. */
-async function run([...command]: string[], cwd: string): Promise<Deno.CommandOutput> {
+/** A command, which may be at any path. */
+function commandOf(command: string[], options: Deno.CommandOptions): Deno.Command {
   const args = ["-c", 'exec "$@"', "bash", ...command];
   const signal = AbortSignal.timeout(DEADLINE);
-  return await new Deno.Command("bash", { args, cwd, signal, stdin: "null" }).output();
+  return new Deno.Command("bash", { args, signal, stdin: "null", ...options });
+}
+
+async function run(command: string[], cwd: string): Promise<Deno.CommandOutput> {
+  return await commandOf(command, { cwd }).output();
+}
+
+/** Serves a greeting by the command of the package, and talks to it by the other one. */
+async function greet(command: string[], cwd: string): Promise<void> {
+  const bin = `${cwd}/node_modules/@parley/tcp/bin`;
+  const serving = [...command, `${bin}/server.js`, "--port", "0", "--log-format", "json"];
+  const server = commandOf(serving, { cwd, stderr: "piped", stdout: "null" }).spawn();
+  const log = server.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("\n")) text += (await log.read()).value ?? "\n";
+  const [, port] = /listening on 127\.0\.0\.1:(\d+)/.exec(text) ?? [];
+  assert(port !== undefined, text);
+
+  const names = ["--port", port, "rose", "tulip"];
+  const client = await run([...command, `${bin}/client.js`, ...names], cwd);
+  assertEquals(textOf(client), "welcome!\nhello, rose!\nhello, tulip!\n");
+  const raw = commandOf([...command, `${bin}/client.js`, "--raw", "--port", port], {
+    cwd,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  await new Response("lily\n").body!.pipeTo(raw.stdin);
+  assertEquals(textOf(await raw.output()), "welcome!hello, lily!");
+
+  server.kill("SIGTERM");
+  while (!(await log.read()).done);
+  assertEquals((await server.status).code, 0);
 }
 
 function textOf({ stdout, stderr }: Deno.CommandOutput): string {
@@ -130,5 +162,7 @@ Deno.test("The package for npm works on each runtime", { ignore: !isInstalled },
       assertEquals(failures, []);
       assert(output.success && count > 50, textOf(output));
     });
+
+    await t.step(`the programs on ${name}`, () => greet(command, path));
   }
 });
