@@ -32,6 +32,7 @@
 
 import { borrowedChunks, ownedChunks, textChunks } from "./session/chunks.ts";
 import { checkBytes, checkFunction, checkInteger, checkMethods } from "./_internal/checks.ts";
+import { checkDenoSocket } from "./_internal/deno_sockets.ts";
 import { checkOptions, type Known, NO_OPTIONS } from "./_internal/options.ts";
 import { Lifecycle } from "./session/lifecycle.ts";
 import type { Output } from "./session/output.ts";
@@ -170,6 +171,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     group: SessionGroup<Session> = new SessionGroup(),
   ) {
     checkMethods("connection", connection, CONNECTION_METHODS);
+    checkDenoSocket(connection, "a session over a Deno.Conn", "connect() or serve()");
     if (group.settings === undefined) checkOptions(options, SESSION_OPTIONS);
     const settings = group.settings ?? resolveSessionOptions(options);
     this.#life = new Lifecycle(this, connection, settings, group as SessionGroup<object>);

@@ -81,7 +81,7 @@ export interface ConnectOptions extends SessionOptions {
    * What the client dials with: `deno` is `Deno.connect`. `node` is `node:net`, which costs less from about a thousand
    * busy connections on and is required by some options.
    *
-   * @default {"deno" on Deno, where alone it exists, and "node" on Node and Bun}
+   * @default {"deno" from Deno 2.9.5 on, where alone it exists; otherwise "node"}
    */
   transport?: TransportName;
   /** The local IP address to connect from. TCP only; requires `transport: "node"`. */

@@ -57,7 +57,7 @@ export interface ServeOptions extends SessionOptions {
    * What the server listens with: `deno` is `Deno.listen`. `node` is `node:net`, which costs less from about a thousand
    * busy connections on and is required by some options.
    *
-   * @default {"deno" on Deno, where alone it exists, and "node" on Node and Bun}
+   * @default {"deno" from Deno 2.9.5 on, where alone it exists; otherwise "node"}
    */
   transport?: TransportName;
   /** An existing listener to accept connections from. The server closes it. */

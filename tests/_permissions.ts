@@ -1,5 +1,7 @@
 // A bare `deno test` grants nothing. A test that needs more asks here and reports itself as ignored.
 
+import { isDenoFrom } from "../_internal/runtime.ts";
+
 async function granted(descriptor: Deno.PermissionDescriptor): Promise<boolean> {
   return (await Deno.permissions.query(descriptor)).state === "granted";
 }
@@ -10,7 +12,8 @@ export const canWrite: boolean = await granted({ name: "write" });
 /** The only information about the system that is needed is the umask. */
 export const canSys: boolean = await granted({ name: "sys" });
 /** Unix sockets are files as well. */
-export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !== "windows";
+export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !== "windows" &&
+  isDenoFrom("2.9.2");
 
 /** Tells whether a test may start `command`, looked up on the PATH as `--allow-run=command` does. */
 export function canRun(command: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 // One table for the tests that hold over every transport.
 
 import net from "node:net";
+import { hasDenoSockets } from "../_internal/deno_sockets.ts";
 import { Session, type SessionOptions } from "../session.ts";
 import type { Connection } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
@@ -35,9 +36,13 @@ export interface Transport {
 
 export const TRANSPORTS: readonly Transport[] = [
   { name: "memory", ignore: false, pair: () => Promise.resolve(memoryPair()) },
-  { name: "TCP", ignore: !canNet, pair: tcpPair },
-  { name: "Unix", ignore: !canUnix, pair: unixPair },
-  { name: "TLS", ignore: overTls.ignore, pair: async () => tlsOver(await tcpPair()) },
+  { name: "TCP", ignore: !canNet || !hasDenoSockets, pair: tcpPair },
+  { name: "Unix", ignore: !canUnix || !hasDenoSockets, pair: unixPair },
+  {
+    name: "TLS",
+    ignore: overTls.ignore || !hasDenoSockets,
+    pair: async () => tlsOver(await tcpPair()),
+  },
   ...WAYS.flatMap((way) => [
     {
       name: `node TCP, ${way}`,
@@ -162,10 +167,14 @@ export function testEachReset(
   Deno.test(`${name} (memory)`, () => run((options) => openUnreadReset(memoryPair(), options)));
   Deno.test({
     name: `${name} (Unix)`,
-    ignore: !canUnix,
+    ignore: !canUnix || !hasDenoSockets,
     fn: () => run(async (options) => openUnreadReset(await unixPair(), options)),
   });
-  Deno.test({ name: `${name} (TCP)`, ignore: !canNet, fn: () => run(openTcpReset) });
+  Deno.test({
+    name: `${name} (TCP)`,
+    ignore: !canNet || !hasDenoSockets,
+    fn: () => run(openTcpReset),
+  });
   for (const way of WAYS) {
     Deno.test({
       name: `${name} (node Unix, ${way})`,

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { shown } from "../_internal/checks.ts";
 import type { Address, Connection, NetAddr } from "./connection.ts";
+import { checkVersion } from "../_internal/deno_sockets.ts";
 import { dialNode } from "./node/dial.ts";
 import { NODE_SOCKETS } from "./node/unix_sockets.ts";
 import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
@@ -14,6 +15,7 @@ export interface DialOptions extends SocketOptions {
 
 /** Checks the options of a dial to an address. */
 export function checkDialOptions(options: DialOptions, target: Address): void {
+  checkVersion();
   const transport = transportOf(options);
   const { localAddress } = options;
   if (localAddress === undefined) return;

@@ -1,4 +1,5 @@
 import { checkInteger } from "../_internal/checks.ts";
+import { checkDenoSocket, checkUnixListening, checkVersion } from "../_internal/deno_sockets.ts";
 import type { Listener } from "./connection.ts";
 import { NODE_SOCKETS } from "./node/unix_sockets.ts";
 import { listenNode } from "./node/listen.ts";
@@ -30,7 +31,13 @@ export function listen(options: ListenOptions): StartedListener {
   checkInteger("tcpBacklog", backlog, 1, 65535);
   const fd = descriptorOf(options, isNode);
   const path = unixPath(options);
-  if (options.listener !== undefined) return options.listener;
+  const { listener } = options;
+  if (listener !== undefined) {
+    checkDenoSocket(listener, "a listener of Deno.listen()", "the options port or path");
+    return listener;
+  }
+  checkVersion();
+  if (isNode && (fd ?? path) !== undefined) checkUnixListening();
   if (fd !== undefined) return listenNode({ fd, backlog, noDelay });
   if (path !== undefined) {
     return new UnixListener(path, options.mode, isNode ? NODE_SOCKETS : DENO_SOCKETS);

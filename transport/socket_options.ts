@@ -1,7 +1,7 @@
 /** The options of sockets that servers and clients have in common, and their checks. */
 
 import { checkInteger, checkOneOf, shown } from "../_internal/checks.ts";
-import { isDeno, runtimeName } from "../_internal/runtime.ts";
+import { hasDenoSockets, needsDenoSockets } from "../_internal/deno_sockets.ts";
 
 /**
  * The implementation of sockets: `deno` is `Deno.listen` and `Deno.connect`. `node` is `node:net`, below its streams if
@@ -16,9 +16,9 @@ export interface SocketOptions {
   keepAlive?: boolean | number;
 }
 
-/** The default transport: without Deno, `node` is the only one. It is a property so that tests can change it. */
+/** The default transport: `node` if Deno's own sockets cannot be used. It is a property so that tests can change it. */
 export const defaults: { transport: TransportName } = {
-  transport: isDeno ? "deno" : "node",
+  transport: hasDenoSockets ? "deno" : "node",
 };
 
 /** The longest time until the first probe, in milliseconds: Linux counts 15 bits of seconds. */
@@ -28,8 +28,8 @@ const MAX_KEEP_ALIVE = 32_767_000;
 export function transportOf(options: SocketOptions): TransportName {
   const { transport = defaults.transport, keepAlive } = options;
   checkOneOf("transport", transport, ["deno", "node"]);
-  if (transport === "deno" && !isDeno) {
-    throw new TypeError(`transport: "deno" needs Deno, but this is ${runtimeName()}`);
+  if (options.transport === "deno" && !hasDenoSockets) {
+    throw needsDenoSockets('transport: "deno"', 'transport: "node"');
   }
   if (typeof keepAlive === "number") {
     checkInteger("keepAlive", keepAlive, 1000, MAX_KEEP_ALIVE);

@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
+import { checkVersion } from "../../_internal/deno_sockets.ts";
 import { runtimeName } from "../../_internal/runtime.ts";
 import type { Negotiated } from "./info.ts";
 
@@ -285,6 +286,7 @@ export function requireLayer(): LayerClass {
 
 /** The class is not exported: it is reached through a socket. */
 function findLayer(): LayerClass {
+  checkVersion();
   const stream = new Duplex({ read: () => {}, write: () => {} });
   const socket = new TLSSocket(stream, { isServer: true, secureContext: createSecureContext() });
   const { _handle: layer } = socket as { _handle?: (Layer & { constructor: unknown }) | null };
@@ -295,6 +297,6 @@ function findLayer(): LayerClass {
     return layer.constructor as LayerClass;
   }
   throw new Error(
-    `TLS needs Deno 2.9.6: the TLS layer of ${runtimeName()} lacks ${missing.join(", ")}`,
+    `TLS cannot be used with ${runtimeName()}: its TLS layer lacks ${missing.join(", ")}`,
   );
 }

@@ -50,7 +50,7 @@ Deno.test(
       await using program = new Program("deno", args);
       const { stdout, stderr } = await program.ended();
       assertEquals(stderr, "");
-      const lacks = `TLS needs Deno 2\\.9\\.6: the TLS layer of Deno/[\\d.]+ lacks ${method}`;
+      const lacks = `TLS cannot be used with Deno/[\\d.]+: its TLS layer lacks ${method}`;
       assertMatch(
         stdout,
         RegExp(`^Error: ${lacks}\nin the clear\nConnectError: cannot connect to .*: ${lacks}\n$`),
