@@ -1,4 +1,4 @@
-/** The memory of a server's buffers, and what is done when it becomes short. */
+/** Limits the memory of a server's buffers, in steps. */
 
 import { checkInteger } from "../_internal/checks.ts";
 import { MemoryLimitError } from "../errors.ts";
@@ -8,34 +8,34 @@ import type { MemoryPressure, MemoryPressureEvent } from "./observer.ts";
 import type { MemoryStats, ServeOptions } from "./options.ts";
 
 const MIB = 1024 * 1024;
-/** A machine of 1 GiB bears that, and beside it the program, 10,000 sessions and garbage. */
+/** A machine with 1 GiB has room for this, the program, 10,000 sessions and garbage. */
 const DEFAULT = 256 * MIB;
-/** With less, what is kept for the next outputs would be a good part of it. */
+/** Of a smaller limit, the buffers that are kept for the next outputs would be a large part. */
 const MIN = 8 * MIB;
 
-/** Over so much of the limit, reads are small. */
+/** Above this part of the limit, reads are small. */
 const TIGHT = 1 / 2;
-/** Over so much of it, the sessions that hold most are not read; nothing is accepted; the largest are ended. */
+/** Above these parts of it, the sessions that hold most are not read; nothing is accepted; the largest are ended. */
 const RISES = [3 / 4, 7 / 8, 1] as const;
-/** Below so much of it, they are read again; connections are accepted again. */
+/** Below these parts of it, all sessions are read again; connections are accepted again. */
 const FALLS = [5 / 8, 3 / 4] as const;
-/** How much of it sessions may come to hold together that are read while others are not, and what each may at least. */
+/** While memory is short: the part of it that all sessions share equally, and the smallest share of a session in bytes. */
 const SHARED = 1 / 4;
 const MIN_SHARE = 1024;
-/** How much of it may be added, when memory is short, until all sessions are looked at again. */
+/** While memory is short: the part of it by which buffers may grow or shrink until the next review. */
 const STEP = 1 / 32;
-/** How long nothing is accepted until sessions are ended to make room, in milliseconds. */
+/** How long nothing is accepted before sessions are ended to make room, in milliseconds. */
 const PATIENCE = 1_000;
 
 const LEVELS: readonly MemoryStats["pressure"][] = ["none", "reading-paused", "accepting-paused"];
 const FULL = 2;
 
-/** What a guard looks at and tells. */
+/** What a guard uses of its server. */
 interface MemoryHooks {
   readonly budget: Budget;
   /** The sessions. */
   lives(): Iterable<Lifecycle>;
-  /** A step was taken, or is over. */
+  /** Called when a step was taken, or taken back. */
   onPressure(event: MemoryPressureEvent): void;
 }
 
@@ -44,7 +44,7 @@ interface Holding {
   readonly bytes: number;
 }
 
-/** Keeps what the buffers of a server hold below a limit. */
+/** Keeps the memory of a server's buffers below a limit. */
 export class MemoryGuard {
   readonly #limit: number;
   readonly #hooks: MemoryHooks;
@@ -61,7 +61,7 @@ export class MemoryGuard {
     hooks.budget.limit(() => this.#review());
   }
 
-  /** Whether nothing is to be accepted. */
+  /** Whether no connection may be accepted. */
   get isFull(): boolean {
     return this.#level === FULL;
   }
@@ -87,13 +87,13 @@ export class MemoryGuard {
     const sessions = holdings.length - ended.length;
     this.#watch(held, sessions);
     this.#giveTurns(holdings, held);
-    this.#watch(held, sessions); // which nobody may be waiting for any more
+    this.#watch(held, sessions); // again, since no reader may be paused any more
     for (let level = before; level < highest;) this.#tell(LEVELS[++level]!, held);
     if (ended.length > 0) this.#tell("sessions-ended", held, ended.length);
     for (let level = highest; level > this.#level;) this.#tell(LEVELS[--level]!, held);
   }
 
-  /** What each session holds. Memory that several of them refer to counts once, in equal parts. */
+  /** Returns what each session holds. Memory to which several sessions refer is divided among them. */
   #holdings(): Holding[] {
     const lives = [...this.#hooks.lives()];
     const referenced = new Map<ArrayBufferLike, number>();
@@ -116,19 +116,19 @@ export class MemoryGuard {
     let level = this.#level;
     while (level < FULL && held > this.#limit * RISES[level]!) level++;
     while (level > 0 && held < this.#limit * FALLS[level - 1]!) {
-      if (--level === 0 && this.#hooks.budget.resting.size > 0) return 1; // all at once would be too many
+      if (--level === 0 && this.#hooks.budget.resting.size > 0) return 1; // do not resume all readers at once
     }
     return level;
   }
 
-  /** How much has to be given back by sessions that are ended. */
+  /** Returns how many bytes to free by ending sessions. */
   #excessOf(held: number): number {
     if (held > this.#limit) return held - this.#limit * RISES[1];
     const isPatient = performance.now() - this.#fullSince < PATIENCE;
     return this.#level < FULL || isPatient ? 0 : held - this.#limit * FALLS[0] + 1;
   }
 
-  /** Ends those that hold most until so many bytes are given back. */
+  /** Ends the sessions that hold most, until `excess` bytes are freed. */
   #endLargest(holdings: Holding[], excess: number): Holding[] {
     if (excess <= 0) return [];
     holdings.sort((a, b) => b.bytes - a.bytes);
@@ -145,7 +145,7 @@ export class MemoryGuard {
     return ended;
   }
 
-  /** Says when to look again: once the next step can be due, or there is room for more turns. */
+  /** Sets the next review: when the next step may be due, or there is room to resume readers. */
   #watch(held: number, sessions: number): void {
     const { budget } = this.#hooks;
     const limit = this.#limit;
@@ -162,8 +162,8 @@ export class MemoryGuard {
   }
 
   /**
-   * Lets as many go on as there is room for, in turn: otherwise nobody who has begun would come to an end. What was
-   * allowed before and is not used yet is no room.
+   * Resumes as many paused readers as there is room for, in turn, so that each of them can complete its frame at some time.
+   * Memory that others were allowed to use, and have not used yet, is no room.
    */
   #giveTurns(holdings: readonly Holding[], held: number): void {
     const { resting } = this.#hooks.budget;

@@ -1,38 +1,38 @@
-/** Input that is not read because its session holds too much. */
+/** A reader that is paused because its session holds too much memory. */
 export interface Resting {
-  /** How much it will hold if what has begun comes to its end, or to twice what there is of that. */
+  /** How many bytes it will hold once the current frame is complete, or has doubled if its length is unknown. */
   readonly demand: number;
-  /** Lets it hold so many bytes. */
+  /** Allows it to hold this many bytes. */
   allow(bytes: number): void;
   /** Reads on, if it may by now. */
   resume(): void;
 }
 
-/** When a budget is to be reviewed, in bytes. */
+/** The next review of a budget, in bytes. */
 interface Watch {
-  /** Once more than this is held, and buffers have grown by more than `growth` since the last review. */
+  /** A review is due when more than this is held, and buffers have grown by more than `growth` since the last one. */
   above: number;
   growth: number;
-  /** Once they have given back more than this. */
+  /** A review is also due when buffers have shrunk by more than this. */
   release: number;
 }
 
 /**
- * Counts the memory that the buffers of a group of sessions hold, unread input and unsent output.
+ * Counts the memory of the buffers of a group of sessions: unread input and unsent output.
  *
- * Buffers tell it when they grow or shrink, and not what a message puts into them, so that a message costs nothing here.
- * What several outputs refer to counts for each of them: `held` is never too small, and whoever reviews it knows better.
+ * Only the growing and shrinking of buffers is counted, so a message that fits into a buffer costs nothing here. Memory to
+ * which several outputs refer counts for each of them. So `held` is never too small, and the review computes it exactly.
  */
 export class Budget {
   /** How many bytes are held, at most. */
   held = 0;
-  /** Beyond so much, reads are small. */
+  /** If more is held, reads are small. */
   tight: number = Infinity;
   /** A session that holds more unread input and unsent output than this is not read. */
   share: number = Infinity;
-  /** Whether `review()` is to be called. */
+  /** Whether `review()` has to be called. */
   isDue = false;
-  /** Who would read if they held less. */
+  /** The readers that are paused. */
   readonly resting: Set<Resting> = new Set();
   #onReview: (() => void) | undefined;
   #above = Infinity;
@@ -40,20 +40,20 @@ export class Budget {
   #releaseLeft = Infinity;
   #isReviewing = false;
 
-  /** Has `onReview`, which is to call `watch()`, called now and whenever it is due. */
+  /** Calls `onReview` now and whenever a review is due. It has to call `watch()`. */
   limit(onReview: () => void): void {
     this.#onReview = onReview;
     this.review();
   }
 
-  /** Says when the next review is due. */
+  /** Sets when the next review is due. */
   watch({ above, growth, release }: Watch): void {
     this.#above = above;
     this.#growthLeft = growth;
     this.#releaseLeft = release;
   }
 
-  /** Counts a buffer that has grown, or with a number below 0 shrunk. */
+  /** Counts a buffer that has grown by `bytes`, or shrunk if the number is negative. */
   change(bytes: number): void {
     const held = this.held += bytes;
     if (bytes > 0) {
@@ -65,7 +65,7 @@ export class Budget {
     }
   }
 
-  /** Reviews what is held. Only for where a session may end, since it may end any of them. */
+  /** Reviews what is held. This may end any session, so call it only where that is possible. */
   review(): void {
     this.isDue = false;
     if (this.#isReviewing) return;
@@ -77,7 +77,7 @@ export class Budget {
     }
   }
 
-  /** Memory is given back in the middle of things: whatever that makes possible has to wait for their end. */
+  /** Reviews in a microtask: buffers shrink in the middle of operations, which have to end first. */
   #recover(): void {
     this.#releaseLeft = Infinity;
     queueMicrotask(() => this.review());

@@ -14,7 +14,7 @@ export class BufferPool {
   #bytesKept = 0;
   /** The smallest number of kept buffers since the last `trim()`: this many were not needed. */
   #leastKept = 0;
-  /** Counts what is kept and what is taken. */
+  /** Counts the kept buffers and those in use. */
   readonly budget: Budget;
 
   constructor(budget: Budget = new Budget()) {

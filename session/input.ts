@@ -2,48 +2,48 @@ import type { DecoderInput } from "../codecs/codec.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { Budget } from "./budget.ts";
 
-/** Reads grow up to this size while they come back full. */
+/** The largest read. Each read that fills its buffer makes the next one larger. */
 const MAX_READ = 64 * 1024;
-/** The same while memory is tight. */
+/** The largest read while memory is tight. */
 const TIGHT_READ = 4 * 1024;
-/** From this size on, bytes are given away with their memory and not copied. */
+/** Frames of at least this size get the buffer itself instead of a copy. */
 const HAND_OVER = 16 * 1024;
-/** Up to this size, bytes that are given away share memory, in pieces of the second size to the third. */
+/** Frames of at most this size share memory, in blocks of `MIN_SHARED` to `MAX_SHARED` bytes. */
 const SMALL = 1024;
 const MIN_SHARED = 512;
 const MAX_SHARED = 4096;
-/** Memory for bytes that were lent is at least so large. */
+/** The smallest buffer for bytes that were lent. */
 const MIN_BUFFER = 256;
-/** What an input holds that has not read yet: the same for all, since nothing fits in. */
+/** The buffer before the first read. All inputs can share it, since it is empty. */
 const NONE = new Uint8Array(0);
-/** Where nothing ends, not even what is empty. */
+/** An end that is before every index. */
 const NOWHERE = -1;
-/** So many reads in a row that fill less than a quarter make the next ones smaller. */
+/** After this many reads in a row that fill less than a quarter, the next ones are smaller. */
 const SMALL_READS = 8;
 
 /**
- * The unread bytes of a session, and the memory that the next read fills.
+ * The unread bytes of a session, and the memory for the next read.
  *
- * Memory grows with the bytes that came and never with a length that a peer claims.
+ * Memory grows with the bytes that were received, never with a length that a peer claims.
  */
 export class InputBuffer implements DecoderInput {
   buffer: Uint8Array = NONE;
   start = 0;
   end = 0;
-  /** Set by `need()`: below so many unread bytes the decoder is not called. */
+  /** Set by `need()`: the decoder is called again once this many bytes are unread. */
   needed = 0;
-  /** The most unread bytes that the present decoder allows. */
+  /** The most unread bytes that the current decoder allows. */
   cap: number = Infinity;
   readonly #minRead: number;
   #budget: Budget | undefined;
   #readSize: number;
   #smallReads = 0;
-  /** The memory that the outstanding read fills: it cannot be given away. */
+  /** The memory that the outstanding read fills. It cannot be handed over. */
   #reading: ArrayBufferLike | undefined;
-  /** Memory of which small frames are given a part each, and how much of it is taken. */
+  /** Memory that small frames share, and how much of it is used. */
   #shared: Uint8Array = NONE;
   #sharedLength = 0;
-  /** Up to where in `buffer` unread bytes stand in the shared memory already, and how much further back they do. */
+  /** Up to which index of `buffer` the unread bytes are already in the shared memory, and by how much they are shifted. */
   #sharedEnd = NOWHERE;
   #shift = 0;
   #sharedSeen = 0;
@@ -83,25 +83,25 @@ export class InputBuffer implements DecoderInput {
     return buffer.subarray(start, start + count);
   }
 
-  /** Gives back the memory that the next small frames would share, if there were none since the last time. */
+  /** Drops the memory for small frames, if there were none since the last call. */
   shrink(): void {
     if (this.#sharedLength === this.#sharedSeen) this.#shared = NONE;
     this.#sharedSeen = this.#sharedLength;
   }
 
-  /** How large the buffer becomes if what has begun comes to its end, or to twice what there is of that. */
+  /** How large the buffer becomes once the current frame is complete, or has doubled if its length is unknown. */
   get demand(): number {
     const { needed, unread } = this;
     return (needed > unread ? needed : unread * 2) + MAX_READ;
   }
 
-  /** Puts bytes back in front of the unread ones: copied, unless they are the very bytes that stand there. */
+  /** Puts bytes back before the unread ones. It copies them, unless they are the same bytes at the same place. */
   unshift(bytes: Uint8Array): void {
     this.#sharedEnd = NOWHERE;
     const at = this.start - bytes.length;
     const isThere = bytes.buffer === this.buffer.buffer &&
       bytes.byteOffset === this.buffer.byteOffset + at;
-    if (isThere && at >= 0) { // elsewhere in front of them there may be bytes that are lent
+    if (isThere && at >= 0) { // any other bytes before them may be lent
       this.start = at;
       return;
     }
@@ -113,7 +113,7 @@ export class InputBuffer implements DecoderInput {
     this.end = bytes.length + unread.length;
   }
 
-  /** As many bytes as the next read had best ask for. */
+  /** The best size of the next read. */
   get readSize(): number {
     const budget = this.#budget;
     return budget !== undefined && budget.held > budget.tight
@@ -122,10 +122,10 @@ export class InputBuffer implements DecoderInput {
   }
 
   /**
-   * Takes in bytes that are lent to it.
+   * Copies bytes that are lent to it.
    *
-   * @param size How many the read was for.
-   * @param isLent Whether bytes in front of the unread ones may be lent to somebody, and so have to stay.
+   * @param size The size of the read that brought them.
+   * @param isLent Whether bytes before the unread ones may be lent to a reading, so they must stay in place.
    */
   accept(bytes: Uint8Array, size: number, isLent: boolean): void {
     const count = bytes.length;
@@ -140,29 +140,29 @@ export class InputBuffer implements DecoderInput {
     this.#learn(count, size);
   }
 
-  /** Gives back the memory, if nothing is unread; what was lent before has to be over. */
+  /** Drops the memory, if nothing is unread. No bytes of it may be lent any more. */
   release(): void {
     if (this.start === this.end) this.clear();
   }
 
-  /** Drops everything, and the memory too. */
+  /** Drops all bytes and the memory. */
   clear(): void {
     this.#hold(NONE);
     this.start = this.end = 0;
     this.#sharedEnd = NOWHERE;
   }
 
-  /** Takes what is left out of the budget: whoever still has the session has it from now on. */
+  /** Takes the remaining memory out of the budget, because the session has ended. Its user may still keep it. */
   leave(): void {
     this.#budget?.change(-this.buffer.length);
     this.#budget = undefined;
   }
 
   /**
-   * Memory for one read behind the unread bytes. It stays valid whatever happens to the buffer meanwhile:
-   * `commit()` sees whether it is still a part of it.
+   * Returns memory for one read, after the unread bytes. It stays valid whatever happens to the buffer meanwhile:
+   * `commit()` checks whether it is still a part of the buffer.
    *
-   * @param limit The most bytes that the read may bring; by default as many as the last reads make likely.
+   * @param limit The most bytes that the read may bring; the default depends on the last reads.
    */
   room(limit: number = this.readSize): Uint8Array {
     this.#sharedEnd = NOWHERE;
@@ -180,7 +180,7 @@ export class InputBuffer implements DecoderInput {
     return this.buffer.subarray(this.end, this.end + limit);
   }
 
-  /** Counts the bytes that a read brought into `room` as unread, and learns from their number. */
+  /** Counts the bytes that a read brought into `room` as unread, and adjusts the size of reads. */
   commit(room: Uint8Array, count: number): void {
     this.#reading = undefined;
     const inPlace = room.buffer === this.buffer.buffer &&
@@ -198,7 +198,7 @@ export class InputBuffer implements DecoderInput {
     this.#learn(count, room.length);
   }
 
-  /** Fits the size of reads to what one of `size` has brought. */
+  /** Adjusts the size of reads, after a read of `size` has brought `count` bytes. */
   #learn(count: number, size: number): void {
     if (count === size) {
       this.#smallReads = 0;
@@ -214,18 +214,18 @@ export class InputBuffer implements DecoderInput {
     }
   }
 
-  /** Gives bytes away without memory of their own for each: a `Uint8Array` takes 0.6 µs however small, a view 0.02. */
+  /** Returns a small frame, in shared memory: its own `Uint8Array` would take 0.6 µs, however small, and a view takes 0.02. */
   #share(count: number): Uint8Array {
     const { start } = this;
     const stop = start + count;
     let at = start + this.#shift;
-    // Once its owner has transferred the shared memory, it has a length of 0.
+    // If the owner of a frame has transferred the shared memory, its length is 0.
     if (stop > this.#sharedEnd || at + count > this.#shared.length) at = this.#copyAhead(count);
     this.start = stop;
     return new Uint8Array(this.#shared.buffer, at, count);
   }
 
-  /** Copies so many unread bytes into shared memory, and the ones after them, which are likely to be taken next. */
+  /** Copies unread bytes into shared memory: `count` of them, and those after them, which will probably be taken next. */
   #copyAhead(count: number): number {
     const { start } = this;
     let at = this.#sharedLength;
@@ -251,7 +251,7 @@ export class InputBuffer implements DecoderInput {
     this.end += bytes.length;
   }
 
-  /** Moves or grows so that `count` bytes fit behind the unread ones, at a cost in proportion to what came. */
+  /** Moves or grows the buffer so that `count` bytes fit after the unread ones. The cost is proportional to the input. */
   #makeRoom(unread: number, count: number, isLent = false): void {
     const { buffer, start, end } = this;
     this.#sharedEnd = NOWHERE;
