@@ -235,7 +235,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   /**
    * How long the peer may send no byte, whatever it is sent meanwhile, in milliseconds. It can be set at any time, and
-   * counts from the last byte.
+   * counts from the last byte, at the earliest from when it was first set.
    */
   get readIdleTimeout(): number {
     return this.#life.deadlines.readIdleTimeout;

@@ -37,14 +37,12 @@ export interface Timeouts {
  */
 export class Deadlines {
   #idleTimeout: number;
-  #readIdleTimeout: number;
+  #silence: Silence | undefined;
   readonly #timeouts: Timeouts;
   readonly #startedAt: number;
   #sweptAt: number;
   #bytes = 0;
   #bytesSince: number;
-  #heard = 0;
-  #heardSince: number;
   #written = 0;
   #writingSince: number | undefined;
   #closingSince: number | undefined;
@@ -56,13 +54,9 @@ export class Deadlines {
 
   constructor(timeouts: Timeouts, now: number) {
     this.#idleTimeout = timeouts.idleTimeout;
-    this.#readIdleTimeout = timeouts.readIdleTimeout;
     this.#timeouts = timeouts;
-    this.#startedAt =
-      this.#sweptAt =
-      this.#bytesSince =
-      this.#heardSince =
-        now;
+    this.#startedAt = this.#sweptAt = this.#bytesSince = now;
+    if (timeouts.readIdleTimeout < Infinity) this.readIdleTimeout = timeouts.readIdleTimeout;
   }
 
   get idleTimeout(): number {
@@ -74,11 +68,13 @@ export class Deadlines {
   }
 
   get readIdleTimeout(): number {
-    return this.#readIdleTimeout;
+    return this.#silence?.timeout ?? Infinity;
   }
 
   set readIdleTimeout(value: number) {
-    this.#readIdleTimeout = checkDuration("readIdleTimeout", value);
+    const timeout = checkDuration("readIdleTimeout", value);
+    if (this.#silence !== undefined) this.#silence.timeout = timeout;
+    else this.#silence = new Silence(timeout);
   }
 
   /**
@@ -88,7 +84,7 @@ export class Deadlines {
   get shortest(): number {
     const { frameTimeout, writeTimeout, maxLifetime } = this.#timeouts;
     if (this.#closingSince === undefined) {
-      const idle = Math.min(this.#idleTimeout, this.#readIdleTimeout);
+      const idle = Math.min(this.#idleTimeout, this.readIdleTimeout);
       return Math.min(idle, frameTimeout, writeTimeout, maxLifetime);
     }
     const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
@@ -111,7 +107,7 @@ export class Deadlines {
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.#quiet(now, progress) > this.#idleTimeout) return "idle";
-    if (this.#silence(now, progress) > this.#readIdleTimeout) return "read-idle";
+    if (this.#silence?.isOver(now, progress)) return "read-idle";
   }
 
   /** How long no byte has passed in either direction. */
@@ -121,15 +117,6 @@ export class Deadlines {
       this.#bytesSince = now;
     }
     return now - this.#bytesSince;
-  }
-
-  /** How long the peer has sent nothing. While nothing is read, that is not known, and it counts from then on. */
-  #silence(now: number, { bytesRead, reading }: Progress): number {
-    if (bytesRead !== this.#heard || !reading) {
-      this.#heard = bytesRead;
-      this.#heardSince = now;
-    }
-    return now - this.#heardSince;
   }
 
   #isClosedLate(now: number, since: number, progress: Progress): boolean {
@@ -160,5 +147,26 @@ export class Deadlines {
     if (partial && this.#wasPartial) this.#frameAge += elapsed;
     this.#wasPartial = partial;
     return this.#frameAge > this.#timeouts.frameTimeout;
+  }
+}
+
+/** The deadline for the silence of the peer. It exists only once it is set, so that other sessions stay small. */
+class Silence {
+  timeout: number;
+  /** Not a count that there could be, so that it begins with the first sweep. */
+  #read = -1;
+  #since = 0;
+
+  constructor(timeout: number) {
+    this.timeout = timeout;
+  }
+
+  /** While no read is outstanding, the peer may have sent something, so such time does not count. */
+  isOver(now: number, { bytesRead, reading }: Progress): boolean {
+    if (bytesRead !== this.#read || !reading) {
+      this.#read = bytesRead;
+      this.#since = now;
+    }
+    return now - this.#since > this.timeout;
   }
 }

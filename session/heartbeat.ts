@@ -64,18 +64,20 @@ export function resolveHeartbeat(options: HeartbeatOptions): HeartbeatSettings {
   return Object.freeze({ interval, message, maxMissed, ...(isAnswer && { isAnswer }) });
 }
 
-/** The state of a session, for its heartbeat. */
-interface Activity {
-  bytesRead: number;
-  bytesWritten: number;
-  /** Whether a write is under way. */
-  writing: boolean;
+/** What a heartbeat looks at of a session's input. */
+interface Input {
+  readonly bytesRead: number;
   /** Whether a read of the connection is outstanding. */
-  reading: boolean;
-  /** Whether a reading waits for input. */
-  waiting: boolean;
-  /** How many frames were answers. */
-  answers: number;
+  readonly reading: boolean;
+  /** The reading that waits for input. */
+  readonly waiting: unknown;
+}
+
+/** What it looks at of the output. */
+interface Output {
+  readonly bytesWritten: number;
+  /** Whether a write is under way. */
+  readonly writing: boolean;
 }
 
 /** The heartbeat of one session. Like the deadlines, it is checked only by the sweep. */
@@ -85,7 +87,7 @@ export class Heartbeat {
   #readSince: number;
   #written = 0;
   #writtenSince: number;
-  #answers = 0;
+  #isAnswered = false;
   #unanswered = 0;
   /** Since when the peer could have answered the last heartbeat. */
   #askedAt: number;
@@ -96,18 +98,23 @@ export class Heartbeat {
     this.#readSince = this.#writtenSince = this.#askedAt = now;
   }
 
+  /** A frame was read. */
+  onFrame(frame: unknown): void {
+    const { isAnswer } = this.settings;
+    if (isAnswer !== undefined && isAnswer(frame)) this.#isAnswered = true;
+  }
+
   /** Returns `due` if a heartbeat has to be sent, and `missed` if too many were not answered. */
-  check(now: number, activity: Activity): "due" | "missed" | undefined {
+  check(now: number, input: Input, output: Output): "due" | "missed" | undefined {
     const { interval, maxMissed, isAnswer } = this.settings;
-    const hasRead = activity.bytesRead !== this.#read;
-    const hasWritten = activity.bytesWritten !== this.#written;
-    const isStuck = activity.writing && !hasWritten; // what is sent now would wait behind it
-    const isAnswered = isAnswer === undefined ? hasRead : activity.answers !== this.#answers;
-    this.#isReading = activity.reading && (isAnswer === undefined || activity.waiting);
-    this.#read = activity.bytesRead;
-    this.#written = activity.bytesWritten;
-    this.#answers = activity.answers;
-    if (isAnswered) this.#unanswered = 0;
+    const hasRead = input.bytesRead !== this.#read;
+    const hasWritten = output.bytesWritten !== this.#written;
+    const isStuck = output.writing && !hasWritten; // what is sent now would wait behind it
+    this.#isReading = input.reading && (isAnswer === undefined || input.waiting !== undefined);
+    this.#read = input.bytesRead;
+    this.#written = output.bytesWritten;
+    if (isAnswer === undefined ? hasRead : this.#isAnswered) this.#unanswered = 0;
+    this.#isAnswered = false;
     if (hasRead || !this.#isReading) this.#readSince = now;
     if (hasWritten) this.#writtenSince = now;
     if (isStuck || !this.#isReading) this.#askedAt = now;

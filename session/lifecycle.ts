@@ -64,7 +64,6 @@ export class Lifecycle implements IoEvents {
   goodbye: Goodbye | undefined;
   readonly #group: Shared;
   readonly #session: object;
-  #heartbeat: Heartbeat | undefined;
   #end: SessionEnd | undefined;
   #failure: SessionEndedError | undefined;
   #abortion: AbortController | undefined;
@@ -92,19 +91,19 @@ export class Lifecycle implements IoEvents {
   }
 
   get heartbeat(): HeartbeatSettings | undefined {
-    return this.#heartbeat?.settings;
+    return this.reader.heartbeat?.settings;
   }
 
   set heartbeat(settings: HeartbeatSettings | undefined) {
-    this.#heartbeat = settings && new Heartbeat(settings, this.#group.now());
-    this.reader.isAnswer = settings?.isAnswer;
+    this.reader.heartbeat = settings && new Heartbeat(settings, this.#group.now());
   }
 
   /** The shortest duration that the sweep has to keep. */
   get shortest(): number {
     const { shortest } = this.deadlines;
-    return this.#end === undefined && this.#heartbeat !== undefined
-      ? Math.min(shortest, this.#heartbeat.settings.interval)
+    const { heartbeat } = this;
+    return this.#end === undefined && heartbeat !== undefined
+      ? Math.min(shortest, heartbeat.interval)
       : shortest;
   }
 
@@ -279,9 +278,10 @@ export class Lifecycle implements IoEvents {
       reading,
     });
     if (reason !== undefined) this.expire(reason);
-    if (this.#heartbeat !== undefined) this.#beat(this.#heartbeat, now);
+    const { heartbeat } = this.reader;
+    if (heartbeat !== undefined) this.#beat(heartbeat, now);
     if (this.#end === undefined) {
-      const isHeard = this.#heartbeat !== undefined || this.deadlines.readIdleTimeout < Infinity;
+      const isHeard = heartbeat !== undefined || this.deadlines.readIdleTimeout < Infinity;
       this.reader.watch(isHeard);
       this.reader.input.shrink();
     }
@@ -292,15 +292,7 @@ export class Lifecycle implements IoEvents {
   #beat(heartbeat: Heartbeat, now: number): void {
     const { reader, output } = this;
     if (!this.#canSend || reader.ended) return;
-    const activity = {
-      bytesRead: reader.bytesRead,
-      bytesWritten: output.bytesWritten,
-      writing: output.writing,
-      reading: reader.reading,
-      waiting: reader.waiting !== undefined,
-      answers: reader.answers,
-    };
-    const verdict = heartbeat.check(now, activity);
+    const verdict = heartbeat.check(now, reader, output);
     if (verdict === "missed") return this.expire("heartbeat-missed");
     if (verdict === undefined) return;
     const { message } = heartbeat.settings;

@@ -8,8 +8,10 @@ import {
 import { miscount } from "../_internal/checks.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
 import type { Budget, Resting } from "./budget.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import { InputBuffer } from "./input.ts";
 import type { IoEvents } from "./output.ts";
+import { TimedWaits } from "./timed_waits.ts";
 import { turn } from "./turn.ts";
 
 /** What `pull()` returns once the input has ended. */
@@ -101,11 +103,8 @@ export class Reader implements InputBorrower, Resting {
   inputError: Error | undefined;
   /** The last error of a decoder that is none of `PEER_ERRORS`: a bug in the decoder. */
   decoderError: Error | undefined;
-  /** What the last reading that came to its timeout has thrown. */
-  timeoutError: Error | undefined;
-  /** Whether a frame answers a heartbeat, and how many did. */
-  isAnswer: ((frame: unknown) => boolean) | undefined;
-  answers = 0;
+  /** Is told of each frame, since that may be an answer. */
+  heartbeat: Heartbeat | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
@@ -122,10 +121,7 @@ export class Reader implements InputBorrower, Resting {
   #reads = 0;
   #readsSeen = 0;
   #watched = false;
-  /** Waits that have a timeout, how many there were at the last sweep, and since when the sweep knows of the last. */
-  #timedWaits = 0;
-  #timedWaitsSeen = 0;
-  #timedSince = 0;
+  #timedWaits: TimedWaits | undefined;
   /** Whether `onTurn()` will be called. */
   #isDeferred = false;
   #broken = false;
@@ -175,6 +171,11 @@ export class Reader implements InputBorrower, Resting {
     throw new TypeError("the session is about to begin TLS: await that first");
   }
 
+  /** The error of the last reading that came to its timeout. */
+  get timeoutError(): Error | undefined {
+    return this.#timedWaits?.error;
+  }
+
   /** Decodes one frame from the unread input, without waiting. Throws the error that the reading has to throw. */
   pull<Frame>(reading: Waiting<Frame>): Frame | typeof MORE | typeof END {
     const { input } = this;
@@ -207,7 +208,7 @@ export class Reader implements InputBorrower, Resting {
     this.waiting = reading;
     this.#watched = false;
     if (reading.timeout !== undefined) {
-      this.#timedWaits++;
+      (this.#timedWaits ??= new TimedWaits()).begin();
       this.#group.pace(reading.timeout);
     }
     const output = this.#output;
@@ -351,14 +352,8 @@ export class Reader implements InputBorrower, Resting {
   expire(now: number): number {
     const timeout = this.waiting?.timeout;
     if (timeout === undefined || this.#isDeferred) return Infinity;
-    if (this.#timedWaits !== this.#timedWaitsSeen) {
-      this.#timedWaitsSeen = this.#timedWaits;
-      this.#timedSince = now;
-    } else if (now - this.#timedSince > timeout) {
-      const problem = `the reading has waited longer than ${timeout} ms (timeout)`;
-      this.timeoutError = new DOMException(problem, "TimeoutError");
-      this.waiting!.reject(this.timeoutError);
-    }
+    const error = this.#timedWaits!.check(now, timeout);
+    if (error !== undefined) this.waiting!.reject(error);
     return timeout;
   }
 
@@ -397,7 +392,7 @@ export class Reader implements InputBorrower, Resting {
         }
         input.needed = 0;
         this.frames++;
-        if (this.isAnswer !== undefined && this.isAnswer(frame)) this.answers++;
+        if (this.heartbeat !== undefined) this.heartbeat.onFrame(frame);
       } else if (input.unread > decoder.maxBuffered) {
         throw new FrameTooLargeError(decoder.maxBuffered, input.unread);
       }
