@@ -162,7 +162,7 @@ const PROGRAMS: Record<PeerName, Program> = {
   },
   mosquitto: {
     from: "Debian's mosquitto",
-    version: ["sh", "-c", "command -v mosquitto && mosquitto -h | sed 1q"],
+    version: ["sh", "-c", "command -v mosquitto >&2 && mosquitto -h | sed 1q"],
     command: ["mosquitto", "-c", file("mosquitto.conf"), "-p"],
   },
   aedes: {
