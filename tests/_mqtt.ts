@@ -123,6 +123,13 @@ export class MqttPeer implements AsyncDisposable {
     return packets;
   }
 
+  /** Says goodbye, so that there is no will, and waits for the end. */
+  async leave(): Promise<void> {
+    await this.send(packet(0xe0));
+    assertEquals(await this.read(), undefined);
+    await this.session.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.session.close();
   }

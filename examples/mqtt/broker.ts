@@ -12,16 +12,16 @@ import {
 import { Delivery, Subscriber } from "./subscriber.ts";
 import { TopicTree } from "./topics.ts";
 
-/** What bounds a broker. */
+/** Limits of a broker. */
 export interface BrokerLimits {
   /** The maximum size of a packet, in bytes. */
   maxPacket: number;
-  /** How many messages may be retained, and how many bytes of them. */
+  /** The maximum number of retained messages, and of their bytes. */
   maxRetained: number;
   maxRetainedBytes: number;
-  /** How many clients that are away are remembered. Beyond, the one that left first is forgotten. */
+  /** How many disconnected clients are remembered. Beyond that, the one that left first is forgotten. */
   maxAway: number;
-  /** How many filters a client may subscribe to. */
+  /** The maximum number of filters of a client. */
   maxFilters: number;
 }
 
@@ -33,7 +33,7 @@ export const DEFAULT_LIMITS: BrokerLimits = {
   maxFilters: 100,
 };
 
-/** Who has subscribed to what, and what is retained. */
+/** The clients, their subscriptions, and the retained messages. */
 export class Broker {
   readonly #codec: Codec<Packet, Reply>;
   readonly #limits: BrokerLimits;
@@ -49,11 +49,11 @@ export class Broker {
     this.#limits = limits;
   }
 
-  /** The session of a client that connects, and whether it was there before (§3.1.2.4). */
+  /** Returns the session of a client that connects, and whether the broker had it already (§3.1.2.4). */
   open({ clientId, isClean }: Connect): [subscriber: Subscriber, isPresent: boolean] {
-    const id = clientId || `\0${++this.#unnamed}`; // as no client can call itself
+    const id = clientId || `\0${++this.#unnamed}`; // a name that no client can have
     const old = this.#subscribers.get(id);
-    if (old?.session !== undefined) { // §3.1.4
+    if (old?.session !== undefined) { // the new connection replaces the old one (§3.1.4)
       const { session } = old;
       this.leave(old, session);
       session.abort(new Error("its client has connected again"));
@@ -77,7 +77,7 @@ export class Broker {
     if (this.#away.size > this.#limits.maxAway) this.#forget(this.#away.values().next().value!);
   }
 
-  /** Subscribes, as far as there may be so many filters. */
+  /** Adds subscriptions, up to `maxFilters`. */
   subscribe(subscriber: Subscriber, { filters }: Subscribe): (Qos | 0x80)[] {
     return filters.map(([filter, qos]) => {
       const known = subscriber.filters;
@@ -94,7 +94,7 @@ export class Broker {
     }
   }
 
-  /** Sends what is retained to somebody who has just subscribed. */
+  /** Sends the retained messages that match new subscriptions. */
   sendRetained(subscriber: Subscriber, { filters }: Subscribe): void {
     const wanted = new TopicTree<Subscriber, Qos>();
     for (const [filter, qos] of filters) {
@@ -115,7 +115,7 @@ export class Broker {
     }
   }
 
-  /** Keeps the last message of a topic, as far as there is room; one without a payload removes it (§3.3.1.3). */
+  /** Keeps the last message of a topic if there is room. A message without a payload removes it (§3.3.1.3). */
   #retain({ topic, payload, qos, retain }: Message): void {
     const { maxRetained, maxRetainedBytes } = this.#limits;
     const old = this.#retained.get(topic);
@@ -139,7 +139,7 @@ export class Broker {
   }
 }
 
-/** Each once, with the highest QoS that it has asked for. */
+/** Returns each subscriber once, with the highest QoS of its matching subscriptions. */
 function matches(tree: TopicTree<Subscriber, Qos>, topic: string): Map<Subscriber, Qos> {
   const found = new Map<Subscriber, Qos>();
   tree.match(topic, (subscriber, qos) => {

@@ -5,12 +5,12 @@ import { Broker, type BrokerLimits, DEFAULT_LIMITS } from "./broker.ts";
 import { LEVEL, type Packet, packetCodec, type Reply } from "./packets.ts";
 import type { Subscriber } from "./subscriber.ts";
 
-/** How long a client may take until it has said who it is, in milliseconds. */
+/** How long a client may take to send CONNECT, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
-/** How many keep-alive intervals a client may be silent for (§3.1.2.10). */
+/** How long a client may be silent, in keep-alive intervals (§3.1.2.10). */
 const PATIENCE = 1.5;
 
-/** A broker. Each call makes one with clients and messages of its own. */
+/** Makes a broker with its own clients and messages. */
 export function mqtt(limits: Partial<BrokerLimits> = {}): Handler {
   const all = { ...DEFAULT_LIMITS, ...limits };
   const codec = packetCodec(all.maxPacket);

@@ -1,4 +1,4 @@
-/** The packets of MQTT 3.1.1, in QoS 0 and 1. Sections are those of the OASIS standard. */
+/** The packets of MQTT 3.1.1, for QoS 0 and 1. The sections are those of the OASIS standard. */
 
 import {
   type Codec,
@@ -12,10 +12,10 @@ import {
 import { checkFilter, checkTopic } from "./topics.ts";
 
 export type Qos = 0 | 1;
-/** MQTT 3.1.1 (§3.1.2.2). */
+/** The protocol level of MQTT 3.1.1 (§3.1.2.2). */
 export const LEVEL = 4;
 
-/** Something that is published. */
+/** A message that was published. */
 export interface Message {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -25,17 +25,17 @@ export interface Message {
 
 export interface Publish extends Message {
   readonly type: "publish";
-  /** For QoS 1. */
+  /** The packet identifier, with QoS 1. */
   readonly id?: number;
   /** Whether it may have been sent before. */
   readonly isDuplicate?: boolean;
-  /** As it came. */
+  /** The bytes of the packet, if it was received with QoS 0. */
   readonly frame?: Uint8Array;
 }
 
 export interface Connect {
   readonly type: "connect";
-  /** The version of the protocol; without the rest if it is not `LEVEL`. */
+  /** The protocol level. If it is not `LEVEL`, the other fields are not read. */
   readonly level: number;
   readonly clientId: string;
   readonly isClean: boolean;
@@ -61,7 +61,7 @@ interface Acknowledgement {
   readonly id: number;
 }
 
-/** What a client sends. */
+/** A packet from a client. */
 export type Packet =
   | Connect
   | Publish
@@ -70,7 +70,7 @@ export type Packet =
   | Unsubscribe
   | { readonly type: "pingreq" | "disconnect" };
 
-/** What the broker sends. */
+/** A packet from the broker. */
 export type Reply =
   | { readonly type: "connack"; readonly isPresent: boolean; readonly code: 0 | 1 | 2 }
   | Publish
@@ -91,12 +91,12 @@ const PINGREQ = 0xc0;
 const PINGRESP = 0xd0;
 const DISCONNECT = 0xe0;
 
-/** What a message counts to the limits, in bytes. */
+/** The size of a message for the limits of the broker. */
 export function sizeOf({ topic, payload }: Message): number {
   return topic.length + payload.length;
 }
 
-/** The packets of one broker. None is longer than `maxLength` bytes. */
+/** Makes the codec of a broker, for packets of at most `maxLength` bytes. */
 export function packetCodec(maxLength: number): Codec<Packet, Reply> {
   const framing = lengthPrefixed({
     width: "varint",
@@ -154,7 +154,7 @@ function parseConnect(cursor: Cursor): Connect {
   const name = parseText(cursor);
   const level = cursor.uint(1);
   if (!/^MQ(TT|Isdp)$/.test(name)) throw new MalformedFrameError("this is not MQTT", 0);
-  if (level !== LEVEL) { // what follows is another
+  if (level !== LEVEL) { // the rest has another format
     cursor.bytes();
     return { type: "connect", level, clientId: "", isClean: true, keepAlive: 0 };
   }
@@ -167,7 +167,7 @@ function parseConnect(cursor: Cursor): Connect {
   const keepAlive = cursor.uint(2);
   const clientId = parseText(cursor);
   const will = hasWill ? parseWill(flags, cursor) : undefined;
-  if (hasUsername) parseText(cursor); // anybody may come in
+  if (hasUsername) parseText(cursor); // not checked: everybody may connect
   if (hasPassword) cursor.prefixed(2);
   const isClean = (flags & 0x02) !== 0;
   return { type: "connect", level, clientId, isClean, keepAlive, ...(will && { will }) };
@@ -197,7 +197,7 @@ function parseRequest(cursor: Cursor): [filter: string, qos: Qos] {
   return [filter, parseQos(cursor.uint(1), cursor)];
 }
 
-/** Who wants QoS 2 gets QoS 1, as the standard allows (§3.9.3). */
+/** QoS 2 becomes QoS 1, as the standard allows (§3.9.3). */
 function parseQos(value: number, cursor: Cursor): Qos {
   if ((value & 3) === 3) throw new MalformedFrameError("there is no QoS 3", cursor.offset);
   return (value & 3) === 0 ? 0 : 1;

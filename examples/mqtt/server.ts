@@ -1,14 +1,14 @@
-// An MQTT 3.1.1 broker, in QoS 0 and 1.
+// An MQTT 3.1.1 broker with QoS 0 and 1.
 //
 //     deno run --allow-net examples/mqtt/server.ts [PORT]
 //
-// Then, with Mosquitto's clients or any others:
+// Then use Mosquitto's clients, or others:
 //
 //     mosquitto_sub -t 'garden/#' -v
 //     mosquitto_pub -t garden/rose -m hello [-q 1] [-r]
 //
-// Go on reading in `mqtt.ts`. `packets.ts` is the protocol, `topics.ts` has filters with wildcards, `subscriber.ts` what
-// one client has yet to get, and `broker.ts` who gets what. Everybody may do everything: do not let strangers in.
+// Continue with `mqtt.ts`. `packets.ts` is the protocol, `topics.ts` has filters with wildcards, `subscriber.ts` the
+// messages for one client, and `broker.ts` the subscriptions of all. There is no access control.
 
 import { formatAddress, serve, type ServeOptions, type Server } from "@parley/tcp";
 import type { BrokerLimits } from "./broker.ts";
@@ -16,7 +16,7 @@ import { mqtt } from "./mqtt.ts";
 
 /** Serves a broker. */
 export function serveMqtt(options: ServeOptions, limits?: Partial<BrokerLimits>): Server {
-  // Of clients that have asked for no keep-alive, only the system's probes tell that they are still there.
+  // For clients without a keep-alive, only the probes of the system show that they are still there.
   return serve({ idleTimeout: Infinity, keepAlive: true, ...options }, mqtt(limits));
 }
 

@@ -9,16 +9,16 @@ import {
   sizeOf,
 } from "./packets.ts";
 
-/** How many messages of QoS 1 may be without an acknowledgement. */
+/** The maximum number of unacknowledged messages with QoS 1. */
 const MAX_IN_FLIGHT = 16;
-/** How far the output of a client may lag behind before messages of QoS 0 are dropped. */
+/** With more unsent bytes than this, messages with QoS 0 are dropped. */
 const MAX_LAG = 256 * 1024;
-/** How many messages of QoS 1 may wait for a client, and how many bytes of them, with those in flight. */
+/** The maximum number of waiting messages with QoS 1, and of their bytes, including unacknowledged messages. */
 const MAX_QUEUED = 1000;
 const MAX_BYTES = 512 * 1024;
 const MAX_ID = 0xffff;
 
-/** A message on its way to many, encoded once for all that get it in QoS 0. */
+/** A message for several clients, encoded once for all that receive it with QoS 0. */
 export class Delivery {
   readonly message: Message;
   readonly #codec: Codec<Packet, Reply>;
@@ -33,20 +33,20 @@ export class Delivery {
   get prepared(): PreparedMessage {
     const { topic, payload } = this.message;
     const { frame } = this.message as Publish;
-    // What came in QoS 0 goes on as it is, unless it was retained.
+    // A packet with QoS 0 is sent on as it is, unless it has the retain flag.
     if (frame?.[0] === 0x30) return this.#prepared ??= prepare(frame);
     const packet = { type: "publish", topic, payload, qos: 0, retain: false } as const;
     return this.#prepared ??= prepare(packet, this.#codec);
   }
 
-  /** To be kept until it is acknowledged: without the memory around it, which may be larger. */
+  /** A copy to keep: the payload may be a small part of a larger buffer. */
   get kept(): Message {
     const { topic, payload, qos } = this.message;
     return this.#kept ??= { topic, payload: payload.slice(), qos, retain: false };
   }
 }
 
-/** A session as the standard means it (§3.1.2.4): of a client, over one connection or several. */
+/** What the standard calls a session (§3.1.2.4): the state of a client, over one connection or several. */
 export class Subscriber {
   readonly id: string;
   readonly isClean: boolean;
@@ -63,7 +63,7 @@ export class Subscriber {
     this.isClean = isClean;
   }
 
-  /** Goes on over a new connection. What was not acknowledged is sent again (§4.4). */
+  /** Continues on a new connection. Unacknowledged messages are sent again (§4.4). */
   attach(session: Session, packets: Frames<Packet, Reply>): void {
     this.session = session;
     this.#packets = packets;
@@ -75,19 +75,19 @@ export class Subscriber {
     this.session = this.#packets = undefined;
   }
 
-  /** Sends a message to whoever has subscribed to it. */
+  /** Sends a message that matches a subscription. */
   deliver(delivery: Delivery, qos: Qos): void {
     if (qos === 1 && delivery.message.qos === 1) this.#enqueue(delivery.kept);
     else if (this.#keepsUp) this.session!.send(delivery.prepared);
   }
 
-  /** Sends a message that was retained, to somebody who has just subscribed (§3.3.1.3). */
+  /** Sends a retained message that matches a new subscription (§3.3.1.3). */
   deliverRetained(message: Message, qos: Qos): void {
     if (qos === 1 && message.qos === 1) this.#enqueue(message);
     else if (this.#keepsUp) this.#packets!.send({ ...message, type: "publish", qos: 0 });
   }
 
-  /** The client has received a message of QoS 1. */
+  /** The client has acknowledged a message with QoS 1. */
   onAcknowledged(id: number): void {
     const message = this.#inFlight.get(id);
     if (message === undefined) return;

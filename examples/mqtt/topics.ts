@@ -1,19 +1,19 @@
-/** Names of topics, and filters with wildcards (§4.7). */
+/** Topic names, and topic filters with wildcards (§4.7). */
 
 import { MalformedFrameError } from "@parley/tcp/codecs";
 
-/** What bounds the work that a topic is, and the memory that a filter takes: levels, and characters in all. */
+/** Limits of names and filters, in levels and in characters. */
 const MAX_LEVELS = 64;
 const MAX_LENGTH = 1024;
 
-/** Sees that something can be published under a name. */
+/** Checks the topic name of a message, which has no wildcards. */
 export function checkTopic(topic: string, offset: number): string {
   checkName(topic, offset);
   if (!topic.includes("#") && !topic.includes("+")) return topic;
   throw new MalformedFrameError("a wildcard in the name of a topic", offset);
 }
 
-/** Sees that `+` stands for a whole level, and `#` for all that follow. */
+/** Checks a filter: a wildcard must be a whole level, and `#` the last one. */
 export function checkFilter(filter: string, offset: number): string {
   checkName(filter, offset);
   const levels = filter.split("/");
@@ -37,7 +37,7 @@ function checkName(name: string, offset: number): void {
 
 type Visit<Key, Value> = (key: Key, value: Value) => void;
 
-/** Values under filters, such as who has subscribed: a tree of levels. */
+/** Values by filter and key, such as the QoS of each subscriber. It is a tree of topic levels. */
 export class TopicTree<Key, Value> {
   readonly #values = new Map<Key, Value>();
   readonly #children = new Map<string, TopicTree<Key, Value>>();
@@ -54,9 +54,9 @@ export class TopicTree<Key, Value> {
     this.#delete(filter.split("/"), 0, key);
   }
 
-  /** Calls `visit` for all values under filters that match. */
+  /** Calls `visit` for the values of all filters that match. */
   match(topic: string, visit: Visit<Key, Value>): void {
-    // What begins with $ is not for who asks for everything (§4.7.2).
+    // A wildcard at the first level does not match names that begin with $ (§4.7.2).
     this.#match(topic.split("/"), 0, visit, !topic.startsWith("$"));
   }
 
@@ -85,7 +85,7 @@ export class TopicTree<Key, Value> {
     }
   }
 
-  /** Calls `visit` for the values under one filter. */
+  /** Calls `visit` for the values of this filter. */
   visit(visit: Visit<Key, Value>): void {
     for (const [key, value] of this.#values) visit(key, value);
   }

@@ -270,11 +270,6 @@ Deno.test(
       assertEquals(await think.readAll(), ["puback 1"]);
     };
     const opening = { id: "rose", isClean: false };
-    const leave = async (peer: MqttPeer): Promise<void> => {
-      await peer.send(DISCONNECT);
-      assertEquals(await peer.read(), undefined);
-      await peer.session.close();
-    };
     const first = await MqttPeer.enter(broker.port, opening);
     await first.subscribe(["a", 1]);
     await publish("one");
@@ -282,7 +277,7 @@ Deno.test(
     await publish("two");
     assertEquals(await first.readAll(), ["publish1 2 a: two", "publish0 a: two in QoS 0"]);
     await first.send(packet(0x40, 0, 1));
-    await leave(first);
+    await first.leave();
     await publish("three");
     const second = await MqttPeer.enter(broker.port, opening, true);
     assertEquals(await second.readAll(), ["publish1 dup 2 a: two", "publish1 3 a: three"]);
@@ -292,17 +287,17 @@ Deno.test(
       packet(0x40, 0, 3),
       packet(0x40, 0, 9),
     );
-    await leave(second);
+    await second.leave();
     const third = await MqttPeer.enter(broker.port, opening, true);
     assertEquals(await third.readAll(), []);
     await publish("four");
     assertEquals(await third.readAll(), ["publish1 4 a: four", "publish0 a: four in QoS 0"]);
-    await leave(third);
+    await third.leave();
     const fourth = await MqttPeer.enter(broker.port, { id: "rose" }); // clean
     await publish("five");
     assertEquals(await fourth.readAll(), []);
-    await leave(fourth);
-    await leave(await MqttPeer.enter(broker.port, opening));
+    await fourth.leave();
+    await (await MqttPeer.enter(broker.port, opening)).leave();
   },
 );
 
@@ -313,9 +308,7 @@ Deno.test(
     await using broker = serveBroker({ maxAway: 2 });
     const visit = async (id: string, isPresent: boolean): Promise<void> => {
       const peer = await MqttPeer.enter(broker.port, { id, isClean: false }, isPresent);
-      await peer.send(DISCONNECT);
-      assertEquals(await peer.read(), undefined);
-      await peer.session.close();
+      await peer.leave();
     };
     for (const id of ["a", "b"]) await visit(id, false);
     await visit("a", true);
@@ -332,9 +325,7 @@ Deno.test("mqtt() forgets a client once it is to be forgotten, and wholly", over
     const [isClean, isPresent] of [[false, false], [true, false], [false, false], [false, true]]
   ) {
     const peer = await MqttPeer.enter(broker.port, { id: "rose", isClean: isClean! }, isPresent);
-    await peer.send(DISCONNECT);
-    assertEquals(await peer.read(), undefined);
-    await peer.session.close();
+    await peer.leave();
   }
 });
 
@@ -383,8 +374,7 @@ Deno.test("mqtt() ends the older of two connections of a client", overNet, async
     await witness.send(publishPacket("a", "x", { id: 1 }));
     assertEquals(await witness.readAll(), ["puback 1"]);
     assertEquals(await newer.readAll(), isClean ? [] : ["publish1 1 a: x"]);
-    await newer.send(DISCONNECT);
-    assertEquals(await newer.read(), undefined);
+    await newer.leave();
   }
 });
 
@@ -413,9 +403,7 @@ Deno.test(
     }
     for (let id = 1001; id <= 1016; id++) await rose.send(packet(0x40, id >> 8, id & 0xff));
     assertEquals(await rose.readAll(), []);
-    await rose.send(DISCONNECT);
-    assertEquals(await rose.read(), undefined);
-    await rose.session.close();
+    await rose.leave();
     await publish(100, "x".repeat(9999)); // of which 52 find room in 512 KiB
     await using again = await MqttPeer.enter(broker.port, { id: "rose", isClean: false }, true);
     got = [];
