@@ -104,7 +104,7 @@ export class OutputLimitError extends Error {
   }
 }
 
-/** The buffers of a server's sessions held more than `maxBufferMemory` allows, and this session was one that held most. */
+/** The buffers of all sessions of a server exceeded `maxBufferMemory`, and this session was one of those that held most. */
 export class MemoryLimitError extends Error {
   /** The name of the class. */
   override readonly name = "MemoryLimitError";

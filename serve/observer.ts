@@ -74,11 +74,11 @@ export interface Refusal {
 }
 
 /**
- * What a server does about a lack of memory, see `maxBufferMemory` of its options. Each step comes on top of those before.
+ * The steps that a server takes when memory is short, see `maxBufferMemory` of its options. Each includes those before.
  *
  * | step | meaning |
  * |---|---|
- * | `none` | there is enough memory, again |
+ * | `none` | there is enough memory again |
  * | `reading-paused` | the sessions that hold most are not read, over 3/4 of the limit |
  * | `accepting-paused` | no connection is accepted, over 7/8 of the limit |
  * | `sessions-ended` | the sessions that held most were ended: the limit was passed, or nothing was accepted for a second |
@@ -89,7 +89,7 @@ export type MemoryPressure =
   | "accepting-paused"
   | "sessions-ended";
 
-/** A step that a server took about a lack of memory, or took back. */
+/** A step that a server took because memory is short, or took back. */
 export interface MemoryPressureEvent {
   /** What the server does now, or, for `sessions-ended`, has done. */
   pressure: MemoryPressure;
@@ -176,7 +176,7 @@ const REFUSALS: Record<RefusalReason, string> = {
   descriptors: "it took the last descriptor",
 };
 
-/** What the log says of each step. */
+/** The log message for each step. */
 const PRESSURES: Record<MemoryPressure, (ended: number) => string> = {
   none: () => "memory is sufficient again",
   "reading-paused": () => "the sessions that hold most memory are not read for now",

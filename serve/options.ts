@@ -123,14 +123,14 @@ export interface ServeOptions extends SessionOptions {
   ipv6PrefixLength?: number;
   /**
    * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB to 2^50, or
-   * `Infinity`. What other servers of the process take does not count.
+   * `Infinity`. Other servers in the same process do not count.
    *
    * Above half of it, sessions are read in small pieces. Above 3/4, those that hold most are not read until memory is
    * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions that
    * hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of each step.
    *
-   * It counts the buffers of the sessions, and of bytes that a handler sends from its own memory each once. It
-   * does not count what an idle session takes besides, connections that are not sessions yet, TLS, and garbage.
+   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. Other memory of
+   * sessions, connections that are not sessions yet, TLS and garbage do not count.
    *
    * @default {268435456}
    */
