@@ -36,7 +36,7 @@
  * | `write-stalled` | the peer took no output for `writeTimeout`, or not all of it before the deadlines of `close()` |
  * | `frame-stalled` | a frame was not completed within `frameTimeout` |
  * | `lifetime` | the session reached `maxLifetime` |
- * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, too much memory, no descriptor left |
+ * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, too much memory, too many bytes a second, no descriptor left |
  * | `drain` | the server is shutting down |
  * | `error` | any other error, always with a cause |
  */
@@ -127,6 +127,31 @@ export class MemoryLimitError extends Error {
     );
     this.limit = limit;
     this.held = held;
+  }
+}
+
+/** More bytes came or went than `readRate` or `writeRate` allows. */
+export class RateLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "RateLimitError";
+  /** The rate that was exceeded, in bytes a second. */
+  readonly perSecond: number;
+  /** How many bytes were allowed at once. */
+  readonly burst: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param option The option: `readRate` or `writeRate`.
+   * @param rate Its value.
+   */
+  constructor(
+    option: "readRate" | "writeRate",
+    { perSecond, burst }: { perSecond: number; burst: number },
+  ) {
+    super(`more than ${perSecond} bytes a second, and ${burst} at once (${option})`);
+    this.perSecond = perSecond;
+    this.burst = burst;
   }
 }
 

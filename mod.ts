@@ -41,6 +41,7 @@ export {
   PoolExhaustedError,
   ProxyHeaderError,
   QueueOverflowError,
+  RateLimitError,
   ReplyLimitError,
   RequestLimitError,
   RequestTimeoutError,
@@ -75,11 +76,13 @@ export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {
   type Handler,
   type MemoryStats,
+  type RateStats,
   serve,
   type ServeOptions,
   type Server,
   type ServerStats,
   type ServerTlsOptions,
+  type SessionRate,
 } from "./serve/serve.ts";
 export {
   type MultiFrameOptions,
@@ -99,6 +102,7 @@ export {
 } from "./connect/reconnect.ts";
 export {
   type Address,
+  type ByteRate,
   type BytesOptions,
   type Codec,
   type Connection,

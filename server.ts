@@ -20,10 +20,12 @@
 export {
   type Handler,
   type MemoryStats,
+  type RateStats,
   serve,
   type ServeOptions,
   type Server,
   type ServerStats,
+  type SessionRate,
 } from "./serve/serve.ts";
 export type {
   LogFields,

@@ -100,6 +100,7 @@ export type {
   TextOptions,
 } from "./session/options.ts";
 export type { HeartbeatOptions } from "./session/heartbeat.ts";
+export type { ByteRate } from "./session/throttle.ts";
 export { prepare } from "./session/prepare.ts";
 export { MessageQueue, type MessageQueueOptions, type OverflowPolicy } from "./session/queue.ts";
 export type { UpgradeTlsOptions } from "./session/upgrade_tls.ts";

@@ -4,6 +4,7 @@ import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
 import { Permits } from "./permits.ts";
+import { SessionRates } from "./session_rates.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
@@ -35,6 +36,9 @@ interface PendingConnection {
 export interface Permit {
   /** What it counts as in `maxSessionsPerAddress`. */
   block: string | undefined;
+  /** What it has counted as in `sessionRate`, and how long it has to wait for that, in milliseconds. */
+  ratedBlock: string | undefined;
+  delay: number;
 }
 
 /** What an admission asks its server, and reports to it. */
@@ -61,6 +65,7 @@ export class Admission {
   readonly refusals: Record<RefusalReason, number> = {
     maxSessions: 0,
     maxSessionsPerAddress: 0,
+    sessionRate: 0,
     denied: 0,
     untrusted: 0,
     "proxy-header": 0,
@@ -68,12 +73,17 @@ export class Admission {
     left: 0,
     descriptors: 0,
   };
+  /** How many connections had to wait for `sessionRate`. */
+  waits = 0;
   readonly #hooks: AdmissionHooks;
   readonly #stages: readonly Stage[];
   readonly #maxSessions: number;
   readonly #allow: CidrList | undefined;
   readonly #deny: CidrList | undefined;
   readonly #perAddress: Permits | undefined;
+  readonly #rates: SessionRates | undefined;
+  /** Ends the waits for a rate. */
+  readonly #waiting: Set<() => void> = new Set();
   readonly #ipv6PrefixLength: number;
   readonly #noDelay: boolean;
   readonly #keepAlive: boolean | number;
@@ -90,7 +100,8 @@ export class Admission {
       checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
       this.#perAddress = new Permits(maxSessionsPerAddress);
     }
-    const { ipv6PrefixLength = 64 } = options;
+    const { ipv6PrefixLength = 64, sessionRate } = options;
+    this.#rates = sessionRate && new SessionRates(sessionRate);
     this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
     this.#noDelay = options.noDelay ?? true;
     this.#keepAlive = options.keepAlive ?? false;
@@ -110,7 +121,7 @@ export class Admission {
 
   /** Admits or refuses a connection that was just accepted. A refused one is closed before anything else happens. */
   admit(connection: Connection): void {
-    const permit: Permit = { block: undefined };
+    const permit: Permit = { block: undefined, ratedBlock: undefined, delay: 0 };
     const reason = this.#judge(connection, permit) ??
       (this.isFull ? "maxSessions" : undefined);
     if (reason !== undefined) {
@@ -119,8 +130,9 @@ export class Admission {
     }
     this.#count++;
     this.#setOptions(connection);
-    if (this.#stages.length === 0) this.#hooks.onAdmission(connection, permit);
-    else this.#runStages(connection, permit);
+    if (this.#stages.length === 0 && permit.delay === 0) {
+      this.#hooks.onAdmission(connection, permit);
+    } else this.#runStages(connection, permit);
   }
 
   /** Releases a permit, to be called once for each. The permit may be left out if it has no block. */
@@ -132,6 +144,7 @@ export class Admission {
   /** Closes the pending connections. */
   close(): void {
     this.#isClosed = true;
+    for (const end of this.#waiting) end();
     for (const { connection } of this.#pending) closeQuietly(connection);
   }
 
@@ -149,7 +162,8 @@ export class Admission {
     this.#pending.add(pending);
     let reason: RefusalReason | undefined;
     let cause: unknown;
-    for (const stage of this.#stages) {
+    await this.#wait(permit);
+    for (const stage of this.#isClosed ? [] : this.#stages) {
       try {
         pending.connection = await stage.run(pending.connection);
         reason = this.#judge(pending.connection, permit);
@@ -157,6 +171,7 @@ export class Admission {
         reason = error instanceof Error && error.cause instanceof PeerLeft ? "left" : stage.reason;
         cause = error;
       }
+      if (reason === undefined) await this.#wait(permit);
       if (reason !== undefined || this.#isClosed) break;
     }
     while (
@@ -179,7 +194,10 @@ export class Admission {
    * sent its header yet, only `deny` is checked: it stands for many clients, whose addresses are not its own.
    */
   #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
-    if (this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined) {
+    if (
+      this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined &&
+      this.#rates === undefined
+    ) {
       return;
     }
     const { remoteAddr } = connection;
@@ -192,12 +210,38 @@ export class Admission {
       return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
     }
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
-    if (this.#perAddress === undefined) return;
+    if (this.#perAddress === undefined && this.#rates === undefined) return;
     const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
-    if (permit.block === block) return;
+    return this.#takeBlock(permit, block) ?? this.#takeRate(permit, block);
+  }
+
+  #takeBlock(permit: Permit, block: string): RefusalReason | undefined {
+    if (this.#perAddress === undefined || permit.block === block) return;
     if (!this.#perAddress.take(block)) return "maxSessionsPerAddress";
     this.#releaseBlock(permit);
     permit.block = block;
+  }
+
+  #takeRate(permit: Permit, block: string): RefusalReason | undefined {
+    if (this.#rates === undefined || permit.ratedBlock === block) return;
+    const delay = this.#rates.take(block);
+    if (delay === undefined) return "sessionRate";
+    permit.ratedBlock = block;
+    permit.delay = delay;
+  }
+
+  /** Waits as long as the rate of the address asks for, or until the server stops. */
+  async #wait(permit: Permit): Promise<void> {
+    const { delay } = permit;
+    if (delay === 0) return;
+    permit.delay = 0;
+    this.waits++;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, Math.ceil(delay));
+    this.#waiting.add(resolve);
+    await promise;
+    this.#waiting.delete(resolve);
+    clearTimeout(timer);
   }
 
   #releaseBlock(permit: Permit): void {

@@ -12,6 +12,7 @@ import { elsewhere, type Known, optionalMethods, within } from "../_internal/opt
 import { SESSION_OPTIONS } from "../session/options.ts";
 import { TLS_SERVER_OPTIONS } from "../transport/tls/options.ts";
 import type { ServerObserver } from "./observer.ts";
+import { SESSION_RATE } from "./session_rates.ts";
 import type { ServeOptions, ServerTlsOptions } from "./options.ts";
 
 export const SERVER_TLS_OPTIONS: Known<ServerTlsOptions> = {
@@ -36,6 +37,7 @@ export const SERVE_OPTIONS: Known<ServeOptions> = {
   overload: elsewhere,
   maxSessionsPerAddress: elsewhere,
   ipv6PrefixLength: elsewhere,
+  sessionRate: within(SESSION_RATE),
   maxBufferMemory: elsewhere,
   allow: elsewhere,
   deny: elsewhere,

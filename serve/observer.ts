@@ -46,6 +46,7 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
  * |---|---|
  * | `maxSessions` | the server is full, and its option `overload` says to refuse |
  * | `maxSessionsPerAddress` | too many are open from the same address |
+ * | `sessionRate` | too many were opened from the same address within a short time |
  * | `denied` | the address is in the list `deny`, or not in `allow` |
  * | `untrusted` | the address is not that of a trusted proxy |
  * | `proxy-header` | there was no valid PROXY header in time |
@@ -56,6 +57,7 @@ export type ServerState = "starting" | "listening" | "suspended" | "draining" | 
 export type RefusalReason =
   | "maxSessions"
   | "maxSessionsPerAddress"
+  | "sessionRate"
   | "denied"
   | "untrusted"
   | "proxy-header"
@@ -168,6 +170,7 @@ const REFUSAL_WINDOW = 10_000;
 const REFUSALS: Record<RefusalReason, string> = {
   maxSessions: "maxSessions reached",
   maxSessionsPerAddress: "maxSessionsPerAddress reached",
+  sessionRate: "sessionRate exceeded",
   denied: "its address is denied",
   untrusted: "it is not a trusted proxy",
   "proxy-header": "no valid PROXY header",

@@ -122,6 +122,12 @@ export interface ServeOptions extends SessionOptions {
    */
   ipv6PrefixLength?: number;
   /**
+   * How many new sessions a second one address may begin; unlimited by default. IPv6 addresses count by
+   * `ipv6PrefixLength`. Peers without an IP address, such as those on a Unix socket, are not counted. Behind a trusted
+   * proxy, the client that its header names is counted, and not the proxy.
+   */
+  sessionRate?: SessionRate;
+  /**
    * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB to 2^50, or
    * `Infinity`. Other servers in the same process do not count.
    *
@@ -242,8 +248,38 @@ export interface ServerStats {
   bytesRead: number;
   /** Bytes that went out in all sessions. */
   bytesWritten: number;
+  /** How often something had to wait for a rate. */
+  waits: RateStats;
   /** The memory of the sessions' buffers. */
   memory: MemoryStats;
+}
+
+/** How fast an address may begin sessions. */
+export interface SessionRate {
+  /** How many a second, on average: 1 to 2^30. */
+  perSecond: number;
+  /**
+   * How many at once, after a time in which fewer came: 1 to 2^30. By default, as many as `perSecond`.
+   */
+  burst?: number;
+  /**
+   * What happens to more: they are refused, with the reason `sessionRate`, or wait before TLS begins or the handler is
+   * called. Those that wait count in `maxSessions` and `maxSessionsPerAddress`. At most `burst` of an address wait, and
+   * more are refused.
+   *
+   * @default {"refuse"}
+   */
+  exceeded?: "refuse" | "wait";
+}
+
+/** How often something had to wait for a rate: `sessionRate`, `readRate` and `writeRate` of the options of a server. */
+export interface RateStats {
+  /** Connections that had to wait for `sessionRate` before they became sessions. */
+  sessions: number;
+  /** Times that a session was not read because of `readRate`. */
+  reads: number;
+  /** Times that output of a session was not written because of `writeRate`. */
+  writes: number;
 }
 
 /** The memory of a server's buffers, see `maxBufferMemory` of its options. */

@@ -28,10 +28,12 @@ import { TlsAcceptor } from "../transport/tls/server.ts";
 export type {
   Handler,
   MemoryStats,
+  RateStats,
   ServeOptions,
   Server,
   ServerStats,
   ServerTlsOptions,
+  SessionRate,
 } from "./options.ts";
 
 /**
@@ -170,6 +172,7 @@ export class TcpServer implements Server {
       refused,
       refusals,
       ...this.#stats,
+      waits: { sessions: this.#admission.waits, ...this.#group.waits },
       memory: this.#memory.stats(),
     };
     for (const session of this.#group.members.keys()) {

@@ -4,6 +4,7 @@ import { Budget } from "./budget.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import type { Lifecycle, Settings } from "./lifecycle.ts";
+import type { Waits } from "./throttle.ts";
 
 /** The sweep runs eight times within the shortest duration of all sessions, in intervals within these limits. */
 const SWEEPS = 8;
@@ -18,6 +19,7 @@ export class SessionGroup<Session> {
   readonly queue: FlushQueue = new FlushQueue();
   readonly budget: Budget = new Budget();
   readonly pool: BufferPool = new BufferPool(this.budget);
+  readonly waits: Waits = { reads: 0, writes: 0 };
   readonly members: Map<Session, Lifecycle> = new Map();
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;

@@ -19,6 +19,7 @@ import { checkData, type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
 import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
+import { type ByteRateSettings, Throttle, type Waits } from "./throttle.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 
 /** The resolved options of one session. */
@@ -29,6 +30,8 @@ export interface Settings extends Timeouts {
   maxBufferedOutput: number;
   goodbye: Goodbye | undefined;
   heartbeat: HeartbeatSettings | undefined;
+  readRate: ByteRateSettings | undefined;
+  writeRate: ByteRateSettings | undefined;
 }
 
 /** What a session uses of its group. */
@@ -36,6 +39,8 @@ interface Shared {
   readonly queue: FlushQueue;
   readonly pool: BufferPool;
   readonly budget: Budget;
+  /** How often sessions had to wait for a rate. */
+  readonly waits: Waits;
   /** What draining throws, once it has begun. */
   readonly drained: SessionEndedError | undefined;
   /** The current time, for deadlines. */
@@ -87,6 +92,14 @@ export class Lifecycle implements IoEvents {
     this.deadlines = new Deadlines(settings, group.now());
     this.output = new Output(connection, group.queue, group.pool, settings, this);
     this.reader = new Reader(connection, settings.chunkSize, this.output, group, this);
+    const { readRate, writeRate } = settings;
+    const { reader, output } = this;
+    if (readRate !== undefined) {
+      reader.throttle = new Throttle(readRate, "reads", group.waits, () => reader.resume());
+    }
+    if (writeRate !== undefined) {
+      output.throttle = new Throttle(writeRate, "writes", group.waits, output.onRate);
+    }
     if (settings.heartbeat !== undefined) this.heartbeat = settings.heartbeat;
   }
 
@@ -266,7 +279,7 @@ export class Lifecycle implements IoEvents {
   /** Checks the deadlines. Returns the shortest duration, by which the next sweep is timed. */
   sweep(now: number): number {
     if (this.#isShut) return Infinity;
-    const { input, waiting, reading, frames, bytesRead } = this.reader;
+    const { input, waiting, reading, frames, bytesRead, throttle } = this.reader;
     const { bytesWritten, writing } = this.output;
     const reason = this.deadlines.check(now, {
       bytesRead,
@@ -274,7 +287,7 @@ export class Lifecycle implements IoEvents {
       writing,
       frames,
       unread: input.unread > 0,
-      waiting: waiting !== undefined,
+      waiting: waiting !== undefined && !throttle?.isWaiting,
       reading,
     });
     if (reason !== undefined) this.expire(reason);

@@ -17,6 +17,7 @@ import {
   resolveHeartbeat,
 } from "./heartbeat.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
+import { BYTE_RATE, type ByteRate, type ByteRateSettings, resolveByteRate } from "./throttle.ts";
 
 /**
  * Returns the last message of a session before a deadline or a drain ends it, such as `421 timeout`.
@@ -122,6 +123,16 @@ export interface SessionOptions {
    * between does not take this side for gone. It stops when the peer has finished its side. By default, nothing is sent.
    */
   heartbeat?: HeartbeatOptions;
+  /**
+   * How many bytes a second the session may receive; unlimited by default. What exceeds it is not read yet, so the peer
+   * has to wait once the buffers of both systems are full. Such a wait does not count to `frameTimeout`.
+   */
+  readRate?: ByteRate;
+  /**
+   * How many bytes a second the session may send; unlimited by default. What exceeds it stays unsent: `send()` waits for
+   * it like for a slow peer.
+   */
+  writeRate?: ByteRate;
 }
 
 export const SESSION_OPTIONS: Known<SessionOptions> = {
@@ -138,12 +149,17 @@ export const SESSION_OPTIONS: Known<SessionOptions> = {
   maxCloseTime: elsewhere,
   goodbye: checkFunction,
   heartbeat: within(HEARTBEAT_OPTIONS),
+  readRate: within(BYTE_RATE),
+  writeRate: within(BYTE_RATE),
 };
 
 /** The resolved options of a session. */
-export interface SessionSettings extends Required<Omit<SessionOptions, "goodbye" | "heartbeat">> {
+export interface SessionSettings
+  extends Required<Omit<SessionOptions, "goodbye" | "heartbeat" | "readRate" | "writeRate">> {
   goodbye: Goodbye | undefined;
   heartbeat: HeartbeatSettings | undefined;
+  readRate: ByteRateSettings | undefined;
+  writeRate: ByteRateSettings | undefined;
   /** The `closeTimeout` while output is unsent. */
   flushTimeout: number;
 }
@@ -175,6 +191,8 @@ export function resolveSessionOptions(options: SessionOptions): SessionSettings 
     maxCloseTime: checkDuration("maxCloseTime", maxCloseTime),
     goodbye: options.goodbye,
     heartbeat: options.heartbeat && resolveHeartbeat(options.heartbeat),
+    readRate: resolveByteRate("readRate", options.readRate),
+    writeRate: resolveByteRate("writeRate", options.writeRate),
   };
 }
 

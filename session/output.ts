@@ -1,11 +1,12 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Codec } from "../codecs/codec.ts";
-import { OutputLimitError } from "../errors.ts";
+import { OutputLimitError, RateLimitError } from "../errors.ts";
 import { miscount, shown } from "../_internal/checks.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { LARGE, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
 import { bytesOf, PreparedMessage } from "./prepared_message.ts";
+import type { Throttle } from "./throttle.ts";
 import { rejected, rejectQuietly } from "../_internal/promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
@@ -71,6 +72,8 @@ export class Output extends OutputBuffer {
   writing = false;
   /** Whether something was written since anything was read. */
   isUnanswered = false;
+  /** Keeps writes within a rate, if there is one. */
+  throttle: Throttle | undefined;
   #sink: Sink;
   readonly #queue: FlushQueue;
   readonly #highWaterMark: number;
@@ -224,6 +227,7 @@ export class Output extends OutputBuffer {
   fail(error: Error): void {
     if (this.#failed) return;
     this.#failed = true;
+    this.throttle?.stop();
     this.#closed = error;
     this.clear();
     this.#current = NONE;
@@ -293,16 +297,21 @@ export class Output extends OutputBuffer {
       this.#isHeldBack = true;
       return;
     }
-    if (this.isEmpty || this.bytesWritten >= this.#barrier) return;
+    if (this.isEmpty || this.bytesWritten >= this.#barrier || this.throttle?.isWaiting) return;
     const piece = this.#piece = this.take();
     this.#current = piece.bytes;
     this.#write();
   }
 
   #write(): void {
+    let current = this.#current;
+    if (this.throttle !== undefined) {
+      const count = this.throttle.admit(current.length);
+      if (count === 0) return; // it goes on by itself
+      current = current.subarray(0, count);
+    }
     this.writing = this.isUnanswered = true;
     const sink = this.#sink;
-    const current = this.#current;
     let taken;
     try {
       taken = sink.writeNow === undefined ? sink.write(current) : sink.writeNow(current);
@@ -328,6 +337,9 @@ export class Output extends OutputBuffer {
     const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
     if (fault !== undefined) return this.#onMisconduct(fault);
     this.bytesWritten += count;
+    if (this.throttle?.spend(count) && !this.#failed) {
+      return this.#onMisconduct(new RateLimitError("writeRate", this.throttle.settings));
+    }
     if (this.#failed) return this.#events.onIdle();
     if (count < this.#current.length) {
       if (count <= 0) {
@@ -356,6 +368,9 @@ export class Output extends OutputBuffer {
     if (!this.#failed) this.#events.onWriteFailure(error);
     this.#events.onIdle();
   }
+
+  /** Writes on what had to wait for the rate. */
+  readonly onRate = (): void => this.#write();
 
   /** The connection broke its contract, so nothing that it says can be trusted any more. */
   #onMisconduct(error: Error): void {

@@ -3,6 +3,7 @@ import {
   FrameTooLargeError,
   MalformedFrameError,
   ProxyHeaderError,
+  RateLimitError,
   TruncatedFrameError,
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
@@ -10,6 +11,7 @@ import type { Connection, InputBorrower } from "../transport/connection.ts";
 import type { Budget, Resting } from "./budget.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { InputBuffer } from "./input.ts";
+import type { Throttle } from "./throttle.ts";
 import type { IoEvents } from "./output.ts";
 import { TimedWaits } from "./timed_waits.ts";
 import { turn } from "./turn.ts";
@@ -105,6 +107,8 @@ export class Reader implements InputBorrower, Resting {
   decoderError: Error | undefined;
   /** Is told of each frame, since that may be an answer. */
   heartbeat: Heartbeat | undefined;
+  /** Keeps reads within a rate, if there is one. */
+  throttle: Throttle | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
@@ -226,7 +230,9 @@ export class Reader implements InputBorrower, Resting {
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
     if (budget.share < Infinity && this.#rests(budget)) return;
-    this.#read(reading.limit);
+    if (this.throttle === undefined) return this.#read(reading.limit);
+    const size = this.throttle.admit(reading.limit ?? this.input.readSize);
+    if (size > 0) this.#read(size);
   }
 
   get demand(): number {
@@ -294,6 +300,7 @@ export class Reader implements InputBorrower, Resting {
   fail(error: Error, keep: boolean): void {
     if (this.#failure !== undefined) return;
     this.#budget.resting.delete(this);
+    this.throttle?.stop();
     this.#failure = error;
     this.#keepsInput = keep;
     if (keep) return this.waiting?.wake(); // with what came before, or else with the error
@@ -436,7 +443,7 @@ export class Reader implements InputBorrower, Resting {
     this.reading = false;
     if (this.#handover !== undefined) return this.#handOver(room.subarray(0, count ?? 0));
     if (count === null) this.ended = true;
-    else this.bytesRead += count;
+    else this.#count(count);
     if (this.#isDropping) return this.#drop(room, count);
     if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
       this.input.commit(room, count);
@@ -450,7 +457,7 @@ export class Reader implements InputBorrower, Resting {
     if (fault !== undefined) return this.#onReadError(fault);
     this.reading = this.#output.isUnanswered = false;
     if (this.#handover !== undefined) return this.#handOver(bytes.slice());
-    this.bytesRead += bytes.length;
+    this.#count(bytes.length);
     if (this.#failure === undefined || this.#keepsInput) {
       this.input.accept(bytes, this.#size, this.waiting === undefined);
     }
@@ -466,6 +473,13 @@ export class Reader implements InputBorrower, Resting {
     if (!this.#isDropping) return this.#onSettled();
     this.#onInputEnd!();
     this.#events.onIdle();
+  }
+
+  #count(bytes: number): void {
+    this.bytesRead += bytes;
+    if (this.throttle === undefined || !this.throttle.spend(bytes)) return;
+    if (this.#isDropping || this.#failure !== undefined) return;
+    this.#events.onFailure(new RateLimitError("readRate", this.throttle.settings));
   }
 
   /** Goes on after a read that has brought something, or the end. */

@@ -1,5 +1,5 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
-import { type EndReason, FrameTooLargeError, OutputLimitError } from "../errors.ts";
+import { type EndReason, FrameTooLargeError, OutputLimitError, RateLimitError } from "../errors.ts";
 
 const CUTS: readonly EndReason[] = [
   ...["local", "limit", "lifetime", "drain"] as const,
@@ -16,7 +16,8 @@ export function isCutting(reason: EndReason): boolean {
 
 /** The reason of an end, by the error that caused it. */
 export function reasonOf(error: unknown): EndReason {
-  if (error instanceof OutputLimitError || error instanceof FrameTooLargeError) return "limit";
+  const limits = [OutputLimitError, FrameTooLargeError, RateLimitError];
+  if (limits.some((kind) => error instanceof kind)) return "limit";
   const { ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof } =
     systemErrors;
   const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, NotConnected, UnexpectedEof];

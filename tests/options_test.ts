@@ -36,6 +36,7 @@ import {
   SESSION_OPTIONS,
   TEXT_OPTIONS,
 } from "../session/options.ts";
+import { BYTE_RATE } from "../session/throttle.ts";
 import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
@@ -122,6 +123,21 @@ const TAKERS: Record<string, Taker> = {
     call: (tls) => serve({ listener, tls }, handler),
     names: Object.keys(SERVER_TLS_OPTIONS),
     where: "tls",
+  },
+  "serve() with sessionRate": {
+    call: (sessionRate) => serve({ listener, sessionRate }, handler).abort(),
+    names: ["perSecond", "burst", "exceeded"],
+    where: "sessionRate",
+  },
+  "new Session() with readRate": {
+    call: (readRate) => new Session(memoryPair()[0], { readRate }).abort(),
+    names: Object.keys(BYTE_RATE),
+    where: "readRate",
+  },
+  "new Session() with writeRate": {
+    call: (writeRate) => new Session(memoryPair()[0], { writeRate }).abort(),
+    names: Object.keys(BYTE_RATE),
+    where: "writeRate",
   },
   "connect()": { call: (o) => connect(o), names: Object.keys(CONNECT_OPTIONS) },
   "connect() with tls": {
@@ -438,6 +454,12 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     { observer: { onMemoryPressure: 1 } },
     "observer.onMemoryPressure must be a function, got a number",
   ],
+  [
+    "serve()",
+    { sessionRate: { perSecond: "10" } },
+    "sessionRate.perSecond must be a number, got a string",
+  ],
+  ["connect()", { port: 1, readRate: {} }, "readRate.perSecond must be a number, got undefined"],
   ["serve()", { maxBufferMemory: "1GB" }, "maxBufferMemory must be a number, got a string"],
   ["serve()", { onError: console }, "onError must be a function, got an object"],
   ["serve()", { tls: "x" }, "tls must be an object, got a string"],

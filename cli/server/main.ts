@@ -42,6 +42,10 @@ Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
   --max-sessions-per-address N
                        maximum from one address; more are refused (default: all)
   --ipv6-prefix N      bits of an IPv6 address that count as one (default 64)
+  --session-rate N     maximum of new sessions a second from one address; more
+                       are refused (default: all)
+  --read-rate SIZE     maximum of bytes a second from each client, such as 64K;
+  --write-rate SIZE    and to each client; more wait (default: none)
   --max-buffer-memory SIZE
                        maximum of unread input and unsent output of all clients
                        together, such as 64M, 1G or none (default 256M)

@@ -11,7 +11,7 @@ export const OPTIONS: readonly string[] = [
   ...["hostname", "port", "unix", "mode", "transport"],
   ...["tls-cert", "tls-key"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
-  ...["max-buffer-memory"],
+  ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
   ...["idle-timeout", "read-idle-timeout", "shutdown-timeout"],
   ...["log-level", "log-format"],
 ];
@@ -93,6 +93,9 @@ function limitsOf(args: Arguments): ServeOptions {
       undefined,
     ),
     ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
+    sessionRate: rateOf(integerOption(args, "session-rate", [1, 2 ** 30], undefined)),
+    readRate: rateOf(sizeOption(args, "read-rate", "1")),
+    writeRate: rateOf(sizeOption(args, "write-rate", "1")),
     maxBufferMemory: sizeOption(args, "max-buffer-memory", "8M"),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
     readIdleTimeout: durationOption(args, "read-idle-timeout", undefined),
@@ -124,6 +127,11 @@ function proxyOf(args: Arguments): ServeOptions {
     );
   }
   return isBehindProxy ? given({ proxyProtocol: "required", trusted }) : {};
+}
+
+/** A rate with a burst of what comes in a second. */
+function rateOf(perSecond: number | undefined): { perSecond: number } | undefined {
+  return perSecond === undefined || perSecond === Infinity ? undefined : { perSecond };
 }
 
 /** Removes options that are `undefined`, so that the library's defaults apply. */

@@ -72,6 +72,29 @@ Deno.test({
   await second.hear("hello, rose!");
 });
 
+Deno.test({
+  name: "server.ts --session-rate refuses who comes too often",
+  ignore: ignoreFrom,
+}, async () => {
+  await using server = await GreetingServer.start("--session-rate", "1");
+  assertEquals(await heardFrom("127.0.0.1", server), "welcome!");
+  assertEquals(await heardFrom("127.0.0.2", server), "welcome!");
+  // A second may go by between two of them, but not between all of them.
+  const heard: string[] = [];
+  for (let i = 0; i < 20; i++) heard.push(await heardFrom("127.0.0.1", server));
+  assert(heard.includes(""), "nobody was refused");
+  await server.program.stderr.until(/127\.0\.0\.1:\d+ refused: sessionRate exceeded\n/);
+});
+
+Deno.test({ name: "server.ts --write-rate sends no faster", ignore }, async () => {
+  await using server = await GreetingServer.start("--write-rate", "30", "--read-rate", "1M");
+  using client = await server.enter(); // with 8 bytes
+  const began = performance.now();
+  await client.say("x".repeat(80));
+  await client.hear(`hello, ${"x".repeat(80)}!`);
+  assert(performance.now() - began >= 1900); // 89 bytes, of which 22 go at once
+});
+
 Deno.test({ name: "server.ts counts networks of IPv6 by --ipv6-prefix", ignore }, async () => {
   for (const [args, comesIn] of [[[], false], [["--ipv6-prefix", "128"], true]] as const) {
     await using server = await GreetingServer.start(

@@ -18,7 +18,7 @@ Deno.test(
       assertStringIncludes(help, `\n\n${group}`);
     }
     const lines = help.split("\n");
-    assert(lines.length <= 70, `${lines.length} lines`);
+    assert(lines.length <= 75, `${lines.length} lines`);
     for (const line of lines) assert(line.length <= 80, line);
   },
 );
@@ -93,6 +93,12 @@ const MISUSES: [args: string[], message: string][] = [
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
   [["--read-idle-timeout", "soon"], `--read-idle-timeout ${TIME} "soon"`],
+  [["--session-rate", "0"], `--session-rate ${COUNT} "0"`],
+  [
+    ["--read-rate", "fast"],
+    "--read-rate must be a size of 1 or more, such as 500K, 64M or 1G, a number of bytes, or none, " +
+    'got "fast"',
+  ],
   [
     ["--max-buffer-memory", "7M"],
     "--max-buffer-memory must be a size of 8M or more, such as 500K, 64M or 1G, a number of bytes, or none, " +

@@ -91,6 +91,7 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
     refusals: {
       maxSessions: 0,
       maxSessionsPerAddress: 0,
+      sessionRate: 0,
       denied: 0,
       untrusted: 0,
       "proxy-header": 0,
@@ -102,6 +103,7 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
     handlerErrors: 0,
     bytesRead: 8,
     bytesWritten: 10,
+    waits: { sessions: 0, reads: 0, writes: 0 },
     memory: { held: 1024, pressure: "none", paused: 0, ended: 0 },
   });
 });

@@ -1,0 +1,72 @@
+import { checkOneOf } from "../_internal/checks.ts";
+import { elsewhere, type Known } from "../_internal/options.ts";
+import { type Rate, TokenBucket } from "../_internal/token_bucket.ts";
+import { resolveRate } from "../session/throttle.ts";
+import type { SessionRate } from "./options.ts";
+
+export const SESSION_RATE: Known<SessionRate> = {
+  perSecond: elsewhere,
+  burst: elsewhere,
+  exceeded: elsewhere,
+};
+
+/** How many addresses are remembered: 10 MB at most. */
+const MAX_ADDRESSES = 65_536;
+
+/**
+ * Keeps the new sessions of each address within a rate.
+ *
+ * Addresses whose bucket is full again are forgotten. Beyond the maximum, the one is forgotten that has not come for the
+ * longest time: with so many addresses, an attacker has a burst for each of them anyway.
+ */
+export class SessionRates {
+  readonly #rate: Rate;
+  readonly #waits: boolean;
+  readonly #max: number;
+  /** In the order in which they came last. */
+  readonly #buckets: Map<string, TokenBucket> = new Map();
+
+  constructor(options: SessionRate, max: number = MAX_ADDRESSES) {
+    const { exceeded = "refuse" } = options;
+    checkOneOf("sessionRate.exceeded", exceeded, ["refuse", "wait"]);
+    this.#rate = resolveRate("sessionRate", options, 2 ** 30);
+    this.#waits = exceeded === "wait";
+    this.#max = max;
+  }
+
+  /** How many addresses are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  /**
+   * Counts a session.
+   *
+   * @returns How long it has to wait, in milliseconds; `undefined` if it is refused. Nobody waits longer than an empty
+   * bucket takes to be full.
+   */
+  take(address: string): number | undefined {
+    const now = performance.now();
+    const rate = this.#rate;
+    const bucket = this.#buckets.get(address) ?? new TokenBucket(rate, now);
+    this.#buckets.delete(address);
+    this.#forget(now);
+    this.#buckets.set(address, bucket);
+    const level = bucket.level(rate, now) - 1;
+    if (level < (this.#waits ? -rate.burst : 0)) return;
+    bucket.take(1, rate, now);
+    return Math.max(0, -level * 1000 / rate.perSecond);
+  }
+
+  /** Two at most for each that comes, so that it never takes long. */
+  #forget(now: number): void {
+    let isTooMany = this.#buckets.size >= this.#max;
+    let left = 2;
+    for (const [address, bucket] of this.#buckets) {
+      const isFull = bucket.level(this.#rate, now) >= this.#rate.burst;
+      if (left-- === 0 || !(isFull || isTooMany)) return;
+      this.#buckets.delete(address);
+      isTooMany = false;
+    }
+  }
+}
