@@ -452,7 +452,6 @@ export class Reader implements InputBorrower, Resting {
   }
 
   onInput(bytes: Uint8Array): void {
-    this.#output.isUnanswered = false;
     const fault = miscount("readLent", bytes.length, this.#size);
     if (fault !== undefined) return this.#onReadError(fault);
     this.reading = this.#output.isUnanswered = false;

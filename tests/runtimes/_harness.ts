@@ -28,6 +28,9 @@ export interface Pems {
   server: Pem;
   other: Pem;
   client: Pem;
+  /** An intermediate authority, and a certificate with it for both roles. */
+  intermediate: string;
+  chained: Pem;
   badServers: BadPem[];
   badClients: BadPem[];
 }

@@ -181,6 +181,30 @@ export const tls: Scenarios = {
     }
   },
 
+  "intermediate certificates are accepted, or refused by a hint to ca": async () => {
+    const client = { ...trusting, ...pems.chained };
+    for (const maxVersion of VERSIONS) {
+      for (const trusted of [[ca], [ca, pems.intermediate]]) {
+        let isLetIn = false;
+        let refusal = "";
+        const tls: TlsServerOptions = {
+          ...pems.chained,
+          ca: trusted,
+          clientCertificate: "required",
+        };
+        await inMemory({
+          tls: { ...tls, maxVersion },
+          client,
+          handler: () => void (isLetIn = true),
+          onRefusal: ({ cause }) => refusal = (cause as Error).message,
+        }, (session) => session.readLine()).catch(() => {});
+        assert.equal(isLetIn, refusal === "", refusal);
+        if (trusted.length === 1 && !isLetIn) assert.match(refusal, /add them to ca/);
+        else assert(isLetIn, refusal);
+      }
+    }
+  },
+
   "a client without a certificate is refused where one is required": async () => {
     for (const maxVersion of VERSIONS) {
       const options = { ...own, ca, clientCertificate: "required", maxVersion } as const;

@@ -96,6 +96,16 @@ async function makePems(): Promise<Pems> {
       by: ca,
     }),
   ]);
+  const intermediate = await makeCertificate({
+    subject: "/CN=intermediate",
+    extensions: ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"],
+    by: ca,
+  });
+  const chained = await makeCertificate({
+    subject: "/CN=chained",
+    extensions: ["subjectAltName=DNS:localhost"],
+    by: intermediate,
+  });
   const [badServers, badClients] = bad.map((all) =>
     all.map(([name, certificate, problem]) => ({ name, problem, ...pem(certificate) }))
   );
@@ -104,6 +114,8 @@ async function makePems(): Promise<Pems> {
     server: pem(server),
     other: pem(other),
     client: pem(client),
+    intermediate: intermediate.cert,
+    chained: { cert: chained.cert + intermediate.cert, key: chained.key },
     badServers: badServers!,
     badClients: badClients!,
   };
@@ -127,6 +139,25 @@ async function install(directory: string): Promise<void> {
     if (name.startsWith("_")) await Deno.copyFile(`${here}${name}`, `${directory}/${name}`);
   }
   await Deno.writeTextFile(`${directory}/certificates.json`, JSON.stringify(await makePems()));
+}
+
+/** Takes more descriptors than a server has, gives them back, and asks whether it still answers. */
+async function flood(command: string[], cwd: string): Promise<void> {
+  const flooded = ["bash", "-c", 'ulimit -n 100; exec "$@"', "bash", ...command, "_flooded.ts"];
+  const server = commandOf(flooded, { cwd, stdout: "piped", stderr: "null" }).spawn();
+  const output = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const port = Number((await output.read()).value);
+  const dial = (): Promise<Deno.TcpConn> => Deno.connect({ hostname: "127.0.0.1", port });
+  const flood = await Promise.allSettled(Array.from({ length: 300 }, dial));
+  for (const one of flood) if (one.status === "fulfilled") one.value.close();
+  using client = await dial();
+  await client.write(new TextEncoder().encode("rose\n"));
+  const answer = new Uint8Array(100);
+  const count = await client.read(answer);
+  assertEquals(new TextDecoder().decode(answer.subarray(0, count ?? 0)), "re:rose\n");
+  server.kill("SIGKILL");
+  while (!(await output.read()).done);
+  await server.status;
 }
 
 Deno.test("The package for npm works on each runtime", { ignore: !isInstalled }, async (t) => {
@@ -163,6 +194,7 @@ Deno.test("The package for npm works on each runtime", { ignore: !isInstalled },
       assert(output.success && count > 50, textOf(output));
     });
 
+    await t.step(`a flood on ${name}`, () => flood(command, path));
     await t.step(`the programs on ${name}`, () => greet(command, path));
   }
 });

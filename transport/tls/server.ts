@@ -1,3 +1,4 @@
+import { runtimeName } from "../../_internal/runtime.ts";
 import { withinLimit } from "../../_internal/time_limit.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
 import {
@@ -21,6 +22,7 @@ import {
   type SocketSide,
   type StartServer,
 } from "./socket_handshake.ts";
+import { alertFor, UNKNOWN_CA } from "./x509/problem.ts";
 import { Signatures } from "./x509/signature.ts";
 
 /** The TLS of a server: certificates by server name, client certificates, reload. */
@@ -61,7 +63,12 @@ export class TlsAcceptor {
       role: "server",
       begin: (stream, events) => start(stream, events),
       finish: (socket) => {
-        const peer = this.#verify(settings, remoteAddr, () => chainOf(socket));
+        const chain = chainOf(socket);
+        const peer = orExplain(
+          chain,
+          remoteAddr,
+          () => this.#verify(settings, remoteAddr, () => chain),
+        );
         const { servername } = socket as { servername?: unknown };
         return tlsInfo(negotiatedBy(socket), nameOf(servername), peer);
       },
@@ -92,6 +99,31 @@ export class TlsAcceptor {
     const peer = verifyPeer(chain(), { remoteAddr, role: "client", anchors, signatures });
     if (peer !== undefined || clientCertificate !== "required") return peer;
     throw new CertificateError(remoteAddr, "the client sent no certificate");
+  }
+}
+
+/**
+ * Explains why a client is refused whom the TLS layer accepts: on Node 24, a server is given the client's own certificate
+ * alone, so what leads on to `ca` cannot be verified.
+ */
+function orExplain<Peer>(
+  { peerCertificates, verifyError }: PeerChain,
+  remoteAddr: string,
+  verify: () => Peer,
+): Peer {
+  try {
+    return verify();
+  } catch (error) {
+    const { cause } = error as Error;
+    const isIncomplete = verifyError === "" && peerCertificates.length === 1 &&
+      alertFor(cause) === UNKNOWN_CA;
+    if (!isIncomplete) throw error;
+    const hint = `${runtimeName()} reveals no intermediate certificates: add them to ca`;
+    throw new CertificateError(
+      remoteAddr,
+      `the client's certificate ${(cause as Error).message} (${hint})`,
+      { cause },
+    );
   }
 }
 
