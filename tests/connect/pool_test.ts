@@ -83,7 +83,7 @@ testEachDialled(
   "sessionPool() has no more sessions than it may, and serves in order",
   async (dialled) => {
     await using network = dialled(service);
-    const pool = poolOf({ maxSessions: 3 });
+    await using pool = poolOf({ maxSessions: 3 });
     const order: number[] = [];
     const users = new Set<Session>();
     await Promise.all(Array.from({ length: 60 }, async (_, number) => {
@@ -96,8 +96,8 @@ testEachDialled(
       users.delete(lease.session);
     }));
     assertEquals(order, Array.from({ length: 60 }, (_, number) => number));
-    assertEquals([network.dials, pool.idle], [3, 3]);
-    await pool.close();
+    await until(() => pool.idle === 3); // the last dial may take longer than all requests together
+    assertEquals(network.dials, 3);
   },
 );
 
