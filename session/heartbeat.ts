@@ -76,8 +76,8 @@ interface Input {
 /** What it looks at of the output. */
 interface Output {
   readonly bytesWritten: number;
-  /** Whether a write is under way. */
-  readonly writing: boolean;
+  /** Bytes that are not written yet, because of the peer or of `writeRate`. */
+  readonly buffered: number;
 }
 
 /** The heartbeat of one session. Like the deadlines, it is checked only by the sweep. */
@@ -109,7 +109,7 @@ export class Heartbeat {
     const { interval, maxMissed, isAnswer } = this.settings;
     const hasRead = input.bytesRead !== this.#read;
     const hasWritten = output.bytesWritten !== this.#written;
-    const isStuck = output.writing && !hasWritten; // what is sent now would wait behind it
+    const isStuck = output.buffered > 0 && !hasWritten; // what is sent now would wait behind it
     this.#isReading = input.reading && (isAnswer === undefined || input.waiting !== undefined);
     this.#read = input.bytesRead;
     this.#written = output.bytesWritten;

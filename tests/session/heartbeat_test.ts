@@ -12,7 +12,7 @@ import { type Opened, type Peer, testEach, testEachPair, until } from "../_trans
 const QUIET = {
   bytesRead: 0,
   bytesWritten: 0,
-  writing: false,
+  buffered: 0,
   reading: true,
   waiting: {},
 };
@@ -71,7 +71,7 @@ Deno.test("Heartbeat: is due if nothing comes in, although much goes out", {
   let bytesWritten = 0;
   const verdicts: unknown[] = [];
   for (let now = 1001; verdicts.at(-1) !== "missed"; now++) {
-    const verdict = check(beat, now, { ...QUIET, bytesWritten, writing: true });
+    const verdict = check(beat, now, { ...QUIET, bytesWritten, buffered: 1 });
     if (verdict !== undefined) verdicts.push(now, verdict);
     if (verdict === "due") beat.sent(now, bytesWritten += 4);
     bytesWritten++;
@@ -142,7 +142,7 @@ Deno.test("Heartbeat: nothing is added behind output that the peer does not take
 }, () => {
   const beat = heartbeat();
   for (let now = 1010; now < 9000; now += 10) {
-    assertEquals(check(beat, now, { ...QUIET, writing: true }), undefined);
+    assertEquals(check(beat, now, { ...QUIET, buffered: 1 }), undefined);
   }
 });
 
