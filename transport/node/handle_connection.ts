@@ -9,13 +9,13 @@ import type { Address, Connection, InputBorrower } from "../connection.ts";
 import { END_OF_INPUT, type Handles, type StreamHandle, type WriteRequest } from "./handles.ts";
 import { streamOf } from "./tcp_handle.ts";
 
-/** The most that one write takes: what is not written at once is copied, in Deno. */
+/** The most bytes that one write takes. Deno copies bytes that cannot be written at once. */
 const MAX_WRITE = 128 * 1024;
-/** How much of what comes while no read waits is taken in, before reading stops. */
-const ASIDE = 1024;
+/** How many bytes are received while no read waits, before reading stops. */
+const EARLY = 1024;
 const WHAT = "connection";
 
-// The functions of the promise that is being made: a closure for each read would cost more than the promise.
+// The functions of the promise that is being made. A closure for each read would cost more than the promise.
 let resolveNew!: (count: number | null) => void;
 let rejectNew!: (error: unknown) => void;
 
@@ -24,20 +24,20 @@ function takeNew(resolve: (count: number | null) => void, reject: (error: unknow
   rejectNew = reject;
 }
 
-/** What is known of a connection from the beginning. */
+/** The addresses of a connection, and its first settings. */
 export interface Ends {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
-  /** Whether Nagle's algorithm is to be off. */
+  /** Whether to turn Nagle's algorithm off. */
   readonly noDelay: boolean;
 }
 
 /**
  * A connection over the handle below the streams of `node:net`.
  *
- * The system puts input into the buffer of the waiting read. Input that is lent goes to one buffer that all connections
+ * The system puts input into the buffer of the waiting read. Input that is lent goes into one buffer that all connections
  * share, since a handle calls back before the next one reads. Between two reads the handle stays started, which saves
- * 0.4 µs a message; what comes then is copied, and stops it.
+ * 0.4 µs per message. Input that arrives then is copied, and reading stops.
  */
 export class HandleConnection implements Connection {
   readonly remoteAddr: Address;
@@ -45,15 +45,15 @@ export class HandleConnection implements Connection {
   protected readonly handles: Handles;
   protected handle: StreamHandle | undefined;
   #isStarted = false;
-  /** The size of what the handle reads into now, and whether that is a part of the shared buffer. */
+  /** The size of the buffer that the handle reads into now, and whether it is a part of the shared buffer. */
   #size = 0;
   #isShared = false;
-  /** Where what comes into the shared buffer is to be copied. */
+  /** The buffer to which input is copied from the shared buffer. */
   #into: Uint8Array | undefined;
   #borrower: InputBorrower | undefined;
   #resolveRead: ((count: number | null) => void) | undefined;
   #rejectRead: ((error: unknown) => void) | undefined;
-  /** What came while no read waited. */
+  /** Input that arrived while no read waited. */
   #rest: Uint8Array | undefined;
   #hasEnded = false;
   #readFault: unknown;
@@ -63,10 +63,10 @@ export class HandleConnection implements Connection {
   #isHalfClosed = false;
 
   /**
-   * @param handles Where handles come from.
-   * @param handle A handle that is connected, which belongs to the connection from now on.
-   * @param ends What is known of it.
-   * @throws {Error} If the handle cannot be used, which is closed then.
+   * @param handles The handles of this runtime.
+   * @param handle A connected handle, which belongs to the connection from now on.
+   * @param ends The addresses and settings.
+   * @throws {Error} If the handle cannot be used. It is then closed.
    */
   constructor(handles: Handles, handle: StreamHandle, { remoteAddr, localAddr, noDelay }: Ends) {
     this.remoteAddr = remoteAddr;
@@ -162,7 +162,7 @@ export class HandleConnection implements Connection {
     };
     request.oncomplete = onDone;
     const status = handle.shutdown(request);
-    if (status !== 0) onDone(status === 1 ? 0 : status); // Node has 1 for what is done already
+    if (status !== 0) onDone(status === 1 ? 0 : status); // on Node, 1 means that it is done already
     return promise;
   }
 
@@ -170,7 +170,7 @@ export class HandleConnection implements Connection {
     this.release()?.close(() => this.settle());
   }
 
-  /** Takes the handle out, to be closed: who waited is rejected once it is. */
+  /** Removes the handle, for closing. After that, `settle()` rejects the operations that wait. */
   protected release(): StreamHandle | undefined {
     const handle = this.handle;
     if (handle === undefined) return;
@@ -179,7 +179,7 @@ export class HandleConnection implements Connection {
     return handle;
   }
 
-  /** Rejects a waiting read and write, since a closed handle never calls them back. */
+  /** Rejects the read and the write that wait, since a closed handle never calls back. */
   protected settle(): void {
     const error = interruptedError(WHAT);
     this.#endInput(error);
@@ -188,7 +188,7 @@ export class HandleConnection implements Connection {
     this.#writer = undefined;
   }
 
-  /** Called when bytes have come or there will be none any more. */
+  /** Called when input has arrived, has ended or has failed. */
   onInput(): void {
     const { handle } = this;
     const { state, readCount, chunk } = this.handles;
@@ -207,18 +207,18 @@ export class HandleConnection implements Connection {
       return;
     }
     const size = this.#size;
-    if (count >= size) this.#stop(handle); // there is more, and it would come while nobody waits
+    if (count >= size) this.#stop(handle); // there may be more, which would arrive while no read waits
     if (count > size) this.#rest = chunk.first(count).slice(size);
     const taken = Math.min(count, size);
     this.#borrower = this.#resolveRead = this.#rejectRead = undefined;
     if (borrower !== undefined) return borrower.onInput(chunk.first(taken));
     this.#into?.set(chunk.first(taken));
     this.#into = undefined;
-    this.#share(handle, ASIDE); // what comes before the next read must not come where this is
+    this.#share(handle, EARLY); // input before the next read must not overwrite the caller's buffer
     resolve!(taken);
   }
 
-  /** Called when a write that had to be waited for is over. */
+  /** Called when an asynchronous write has ended. */
   onWritten(status: number): void {
     const writer = this.#writer;
     if (writer === undefined || this.handle === undefined) return;
@@ -231,7 +231,7 @@ export class HandleConnection implements Connection {
     return this.#resolveRead !== undefined || this.#borrower !== undefined;
   }
 
-  /** Tells whoever waits for input that there is none any more, and why. */
+  /** Settles the read that waits, because the input has ended or failed. */
   #endInput(fault: unknown): void {
     const borrower = this.#borrower;
     const resolve = this.#resolveRead;
@@ -256,8 +256,8 @@ export class HandleConnection implements Connection {
   }
 
   /**
-   * Reads into the shared buffer. Node's handles keep all buffers that they were ever given. So they are given one,
-   * once, and may read more into it than is wanted.
+   * Makes the handle read into the shared buffer. Handles of Node keep all buffers that they were ever given. So they get
+   * the whole buffer, once, and may read more into it than is wanted.
    */
   #share(handle: StreamHandle, size: number): void {
     if (this.#isShared && this.#size === size) return;
@@ -269,18 +269,18 @@ export class HandleConnection implements Connection {
   }
 
   #stop(handle: StreamHandle): void {
-    this.#share(handle, ASIDE); // or it would hold another buffer until it is collected itself
+    this.#share(handle, EARLY); // otherwise the handle would keep another buffer alive
     handle.readStop();
     this.#isStarted = false;
   }
 
-  /** So much, at most, of what came while no read waited. */
+  /** Takes at most `size` bytes of the input that arrived while no read waited. */
   #takeRest(rest: Uint8Array, size: number): Uint8Array {
     this.#rest = size < rest.length ? rest.subarray(size) : undefined;
     return rest.subarray(0, size);
   }
 
-  /** Lends what was there before it was asked for. */
+  /** Lends input that arrived while no read waited. */
   #lendRest(size: number): void {
     const borrower = this.#borrower;
     if (borrower === undefined || this.handle === undefined) return; // closed meanwhile

@@ -1,26 +1,26 @@
 import process from "node:process";
 
-/** One end of a stream below the streams of `node:net`: what is used of it, the same in Deno 2.9 and Node. */
+/** A handle below the streams of `node:net`: the members that are used here, which are the same in Deno 2.9 and Node. */
 export interface StreamHandle {
-  /** Called when something has come, which is in the buffer of `useUserBuffer()`. */
+  /** Called when input has arrived in the buffer of `useUserBuffer()`. */
   onread: (this: StreamHandle) => void;
-  /** The owner of the input: our own field. */
+  /** The owner of the input. This field is our own. */
   reader: { onInput(): void };
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
   readStop(): number;
-  /** Writes what can be written at once, and the rest by itself. */
+  /** Writes as much as possible at once, and the rest asynchronously. */
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   shutdown(request: Request): number;
   close(callback?: () => void): void;
   ref(): void;
   unref(): void;
-  /** Deno's: a new descriptor of the same socket, and the use of one. */
+  /** Only on Deno: returns a new descriptor of the same socket, and uses a descriptor. */
   fdForIpc?(): number;
   open?(descriptor: number): number;
 }
 
-/** A handle of TCP. */
+/** A TCP handle. */
 export interface TcpHandle extends StreamHandle {
   setNoDelay(noDelay: boolean): number;
   setKeepAlive(keepAlive: boolean, delaySeconds: number): number;
@@ -34,66 +34,66 @@ export interface TcpHandle extends StreamHandle {
 export interface ListenHandle extends StreamHandle {
   onconnection: (this: ListenHandle, status: number, client?: StreamHandle) => void;
   listen(backlog: number): number;
-  /** Deno leaves it to the listener to take a connection; Node has done so before it calls back. */
+  /** Only on Deno: accepts a connection. Node has accepted it before it calls back. */
   accept?(client: StreamHandle): number;
 }
 
-/** A handle of TCP that is to listen. */
+/** A TCP handle for listening. */
 export interface TcpListenHandle extends ListenHandle, TcpHandle {
   bind(address: string, port: number, flags: number): number;
   bind6(address: string, port: number, flags: number): number;
-  /** Deno's, where `bind()` takes no flags. */
+  /** Only on Deno, where `bind()` takes no flags. */
   bindWithFlags?(address: string, port: number, flags: number): number;
 }
 
-/** A handle of a Unix socket that is to listen. */
+/** A handle of a Unix socket for listening. */
 export interface PipeListenHandle extends ListenHandle {
   bind(path: string): number;
 }
 
-/** What `getpeername()` fills in. */
+/** The address that `getpeername()` fills in. */
 export interface SocketName {
   address?: string;
   port?: number;
 }
 
-/** Something that a handle is asked for, and tells the end of. */
+/** An asynchronous operation of a handle. */
 export interface Request {
   oncomplete: (this: this, status: number) => void;
 }
 
-/** A write that is waited for: our own fields. */
+/** An asynchronous write. Both fields are our own. */
 export interface WriteRequest extends Request {
   writer?: { onWritten(status: number): void } | undefined;
-  /** Node does not copy what it has not written yet. */
+  /** Keeps the bytes alive: Node does not copy them. */
   bytes?: Uint8Array | undefined;
 }
 
-/** What handles are made of. */
+/** The handles of a runtime, and what belongs to them. */
 export interface Handles {
   readonly Tcp: new (type: number) => TcpListenHandle;
   readonly Pipe: new (type: number) => PipeListenHandle;
   readonly WriteRequest: new () => WriteRequest;
   readonly ShutdownRequest: new () => Request;
-  /** Where handles leave figures for their callbacks. */
+  /** The numbers that handles pass to their callbacks. */
   readonly state: Int32Array;
-  /** Where in it: the number of bytes read, or the status; and whether the last write has to be waited for. */
+  /** The indexes in `state`: of the number of bytes read, or the status; and of whether the last write is asynchronous. */
   readonly readCount: number;
   readonly isAsync: number;
-  /** Whether these are Deno's, which differ in some points. */
+  /** Whether these are the handles of Deno, which differ in some points. */
   readonly isDeno: boolean;
-  /** The flag of SO_REUSEPORT, where it can be had. */
+  /** The flag for SO_REUSEPORT, if it is supported. */
   readonly reusePort: number | undefined;
-  /** The beginning of the one buffer that input is read into which is lent, or which comes while no read waits. */
-  readonly room: Beginning;
-  /** The same, for what was read. */
-  readonly chunk: Beginning;
-  /** A request is used up only by a write that has to be waited for. */
+  /** The shared buffer, for reading: of input that is lent, or that arrives while no read waits. */
+  readonly room: PrefixViews;
+  /** The shared buffer, for the bytes that were read. */
+  readonly chunk: PrefixViews;
+  /** A request that can be used again. Only an asynchronous write uses one up. */
   spareRequest: WriteRequest | undefined;
 }
 
-/** Views of the beginning of a buffer. Often the next is as long as the last, and a new one would take 0.1 µs. */
-export class Beginning {
+/** Views of the first bytes of a buffer. Often the next view is as long as the last, and a new one would take 0.1 µs. */
+export class PrefixViews {
   readonly whole: Uint8Array;
   #last: Uint8Array;
 
@@ -109,10 +109,10 @@ export class Beginning {
 
 /** The size of the buffer that connections share. */
 const SHARED = 64 * 1024;
-/** The types of handles, as the constructors take them. */
+/** The types of handles, for the constructors. */
 export const SOCKET = 0;
 export const SERVER = 1;
-/** What a handle gives in place of a count at the end of input. */
+/** The status at the end of input, in place of a number of bytes. */
 export const END_OF_INPUT = -4095;
 
 const COMMON = ["readStart", "readStop", "useUserBuffer", "writeBuffer", "shutdown", "close"];
@@ -121,10 +121,10 @@ const TCP = ["bind6", "setNoDelay", "setKeepAlive", "reset", "getpeername", "get
 const DENO = ["accept", "open", "fdForIpc"];
 
 /**
- * The handles of this runtime, where they can be had and have all that is used of them: none of this is public, and
- * it was rewritten more than once.
+ * Returns the handles of this runtime, if they exist and have all members that are used. None of this is public API, and it
+ * was rewritten more than once.
  */
-function look(): Handles | undefined {
+function findHandles(): Handles | undefined {
   try {
     const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
     const tcp = binding("tcp_wrap");
@@ -148,10 +148,10 @@ function look(): Handles | undefined {
       isAsync: stream.kLastWriteWasAsync,
       reusePort: (tcp.constants as Record<string, number>).UV_TCP_REUSEPORT,
       isDeno,
-      room: new Beginning(shared),
-      chunk: new Beginning(shared),
+      room: new PrefixViews(shared),
+      chunk: new PrefixViews(shared),
     } as Handles;
-  } catch { // there is no such thing
+  } catch { // this runtime has no such binding
     return undefined;
   }
 }
@@ -161,10 +161,10 @@ function has(type: unknown, methods: readonly string[]): boolean {
     methods.every((name) => typeof type.prototype[name] === "function");
 }
 
-/** The handles of this thread, looked for once. A property, so that tests can do without. */
+/** The handles of this thread, found once. It is a property so that tests can turn them off. */
 export const runtime: { handles(): Handles | undefined } = {
   handles: () => {
-    const found = look();
+    const found = findHandles();
     runtime.handles = () => found;
     return found;
   },
