@@ -7,12 +7,13 @@
  *
  * @example
  * ```ts
+ * import type { NetAddr } from "@parley/tcp";
  * import { connect } from "@parley/tcp/client";
  * import { serve } from "@parley/tcp/server";
  *
  * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
  *
- * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using session = await connect({ port: (server.addr as NetAddr).port });
  * for await (const text of session) console.log(text);
  * ```
  *

@@ -5,12 +5,12 @@
  *
  * @example Distinguish a line that is too long from a lost peer
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { FrameTooLargeError, SessionEndedError } from "@parley/tcp/errors";
  *
  * await using server = serve({ port: 0 }, (session) => session.send("x".repeat(1000)));
  *
- * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using session = await connect({ port: (server.addr as NetAddr).port });
  * try {
  *   for await (const line of session.lines({ maxLength: 512 })) console.log(line);
  * } catch (error) {

@@ -4,7 +4,7 @@
  *
  * @example A server and a client
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve({ port: 0 }, async (session) => {
@@ -15,7 +15,7 @@
  *   }
  * });
  *
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  * await using session = await connect({ port });
  * const replies = session.text();
  * assertEquals((await replies.next()).value, "welcome!");

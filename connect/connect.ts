@@ -119,11 +119,11 @@ export const CONNECT_OPTIONS: Known<ConnectOptions> = {
  *
  * @example
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  *
  * await using session = await connect({ port, connectTimeout: 2_000 });
  * for await (const text of session) assertEquals(text, "welcome!");

@@ -39,13 +39,13 @@ export type {
  *
  * @example
  * ```ts
- * import { serve, sessionPool } from "@parley/tcp";
+ * import { type NetAddr, serve, sessionPool } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve({ port: 0 }, async (session) => {
  *   for await (const name of session.lines()) await session.send(`hello, ${name}!\n`);
  * });
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  *
  * await using pool = sessionPool({ port, maxSessions: 2 });
  * async function greet(name: string): Promise<string | undefined> {

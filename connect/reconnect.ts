@@ -38,12 +38,12 @@ export type {
  *
  * @example A subscriber that survives its server
  * ```ts
- * import { reconnect, serve } from "@parley/tcp";
+ * import { type NetAddr, reconnect, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve({ port: 0 }, (session) => session.send(`news ${session.id}\n`));
  *
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  * const client = reconnect({ port });
  * const news: string[] = [];
  * await client.run(async (session) => {

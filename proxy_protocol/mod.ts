@@ -109,7 +109,7 @@ export function decodeProxyHeader(
  *
  * @example Tell the server who the client is
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { decodeProxyHeader, encodeProxyHeader } from "@parley/tcp/proxy-protocol";
  * import { assertEquals } from "@std/assert";
  *
@@ -118,7 +118,7 @@ export function decodeProxyHeader(
  *   await session.send(encodeProxyHeader({ version: 2, source, destination }));
  * });
  *
- * await using client = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using client = await connect({ port: (server.addr as NetAddr).port });
  * const bytes = await client.readExactly(28);
  * assertEquals(decodeProxyHeader(bytes)?.header.source, client.localAddr);
  * ```

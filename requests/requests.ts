@@ -93,14 +93,14 @@ export function requests<In, Out = In>(
  *
  * @example Over a client that reconnects
  * ```ts
- * import { reconnect, requests, serve } from "@parley/tcp";
+ * import { type NetAddr, reconnect, requests, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * // This server hangs up after each reply.
  * await using server = serve({ port: 0 }, async (session) => {
  *   await session.send(`hello, ${await session.readLine()}!\n`);
  * });
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  *
  * const client = reconnect({ port, setUp: (session) => session.lines() });
  * await using greetings = requests(client);

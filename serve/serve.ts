@@ -48,14 +48,14 @@ export type {
  *
  * @example
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve({ port: 0 }, async (session) => {
  *   for await (const line of session.lines()) await session.send(`${line.toUpperCase()}\n`);
  * });
  *
- * const { port } = server.addr as Deno.NetAddr;
+ * const { port } = server.addr as NetAddr;
  * await using client = await connect({ port });
  * await client.send("rose\n");
  * assertEquals(await client.readLine(), "ROSE");

@@ -16,7 +16,7 @@ import type { Codec } from "../codecs/codec.ts";
  *
  * @example
  * ```ts
- * import { connect, prepare, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, prepare, serve } from "@parley/tcp";
  * import { lines } from "@parley/tcp/codecs";
  * import { assertEquals } from "@std/assert";
  *
@@ -27,7 +27,7 @@ import type { Codec } from "../codecs/codec.ts";
  *   }
  * });
  *
- * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using session = await connect({ port: (server.addr as NetAddr).port });
  * await session.send("hello\n");
  * assertEquals(await session.readLine(), "1: hello");
  * ```

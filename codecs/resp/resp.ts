@@ -105,7 +105,7 @@ export interface RespServer extends Codec<RespCommand, RespValue> {
  *
  * @example
  * ```ts
- * import { connect, serve } from "@parley/tcp";
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
  * import { respClient, RespError, respServer, respStatus } from "@parley/tcp/codecs";
  * import { assertEquals } from "@std/assert";
  *
@@ -118,7 +118,7 @@ export interface RespServer extends Codec<RespCommand, RespValue> {
  *   }
  * });
  *
- * await using session = await connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using session = await connect({ port: (server.addr as NetAddr).port });
  * const replies = session.frames(respClient());
  * await replies.send(["PING"]);
  * assertEquals(await replies.read(), "PONG");
