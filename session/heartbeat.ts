@@ -7,7 +7,7 @@ import type { PreparedMessage } from "./prepared_message.ts";
 export interface HeartbeatOptions {
   /**
    * The silence before a heartbeat, in milliseconds. One is sent if no byte went out for so long, or if no byte came in.
-   * It is never early, but may be late by a quarter of this time, at most 2 s.
+   * It is never early, but may be late by a quarter of this time: 10 ms at least, 2 s at most.
    */
   interval: number;
   /**

@@ -206,7 +206,7 @@ export interface ReadOptions {
    * is lost: the next reading goes on where this one waited. If a handler lets the error through, its session ends
    * with the reason `error`, and it is not reported as the handler's own.
    *
-   * The wait never ends early, but up to a quarter late, at most 2 s.
+   * The wait never ends early. It may end late by up to a quarter of it: 10 ms at least, 2 s at most.
    *
    * @default {Infinity}
    */
