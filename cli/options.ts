@@ -1,4 +1,3 @@
-import { isDeno } from "./standard_streams.ts";
 import type { TransportName } from "../mod.ts";
 import { type Arguments, choiceOption, UsageError } from "./program.ts";
 
@@ -59,7 +58,8 @@ export function modeOption({ options }: Arguments, name: string): number | undef
   );
 }
 
-/** Reads the transport that listens or dials. */
-export function transportOption(args: Arguments): TransportName {
-  return choiceOption<TransportName>(args, "transport", ["deno", "node"], isDeno ? "deno" : "node");
+/** Reads the transport that listens or dials; `undefined` for the default of the library. */
+export function transportOption(args: Arguments): TransportName | undefined {
+  if (args.options.transport === undefined) return;
+  return choiceOption<TransportName>(args, "transport", ["deno", "node"], "deno");
 }

@@ -1,7 +1,9 @@
 // Addresses that cannot be dialled, and replacements of dials whose result a test cannot cause in the system.
 
+import { hasDenoSockets } from "../_internal/deno_sockets.ts";
 import type { Connection } from "../transport/connection.ts";
 import { defaults } from "../transport/socket_options.ts";
+import { dial } from "./_node.ts";
 import { portOf } from "./_serving.ts";
 
 /** A port that refuses connections. An outgoing connection uses it, so no other process can listen there meanwhile. */
@@ -20,6 +22,12 @@ export async function refusingPort(): Promise<AsyncDisposable & { port: number }
       return Promise.resolve();
     },
   };
+}
+
+/** A bare connection, by Deno itself if this version can close it. */
+export function dialPlain(port: number): Promise<Connection> {
+  const address = { hostname: "127.0.0.1", port };
+  return hasDenoSockets ? Deno.connect(address) : dial(address);
 }
 
 /** A port that does not answer: Linux drops connections when the backlog is full. It holds one more than was asked for. */

@@ -11,9 +11,11 @@ export const canRead: boolean = await granted({ name: "read" });
 export const canWrite: boolean = await granted({ name: "write" });
 /** The only information about the system that is needed is the umask. */
 export const canSys: boolean = await granted({ name: "sys" });
+/** Whether the library listens on Unix sockets in this version of Deno. */
+export const hasUnixListening: boolean = isDenoFrom("2.9.2");
 /** Unix sockets are files as well. */
 export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !== "windows" &&
-  isDenoFrom("2.9.2");
+  hasUnixListening;
 
 /** Tells whether a test may start `command`, looked up on the PATH as `--allow-run=command` does. */
 export function canRun(command: string): Promise<boolean> {

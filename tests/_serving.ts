@@ -1,5 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { setImmediate } from "node:timers/promises";
+import { hasDenoSockets } from "../_internal/deno_sockets.ts";
 import { SessionEndedError } from "../errors.ts";
 import type { ServerObserver } from "../serve/observer.ts";
 import { serve, type ServeOptions } from "../serve/serve.ts";
@@ -17,6 +18,11 @@ import { canNet, canRun } from "./_permissions.ts";
 export const bounded: { timeout: number } = { timeout: 60_000 };
 /** The same for tests that open sockets. */
 export const overNet: { timeout: number; ignore: boolean } = { ...bounded, ignore: !canNet };
+/** The same for tests that give Deno's own sockets to the library. */
+export const overDenoNet: { timeout: number; ignore: boolean } = {
+  ...bounded,
+  ignore: !canNet || !hasDenoSockets,
+};
 /** The same for tests that also count descriptors. */
 export const overNetCounting: { timeout: number; ignore: boolean } = {
   ...bounded,

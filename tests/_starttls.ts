@@ -9,6 +9,7 @@ import {
   type UpgradeTlsOptions,
 } from "../session.ts";
 import { type Connection, memoryListener } from "../transport/mod.ts";
+import { dialPlain } from "./_dialing.ts";
 import { bounded, portOf, until } from "./_serving.ts";
 import { ca, localhost, overTls } from "./_tls_serving.ts";
 
@@ -76,9 +77,7 @@ function start(
     ...options,
   }, handler);
   const raw = (): Promise<Connection> =>
-    transport === "TCP"
-      ? Deno.connect({ port: portOf(server) })
-      : Promise.resolve(listener.connect());
+    transport === "TCP" ? dialPlain(portOf(server)) : Promise.resolve(listener.connect());
   return {
     server,
     ends,

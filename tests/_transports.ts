@@ -131,7 +131,9 @@ async function open(transport: Transport, options?: SessionOptions): Promise<Ope
   };
 }
 
+/** The two ends of a TCP connection, by Deno itself if this version can close it. */
 export async function tcpPair(): Promise<[Connection, Connection]> {
+  if (!hasDenoSockets) return await nodePair();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const address = { hostname: "127.0.0.1", port: listener.addr.port };
   const [near, far] = await Promise.all([listener.accept(), Deno.connect(address)]);

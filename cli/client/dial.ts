@@ -32,7 +32,7 @@ export function dialOptions(plan: Plan, more: Partial<ConnectOptions>): ConnectO
   try {
     return {
       ...place,
-      transport,
+      ...(transport && { transport }),
       ...(tls && { tls: readTls(tls) }),
       ...(proxyHeader && { proxyHeader: { version: proxyHeader } }),
       connectTimeout: timeout,

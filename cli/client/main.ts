@@ -19,7 +19,7 @@ Address
   --port PORT        port of the server (default 1234)
   --unix PATH        Unix socket to dial instead; requires --allow-read and
                      --allow-write of PATH as well
-  --transport NAME   deno or node (default deno)
+  --transport NAME   deno or node (default deno, if this version allows it)
   --proxy-header V   send a PROXY header first, v1 or v2
   --reconnect        reconnect when the connection is lost
 

@@ -76,7 +76,7 @@ export interface RawPlan {
 /** What the program does, and where. All durations are in milliseconds. */
 export interface Plan {
   place: Place;
-  transport: TransportName;
+  transport?: TransportName;
   tls?: TlsPlan;
   proxyHeader?: 1 | 2;
   timeout: number;
@@ -100,9 +100,10 @@ export function readPlan(args: Arguments): Plan {
   checkTogether(args);
   const tls = flags.has("tls") ? tlsOf(args) : undefined;
   const raw = flags.has("raw") ? rawOf(args) : undefined;
+  const transport = transportOption(args);
   return {
     place,
-    transport: transportOption(args),
+    ...(transport && { transport }),
     ...(tls && { tls }),
     ...(isProxied && { proxyHeader: header === "v1" ? 1 : 2 }),
     timeout,

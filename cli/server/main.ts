@@ -26,7 +26,7 @@ Address
   --mode MODE          permissions of its file, such as 660 (default: the
                        umask); requires --allow-sys
   --transport NAME     deno, or node, which costs less from about a thousand
-                       busy clients on (default deno)
+                       busy clients on (default deno, if the version allows it)
 
 TLS, which requires --allow-read of both files
   --tls-cert FILE      certificate in PEM, followed by the intermediate ones

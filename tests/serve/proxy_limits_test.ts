@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
 import { Session } from "../../session.ts";
+import { dialPlain } from "../_dialing.ts";
 import {
   ask,
   assertNoDescriptorLeft,
@@ -65,7 +66,7 @@ Deno.test("serve() does not count a proxy for its clients", overNet, async () =>
   await using proxied = serveProxied({ maxSessionsPerAddress: 1, allow: ["192.0.2.0/24"] });
   // All of them are on their way in at once, before any header has come.
   const conns = await Promise.all(
-    Array.from({ length: 10 }, () => Deno.connect({ port: proxied.port })),
+    Array.from({ length: 10 }, () => dialPlain(proxied.port)),
   );
   await settle();
   const clients = await Promise.all(conns.map(async (conn, i) => {

@@ -18,6 +18,7 @@ import {
   ConnectionOver,
   echo,
   listenerOver,
+  overDenoNet,
   overNet,
   portOf,
   recorder,
@@ -188,7 +189,7 @@ Deno.test("serve() throws at once when the port is taken", overNet, async () => 
   assertEquals(await ask(client, "rose"), "rose!");
 });
 
-Deno.test("serve() accepts an existing listener and closes it", overNet, async () => {
+Deno.test("serve() accepts an existing listener and closes it", overDenoNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = serve({ listener }, echo);
   assertEquals(server.addr, listener.addr);
@@ -200,7 +201,7 @@ Deno.test("serve() accepts an existing listener and closes it", overNet, async (
   await assertRejects(() => connect({ port: portOf(listener) }), ConnectionRefusedError);
 });
 
-Deno.test("serve() drains when its listener is closed from outside", overNet, async () => {
+Deno.test("serve() drains when its listener is closed from outside", overDenoNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const seen = recorder();
   const server = serve({ listener, observer: seen }, echo);
@@ -221,7 +222,7 @@ Deno.test("serve() drains when its listener is closed from outside", overNet, as
   assertEquals(server.stats().acceptErrors, 1);
 });
 
-Deno.test("Server.shutdown() takes a listener that is closed already", overNet, async () => {
+Deno.test("Server.shutdown() takes a listener that is closed already", overDenoNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = serve({ listener, onError: () => {} }, echo);
   listener.close();
@@ -348,7 +349,7 @@ Deno.test("serve() and connect() ask for the zone of a link-local address", {
 
 Deno.test("serve() and connect() take a link-local address with its zone", {
   ...bounded,
-  ignore: !await canUnshare(),
+  ignore: overDenoNet.ignore || !await canUnshare(),
 }, async () => {
   const setUp = "ip link set lo up && ip -6 address add fe80::1/64 dev lo nodad && exec deno";
   const { code, stdout, stderr } = await runModule(

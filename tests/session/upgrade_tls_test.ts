@@ -11,6 +11,7 @@ import { serve } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { memoryPair } from "../../transport/mod.ts";
 import { ca, localhost, overTls } from "../_tls_serving.ts";
+import { dialPlain } from "../_dialing.ts";
 import { mail, testMail, trusting } from "../_starttls.ts";
 import { ask, ConnectionOver, portOf, readAll } from "../_serving.ts";
 import { isPending, Peer } from "../_transports.ts";
@@ -259,7 +260,7 @@ Deno.test(
   async () => {
     const tls = { ...localhost, starttls: true };
     await using server = serve({ port: 0, tls }, mail);
-    await using client = new Session(await Deno.connect({ port: portOf(server) }));
+    await using client = new Session(await dialPlain(portOf(server)));
     await client.readLine();
     await prepare(client);
     await client.upgradeTls({ ca });

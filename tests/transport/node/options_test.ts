@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { hasDenoSockets } from "../../../_internal/deno_sockets.ts";
 import { connect, type ConnectOptions } from "../../../connect/connect.ts";
 import { ConnectError, ConnectionRefusedError, UnknownHostError } from "../../../errors.ts";
 import { serve, type ServeOptions } from "../../../serve/serve.ts";
 import { memoryListener } from "../../../transport/mod.ts";
 import { dial, dialNodeFrom, listenNodeTcp, nodePair, placeOf, testWays } from "../../_node.ts";
-import { canRun } from "../../_permissions.ts";
+import { canRun, hasUnixListening } from "../../_permissions.ts";
 import { ask, bounded, echo, overNet, portOf, runModule } from "../../_serving.ts";
 import { makeTempDir } from "../../_temp_dir.ts";
 import { Peer } from "../../_transports.ts";
@@ -114,7 +115,7 @@ testWays("connect() names what is wrong over node:net", async () => {
 
 Deno.test(
   "serve() and connect() refuse what a transport cannot do",
-  { permissions: "none" },
+  { permissions: "none", ignore: !hasDenoSockets },
   async () => {
     const listener = memoryListener();
     const servers: [ServeOptions, string][] = [
@@ -181,7 +182,7 @@ Deno.test("serve() shares its port over node:net without a flag", {
 for (const kind of ["TCP", "Unix"]) {
   Deno.test(`serve() takes a descriptor that listens on ${kind}, without a permission`, {
     ...bounded,
-    ignore: !canRunDeno || !await canRun("python3"),
+    ignore: !canRunDeno || !hasUnixListening || !await canRun("python3"),
   }, async () => {
     await using dir = await makeTempDir();
     const { code, stdout, stderr } = await runModule(
