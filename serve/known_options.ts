@@ -18,6 +18,7 @@ import type { ServeOptions, ServerTlsOptions } from "./options.ts";
 export const SERVER_TLS_OPTIONS: Known<ServerTlsOptions> = {
   ...TLS_SERVER_OPTIONS,
   starttls: checkBoolean,
+  mode: elsewhere,
 };
 
 export const SERVE_OPTIONS: Known<ServeOptions> = {

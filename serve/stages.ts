@@ -12,8 +12,19 @@ import type { TlsAcceptor } from "../transport/tls/server.ts";
 export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
-  if (tls !== undefined && !options.tls!.starttls) {
-    stages.push({ reason: "handshake", run: (connection) => tls.accept(connection, timeout) });
+  if (tls === undefined) return stages;
+  const { starttls = false, mode = "required" } = options.tls!;
+  checkOneOf("tls.mode", mode, ["required", "detect"]);
+  const detects = mode === "detect";
+  if (detects && starttls) {
+    throw new TypeError('tls.mode: "detect" and tls.starttls exclude each other');
+  }
+  if (!starttls) {
+    stages.push({
+      reason: "handshake",
+      run: (connection) =>
+        detects ? tls.detect(connection, timeout) : tls.accept(connection, timeout),
+    });
   }
   return stages;
 }

@@ -32,6 +32,8 @@ TLS, which requires --allow-read of both files
   --tls-cert FILE      certificate in PEM, followed by the intermediate ones
   --tls-key FILE       its private key, which other users should not be able to
                        read; on SIGHUP, the server reads both files again
+  --tls-mode MODE      required, or detect: clients of echo and discard may do
+                       without TLS (default required)
 
 Clients, where LIST is addresses and CIDR blocks such as 10.0.0.0/8,::1
   --allow LIST         addresses that may connect (default: all)
@@ -126,7 +128,8 @@ function tellRest(server: Server, signal: StopSignal, logger: Logger): void {
 function start(plan: Plan, logger: Logger): Server {
   const { handler, options } = serviceOf(plan.service, plan.delay);
   try {
-    const tls = plan.certificate && readCertificate(plan.certificate);
+    const tls = plan.certificate &&
+      { ...readCertificate(plan.certificate), mode: plan.tlsMode };
     const server = serve(
       { ...options, ...plan.place, ...plan.limits, ...(tls && { tls }), logger },
       handler,

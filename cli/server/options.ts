@@ -9,7 +9,7 @@ import { type ServiceName, SERVICES } from "./services.ts";
 export const OPTIONS: readonly string[] = [
   ...["service", "delay"],
   ...["hostname", "port", "unix", "mode", "transport"],
-  ...["tls-cert", "tls-key"],
+  ...["tls-cert", "tls-key", "tls-mode"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
   ...["idle-timeout", "read-idle-timeout", "shutdown-timeout"],
@@ -18,6 +18,9 @@ export const OPTIONS: readonly string[] = [
 
 /** The options without a value. */
 export const FLAGS: readonly string[] = ["proxy-protocol"];
+
+/** Whether clients must begin with TLS. */
+export type TlsMode = "required" | "detect";
 
 /** The files of a certificate and its key. */
 export interface CertificateFiles {
@@ -34,6 +37,7 @@ export interface Plan {
   delay: number;
   place: Place;
   certificate: CertificateFiles | undefined;
+  tlsMode: TlsMode;
   limits: ServeOptions;
 }
 
@@ -49,6 +53,7 @@ export function readPlan(args: Arguments): Plan {
     delay,
     place: placeOf(args),
     certificate: certificateOf(args),
+    tlsMode: tlsModeOf(args, service),
     limits: { ...limitsOf(args), ...proxyOf(args) },
   };
 }
@@ -66,6 +71,21 @@ function placeOf(args: Arguments): Place {
     throw new UsageError(`--unix and --${name} exclude each other: one socket has one address`);
   }
   return { path, ...(mode !== undefined && { mode }) };
+}
+
+/** A service that speaks first does so only once its client has, if that is to be looked at. */
+function tlsModeOf(args: Arguments, service: ServiceName): TlsMode {
+  const { "tls-mode": given, "tls-cert": cert } = args.options;
+  const mode = choiceOption<TlsMode>(args, "tls-mode", ["required", "detect"], "required");
+  if (given !== undefined && cert === undefined) {
+    throw new UsageError("--tls-mode is of no use without --tls-cert");
+  }
+  if (mode === "detect" && (service === "greeting" || service === "chat")) {
+    throw new UsageError(
+      `--tls-mode detect is for services whose clients speak first (echo, discard), got --service ${service}`,
+    );
+  }
+  return mode;
 }
 
 function certificateOf({ options }: Arguments): CertificateFiles | undefined {

@@ -49,6 +49,11 @@ const MISUSES: [args: string[], message: string][] = [
     '--mode must be three octal digits from 000 to 777, got "680"',
   ],
   [["--unix=s", "--mode=1777"], '--mode must be three octal digits from 000 to 777, got "1777"'],
+  [["--tls-mode", "detect"], "--tls-mode is of no use without --tls-cert"],
+  [
+    ["--tls-cert", "c.pem", "--tls-key", "k.pem", "--tls-mode", "detect"],
+    "--tls-mode detect is for services whose clients speak first (echo, discard), got --service greeting",
+  ],
   [["--tls-cert", "c.pem"], "--tls-cert needs --tls-key, its private key"],
   [["--tls-key", "k.pem"], "--tls-key needs --tls-cert, its certificate"],
   [["--allow", "all"], `--allow ${BLOCK} "all"`],

@@ -42,6 +42,17 @@ async function nameAt(place: string): Promise<string> {
   return stdout.match(/^subject=CN ?= ?(\w+)$/m)?.[1] ?? stdout;
 }
 
+Deno.test({ name: "server.ts --tls-mode detect serves with TLS and without", ignore }, async () => {
+  await using dir = await makeTempDir();
+  const files = await makeCertificate(dir.path, "one");
+  const args = [...argsFor(files), "--tls-mode", "detect", "--service", "echo"];
+  await using server = await serving(permissionsFor(files), ...args);
+  assertEquals(await nameAt(server.place), "one");
+  using plain = await Client.connect(Number(server.place.split(":")[1]));
+  await plain.say("rose\n");
+  await plain.hear("rose\n");
+});
+
 Deno.test({ name: "server.ts --tls-cert serves over TLS alone", ignore }, async () => {
   await using dir = await makeTempDir();
   const files = await makeCertificate(dir.path, "one");

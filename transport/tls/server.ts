@@ -8,6 +8,7 @@ import {
   type PeerCertificate,
   type TlsInfo,
 } from "../connection.ts";
+import { detectTls } from "./detect.ts";
 import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
 import type { TlsServerOptions } from "./options.ts";
@@ -49,6 +50,24 @@ export class TlsAcceptor {
    * @throws {TlsHandshakeError} If the handshake fails.
    */
   accept(connection: Connection, timeout: number): Promise<Connection> {
+    const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
+    return withinTimeout(remoteAddr, timeout, (signal) => this.#shakeHands(connection, signal));
+  }
+
+  /**
+   * The same for a client that may do without TLS. Its first byte decides.
+   *
+   * @returns The connection over TLS, or the same one with all its input.
+   */
+  detect(connection: Connection, timeout: number): Promise<Connection> {
+    const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
+    return withinTimeout(remoteAddr, timeout, async (signal) => {
+      const { connection: detected, isTls } = await detectTls(connection, signal);
+      return isTls ? await this.#shakeHands(detected, signal) : detected;
+    });
+  }
+
+  #shakeHands(connection: Connection, signal: AbortSignal): Promise<Connection> {
     const settings = this.#settings;
     const { context, choose, start } = settings;
     const begin = (remoteAddr: string): Side => {
@@ -73,19 +92,9 @@ export class TlsAcceptor {
         return tlsInfo(negotiatedBy(socket), nameOf(servername), peer);
       },
     });
-    const shake = (signal: AbortSignal): Promise<Connection> =>
-      start === undefined
-        ? handshake(connection, begin, signal)
-        : socketHandshake(connection, beginOver(start), signal);
-    return withinLimit(shake, {
-      timeout,
-      signal: undefined,
-      onTimeout: () => {
-        const remoteAddr = formatAddress(normalizeAddress(connection.remoteAddr));
-        const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
-        return new TlsHandshakeError(remoteAddr, "timeout", problem);
-      },
-    });
+    return start === undefined
+      ? handshake(connection, begin, signal)
+      : socketHandshake(connection, beginOver(start), signal);
   }
 
   /** Verifies the client if it was asked for a certificate, and returns the one that it has sent. */
@@ -100,6 +109,21 @@ export class TlsAcceptor {
     if (peer !== undefined || clientCertificate !== "required") return peer;
     throw new CertificateError(remoteAddr, "the client sent no certificate");
   }
+}
+
+function withinTimeout(
+  remoteAddr: string,
+  timeout: number,
+  run: (signal: AbortSignal) => Promise<Connection>,
+): Promise<Connection> {
+  return withinLimit(run, {
+    timeout,
+    signal: undefined,
+    onTimeout: () => {
+      const problem = `no handshake within ${timeout} ms (handshakeTimeout)`;
+      return new TlsHandshakeError(remoteAddr, "timeout", problem);
+    },
+  });
 }
 
 /**
