@@ -130,13 +130,13 @@ export class MemoryLimitError extends Error {
   }
 }
 
-/** More bytes came or went than `readRate` or `writeRate` allows. */
+/** More bytes were received or sent than `readRate` or `writeRate` allows. */
 export class RateLimitError extends Error {
   /** The name of the class. */
   override readonly name = "RateLimitError";
-  /** The rate that was exceeded, in bytes a second. */
+  /** The rate that was exceeded, in bytes per second. */
   readonly perSecond: number;
-  /** How many bytes were allowed at once. */
+  /** How many bytes were allowed at once, after a pause. */
   readonly burst: number;
 
   /**

@@ -1,4 +1,4 @@
-/** A limit of a rate: so many a second, and so many at once after a rest. */
+/** A rate: the average per second, and how many may pass at once after a pause. */
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
@@ -9,13 +9,13 @@ export class TokenBucket {
   #level: number;
   #at: number;
 
-  /** @param now By `performance.now()`, as in all its methods. */
+  /** @param now The time by `performance.now()`, as in all methods. */
   constructor({ burst }: Rate, now: number) {
     this.#level = burst;
     this.#at = now;
   }
 
-  /** How many tokens there are; below 0 if more were taken than there were. */
+  /** Returns the number of tokens. It is negative if more were taken than there were. */
   level({ perSecond, burst }: Rate, now: number): number {
     if (now > this.#at) {
       this.#level = Math.min(burst, this.#level + (now - this.#at) * perSecond / 1000);
@@ -24,7 +24,7 @@ export class TokenBucket {
     return this.#level;
   }
 
-  /** Takes tokens, also such as are not there yet. Returns the level after it. */
+  /** Takes tokens, even if there are not enough. Returns how many are left. */
   take(count: number, rate: Rate, now: number): number {
     return this.#level = this.level(rate, now) - count;
   }

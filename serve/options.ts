@@ -122,7 +122,7 @@ export interface ServeOptions extends SessionOptions {
    */
   ipv6PrefixLength?: number;
   /**
-   * How many new sessions a second one address may begin; unlimited by default. IPv6 addresses count by
+   * How many new sessions per second one address may begin; unlimited by default. IPv6 addresses count by
    * `ipv6PrefixLength`. Peers without an IP address, such as those on a Unix socket, are not counted. Behind a trusted
    * proxy, the client that its header names is counted, and not the proxy.
    */
@@ -260,31 +260,31 @@ export interface ServerStats {
   bytesRead: number;
   /** Bytes that went out in all sessions. */
   bytesWritten: number;
-  /** How often something had to wait for a rate. */
+  /** How often connections and sessions had to wait for a rate. */
   waits: RateStats;
   /** The memory of the sessions' buffers. */
   memory: MemoryStats;
 }
 
-/** How fast an address may begin sessions. */
+/** The rate at which an address may begin sessions. */
 export interface SessionRate {
-  /** How many a second, on average: 1 to 2^30. */
+  /** The average number of sessions per second: 1 to 2^30. */
   perSecond: number;
   /**
-   * How many at once, after a time in which fewer came: 1 to 2^30. By default, as many as `perSecond`.
+   * The number of sessions that may begin at once after a time with fewer: 1 to 2^30. By default, as many as `perSecond`.
    */
   burst?: number;
   /**
-   * What happens to more: they are refused, with the reason `sessionRate`, or wait before TLS begins or the handler is
-   * called. Those that wait count in `maxSessions` and `maxSessionsPerAddress`. At most `burst` of an address wait, and
-   * more are refused.
+   * What happens to sessions that exceed the rate. They are refused with the reason `sessionRate`, or they wait before TLS
+   * begins or the handler is called. Those that wait count in `maxSessions` and `maxSessionsPerAddress`. At most `burst`
+   * of an address wait; more are refused.
    *
    * @default {"refuse"}
    */
   exceeded?: "refuse" | "wait";
 }
 
-/** How often something had to wait for a rate: `sessionRate`, `readRate` and `writeRate` of the options of a server. */
+/** How often connections and sessions had to wait for `sessionRate`, `readRate` or `writeRate` of the server's options. */
 export interface RateStats {
   /** Connections that had to wait for `sessionRate` before they became sessions. */
   sessions: number;

@@ -14,16 +14,16 @@ export const SESSION_RATE: Known<SessionRate> = {
 const MAX_ADDRESSES = 65_536;
 
 /**
- * Keeps the new sessions of each address within a rate.
+ * Limits the rate of new sessions of each address.
  *
- * Addresses whose bucket is full again are forgotten. Beyond the maximum, the one is forgotten that has not come for the
- * longest time: with so many addresses, an attacker has a burst for each of them anyway.
+ * Addresses whose bucket is full again are forgotten. If there are too many, the one whose last connection is the oldest is
+ * forgotten: an attacker with so many addresses has a burst for each of them anyway.
  */
 export class SessionRates {
   readonly #rate: Rate;
   readonly #waits: boolean;
   readonly #max: number;
-  /** In the order in which they came last. */
+  /** In the order of their last connections. */
   readonly #buckets: Map<string, TokenBucket> = new Map();
 
   constructor(options: SessionRate, max: number = MAX_ADDRESSES) {
@@ -42,8 +42,8 @@ export class SessionRates {
   /**
    * Counts a session.
    *
-   * @returns How long it has to wait, in milliseconds; `undefined` if it is refused. Nobody waits longer than an empty
-   * bucket takes to be full.
+   * @returns How long it has to wait, in milliseconds; `undefined` if it is refused. No wait is longer than an empty bucket
+   * takes to be full.
    */
   take(address: string): number | undefined {
     const now = performance.now();
@@ -58,7 +58,7 @@ export class SessionRates {
     return Math.max(0, -level * 1000 / rate.perSecond);
   }
 
-  /** Two at most for each that comes, so that it never takes long. */
+  /** Forgets at most two addresses for each new session, so that it never takes long. */
   #forget(now: number): void {
     let isTooMany = this.#buckets.size >= this.#max;
     let left = 2;

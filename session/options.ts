@@ -124,13 +124,13 @@ export interface SessionOptions {
    */
   heartbeat?: HeartbeatOptions;
   /**
-   * How many bytes a second the session may receive; unlimited by default. What exceeds it is not read yet, so the peer
-   * has to wait once the buffers of both systems are full. Such a wait does not count to `frameTimeout`.
+   * How many bytes per second the session may receive; unlimited by default. What exceeds the rate is read later, so the
+   * peer has to wait once the buffers of both systems are full. Such a wait does not count towards `frameTimeout`.
    */
   readRate?: ByteRate;
   /**
-   * How many bytes a second the session may send; unlimited by default. What exceeds it stays unsent: `send()` waits for
-   * it like for a slow peer.
+   * How many bytes per second the session may send; unlimited by default. What exceeds the rate is written later: `send()`
+   * waits as for a slow peer.
    */
   writeRate?: ByteRate;
 }

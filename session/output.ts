@@ -11,11 +11,11 @@ import { rejected, rejectQuietly } from "../_internal/promises.ts";
 
 const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
-const ENCODING = "encode() cannot send: what it is to send goes to its FrameWriter";
+const ENCODING = "encode() cannot send: it has to write to its FrameWriter";
 const DATA = "data to send";
 const WANTED = "must be a string, a Uint8Array or a PreparedMessage";
 
-/** So many writes may follow each other at once, each within the one before. */
+/** How many writes may be nested, each started from the completion of the one before. */
 const MAX_DEPTH = 8;
 
 function unsendable(data: unknown, name: string): TypeError {
@@ -29,7 +29,7 @@ export function checkData(data: unknown, name: string = DATA): void {
   if (!isSendable) throw unsendable(data, name);
 }
 
-/** What an output writes to. */
+/** The part of a connection that an output uses. */
 interface Sink {
   write(data: Uint8Array): Promise<number>;
   writeNow?(data: Uint8Array): number | Promise<number>;
@@ -49,7 +49,7 @@ export interface IoEvents {
   onWriteFailure(error: unknown): void;
   /** A read or write has settled and no other of its kind is under way. */
   onIdle(): void;
-  /** A write is still under way at the end of the turn: the peer does not take it at once. */
+  /** A write is still under way at the end of the turn, because the connection has not taken it at once. */
   onBlocked(): void;
 }
 
@@ -66,11 +66,11 @@ interface Waiter {
 export class Output extends OutputBuffer {
   /** Bytes that the connection has taken. */
   bytesWritten = 0;
-  /** Whether the flush queue holds this output already. */
+  /** Whether this output is in the flush queue. */
   queued = false;
   /** Whether a write is under way. */
   writing = false;
-  /** Whether something was written since anything was read. */
+  /** Whether anything was written since the last read. */
   isUnanswered = false;
   /** Keeps writes within a rate, if there is one. */
   throttle: Throttle | undefined;
@@ -82,21 +82,21 @@ export class Output extends OutputBuffer {
   /** What is being written, and the piece that it belongs to. */
   #current = NONE;
   #piece: Piece | undefined;
-  /** Where, in all that was ever accepted, the send begins and ends that may pass the limit: its sender waits. */
+  /** A large send may exceed the limit, since its sender waits. It begins and ends at these totals of accepted bytes. */
   #exemptFrom = 0;
   #exemptTo = 0;
-  /** What the promise of a write calls. It is made for the first one. */
+  /** The callbacks for the promise of a write, which are made for the first write. */
   #settling: [(count: number) => void, (error: unknown) => void] | undefined;
   #waiters: Waiter[] | undefined;
   #drained: PromiseWithResolvers<void> | undefined;
   #closed: Error | undefined;
   #failed = false;
-  /** How many writes within each other the system has taken at once. */
+  /** How many writes are nested now. */
   #depth = 0;
-  /** While a codec encodes a message: what was accepted before it, and whether something was to be written meanwhile. */
+  /** While a codec encodes a message: the bytes accepted before it, and whether a write had to wait for it. */
   #encodingFrom: number | undefined;
   #isHeldBack = false;
-  /** While detached: how much, of all that was ever accepted, may still be written, and what waits for `attach()`. */
+  /** While detached: up to which total of accepted bytes output may be written, and what waits for `attach()`. */
   #barrier = Infinity;
   #attached: PromiseWithResolvers<void> | undefined;
 
@@ -131,7 +131,7 @@ export class Output extends OutputBuffer {
     return this.#settle(before);
   }
 
-  /** Sends what a codec makes of a message, all of it or, if it throws, nothing. */
+  /** Encodes and sends a message. If the codec throws, nothing is sent. */
   sendFrame<Message>(
     codec: Pick<Codec<unknown, Message>, "encode">,
     message: Message,
@@ -156,15 +156,15 @@ export class Output extends OutputBuffer {
     if (this.#closed !== undefined) throw this.#closed;
   }
 
-  /** Starts to write what is buffered, unless a write is under way: then it follows by itself. */
+  /** Starts to write the buffered output. If a write is under way, the output follows it anyway. */
   flush(): void {
     if (!this.writing && !this.#failed) this.#writeNext();
   }
 
   /**
-   * Writes what was sent so far, and nothing more until `attach()`: what is sent meanwhile is gathered.
+   * Writes everything that was sent so far, and buffers later sends until `attach()`.
    *
-   * @returns Resolves once the connection has taken all that was sent so far.
+   * @returns Resolves once the connection has taken everything that was sent so far.
    */
   detach(): Promise<void> {
     this.seal();
@@ -186,13 +186,13 @@ export class Output extends OutputBuffer {
     else this.flush();
   }
 
-  /** Resolves once all that was accepted so far is taken by the connection. */
+  /** Resolves once the connection has taken everything that was accepted so far. */
   flushed(): Promise<void> {
     if (this.buffered > 0) this.flush();
     return this.#wait(this.#encodingFrom ?? this.accepted);
   }
 
-  /** How many bytes of memory are held, with those that are being written. */
+  /** How many bytes of memory are held, including those that are being written. */
   override get size(): number {
     return super.size + (this.#piece === undefined ? 0 : sizeOf(this.#piece));
   }
@@ -239,7 +239,7 @@ export class Output extends OutputBuffer {
     this.#waiters = this.#drained = undefined;
   }
 
-  /** What a send returns, and when it is written, after its bytes were added to the `before` ones. */
+  /** Decides when the bytes of a send are written, and returns its promise. `before` is the total before the send. */
   #settle(before: number): Promise<void> {
     const referenced = this.referenced;
     if (this.budget.isDue) {
@@ -252,7 +252,7 @@ export class Output extends OutputBuffer {
     }
     this.referenced = false;
     const large = this.accepted - before >= LARGE && this.bytesWritten >= this.#exemptTo;
-    if (large && this.buffered > this.#limit) { // a smaller one must not take its place
+    if (large && this.buffered > this.#limit) { // not a small one, which would take the exemption away
       this.#exemptFrom = before;
       this.#exemptTo = this.accepted;
     }
@@ -285,7 +285,7 @@ export class Output extends OutputBuffer {
     return added.taken.promise;
   }
 
-  /** Writes what was to be written while a message was encoded, which might have been taken back. */
+  /** Starts the write that had to wait for the end of encoding, because a failed encoding is taken back. */
   #catchUp(): void {
     this.#isHeldBack = false;
     this.flush();
@@ -369,10 +369,10 @@ export class Output extends OutputBuffer {
     this.#events.onIdle();
   }
 
-  /** Writes on what had to wait for the rate. */
+  /** Continues a write that had to wait for the rate. */
   readonly onRate = (): void => this.#write();
 
-  /** The connection broke its contract, so nothing that it says can be trusted any more. */
+  /** The connection has violated its contract, so its results cannot be trusted any more. */
   #onMisconduct(error: Error): void {
     this.#events.onFailure(error);
     this.#events.onIdle();

@@ -14,24 +14,24 @@ import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "../_internal/utf8.ts";
 
-/** From this size on, bytes are written from the caller's memory and not copied. */
+/** Sends of at least this size are written from the caller's memory and not copied. */
 export const LARGE: number = 16 * 1024;
-/** The largest piece that output is gathered in. */
+/** The largest piece in which small sends are gathered. */
 const MAX_PIECE = 64 * 1024;
 
 const encoder = new TextEncoder();
 
-/** Bytes to be written. If they were gathered here, their buffer can be used again. */
+/** Bytes to write. If they were gathered here, `gathered` is their buffer, which can be used again. */
 export interface Piece {
   readonly bytes: Uint8Array;
   readonly gathered: Uint8Array | undefined;
 }
 
-/** Gathers what is sent into a few pieces, in order. */
+/** Gathers sends into a few pieces, in order. */
 export class OutputBuffer implements FrameWriter {
-  /** How many bytes were ever added. */
+  /** The total number of bytes that were added. */
   accepted = 0;
-  /** Whether a piece refers to memory of a caller. It is set here and cleared by the output. */
+  /** Whether a piece refers to a caller's memory. It is set here and cleared by the output. */
   referenced = false;
   /** The pieces before the tail. */
   #pieces: Piece[] = [];
@@ -131,7 +131,7 @@ export class OutputBuffer implements FrameWriter {
     }
   }
 
-  /** The memory of a piece: it may have grown or been sealed since it was the tail. */
+  /** Returns the memory of a piece, which may have grown or been sealed since it was the tail. */
   #bufferOf(piece: number): Uint8Array {
     return this.#pieces[piece]?.gathered ?? this.#tail!;
   }
@@ -218,18 +218,18 @@ export class OutputBuffer implements FrameWriter {
     this.#tailLength = 0;
   }
 
-  /** How many bytes of memory are held, counted as the budget does. */
+  /** How many bytes of memory are held, as the budget counts them. */
   get size(): number {
     const tail = this.#tail?.length ?? 0;
     return this.#pieces.reduce((all, piece) => all + sizeOf(piece), tail);
   }
 
-  /** Shows the memory of callers that is held, which other outputs may hold as well. */
+  /** Calls `show` with all callers' memory that is held. Other outputs may hold the same memory. */
   showReferenced(show: (bytes: Uint8Array) => void): void {
     for (const { bytes, gathered } of this.#pieces) if (gathered === undefined) show(bytes);
   }
 
-  /** Drops all that is gathered. */
+  /** Drops all pieces. */
   clear(): void {
     this.budget.change(-this.size);
     this.#pieces = [];
@@ -271,7 +271,7 @@ export class OutputBuffer implements FrameWriter {
   }
 }
 
-/** How many bytes of memory a piece holds: what is gathered is held whole, of a caller's memory what is sent. */
+/** How many bytes of memory a piece holds: its whole buffer, or the bytes that are sent from a caller's memory. */
 export function sizeOf({ bytes, gathered }: Piece): number {
   return (gathered ?? bytes).length;
 }

@@ -16,15 +16,15 @@ import type { IoEvents } from "./output.ts";
 import { TimedWaits } from "./timed_waits.ts";
 import { turn } from "./turn.ts";
 
-/** What `pull()` returns once the input has ended. */
+/** The result of `pull()` at the end of input. */
 export const END: unique symbol = Symbol("END");
-/** How many unread bytes are kept, once a write has failed or the peer is to be heard, for a reading to come. */
+/** How many bytes are read while no reading waits: after a failed write, or if silence of the peer ends the session. */
 const MAX_READ_AHEAD = 64 * 1024;
 
-/** From so many bytes on, a read is into memory of the reader's, from which they can be given away without a copy. */
+/** Reads of at least this size use the reader's own memory, so that a large frame can be handed over without a copy. */
 const MIN_OWN = 16 * 1024;
 
-/** The errors by which a decoder says that the peer is at fault. */
+/** The errors of a decoder that mean that the peer has sent something wrong. */
 const PEER_ERRORS = [
   FrameTooLargeError,
   MalformedFrameError,
@@ -41,10 +41,10 @@ export function isEnd(frame: unknown): frame is typeof END {
   return typeof frame === "symbol" && frame === END;
 }
 
-/** What a reader reads from. */
+/** The part of a connection that a reader uses. */
 type Source = Pick<Connection, "read" | "readLent">;
 
-/** The output that a reader flushes. */
+/** The part of the output that a reader uses. */
 interface Flushing {
   readonly queued: boolean;
   readonly writing: boolean;
@@ -55,7 +55,7 @@ interface Flushing {
 
 /** What a reader uses of its session's group. */
 interface Group {
-  /** What draining throws, once it has begun. */
+  /** The error that draining throws, once it has begun. */
   readonly drained: Error | undefined;
   readonly budget: Budget;
   /** Makes the sweep frequent enough for a duration. */
@@ -65,15 +65,15 @@ interface Group {
 /** One way of reading a session, as its reader sees it. */
 export interface Waiting<Frame> {
   readonly decoder: Decoder<Frame>;
-  /** The most bytes that one read may bring, `undefined` for as many as seem likely. */
+  /** The most bytes that one read may bring. If it is `undefined`, the size depends on the reads before. */
   readonly limit: number | undefined;
-  /** Whether this is a loop over messages, which a draining server ends between two of them. */
+  /** Whether it is a loop over messages, which a draining server ends between two of them. */
   readonly drains: boolean;
   /** How long it may wait, in milliseconds. */
   readonly timeout: number | undefined;
   /** Tries again: input has come, has ended or has failed. */
   wake(): void;
-  /** Whether the decoder was left in the middle of a frame, and so may hold offsets. */
+  /** Whether the decoder is in the middle of a frame, so it may hold offsets. */
   partial: boolean;
   /** Begins the frame anew with a fresh decoder: bytes were taken or put back meanwhile. */
   renew(): void;
@@ -82,16 +82,16 @@ export interface Waiting<Frame> {
 }
 
 /**
- * The input half of a session: keeps at most one read of the connection outstanding, whichever reading wants it.
+ * The input half of a session. At most one read of the connection is outstanding, whichever reading needs it.
  *
  * A read cannot be cancelled. If a reading ends while it waits, the read stays outstanding and fills the buffer for the
  * next reading.
  */
 export class Reader implements InputBorrower, Resting {
   readonly input: InputBuffer;
-  /** Bytes that came from the connection. */
+  /** The number of bytes that were received. */
   bytesRead = 0;
-  /** Frames given out: while it stands still with bytes unread, a frame is incomplete. */
+  /** The number of frames that readings got. If it does not change while bytes are unread, a frame is incomplete. */
   frames = 0;
   /** Whether the peer has finished its side. */
   ended = false;
@@ -99,13 +99,13 @@ export class Reader implements InputBorrower, Resting {
   reading = false;
   /** The reading that waits. */
   waiting: Waiting<unknown> | undefined;
-  /** Whether a reading has stopped waiting without a frame, so that what it waited for may still come. */
+  /** Whether a reading has stopped waiting without a frame, so that frame may still arrive. */
   wasGivenUp = false;
-  /** The last error that the input gave to a reading. It is mostly the peer's fault and never the handler's. */
+  /** The last error of the input that a reading threw. It is usually the peer's fault, and never the handler's. */
   inputError: Error | undefined;
   /** The last error of a decoder that is none of `PEER_ERRORS`: a bug in the decoder. */
   decoderError: Error | undefined;
-  /** Is told of each frame, since that may be an answer. */
+  /** The heartbeat, which is called with each frame, since that may be an answer. */
   heartbeat: Heartbeat | undefined;
   /** Keeps reads within a rate, if there is one. */
   throttle: Throttle | undefined;
@@ -115,11 +115,11 @@ export class Reader implements InputBorrower, Resting {
   readonly #group: Group;
   readonly #budget: Budget;
   readonly #events: IoEvents;
-  /** The memory that the outstanding read fills; without any, its input will be lent. */
+  /** The memory that the outstanding read fills. If it is `undefined`, the input will be lent. */
   #room: Uint8Array | undefined;
-  /** How many bytes the outstanding read is for. */
+  /** The size of the outstanding read. */
   #size = 0;
-  /** What the promise of a read calls. It is made for the first one: input that is lent comes without. */
+  /** The callbacks for the promise of a read. They are made for the first such read: input that is lent needs none. */
   #settling: [(count: number | null) => void, (error: unknown) => void] | undefined;
   #last: object | undefined;
   #reads = 0;
@@ -132,20 +132,20 @@ export class Reader implements InputBorrower, Resting {
   #failure: Error | undefined;
   #keepsInput = true;
   #isDropping = false;
-  /** Called once the input has ended or failed, if the session stays open only for that. */
+  /** Called when the input has ended or failed, if the session stays open only for that. */
   #onInputEnd: (() => void) | undefined;
   #isDetached = false;
-  /** How much it may hold while memory is short, beyond its share. */
+  /** How many bytes it may hold while memory is short, even if its share is smaller. */
   #allowance = 0;
-  /** Settles as the outstanding read does, if its bytes go to the caller of `detach()` and not to a reading. */
+  /** Settles with the outstanding read, if its bytes belong to the caller of `detach()` and not to a reading. */
   #handover: PromiseWithResolvers<Uint8Array> | undefined;
 
   /**
-   * @param source What is read.
+   * @param source The connection.
    * @param chunkSize The size of the first read.
    * @param output Flushed when a reading is about to wait.
-   * @param group What it has in common with others.
-   * @param events Told of failures, and when no read is outstanding any more.
+   * @param group The group of the session.
+   * @param events Called on failures, and when no read is outstanding any more.
    */
   constructor(
     source: Source,
@@ -175,7 +175,7 @@ export class Reader implements InputBorrower, Resting {
     throw new TypeError("the session is about to begin TLS: await that first");
   }
 
-  /** The error of the last reading that came to its timeout. */
+  /** The error of the last reading whose timeout was over. */
   get timeoutError(): Error | undefined {
     return this.#timedWaits?.error;
   }
@@ -218,7 +218,7 @@ export class Reader implements InputBorrower, Resting {
     const output = this.#output;
     const wasWriting = output.writing;
     output.flush();
-    // A write that the peer takes at once is over within this turn, and a read begun after it costs 0.2 µs less.
+    // A write that is taken at once ends within this turn. A read that is begun after it takes 0.2 µs less.
     const soonOver = output.writing && !wasWriting && output.queued;
     if (!soonOver) this.resume();
   }
@@ -239,7 +239,7 @@ export class Reader implements InputBorrower, Resting {
     return this.input.demand + this.#output.buffered;
   }
 
-  /** How much more it may hold by what it was allowed. */
+  /** How many more bytes it may hold because of `allow()`. */
   get allowed(): number {
     if (this.#held <= this.#budget.share) return 0;
     return Math.max(0, this.#allowance - this.input.buffer.length - this.#output.buffered);
@@ -253,7 +253,7 @@ export class Reader implements InputBorrower, Resting {
     this.#allowance = bytes;
   }
 
-  /** Whether memory is short and this session holds more of it than it may. Then the budget resumes it. */
+  /** Whether memory is short and this session holds more than it may. If so, the budget will resume it. */
   #rests({ share, resting }: Budget): boolean {
     const held = this.#held;
     if (held <= share) this.#allowance = 0;
@@ -318,8 +318,8 @@ export class Reader implements InputBorrower, Resting {
   }
 
   /**
-   * Lets readings go on until the input ends or fails, and then fails them with `error`. Until then it reads even if
-   * no reading waits, up to `MAX_READ_AHEAD`. Calls `done` at the end.
+   * Lets readings continue until the input ends or fails, and then fails them with `error`. Until then it reads even if no
+   * reading waits, up to `MAX_READ_AHEAD`. Calls `done` at the end.
    */
   failAtEnd(error: Error, done: () => void): void {
     this.#onInputEnd = () => {
@@ -332,8 +332,8 @@ export class Reader implements InputBorrower, Resting {
 
   /**
    * Called by the sweep. If there was no read for a whole sweep, it starts one, into separate memory, so that a handler
-   * that only sends learns of a reset. If the peer is to be heard whatever the handler does, it goes on with that up to
-   * `MAX_READ_AHEAD`.
+   * that only sends notices a reset. With `isHeard`, it continues like that up to `MAX_READ_AHEAD`, so that the silence of
+   * a peer can be detected whatever the handler does.
    */
   watch(isHeard: boolean): void {
     const rested = this.#reads === this.#readsSeen;
@@ -413,8 +413,8 @@ export class Reader implements InputBorrower, Resting {
   }
 
   /**
-   * @param size How many bytes are wanted.
-   * @param isLent Whether a chunk of the input may be lent, so that it has to stay as it is.
+   * @param size The most bytes to read.
+   * @param isLent Whether a chunk of the input may be lent, so that it must not change.
    */
   #read(size: number = this.input.readSize, isLent = false): void {
     this.reading = true;
@@ -481,7 +481,7 @@ export class Reader implements InputBorrower, Resting {
     this.#events.onFailure(new RateLimitError("readRate", this.throttle.settings));
   }
 
-  /** Goes on after a read that has brought something, or the end. */
+  /** Continues after a read that has brought bytes, or the end. */
   #onSettled(): void {
     if (this.#failure !== undefined) return this.#events.onIdle();
     if (this.#onInputEnd === undefined) return this.#retry();

@@ -2,18 +2,17 @@ import { checkInteger, checkOneOf } from "../_internal/checks.ts";
 import { elsewhere, type Known } from "../_internal/options.ts";
 import { type Rate, TokenBucket } from "../_internal/token_bucket.ts";
 
-/** How many bytes a session may receive or send. */
+/** The rate at which a session may receive or send bytes. */
 export interface ByteRate {
-  /** How many bytes a second, on average: 1 to 2^40. */
+  /** The average number of bytes per second: 1 to 2^40. */
   perSecond: number;
   /**
-   * How many bytes at once, after a time in which fewer came: 1 to 2^40. By default, what comes in a second at
-   * `perSecond`.
+   * The number of bytes that may pass at once after a time with fewer: 1 to 2^40. By default, as many as `perSecond`.
    */
   burst?: number;
   /**
-   * What happens to more: it waits, so that the peer or the handler has to wait as well, or the session ends with the
-   * reason `limit` and a `RateLimitError`.
+   * What happens to bytes that exceed the rate. They wait, so the peer or the handler has to wait as well, or the session
+   * ends with the reason `limit` and a `RateLimitError`.
    *
    * @default {"wait"}
    */
@@ -26,7 +25,7 @@ export const BYTE_RATE: Known<ByteRate> = {
   exceeded: elsewhere,
 };
 
-/** A rate of bytes with nothing left to default. */
+/** The resolved options of a rate of bytes. */
 export interface ByteRateSettings extends Rate {
   readonly ends: boolean;
 }
@@ -43,7 +42,7 @@ export function resolveByteRate(
   return { ...resolveRate(name, rate, MAX_RATE), ends: exceeded === "end" };
 }
 
-/** Fills in the burst. */
+/** Checks a rate and fills in the burst. */
 export function resolveRate(
   name: string,
   { perSecond, burst = perSecond }: { perSecond: number; burst?: number | undefined },
@@ -61,7 +60,7 @@ export interface Waits {
   writes: number;
 }
 
-/** What goes in one piece if there is enough to go: what comes in a tenth of a second, so that progress is seen. */
+/** Large amounts pass in pieces of a tenth of a second, so that progress is visible. */
 const PIECES_PER_SECOND = 10;
 
 /** Keeps one direction of a session within a rate. */
@@ -74,7 +73,7 @@ export class Throttle {
   readonly #onReady: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param onReady Called once something may go that had to wait. */
+  /** @param onReady Called when bytes that had to wait may pass. */
   constructor(settings: ByteRateSettings, kind: keyof Waits, waits: Waits, onReady: () => void) {
     const { perSecond, burst } = settings;
     this.settings = settings;
@@ -89,7 +88,7 @@ export class Throttle {
     return this.#timer !== undefined;
   }
 
-  /** How many of so many bytes may go now. If none may, `onReady()` follows. */
+  /** Returns how many of `count` bytes may pass now. If it is 0, `onReady()` will be called. */
   admit(count: number): number {
     const { settings } = this;
     if (settings.ends) return count;
@@ -102,7 +101,7 @@ export class Throttle {
     return 0;
   }
 
-  /** Counts bytes that have gone. Returns whether they exceed the rate by which the session ends. */
+  /** Counts bytes that have passed. Returns whether they exceed a rate that ends the session. */
   spend(count: number): boolean {
     const level = this.#bucket.take(count, this.settings, performance.now());
     return this.settings.ends && level < 0;

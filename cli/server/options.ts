@@ -149,7 +149,7 @@ function proxyOf(args: Arguments): ServeOptions {
   return isBehindProxy ? given({ proxyProtocol: "required", trusted }) : {};
 }
 
-/** A rate with a burst of what comes in a second. */
+/** A rate whose burst is that of one second. */
 function rateOf(perSecond: number | undefined): { perSecond: number } | undefined {
   return perSecond === undefined || perSecond === Infinity ? undefined : { perSecond };
 }
