@@ -371,6 +371,32 @@ export class QueueOverflowError extends Error {
   }
 }
 
+/**
+ * A server with workers has stopped because one of them died as often in a row as `maxCrashes` allows, or is stuck and
+ * cannot be ended. `cause` is the error of that worker.
+ */
+export class WorkerCrashError extends Error {
+  /** The name of the class. */
+  override readonly name = "WorkerCrashError";
+  /** The number of the worker, from 0. */
+  readonly worker: number;
+  /** Why it died the last time: `error`, `memory`, `unresponsive` or `exit`. */
+  readonly reason: string;
+
+  /**
+   * Makes the error.
+   *
+   * @param worker The number of the worker, from 0.
+   * @param reason Why it died the last time.
+   * @param options `cause`: the error of the worker.
+   */
+  constructor(worker: number, reason: string, options?: ErrorOptions) {
+    super(`the server has stopped because of worker ${worker} (${reason})`, options);
+    this.worker = worker;
+    this.reason = reason;
+  }
+}
+
 /** No session of a pool became free in time, or too many callers wait already. */
 export class PoolExhaustedError extends Error {
   /** The name of the class. */

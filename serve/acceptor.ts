@@ -26,8 +26,8 @@ export interface AcceptorHooks {
   count(): number;
   /** Resolves when any of these may have changed. */
   nextChange(): Promise<void>;
-  /** A connection was accepted. */
-  onConnection(connection: Connection): void;
+  /** A connection was accepted. Returns `false` if it has to be held until the next change, and then offered again. */
+  onConnection(connection: Connection): boolean;
   /** The last descriptor is taken, and many of them are connections: one of these should be closed. */
   onExhausted(error: unknown): void;
   /** Accepting failed. It is tried again within `retryIn` milliseconds; `Infinity` if the listener is closed. */
@@ -59,9 +59,12 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
     try {
       const connection = await listener.accept();
       retryIn = resets = 0;
-      while (!hooks.isStopping() && hooks.isSuspended()) await hooks.nextChange();
-      if (hooks.isStopping()) connection.close();
-      else hooks.onConnection(connection);
+      let isHeld = true;
+      while (isHeld && !hooks.isStopping()) {
+        isHeld = hooks.isSuspended() || !hooks.onConnection(connection);
+        if (isHeld) await hooks.nextChange();
+      }
+      if (isHeld) connection.close();
     } catch (error) {
       if (hooks.isStopping()) return;
       if (isTransient(error)) {

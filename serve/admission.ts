@@ -1,9 +1,9 @@
 /** Admission: what happens to a connection between the accept and its session. */
 
 import { blockOf, CidrList, ipOf } from "./cidr.ts";
-import { checkInteger } from "../_internal/checks.ts";
+import { checkInteger, checkOneOf } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
-import { Permits } from "./permits.ts";
+import { type Limits, type LimitValues, OwnLimits } from "./limits.ts";
 import { SessionRates } from "./session_rates.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
@@ -62,25 +62,16 @@ export interface AdmissionHooks {
  */
 export class Admission {
   /** How many connections were refused, by reason. */
-  readonly refusals: Record<RefusalReason, number> = {
-    maxSessions: 0,
-    maxSessionsPerAddress: 0,
-    sessionRate: 0,
-    denied: 0,
-    untrusted: 0,
-    "proxy-header": 0,
-    handshake: 0,
-    left: 0,
-    descriptors: 0,
-  };
+  readonly refusals: Record<RefusalReason, number> = noRefusals();
   /** How many connections had to wait for `sessionRate`. */
   waits = 0;
   readonly #hooks: AdmissionHooks;
   readonly #stages: readonly Stage[];
-  readonly #maxSessions: number;
+  readonly #limits: Limits;
+  readonly #limitsAddresses: boolean;
+  readonly #waits: boolean;
   readonly #allow: CidrList | undefined;
   readonly #deny: CidrList | undefined;
-  readonly #perAddress: Permits | undefined;
   readonly #rates: SessionRates | undefined;
   /** Ends the waits for a rate. */
   readonly #waiting: Set<() => void> = new Set();
@@ -91,15 +82,20 @@ export class Admission {
   #count = 0;
   #isClosed = false;
 
-  constructor(options: ServeOptions, hooks: AdmissionHooks, stages: readonly Stage[] = []) {
-    const { allow, deny, maxSessionsPerAddress = Infinity } = options;
-    this.#maxSessions = checkInteger("maxSessions", options.maxSessions ?? 10_000, 1, 2 ** 30);
+  /** @param limits Where connections are counted: with those of other workers, or alone. */
+  constructor(
+    options: ServeOptions,
+    hooks: AdmissionHooks,
+    stages: readonly Stage[],
+    limits: Limits = new OwnLimits(limitValues(options)),
+  ) {
+    const { allow, deny, overload = "wait" } = options;
+    checkOneOf("overload", overload, ["wait", "refuse"]);
+    this.#waits = overload === "wait";
+    this.#limits = limits;
+    this.#limitsAddresses = limitValues(options).maxSessionsPerAddress !== Infinity;
     this.#allow = allow === undefined ? undefined : new CidrList("allow", allow);
     this.#deny = deny === undefined ? undefined : new CidrList("deny", deny);
-    if (maxSessionsPerAddress !== Infinity) {
-      checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
-      this.#perAddress = new Permits(maxSessionsPerAddress);
-    }
     const { ipv6PrefixLength = 64, sessionRate } = options;
     this.#rates = sessionRate && new SessionRates(sessionRate);
     this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
@@ -114,30 +110,39 @@ export class Admission {
     return this.#count;
   }
 
-  /** Whether there is no room for another connection. */
-  get isFull(): boolean {
-    return this.#count >= this.#maxSessions;
+  /** Whether a connection would have to wait for room. */
+  get mustWait(): boolean {
+    return this.#waits && this.#limits.isFull;
   }
 
-  /** Admits or refuses a connection that was just accepted. A refused one is closed before anything else happens. */
-  admit(connection: Connection): void {
+  /**
+   * Admits or refuses a connection that was just accepted. A refused one is closed before anything else happens.
+   *
+   * @returns `false` if it has to wait for room. That happens only where another worker has taken the last place.
+   */
+  admit(connection: Connection): boolean {
+    const isTaken = this.#limits.take();
+    if (!isTaken && this.#waits) return false;
     const permit: Permit = { block: undefined, ratedBlock: undefined, delay: 0 };
-    const reason = this.#judge(connection, permit) ??
-      (this.isFull ? "maxSessions" : undefined);
+    const reason = this.#judge(connection, permit) ?? (isTaken ? undefined : "maxSessions");
     if (reason !== undefined) {
       this.#releaseBlock(permit);
-      return this.#refuse(connection, reason);
+      if (isTaken) this.#limits.release();
+      this.#refuse(connection, reason);
+      return true;
     }
     this.#count++;
     this.#setOptions(connection);
     if (this.#stages.length === 0 && permit.delay === 0) {
       this.#hooks.onAdmission(connection, permit);
     } else this.#runStages(connection, permit);
+    return true;
   }
 
   /** Releases a permit, to be called once for each. The permit may be left out if it has no block. */
   release(permit: Permit | undefined): void {
     this.#count--;
+    this.#limits.release();
     if (permit !== undefined) this.#releaseBlock(permit);
   }
 
@@ -195,7 +200,7 @@ export class Admission {
    */
   #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
     if (
-      this.#allow === undefined && this.#deny === undefined && this.#perAddress === undefined &&
+      this.#allow === undefined && this.#deny === undefined && !this.#limitsAddresses &&
       this.#rates === undefined
     ) {
       return;
@@ -210,14 +215,14 @@ export class Admission {
       return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
     }
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
-    if (this.#perAddress === undefined && this.#rates === undefined) return;
+    if (!this.#limitsAddresses && this.#rates === undefined) return;
     const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
     return this.#takeBlock(permit, block) ?? this.#takeRate(permit, block);
   }
 
   #takeBlock(permit: Permit, block: string): RefusalReason | undefined {
-    if (this.#perAddress === undefined || permit.block === block) return;
-    if (!this.#perAddress.take(block)) return "maxSessionsPerAddress";
+    if (!this.#limitsAddresses || permit.block === block) return;
+    if (!this.#limits.takeBlock(block)) return "maxSessionsPerAddress";
     this.#releaseBlock(permit);
     permit.block = block;
   }
@@ -245,7 +250,7 @@ export class Admission {
   }
 
   #releaseBlock(permit: Permit): void {
-    if (permit.block !== undefined) this.#perAddress!.release(permit.block);
+    if (permit.block !== undefined) this.#limits.releaseBlock(permit.block);
     permit.block = undefined;
   }
 
@@ -265,4 +270,29 @@ export class Admission {
       if (this.#keepAlive !== false) connection.setKeepAlive?.(this.#keepAlive);
     } catch { /* reset already: the session will see it */ }
   }
+}
+
+/** The values of the limits in `options`, checked. */
+export function limitValues(options: ServeOptions): LimitValues {
+  const { maxSessions = 10_000, maxSessionsPerAddress = Infinity } = options;
+  checkInteger("maxSessions", maxSessions, 1, 2 ** 30);
+  if (maxSessionsPerAddress !== Infinity) {
+    checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
+  }
+  return { maxSessions, maxSessionsPerAddress };
+}
+
+/** Counts of refusals, all 0. */
+export function noRefusals(): Record<RefusalReason, number> {
+  return {
+    maxSessions: 0,
+    maxSessionsPerAddress: 0,
+    sessionRate: 0,
+    denied: 0,
+    untrusted: 0,
+    "proxy-header": 0,
+    handshake: 0,
+    left: 0,
+    descriptors: 0,
+  };
 }

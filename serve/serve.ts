@@ -1,6 +1,6 @@
 /** Serving: accepting, limits, draining and observing. This module: `serve()` and its server. */
 
-import { checkDuration, checkFunction, checkOneOf } from "../_internal/checks.ts";
+import { checkDuration, checkFunction } from "../_internal/checks.ts";
 import type { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
@@ -9,6 +9,7 @@ import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
 import { observersFor } from "./observers.ts";
+import type { Limits } from "./limits.ts";
 import { MemoryGuard } from "./memory.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
@@ -65,7 +66,7 @@ export function serve(options: ServeOptions, handler: Handler): Server {
   return new TcpServer(options, handler);
 }
 
-/** The server behind {@linkcode serve}. The stages are a parameter for tests. */
+/** The server behind {@linkcode serve}. The stages are a parameter for tests, and the limits for workers. */
 export class TcpServer implements Server {
   readonly #listening = Promise.withResolvers<Address>();
   readonly #options: ServeOptions;
@@ -76,7 +77,6 @@ export class TcpServer implements Server {
   readonly #permits: Map<Session, Permit> = new Map();
   readonly #memory: MemoryGuard;
   readonly #tls: TlsAcceptor | undefined;
-  readonly #waits: boolean;
   readonly #shutdownTimeout: number;
   readonly #listener: Listener;
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
@@ -108,22 +108,30 @@ export class TcpServer implements Server {
   #change: PromiseWithResolvers<void> | undefined;
   #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: ServeOptions, handler: Handler, stages?: readonly Stage[]) {
+  constructor(
+    options: ServeOptions,
+    handler: Handler,
+    stages?: readonly Stage[],
+    limits?: Limits,
+  ) {
     checkOptions(options, SERVE_OPTIONS);
     checkFunction("handler", handler);
-    const { overload = "wait", signal } = options;
-    checkOneOf("overload", overload, ["wait", "refuse"]);
+    const { signal } = options;
     this.#group.settings = resolveSessionOptions(options);
-    this.#waits = overload === "wait";
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
     this.#group.acceptTls = tlsUpgrade(options, this.#tls);
     this.#group.onError = (error, session) => this.#onHandlerError(error, session);
-    this.#admission = new Admission(options, {
-      ...this.#waiting,
-      onAdmission: (connection, permit) => this.#begin(connection, permit),
-      onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
-      onRelease: () => this.#changed(),
-    }, stages ?? stagesOf(options, this.#tls));
+    this.#admission = new Admission(
+      options,
+      {
+        ...this.#waiting,
+        onAdmission: (connection, permit) => this.#begin(connection, permit),
+        onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
+        onRelease: () => this.#changed(),
+      },
+      stages ?? stagesOf(options, this.#tls),
+      limits,
+    );
     this.#memory = new MemoryGuard(options, {
       budget: this.#group.budget,
       lives: () => this.#group.members.values(),
@@ -230,6 +238,11 @@ export class TcpServer implements Server {
     await this.shutdown();
   }
 
+  /** Another worker has released a connection. */
+  onRoom(): void {
+    this.#changed();
+  }
+
   readonly #onAbort = (): void => void this.shutdown();
 
   #start(): void {
@@ -254,8 +267,7 @@ export class TcpServer implements Server {
       ...this.#waiting,
       isStopping: () => this.#isStopping,
       isWaiting: () =>
-        this.#state === "suspended" || this.#memory.isFull ||
-        (this.#waits && this.#admission.isFull),
+        this.#state === "suspended" || this.#memory.isFull || this.#admission.mustWait,
       count: () => this.#admission.count,
       onConnection: (connection) => this.#admission.admit(connection),
       onExhausted: (error) => {

@@ -41,6 +41,8 @@ import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
 import { TLS_CLIENT_OPTIONS } from "../transport/tls/options.ts";
+import { serveWorkers } from "../workers/mod.ts";
+import { WORKERS_OPTIONS } from "../workers/options.ts";
 
 /** Calls with options of any shape, as JavaScript does; there is a session for it. */
 // deno-lint-ignore no-explicit-any
@@ -138,6 +140,10 @@ const TAKERS: Record<string, Taker> = {
     call: (writeRate) => new Session(memoryPair()[0], { writeRate }).abort(),
     names: Object.keys(BYTE_RATE),
     where: "writeRate",
+  },
+  "serveWorkers()": {
+    call: (o) => serveWorkers("file:///none.ts", o),
+    names: Object.keys(WORKERS_OPTIONS),
   },
   "connect()": { call: (o) => connect(o), names: Object.keys(CONNECT_OPTIONS) },
   "connect() with tls": {

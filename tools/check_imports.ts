@@ -33,6 +33,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["session.ts"],
   ["serve", "connect"],
   ["requests"],
+  ["workers"],
   ["testing"],
   ["mod.ts"],
   ["cli"],
@@ -43,6 +44,8 @@ const ROWS: readonly (readonly string[])[] = [
 const IN_CHECKOUT_ONLY = /^(bench|examples|tests|tools)\//;
 const PROGRAM_DEPENDENCY = /^@std\/(cli|log)(\/|$)/;
 const SOCKET_MODULE = /^node:(dgram|http|http2|https|net|tls)$/;
+/** The thread of a worker, which imports the module of a user. */
+const IMPORTS_USER_MODULE = "workers/thread.ts";
 const ONLY_TRANSPORT = "only transport/ opens sockets";
 
 interface Ban {
@@ -169,7 +172,9 @@ function brokenInside(path: string, target: string, entries: Entries): string | 
 /** The rule that any other import breaks, if any. */
 function brokenOutside(path: string, specifier: string | undefined): string | undefined {
   if (IN_CHECKOUT_ONLY.test(path)) return;
-  if (specifier === undefined) return "a published import is a plain string";
+  if (specifier === undefined) {
+    return path === IMPORTS_USER_MODULE ? undefined : "a published import is a plain string";
+  }
   if (SOCKET_MODULE.test(specifier)) {
     return path.startsWith("transport/") ? undefined : ONLY_TRANSPORT;
   }

@@ -373,7 +373,7 @@ Deno.test(
       isSuspended: () => false,
       count: () => 10,
       nextChange: () => new Promise(() => {}),
-      onConnection: () => {},
+      onConnection: () => true,
       onExhausted: () => {},
       onError: (_error, retryIn) => void told.push(retryIn),
     });

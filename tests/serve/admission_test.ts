@@ -3,6 +3,7 @@ import { connect } from "../../connect/connect.ts";
 import type { Refusal } from "../../serve/observer.ts";
 import { type Handler, serve, type ServeOptions, TcpServer } from "../../serve/serve.ts";
 import { Admission, type AdmissionHooks, type Permit, type Stage } from "../../serve/admission.ts";
+import { type Limits, OwnLimits } from "../../serve/limits.ts";
 import { Session } from "../../session.ts";
 import {
   type Address,
@@ -65,7 +66,7 @@ class From extends ConnectionOver {
 }
 
 /** An admission that notes what it comes to. */
-function admission(options: ServeOptions, stages: Stage[] = []): {
+function admission(options: ServeOptions, stages?: Stage[], limits?: Limits): {
   tested: Admission;
   admitted: [Connection, Permit][];
   refused: Refusal[];
@@ -80,7 +81,7 @@ function admission(options: ServeOptions, stages: Stage[] = []): {
     isSuspended: () => false,
     nextChange: () => Promise.resolve(),
   };
-  const tested = new Admission(options, hooks, stages);
+  const tested = new Admission(options, hooks, stages ?? [], limits);
   /** Why each of them is refused. */
   const come = (...hostnames: string[]) =>
     hostnames.map((hostname) => {
@@ -208,15 +209,37 @@ Deno.test("Admission does not count refused connections", bounded, () => {
   const { tested, admitted, come } = admission({
     deny: ["10.0.0.9"],
     maxSessions: 2,
+    overload: "refuse",
     maxSessionsPerAddress: 1,
   });
   assertEquals(come("10.0.0.1", "10.0.0.9", "10.0.0.1", "10.0.0.2"), [IN, "denied", FULL, IN]);
   assertEquals(come("10.0.0.3", "10.0.0.9"), ["maxSessions", "denied"]);
-  assertEquals([tested.count, tested.isFull], [2, true]);
+  assertEquals([tested.count, tested.mustWait], [2, false]);
   // Had the refused ones been counted, there would be no room for them now.
   for (const [, permit] of admitted.splice(0)) tested.release(permit);
-  assertEquals([tested.count, tested.isFull], [0, false]);
+  assertEquals(tested.count, 0);
   assertEquals(come("10.0.0.3", "10.0.0.1"), [IN, IN]);
+});
+
+Deno.test("Admission lets a connection wait whose place another worker has taken", bounded, () => {
+  const taken = new OwnLimits({ maxSessions: 2, maxSessionsPerAddress: 1 });
+  const { tested, admitted, refused } = admission(
+    { maxSessions: 2, maxSessionsPerAddress: 1, deny: ["10.0.0.9"] },
+    [],
+    taken,
+  );
+  assertEquals([tested.admit(new From("10.0.0.1")), tested.mustWait], [true, false]);
+  taken.take(); // as another worker does
+  assertEquals([tested.admit(new From("10.0.0.2")), tested.mustWait], [false, true]);
+  assertEquals(tested.admit(new From("10.0.0.9")), false);
+  taken.release();
+  // Whoever is refused leaves the place to others.
+  assertEquals([tested.admit(new From("10.0.0.9")), tested.admit(new From("10.0.0.1"))], [
+    true,
+    true,
+  ]);
+  assertEquals(refused.map(({ reason }) => reason), ["denied", "maxSessionsPerAddress"]);
+  assertEquals([tested.admit(new From("10.0.0.2")), admitted.length, tested.count], [true, 2, 2]);
 });
 
 /** A stage that each connection leaves when the test says so. */

@@ -1,0 +1,173 @@
+/** A worker of a server: it is started again when it has died. */
+
+import { clearTimeout, setTimeout } from "node:timers";
+import type { ServerStats } from "../serve/options.ts";
+import type { Address } from "../transport/connection.ts";
+import { addStats, finalStats } from "./added_stats.ts";
+import type { ToWorker } from "./messages.ts";
+import type { WorkerEnd } from "./observer.ts";
+import type { WorkerStats } from "./options.ts";
+import { type LifeEnd, type LifeOptions, RunningWorker } from "./running_worker.ts";
+
+/** How long a worker waits to be started again, in milliseconds. It doubles with each crash in a row. */
+const MIN_RESTART = 50;
+const MAX_RESTART = 5000;
+/** A worker that has served for so long did not crash at once, in milliseconds. */
+const STABLE_AFTER = 1000;
+
+/** What a member asks its server, and reports to it. */
+export interface MemberHooks {
+  /** What a thread is started with now. */
+  lifeOptions(worker: number): LifeOptions;
+  onListening(member: Member, addr: Address): void;
+  onRoom(member: Member): void;
+  /** A thread has ended: its connections are closed. */
+  onLifeEnd(member: Member): void;
+  /** Whether the server keeps the process alive. */
+  isReferenced(): boolean;
+  /** A worker has died. `restartIn` is `Infinity` if it stays so. */
+  onDeath(member: Member, end: WorkerEnd): void;
+  /** A worker has ended for ever. */
+  onEnd(member: Member): void;
+}
+
+/** One of the workers. */
+export class Member {
+  readonly worker: number;
+  readonly #hooks: MemberHooks;
+  readonly #maxCrashes: number;
+  #life: RunningWorker | undefined;
+  #servingSince: number | undefined;
+  #hasServed = false;
+  #isStopping = false;
+  #isEnded = false;
+  #restart: ReturnType<typeof setTimeout> | undefined;
+  #crashes = 0;
+  #deaths = 0;
+  /** The figures of earlier lives. */
+  #earlier: ServerStats | undefined;
+
+  constructor(worker: number, maxCrashes: number, hooks: MemberHooks) {
+    this.worker = worker;
+    this.#maxCrashes = maxCrashes;
+    this.#hooks = hooks;
+  }
+
+  /** Whether it listens. */
+  get isServing(): boolean {
+    return this.#servingSince !== undefined;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  start(): void {
+    this.#life = new RunningWorker(this.#hooks.lifeOptions(this.worker), {
+      onListening: (addr) => {
+        this.#servingSince = performance.now();
+        this.#hasServed = true;
+        this.#hooks.onListening(this, addr);
+      },
+      onRoom: () => this.#hooks.onRoom(this),
+      onEnd: (end) => this.#onLifeEnd(end),
+    });
+  }
+
+  stats(): WorkerStats {
+    return {
+      worker: this.worker,
+      state: this.#state(),
+      deaths: this.#deaths,
+      stats: addStats([this.#earlier, this.#life?.stats]),
+    };
+  }
+
+  /** Tells the worker something, if it listens. */
+  post(message: ToWorker): void {
+    if (this.isServing) this.#life!.post(message);
+  }
+
+  ping(elapsed: number): void {
+    this.#life?.ping(elapsed);
+  }
+
+  /** Ends for ever. A worker that does not listen yet has nothing to drain. */
+  stop(message: ToWorker): void {
+    this.#isStopping = true;
+    if (this.isServing) this.post(message);
+    else this.terminate();
+  }
+
+  /** Ends for ever, at once. */
+  terminate(): void {
+    this.#isStopping = true;
+    clearTimeout(this.#restart);
+    if (this.#life === undefined) this.#finish();
+    else this.#life.terminate({ reason: undefined, cause: undefined });
+  }
+
+  ref(): void {
+    this.#life?.ref();
+    this.#restart?.ref();
+  }
+
+  unref(): void {
+    this.#life?.unref();
+    this.#restart?.unref();
+  }
+
+  #state(): WorkerStats["state"] {
+    if (this.#isEnded) return "ended";
+    if (this.isServing) return "serving";
+    return this.#restart === undefined ? "starting" : "waiting";
+  }
+
+  #onLifeEnd({ reason, cause, isStuck = false }: LifeEnd): void {
+    const duration = this.isServing ? Math.round(performance.now() - this.#servingSince!) : 0;
+    this.#retire();
+    this.#hooks.onLifeEnd(this);
+    if (this.#isStopping) return this.#finish();
+    this.#deaths++;
+    this.#crashes = duration < STABLE_AFTER ? this.#crashes + 1 : 0;
+    const restartIn = isStuck ? Infinity : this.#restartIn();
+    this.#hooks.onDeath(this, {
+      reason: reason ?? "error",
+      cause: cause ?? new Error("the server of the worker has stopped by itself"),
+      duration,
+      restartIn,
+    });
+    if (restartIn === Infinity || this.#isStopping) return this.#finish();
+    this.#restart = setTimeout(() => this.#startAgain(), restartIn);
+    if (!this.#hooks.isReferenced()) this.#restart.unref();
+  }
+
+  #startAgain(): void {
+    this.#restart = undefined;
+    try {
+      this.start();
+    } catch (error) { // there is no memory for a thread, or no permission any more
+      this.#onLifeEnd({ reason: "error", cause: error as Error });
+    }
+  }
+
+  /** What the ended life leaves: its figures, but none of what it had open. */
+  #retire(): void {
+    const stats = this.#life?.stats;
+    this.#life = this.#servingSince = undefined;
+    if (stats !== undefined) this.#earlier = addStats([this.#earlier, finalStats(stats)]);
+  }
+
+  /** In how many milliseconds it starts again. A worker that could not begin at all is not tried again. */
+  #restartIn(): number {
+    const canServe = this.#hasServed || this.worker > 0;
+    if (this.#crashes >= (canServe ? this.#maxCrashes : 1)) return Infinity;
+    return Math.min(MAX_RESTART, MIN_RESTART * 2 ** Math.max(0, this.#crashes - 1));
+  }
+
+  #finish(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#hooks.onEnd(this);
+  }
+}

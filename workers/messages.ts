@@ -1,0 +1,42 @@
+/** What the main thread and a worker tell each other, by a message port of their own. */
+
+import type { ServerStats } from "../serve/options.ts";
+import type { Address } from "../transport/connection.ts";
+import type { TlsServerOptions } from "../transport/tls/options.ts";
+import type { LimitsMemory } from "./shared_limits.ts";
+import type { SentError } from "./sent_error.ts";
+import type { MessagePort } from "node:worker_threads";
+
+/** The first message to a worker. It comes from the parent port, all others from the port in it. */
+export interface WorkerStart {
+  readonly port: MessagePort;
+  /** The number of the worker, from 0. */
+  readonly worker: number;
+  /** The URL of the module that serves. */
+  readonly module: string;
+  /** Options of `serve()`. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly limits: LimitsMemory;
+  readonly isSuspended: boolean;
+}
+
+/** A message to a worker. */
+export type ToWorker =
+  | { readonly kind: "suspend" | "resume" | "shutdown" }
+  | { readonly kind: "abort"; readonly reason: SentError | undefined }
+  | { readonly kind: "reload-tls"; readonly tls: TlsServerOptions }
+  /** Another worker has released a connection. */
+  | { readonly kind: "room" }
+  /** To be answered with `pong`. There is never more than one that is not. */
+  | { readonly kind: "ping" };
+
+/** A message from a worker. */
+export type FromWorker =
+  | { readonly kind: "listening"; readonly addr: Address }
+  /** It cannot serve. */
+  | { readonly kind: "failed"; readonly error: SentError }
+  /** It has released a connection, and others wait for that. */
+  | { readonly kind: "room" }
+  | { readonly kind: "pong"; readonly stats: ServerStats | undefined }
+  /** Its server has stopped. It says nothing more. */
+  | { readonly kind: "finished"; readonly stats: ServerStats };

@@ -1,0 +1,33 @@
+/**
+ * Serving by several threads, to use all cores: {@linkcode serveWorkers}.
+ *
+ * @example A module that serves, and one that starts it
+ * ```ts ignore
+ * // service.ts
+ * import type { Session } from "@parley/tcp";
+ *
+ * export default async function greet(session: Session) {
+ *   for await (const name of session.lines()) await session.send(`hello, ${name}!\n`);
+ * }
+ *
+ * // main.ts
+ * import { serveWorkers } from "@parley/tcp/workers";
+ *
+ * await using server = serveWorkers(import.meta.resolve("./service.ts"), { port: 1234 });
+ * await server.finished;
+ * ```
+ *
+ * @module
+ */
+
+export { WorkerCrashError } from "../errors.ts";
+export type { WorkerEnd, WorkerEndReason, WorkersObserver } from "./observer.ts";
+export {
+  type ServeWorkersOptions,
+  type ServiceModule,
+  type ServiceOptions,
+  type WorkersServer,
+  type WorkersStats,
+  type WorkerStats,
+} from "./options.ts";
+export { serveWorkers } from "./serve_workers.ts";

@@ -1,0 +1,174 @@
+/** One life of a worker: from the start of its thread until the thread has ended. */
+
+import { clearTimeout, setTimeout } from "node:timers";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { ServerStats } from "../serve/options.ts";
+import type { Address } from "../transport/connection.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import type { WorkerEndReason } from "./observer.ts";
+import { receivedError } from "./sent_error.ts";
+
+const MIB = 1024 * 1024;
+/** How long a thread that has nothing left to do may take to end, in milliseconds. */
+const LEAVE_TIMEOUT = 1000;
+/** How long a terminated thread may take to end, in milliseconds. */
+const END_TIMEOUT = 2000;
+/** The program of the thread, which has the same ending as this file when both are compiled. */
+const PROGRAM = new URL(`./thread.${import.meta.url.split(".").pop()!}`, import.meta.url);
+
+/** How a life ends. Without a reason, the server in the worker has stopped as it was told to. */
+export interface LifeEnd {
+  readonly reason: WorkerEndReason | undefined;
+  readonly cause: Error | undefined;
+  /** Whether the thread goes on for ever, with all that it has open. */
+  readonly isStuck?: boolean;
+}
+
+/** What a life reports. */
+export interface LifeHooks {
+  onListening(addr: Address): void;
+  /** The worker has released a connection that others wait for. */
+  onRoom(): void;
+  /** The thread has ended. */
+  onEnd(end: LifeEnd): void;
+}
+
+/** What a thread is started with. */
+export interface LifeOptions {
+  readonly start: Omit<WorkerStart, "port">;
+  readonly workerData: unknown;
+  /** In bytes. */
+  readonly maxHeap: number;
+  /** In milliseconds. */
+  readonly heartbeatTimeout: number;
+  /** Whether the thread keeps the process alive. */
+  readonly isReferenced: boolean;
+}
+
+/** A thread that serves. */
+export class RunningWorker {
+  /** Its latest figures. */
+  stats: ServerStats | undefined;
+  readonly #hooks: LifeHooks;
+  readonly #heartbeatTimeout: number;
+  readonly #thread: Worker;
+  readonly #port: MessagePort;
+  #end: LifeEnd | undefined;
+  #hasExited = false;
+  #isClosed = false;
+  #isOver = false;
+  #isTerminated = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isPinged = false;
+  #silence = 0;
+
+  constructor(options: LifeOptions, hooks: LifeHooks) {
+    const { start, workerData, maxHeap, heartbeatTimeout } = options;
+    this.#hooks = hooks;
+    this.#heartbeatTimeout = heartbeatTimeout;
+    const { port1, port2 } = new MessageChannel();
+    this.#thread = new Worker(PROGRAM, {
+      workerData,
+      name: `parley worker ${start.worker}`,
+      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(maxHeap / MIB) },
+    });
+    this.#thread.on("error", (error) => this.#onError(error));
+    this.#thread.on("exit", (code) => {
+      this.#end ??= { reason: "exit", cause: new Error(`the worker has exited with code ${code}`) };
+      this.#hasExited = true;
+      this.#onGone();
+    });
+    this.#thread.postMessage({ ...start, port: port2 } satisfies WorkerStart, [port2]);
+    if (!options.isReferenced) this.#thread.unref();
+    this.#port = port1;
+    port1.on("message", (message: FromWorker) => this.#onMessage(message));
+    // Deno 2.9.6 says "exit" as soon as a thread is told to terminate, and cannot end one that is busy. Its port is closed
+    // only when the thread is gone.
+    port1.on("close", () => {
+      this.#isClosed = true;
+      this.#onGone();
+    });
+    port1.unref(); // the thread keeps the process alive, as long as it should
+  }
+
+  post(message: ToWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  /** Asks for a sign of life, `elapsed` milliseconds after the last call. Terminates a thread that has given none for too long. */
+  ping(elapsed: number): void {
+    if (this.#isPinged) {
+      this.#silence += elapsed;
+      if (this.#silence <= this.#heartbeatTimeout) return;
+      const cause = new Error(`the worker has not answered for ${this.#heartbeatTimeout} ms`);
+      return this.terminate({ reason: "unresponsive", cause });
+    }
+    this.#isPinged = true;
+    this.#silence = 0;
+    this.post({ kind: "ping" });
+  }
+
+  /** Ends the thread at once, whatever it does, if the runtime can. */
+  terminate(end: LifeEnd): void {
+    if (this.#isTerminated) return;
+    this.#isTerminated = true;
+    this.#end ??= end;
+    this.#thread.terminate();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#onStuck(), END_TIMEOUT);
+  }
+
+  ref(): void {
+    this.#thread.ref();
+  }
+
+  unref(): void {
+    this.#thread.unref();
+  }
+
+  #onMessage(message: FromWorker): void {
+    switch (message.kind) {
+      case "listening":
+        return this.#hooks.onListening(message.addr);
+      case "room":
+        return this.#hooks.onRoom();
+      case "pong":
+        this.#isPinged = false;
+        this.stats = message.stats ?? this.stats;
+        return;
+      case "failed":
+        return this.#leave({ reason: "error", cause: receivedError(message.error) });
+      case "finished":
+        this.stats = message.stats;
+        return this.#leave({ reason: undefined, cause: undefined });
+    }
+  }
+
+  /** The worker is done. Its module may have begun something that keeps the thread. */
+  #leave(end: LifeEnd): void {
+    this.#end ??= end;
+    this.#timer ??= setTimeout(() => this.terminate(end), LEAVE_TIMEOUT);
+  }
+
+  #onError(error: unknown): void {
+    const cause = error instanceof Error ? error : new Error(String(error));
+    const isMemory = (cause as { code?: unknown }).code === "ERR_WORKER_OUT_OF_MEMORY";
+    this.#end ??= { reason: isMemory ? "memory" : "error", cause };
+  }
+
+  #onGone(): void {
+    if (!this.#hasExited || !this.#isClosed || this.#isOver) return;
+    this.#over(this.#end!);
+  }
+
+  #onStuck(): void {
+    if (!this.#isOver) this.#over({ ...this.#end!, isStuck: true });
+  }
+
+  #over(end: LifeEnd): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#port.close();
+    this.#hooks.onEnd(end);
+  }
+}

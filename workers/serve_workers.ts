@@ -1,0 +1,376 @@
+/** Serving by several threads: {@linkcode serveWorkers} and its server. */
+
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { isMainThread } from "node:worker_threads";
+import { checkDuration, shown } from "../_internal/checks.ts";
+import { Observers } from "../_internal/observers.ts";
+import { checkOptions } from "../_internal/options.ts";
+import { rejectQuietly } from "../_internal/promises.ts";
+import { interruptedError } from "../_internal/system_errors.ts";
+import { WorkerCrashError } from "../errors.ts";
+import { Admission, type AdmissionHooks, limitValues } from "../serve/admission.ts";
+import { SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
+import type { ServerState } from "../serve/observer.ts";
+import type { ServeOptions } from "../serve/options.ts";
+import { stagesOf } from "../serve/stages.ts";
+import { resolveSessionOptions } from "../session/options.ts";
+import { type Address, type NetAddr, normalizeAddress } from "../transport/connection.ts";
+import { listen } from "../transport/listen.ts";
+import type { TlsServerOptions } from "../transport/tls/options.ts";
+import { TlsAcceptor } from "../transport/tls/server.ts";
+import { addStats } from "./added_stats.ts";
+import { Member } from "./member.ts";
+import type { ToWorker } from "./messages.ts";
+import { logWorkers, printWorkerEnds, type WorkerEnd, type WorkersObserver } from "./observer.ts";
+import {
+  checkSendable,
+  MAIN_OPTIONS,
+  MAX_WORKERS,
+  type ServeWorkersOptions,
+  WORKERS_OPTIONS,
+  type WorkersServer,
+  type WorkersStats,
+} from "./options.ts";
+import type { LifeOptions } from "./running_worker.ts";
+import { sentError } from "./sent_error.ts";
+import { makeLimitsMemory, SharedLimits } from "./shared_limits.ts";
+
+/** How often the workers are asked for a sign of life, in milliseconds. */
+const PING_INTERVAL = 250;
+/** How long a worker may take to abort before it is terminated, in milliseconds. */
+const ABORT_TIMEOUT = 1000;
+const MAX_HEAP = 2 * 1024 ** 3;
+
+/**
+ * Starts a server whose sessions are served by several threads, so that it uses all cores. Each worker imports the module,
+ * listens on the same port, and serves the connections that the system gives it. Limits count over all workers.
+ *
+ * The module exports the handler as its default, and may export `options` such as an `observer` of sessions. Call
+ * `serveWorkers()` in another module, or in the same one under `if (import.meta.main)`: workers import the whole module.
+ *
+ * In Deno, `--allow-read` is required for the modules that workers import. It requires Linux.
+ *
+ * @param module The URL of the module, such as `import.meta.resolve("./service.ts")`.
+ * @param options Where to listen, limits and deadlines, and how many workers there are.
+ * @returns The server, which is about to listen.
+ * @throws {TypeError | RangeError} If an option is invalid or cannot be sent to workers, or in a worker.
+ * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well.
+ *
+ * @example
+ * ```ts ignore
+ * // service.ts
+ * import type { Session } from "@parley/tcp";
+ *
+ * export default async function greet(session: Session) {
+ *   for await (const name of session.lines()) await session.send(`hello, ${name}!\n`);
+ * }
+ *
+ * // main.ts
+ * import { serveWorkers } from "@parley/tcp/workers";
+ *
+ * const server = serveWorkers(import.meta.resolve("./service.ts"), { port: 1234 });
+ * await server.finished;
+ * ```
+ */
+export function serveWorkers(module: string | URL, options: ServeWorkersOptions): WorkersServer {
+  return new Workers(module, options);
+}
+
+class Workers implements WorkersServer {
+  readonly #module: string;
+  readonly #options: Readonly<Record<string, unknown>>;
+  readonly #main: ServeWorkersOptions;
+  readonly #observers: Observers<WorkersObserver>;
+  readonly #limits: SharedLimits;
+  readonly #limitsMemory: LifeOptions["start"]["limits"];
+  readonly #acceptor: TlsAcceptor | undefined;
+  readonly #members: Member[];
+  readonly #listening = Promise.withResolvers<Address>();
+  readonly #finished = Promise.withResolvers<void>();
+  readonly #pings: ReturnType<typeof setInterval>;
+  #addr: Address;
+  #tls: TlsServerOptions | undefined;
+  #state: ServerState = "starting";
+  /** Whether the first worker has found its address. */
+  #isFound = false;
+  /** Whether all workers have listened. */
+  #isListening = false;
+  #isReferenced = true;
+  #pingedAt = performance.now();
+  #abortTimer: ReturnType<typeof setTimeout> | undefined;
+  #failure: unknown;
+
+  constructor(module: string | URL, options: ServeWorkersOptions) {
+    if (!isMainThread) {
+      throw new TypeError(
+        "serveWorkers() must be called in the main thread. Workers import the whole module that serves: " +
+          "is it called there, without if (import.meta.main)?",
+      );
+    }
+    this.#module = moduleUrl(module);
+    checkOptions(options, WORKERS_OPTIONS);
+    const { hostname = "127.0.0.1", port, signal, maxCrashes = 10, reusePort = false } = options;
+    this.#main = { ...options };
+    this.#options = sentOptions(options);
+    this.#tls = options.tls;
+    this.#acceptor = this.#tls && new TlsAcceptor(this.#tls);
+    checkServing(options, this.#acceptor);
+    const count = workerCount(options);
+    this.#limitsMemory = makeLimitsMemory(
+      limitValues(options),
+      count,
+      options.overload !== "refuse",
+    );
+    this.#limits = new SharedLimits(this.#limitsMemory, 0, () => {});
+    this.#observers = new Observers(observersOf(options), (error) => options.onError?.(error));
+    this.#addr = { transport: "tcp", hostname, port };
+    const { tcpBacklog } = options;
+    // Otherwise, a second server on the same port would get a share of the connections, by mistake.
+    listen({
+      ...{ hostname, port, reusePort, transport: "node" },
+      ...(tcpBacklog !== undefined && { tcpBacklog }),
+    }).close();
+    const hooks = {
+      lifeOptions: (worker: number) => this.#lifeOptions(worker),
+      isReferenced: () => this.#isReferenced,
+      onListening: (member: Member, addr: Address) => this.#onListening(member, addr),
+      onRoom: (member: Member) => this.#tellOfRoom(member),
+      onLifeEnd: (member: Member) => {
+        this.#limits.clear(member.worker);
+        this.#tellOfRoom(member);
+      },
+      onDeath: (member: Member, end: WorkerEnd) => this.#onDeath(member, end),
+      onEnd: () => this.#onEnd(),
+    };
+    this.#members = Array.from({ length: count }, (_, i) => new Member(i, maxCrashes, hooks));
+    this.#members[0]!.start(); // which finds the port that the others listen on, too
+    this.#pings = setInterval(() => this.#ping(), PING_INTERVAL);
+    this.#pings.unref();
+    signal?.addEventListener("abort", this.#onAbort);
+    if (signal?.aborted) this.shutdown();
+  }
+
+  get addr(): Address {
+    return this.#addr;
+  }
+
+  get listening(): Promise<Address> {
+    return this.#listening.promise;
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  stats(): WorkersStats {
+    const workers = this.#members.map((member) => member.stats());
+    return { ...addStats(workers.map(({ stats }) => stats)), workers };
+  }
+
+  reloadTls(tls: TlsServerOptions): void {
+    if (this.#acceptor === undefined) throw new TypeError("the server was started without tls");
+    checkOptions(tls, SERVER_TLS_OPTIONS, "tls");
+    checkSendable("tls", tls);
+    this.#acceptor.reload(tls); // only to see whether it can be used
+    const { starttls } = this.#main.tls!;
+    this.#tls = { ...structuredClone(tls), ...(starttls !== undefined && { starttls }) };
+    this.#post({ kind: "reload-tls", tls: this.#tls });
+  }
+
+  suspend(): void {
+    if (this.#isStopping || this.#state === "suspended") return;
+    this.#post({ kind: "suspend" });
+    this.#setState("suspended");
+  }
+
+  resume(): void {
+    if (this.#state !== "suspended") return;
+    this.#post({ kind: "resume" });
+    if (this.#isListening) this.#setState("listening");
+    else this.#state = "starting";
+  }
+
+  shutdown(): Promise<void> {
+    this.#stop({ kind: "shutdown" });
+    return this.finished;
+  }
+
+  abort(reason?: unknown): void {
+    if (this.#state === "closed") return;
+    const message: ToWorker = {
+      kind: "abort",
+      reason: reason === undefined ? undefined : sentError(reason),
+    };
+    this.#stop(message);
+    this.#post(message);
+    this.#abortTimer ??= setTimeout(() => this.#terminate(), ABORT_TIMEOUT);
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    for (const member of this.#members) member.ref();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    for (const member of this.#members) member.unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  readonly #onAbort = (): void => void this.shutdown();
+
+  get #isStopping(): boolean {
+    return this.#state === "draining" || this.#state === "closed";
+  }
+
+  #lifeOptions(worker: number): LifeOptions {
+    this.#limits.clear(worker);
+    const { heartbeatTimeout = 30_000, maxHeap = MAX_HEAP, workerData } = this.#main;
+    const { port } = this.#addr as NetAddr;
+    return {
+      start: {
+        worker,
+        module: this.#module,
+        options: {
+          ...this.#options,
+          port,
+          transport: "node",
+          reusePort: this.#members.length > 1 || this.#main.reusePort === true,
+          ...(this.#tls && { tls: this.#tls }),
+        },
+        limits: this.#limitsMemory,
+        isSuspended: this.#state === "suspended",
+      },
+      workerData,
+      maxHeap,
+      heartbeatTimeout: checkDuration("heartbeatTimeout", heartbeatTimeout),
+      isReferenced: this.#isReferenced,
+    };
+  }
+
+  #onListening(member: Member, addr: Address): void {
+    if (this.#isStopping) return;
+    // What has happened while it started.
+    member.post({ kind: this.#state === "suspended" ? "suspend" : "resume" });
+    if (this.#tls !== undefined) member.post({ kind: "reload-tls", tls: this.#tls });
+    this.#observers.tell("onWorkerStart", member.worker);
+    if (!this.#isFound) {
+      this.#isFound = true;
+      this.#addr = normalizeAddress(addr);
+      for (const other of this.#members.slice(1)) other.start();
+    }
+    if (this.#isListening || !this.#members.every(({ isServing }) => isServing)) return;
+    this.#isListening = true;
+    this.#listening.resolve(this.#addr);
+    if (this.#state === "starting") this.#setState("listening");
+  }
+
+  #onDeath({ worker }: Member, end: WorkerEnd): void {
+    this.#observers.tell("onWorkerEnd", worker, end);
+    if (end.restartIn < Infinity || this.#isStopping) return;
+    const options = { cause: end.cause };
+    this.#failure = this.#isListening
+      ? new WorkerCrashError(worker, end.reason, options)
+      : end.cause;
+    this.shutdown();
+  }
+
+  #onEnd(): void {
+    if (!this.#members.every(({ isEnded }) => isEnded)) return;
+    clearInterval(this.#pings);
+    clearTimeout(this.#abortTimer);
+    this.#main.signal?.removeEventListener("abort", this.#onAbort);
+    this.#setState("closed");
+    const isFailure = this.#failure !== undefined;
+    if (!this.#isListening && isFailure) this.#listening.reject(this.#failure);
+    else rejectQuietly(this.#listening, interruptedError("server"));
+    if (this.#isListening && isFailure) this.#finished.reject(this.#failure);
+    else this.#finished.resolve();
+  }
+
+  #stop(message: ToWorker): void {
+    if (this.#isStopping) return;
+    this.#setState("draining");
+    for (const member of this.#members) member.stop(message);
+  }
+
+  #terminate(): void {
+    for (const member of this.#members) if (!member.isEnded) member.terminate();
+  }
+
+  #post(message: ToWorker): void {
+    for (const member of this.#members) member.post(message);
+  }
+
+  /** Tells the other workers that one has released connections. */
+  #tellOfRoom(from: Member): void {
+    for (const member of this.#members) if (member !== from) member.post({ kind: "room" });
+  }
+
+  /** A time in which this thread was busy, or the process stopped, says nothing about the workers. */
+  #ping(): void {
+    const now = performance.now();
+    const elapsed = Math.min(now - this.#pingedAt, 2 * PING_INTERVAL);
+    this.#pingedAt = now;
+    for (const member of this.#members) member.ping(elapsed);
+  }
+
+  /** Observers are not told of a server that has never listened. */
+  #setState(state: ServerState): void {
+    this.#state = state;
+    if (this.#isFound) this.#observers.tell("onStateChange", state, this.#addr);
+  }
+}
+
+function moduleUrl(module: unknown): string {
+  if (module instanceof URL) return module.href;
+  if (typeof module !== "string") {
+    throw new TypeError(`module must be a URL, got ${shown(module)}`);
+  }
+  if (URL.canParse(module)) return module;
+  throw new TypeError(
+    `module must be an absolute URL such as import.meta.resolve("./service.ts"), got ${
+      JSON.stringify(module)
+    }`,
+  );
+}
+
+function workerCount({ workers = "auto" }: ServeWorkersOptions): number {
+  if (workers !== "auto") return workers;
+  return Math.min(MAX_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1);
+}
+
+/** The options that workers get, as they are now. */
+function sentOptions(options: ServeWorkersOptions): Record<string, unknown> {
+  const entries = Object.entries(options).filter(([name, value]) =>
+    value !== undefined && !Object.hasOwn(MAIN_OPTIONS, name)
+  );
+  for (const [name, value] of entries) checkSendable(name, value);
+  return structuredClone(Object.fromEntries(entries));
+}
+
+/** Throws what the servers in the workers would throw. */
+function checkServing(options: ServeWorkersOptions, tls: TlsAcceptor | undefined): void {
+  const served = options as ServeOptions;
+  resolveSessionOptions(served);
+  checkDuration("shutdownTimeout", served.shutdownTimeout ?? Infinity);
+  new Admission(served, {} as AdmissionHooks, stagesOf(served, tls));
+}
+
+function observersOf({ observer, logger, onError }: ServeWorkersOptions): WorkersObserver[] {
+  const observers: WorkersObserver[] = [];
+  if (observer !== undefined) observers.push(observer);
+  if (logger !== undefined) observers.push(logWorkers(logger));
+  if (onError !== undefined) observers.push({ onWorkerEnd: (_, { cause }) => onError(cause) });
+  if (!observers.some(({ onWorkerEnd }) => onWorkerEnd !== undefined)) {
+    observers.push(printWorkerEnds);
+  }
+  return observers;
+}

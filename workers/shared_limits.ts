@@ -1,0 +1,174 @@
+/** The limits of a server over all its workers, counted in memory that they share. */
+
+import type { Limits, LimitValues } from "../serve/limits.ts";
+import { BLOCK_CELLS, BlockTable } from "./block_table.ts";
+
+/** What a worker has in shared memory, before its table of blocks. */
+const COUNT = 0;
+/** Whether the worker has to be told when another one releases a connection. */
+const WANTS_ROOM = 1;
+const REGION_HEAD = 2;
+
+/** The lock is the first cell: 0, or 1 more than the number of the worker that holds it. */
+const LOCK = 0;
+const HEAD = 1;
+/** How often a worker tries to get the lock before it waits, and how long it waits then, in milliseconds. */
+const TRIES = 100;
+const PAUSE = 1;
+
+/** Shared memory and what is in it. It can be sent to workers. */
+export interface LimitsMemory extends LimitValues {
+  readonly buffer: SharedArrayBuffer;
+  readonly workers: number;
+  /** Whether connections without room wait for it. */
+  readonly waits: boolean;
+  /** How many blocks fit into the table of a worker. */
+  readonly capacity: number;
+  /** Numbers that nobody outside can guess, for the tables. */
+  readonly seeds: readonly number[];
+}
+
+/** Makes the shared memory of a server. */
+export function makeLimitsMemory(
+  values: LimitValues,
+  workers: number,
+  waits: boolean,
+): LimitsMemory {
+  const { maxSessions, maxSessionsPerAddress } = values;
+  const capacity = maxSessionsPerAddress === Infinity ? 0 : BlockTable.capacityFor(maxSessions);
+  const cells = HEAD + workers * (REGION_HEAD + capacity * BLOCK_CELLS);
+  return {
+    maxSessions,
+    maxSessionsPerAddress,
+    buffer: new SharedArrayBuffer(cells * Int32Array.BYTES_PER_ELEMENT),
+    workers,
+    waits,
+    capacity,
+    seeds: [...crypto.getRandomValues(new Int32Array(BlockTable.seeds))],
+  };
+}
+
+/**
+ * The limits, as one worker sees them.
+ *
+ * Each worker writes to its own region only, and what counts is the sum of all regions. So when a worker dies, at
+ * whatever point, its region is cleared, and the sum is right again. The lock makes it one step to add up and to count.
+ */
+export class SharedLimits implements Limits {
+  readonly #memory: LimitsMemory;
+  readonly #worker: number;
+  readonly #onRelease: () => void;
+  readonly #cells: Int32Array;
+  readonly #tables: BlockTable[] = [];
+
+  /**
+   * @param memory The shared memory.
+   * @param worker The number of this worker, from 0.
+   * @param onRelease Called when this worker has released a connection and others want to know that.
+   */
+  constructor(memory: LimitsMemory, worker: number, onRelease: () => void) {
+    const { buffer, workers, capacity, seeds } = memory;
+    this.#memory = memory;
+    this.#worker = worker;
+    this.#onRelease = onRelease;
+    this.#cells = new Int32Array(buffer);
+    for (let one = 0; capacity > 0 && one < workers; one++) {
+      const start = this.#region(one) + REGION_HEAD;
+      const cells = this.#cells.subarray(start, start + capacity * BLOCK_CELLS);
+      this.#tables.push(new BlockTable(cells, seeds));
+    }
+  }
+
+  /** How many connections all workers have together. */
+  get count(): number {
+    let all = 0;
+    for (let one = 0; one < this.#memory.workers; one++) {
+      all += Atomics.load(this.#cells, this.#region(one) + COUNT);
+    }
+    return all;
+  }
+
+  get isFull(): boolean {
+    if (this.count < this.#memory.maxSessions) return false;
+    this.#wantRoom();
+    return this.count >= this.#memory.maxSessions; // a connection may have been released before that was known
+  }
+
+  take(): boolean {
+    if (this.#tryTake()) return true;
+    if (!this.#memory.waits) return false;
+    this.#wantRoom();
+    return this.#tryTake();
+  }
+
+  release(): void {
+    Atomics.sub(this.#cells, this.#region(this.#worker) + COUNT, 1);
+    let isWanted = false;
+    for (let one = 0; one < this.#memory.workers; one++) {
+      const at = this.#region(one) + WANTS_ROOM;
+      if (Atomics.load(this.#cells, at) === 0 || one === this.#worker) continue;
+      Atomics.store(this.#cells, at, 0);
+      isWanted = true;
+    }
+    if (isWanted) this.#onRelease();
+  }
+
+  takeBlock(block: string): boolean {
+    return this.#locked(() => {
+      const key = this.#tables[0]!.keyOf(block);
+      let held = 0;
+      for (const table of this.#tables) held += table.count(key);
+      if (held >= this.#memory.maxSessionsPerAddress) return false;
+      this.#tables[this.#worker]!.add(key);
+      return true;
+    });
+  }
+
+  releaseBlock(block: string): void {
+    this.#locked(() => {
+      const table = this.#tables[this.#worker]!;
+      table.remove(table.keyOf(block));
+    });
+  }
+
+  /** Uncounts all connections of a worker that has died. No thread but the main one may do that. */
+  clear(worker: number): void {
+    const start = this.#region(worker);
+    const end = this.#region(worker + 1);
+    for (let at = start; at < end; at++) Atomics.store(this.#cells, at, 0);
+    Atomics.compareExchange(this.#cells, LOCK, worker + 1, 0);
+  }
+
+  #region(worker: number): number {
+    return HEAD + worker * (REGION_HEAD + this.#memory.capacity * BLOCK_CELLS);
+  }
+
+  #tryTake(): boolean {
+    return this.#locked(() => {
+      if (this.count >= this.#memory.maxSessions) return false;
+      Atomics.add(this.#cells, this.#region(this.#worker) + COUNT, 1);
+      return true;
+    });
+  }
+
+  #wantRoom(): void {
+    if (this.#memory.waits) {
+      Atomics.store(this.#cells, this.#region(this.#worker) + WANTS_ROOM, 1);
+    }
+  }
+
+  /** Runs what no other worker may do at the same time. A worker that dies in it is cleared, and so is its lock. */
+  #locked<Result>(run: () => Result): Result {
+    const mine = this.#worker + 1;
+    for (let tries = 1;; tries++) {
+      const holder = Atomics.compareExchange(this.#cells, LOCK, 0, mine);
+      if (holder === 0) break;
+      if (tries % TRIES === 0) Atomics.wait(this.#cells, LOCK, holder, PAUSE);
+    }
+    try {
+      return run();
+    } finally {
+      Atomics.store(this.#cells, LOCK, 0);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** What runs in the thread of a worker: a server of its own, which the main thread controls. */
+
+import process from "node:process";
+import { parentPort } from "node:worker_threads";
+import { checkFunction } from "../_internal/checks.ts";
+import { checkOptions } from "../_internal/options.ts";
+import { type Handler, TcpServer } from "../serve/serve.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
+import { receivedError, sentError } from "./sent_error.ts";
+import { SharedLimits } from "./shared_limits.ts";
+
+// `workerData` belongs to the module that serves.
+parentPort!.once("message", run);
+
+async function run(start: WorkerStart): Promise<void> {
+  const { port } = start;
+  let server: TcpServer | undefined;
+  let isStopping = false;
+  const tell = (message: FromWorker): void => port.postMessage(message);
+  port.on("message", (message: ToWorker) => {
+    if (message.kind === "ping") return tell({ kind: "pong", stats: server?.stats() });
+    if (server !== undefined) return obey(server, message);
+    isStopping ||= message.kind === "shutdown" || message.kind === "abort";
+  });
+  // Deno 2.9.6 does not close all sockets of a thread that ends.
+  process.on("exit", () => server?.abort(new Error("the worker has ended")));
+  try {
+    const service = await import(start.module);
+    if (isStopping) return port.close();
+    server = serveModule(service, start, () => tell({ kind: "room" }));
+    tell({ kind: "listening", addr: await server.listening });
+    await server.finished;
+    tell({ kind: "finished", stats: server.stats() });
+  } catch (error) {
+    tell({ kind: "failed", error: sentError(error) });
+  }
+  port.close(); // Nothing else of this file keeps the thread.
+}
+
+function serveModule(
+  module: Partial<ServiceModule>,
+  { worker, options, limits, isSuspended, ...start }: WorkerStart,
+  onRelease: () => void,
+): TcpServer {
+  const { default: handler, options: own = {} } = module;
+  checkFunction(`the default export of ${start.module}`, handler);
+  checkOptions(own, SERVICE_OPTIONS, `options of ${start.module}`);
+  const counted = new SharedLimits(limits, worker, onRelease);
+  const server = new TcpServer({ ...own, ...options }, handler as Handler, undefined, counted);
+  if (isSuspended) server.suspend();
+  return server;
+}
+
+function obey(server: TcpServer, message: ToWorker): void {
+  switch (message.kind) {
+    case "suspend":
+      return server.suspend();
+    case "resume":
+      return server.resume();
+    case "shutdown":
+      return void server.shutdown();
+    case "abort":
+      return server.abort(message.reason && receivedError(message.reason));
+    case "reload-tls":
+      return server.reloadTls(message.tls);
+    case "room":
+      return server.onRoom();
+  }
+}
