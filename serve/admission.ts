@@ -167,7 +167,7 @@ export class Admission {
     this.#pending.add(pending);
     let reason: RefusalReason | undefined;
     let cause: unknown;
-    await this.#wait(permit);
+    if (permit.delay > 0) await this.#wait(permit);
     for (const stage of this.#isClosed ? [] : this.#stages) {
       try {
         pending.connection = await stage.run(pending.connection);
@@ -176,7 +176,7 @@ export class Admission {
         reason = error instanceof Error && error.cause instanceof PeerLeft ? "left" : stage.reason;
         cause = error;
       }
-      if (reason === undefined) await this.#wait(permit);
+      if (reason === undefined && permit.delay > 0) await this.#wait(permit);
       if (reason !== undefined || this.#isClosed) break;
     }
     while (
@@ -238,7 +238,6 @@ export class Admission {
   /** Waits as long as the rate of the address asks for, or until the server stops. */
   async #wait(permit: Permit): Promise<void> {
     const { delay } = permit;
-    if (delay === 0) return;
     permit.delay = 0;
     this.waits++;
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -173,6 +173,7 @@ Deno.test("Admission counts by address", bounded, () => {
   assertEquals([tested.count, tested.refusals], [5, {
     maxSessions: 0,
     maxSessionsPerAddress: 5,
+    sessionRate: 0,
     denied: 0,
     untrusted: 0,
     "proxy-header": 0,
