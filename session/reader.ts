@@ -344,7 +344,7 @@ export class Reader implements InputBorrower, Resting {
     const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
       !rested || this.reading || this.#isDetached || isEnough || this.ended ||
-      this.#failure !== undefined || this.#budget.resting.has(this)
+      this.#failure !== undefined || this.#budget.resting.has(this) || this.throttle?.isWaiting
     ) {
       return;
     }

@@ -24,6 +24,17 @@ testEach("readRate makes the peer wait, and loses nothing", async (open) => {
   await sent;
 }, { toHalfClosed: true });
 
+testEach("readRate holds for a session that listens for its peer in any case", async (open) => {
+  const readRate = { perSecond: 5000, burst: 1000 };
+  await using opened = await open({ readRate, readIdleTimeout: 200, frameTimeout: 60_000 });
+  const { session, peer } = opened;
+  const began = performance.now();
+  const sent = peer.send(pattern(4000)).then(() => peer.closeWrite());
+  await collect(session.bytes());
+  assert(performance.now() - began >= 595);
+  await sent;
+}, { toHalfClosed: true });
+
 testEach("writeRate makes the sender wait, and loses nothing", async (open) => {
   await using opened = await open({
     writeRate: { perSecond: PER_SECOND, burst: BURST },
