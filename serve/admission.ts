@@ -4,7 +4,6 @@ import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger, checkOneOf } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
 import { type Limits, type LimitValues, OwnLimits } from "./limits.ts";
-import { SessionRates } from "./session_rates.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
@@ -72,7 +71,7 @@ export class Admission {
   readonly #waits: boolean;
   readonly #allow: CidrList | undefined;
   readonly #deny: CidrList | undefined;
-  readonly #rates: SessionRates | undefined;
+  readonly #limitsRate: boolean;
   /** Ends the waits for a rate. */
   readonly #waiting: Set<() => void> = new Set();
   readonly #ipv6PrefixLength: number;
@@ -97,7 +96,7 @@ export class Admission {
     this.#allow = allow === undefined ? undefined : new CidrList("allow", allow);
     this.#deny = deny === undefined ? undefined : new CidrList("deny", deny);
     const { ipv6PrefixLength = 64, sessionRate } = options;
-    this.#rates = sessionRate && new SessionRates(sessionRate);
+    this.#limitsRate = sessionRate !== undefined;
     this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
     this.#noDelay = options.noDelay ?? true;
     this.#keepAlive = options.keepAlive ?? false;
@@ -201,7 +200,7 @@ export class Admission {
   #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
     if (
       this.#allow === undefined && this.#deny === undefined && !this.#limitsAddresses &&
-      this.#rates === undefined
+      !this.#limitsRate
     ) {
       return;
     }
@@ -215,7 +214,7 @@ export class Admission {
       return this.#allow !== undefined && "hostname" in remoteAddr ? "denied" : undefined;
     }
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
-    if (!this.#limitsAddresses && this.#rates === undefined) return;
+    if (!this.#limitsAddresses && !this.#limitsRate) return;
     const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
     return this.#takeBlock(permit, block) ?? this.#takeRate(permit, block);
   }
@@ -228,8 +227,8 @@ export class Admission {
   }
 
   #takeRate(permit: Permit, block: string): RefusalReason | undefined {
-    if (this.#rates === undefined || permit.ratedBlock === block) return;
-    const delay = this.#rates.take(block);
+    if (!this.#limitsRate || permit.ratedBlock === block) return;
+    const delay = this.#limits.takeRate(block);
     if (delay === undefined) return "sessionRate";
     permit.ratedBlock = block;
     permit.delay = delay;
@@ -273,12 +272,12 @@ export class Admission {
 
 /** The values of the limits in `options`, checked. */
 export function limitValues(options: ServeOptions): LimitValues {
-  const { maxSessions = 10_000, maxSessionsPerAddress = Infinity } = options;
+  const { maxSessions = 10_000, maxSessionsPerAddress = Infinity, sessionRate } = options;
   checkInteger("maxSessions", maxSessions, 1, 2 ** 30);
   if (maxSessionsPerAddress !== Infinity) {
     checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
   }
-  return { maxSessions, maxSessionsPerAddress };
+  return { maxSessions, maxSessionsPerAddress, sessionRate };
 }
 
 /** Counts of refusals, all 0. */

@@ -1,6 +1,8 @@
 /** Counting the connections of a server for its limits. */
 
+import type { SessionRate } from "./options.ts";
 import { Permits } from "./permits.ts";
+import { SessionRates } from "./session_rates.ts";
 
 /** The limits of connections. They count those of this server alone, or those of all workers of a server. */
 export interface Limits {
@@ -14,6 +16,12 @@ export interface Limits {
   takeBlock(block: string): boolean;
   /** Uncounts a connection for its block. */
   releaseBlock(block: string): void;
+  /**
+   * Counts a new session for the `sessionRate` of its block, if there is one.
+   *
+   * @returns How long it has to wait, in milliseconds; `undefined` if it is refused.
+   */
+  takeRate(block: string): number | undefined;
 }
 
 /** The values of the limits. */
@@ -21,17 +29,20 @@ export interface LimitValues {
   readonly maxSessions: number;
   /** `Infinity` for no limit. */
   readonly maxSessionsPerAddress: number;
+  readonly sessionRate?: SessionRate | undefined;
 }
 
 /** The limits of one server in one thread. */
 export class OwnLimits implements Limits {
   readonly #maxSessions: number;
   readonly #blocks: Permits;
+  readonly #rates: SessionRates | undefined;
   #count = 0;
 
-  constructor({ maxSessions, maxSessionsPerAddress }: LimitValues) {
+  constructor({ maxSessions, maxSessionsPerAddress, sessionRate }: LimitValues) {
     this.#maxSessions = maxSessions;
     this.#blocks = new Permits(maxSessionsPerAddress);
+    this.#rates = sessionRate && new SessionRates(sessionRate);
   }
 
   get isFull(): boolean {
@@ -54,5 +65,9 @@ export class OwnLimits implements Limits {
 
   releaseBlock(block: string): void {
     this.#blocks.release(block);
+  }
+
+  takeRate(block: string): number | undefined {
+    return this.#rates!.take(block);
   }
 }

@@ -9,9 +9,9 @@ import type { MemoryStats, ServeOptions } from "./options.ts";
 
 const MIB = 1024 * 1024;
 /** A machine with 1 GiB has room for this, the program, 10,000 sessions and garbage. */
-const DEFAULT = 256 * MIB;
+export const DEFAULT_BUFFER_MEMORY: number = 256 * MIB;
 /** Of a smaller limit, the buffers that are kept for the next outputs would be a large part. */
-const MIN = 8 * MIB;
+export const MIN_BUFFER_MEMORY: number = 8 * MIB;
 
 /** Above this part of the limit, reads are small. */
 const TIGHT = 1 / 2;
@@ -52,11 +52,11 @@ export class MemoryGuard {
   #fullSince = 0;
   #ended = 0;
 
-  constructor({ maxBufferMemory = DEFAULT }: ServeOptions, hooks: MemoryHooks) {
+  constructor({ maxBufferMemory = DEFAULT_BUFFER_MEMORY }: ServeOptions, hooks: MemoryHooks) {
     this.#limit = maxBufferMemory;
     this.#hooks = hooks;
     if (maxBufferMemory === Infinity) return;
-    checkInteger("maxBufferMemory", maxBufferMemory, MIN, 2 ** 50);
+    checkInteger("maxBufferMemory", maxBufferMemory, MIN_BUFFER_MEMORY, 2 ** 50);
     hooks.budget.tight = this.#limit * TIGHT;
     hooks.budget.limit(() => this.#review());
   }

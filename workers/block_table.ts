@@ -1,27 +1,20 @@
 /** A table of how many connections each block of addresses has, in memory of a fixed size. */
 
-/** The cells of an entry: the block in four, its length, and the count, which is 0 in an empty entry. */
-const LENGTH = 4;
-const COUNT = 5;
-export const BLOCK_CELLS = 6;
+import { type BlockKeys, isKeyAt, KEY_CELLS } from "./block_keys.ts";
+
+/** The cells of an entry: the key, and the count, which is 0 in an empty entry. */
+const COUNT = KEY_CELLS;
+export const BLOCK_CELLS: number = KEY_CELLS + 1;
 /** A table takes at most 96 MiB. */
 const MAX_CAPACITY = 2 ** 22;
 
-/** A block of addresses in cells. */
-type Key = Int32Array;
-
 /**
  * Counts by block, in a hash table with open addressing and linear probing.
- *
- * The hash depends on seeds, so that nobody can choose addresses that end up next to each other.
  */
 export class BlockTable {
-  /** How many seeds there are. */
-  static readonly seeds: number = 6;
   readonly #cells: Int32Array;
-  readonly #seeds: readonly number[];
+  readonly #keys: BlockKeys;
   readonly #mask: number;
-  readonly #key: Key = new Int32Array(LENGTH + 1);
 
   /** How many entries a table needs for `blocks` blocks: at least a quarter of it stays empty. */
   static capacityFor(blocks: number): number {
@@ -33,49 +26,35 @@ export class BlockTable {
     );
   }
 
-  /**
-   * @param cells The memory.
-   * @param seeds What the hash depends on.
-   */
-  constructor(cells: Int32Array, seeds: readonly number[]) {
+  constructor(cells: Int32Array, keys: BlockKeys) {
     this.#cells = cells;
-    this.#seeds = seeds;
+    this.#keys = keys;
     this.#mask = cells.length / BLOCK_CELLS - 1;
   }
 
-  /** The key of a block, valid until the next call. The block is text of 4 or 16 bytes. */
-  keyOf(block: string): Key {
-    this.#key.fill(0);
-    for (let at = 0; at < block.length; at++) {
-      this.#key[at >> 2]! |= block.charCodeAt(at) << 8 * (at & 3);
-    }
-    this.#key[LENGTH] = block.length;
-    return this.#key;
-  }
-
-  count(key: Key): number {
+  count(key: Int32Array): number {
     return this.#cells[this.#find(key) + COUNT]!;
   }
 
-  add(key: Key): void {
+  add(key: Int32Array): void {
     const at = this.#find(key);
     this.#cells.set(key, at);
     this.#cells[at + COUNT]!++;
   }
 
   /** Takes one off the count of a block that has one. */
-  remove(key: Key): void {
+  remove(key: Int32Array): void {
     const at = this.#find(key);
     if (this.#cells[at + COUNT]! > 1) this.#cells[at + COUNT]!--;
     else this.#empty(at);
   }
 
   /** The entry of a block, or the empty one where it would be. */
-  #find(key: Key): number {
+  #find(key: Int32Array): number {
     const cells = this.#cells;
     for (let slot = this.#slotOf(key, 0);; slot = slot + 1 & this.#mask) {
       const at = slot * BLOCK_CELLS;
-      if (cells[at + COUNT] === 0 || key.every((cell, i) => cells[at + i] === cell)) return at;
+      if (cells[at + COUNT] === 0 || isKeyAt(cells, at, key)) return at;
     }
   }
 
@@ -97,11 +76,6 @@ export class BlockTable {
 
   /** Where the search for a block begins. */
   #slotOf(cells: Int32Array, at: number): number {
-    let hash = this.#seeds[LENGTH + 1]!;
-    for (let i = 0; i <= LENGTH; i++) {
-      hash = Math.imul(hash ^ cells[at + i]!, this.#seeds[i]! | 1);
-      hash ^= hash >>> 15;
-    }
-    return hash & this.#mask;
+    return this.#keys.hash(cells, at) & this.#mask;
   }
 }

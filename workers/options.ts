@@ -27,6 +27,12 @@ export interface ServeWorkersOptions
    */
   reusePort?: boolean;
   /**
+   * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB for each worker to
+   * 2^50, or `Infinity`. Each worker has an equal part of it, within which it does what `serve()` does. The default is
+   * 256 MiB, and at least 8 MiB for each worker.
+   */
+  maxBufferMemory?: number;
+  /**
    * How many workers there are: 1 to 256, or `auto` for one for each core.
    *
    * @default {"auto"}

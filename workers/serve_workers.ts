@@ -2,7 +2,7 @@
 
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { isMainThread } from "node:worker_threads";
-import { checkDuration, shown } from "../_internal/checks.ts";
+import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
 import { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { rejectQuietly } from "../_internal/promises.ts";
@@ -10,6 +10,7 @@ import { interruptedError } from "../_internal/system_errors.ts";
 import { WorkerCrashError } from "../errors.ts";
 import { Admission, type AdmissionHooks, limitValues } from "../serve/admission.ts";
 import { SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
+import { DEFAULT_BUFFER_MEMORY, MIN_BUFFER_MEMORY } from "../serve/memory.ts";
 import type { ServerState } from "../serve/observer.ts";
 import type { ServeOptions } from "../serve/options.ts";
 import { stagesOf } from "../serve/stages.ts";
@@ -111,11 +112,11 @@ class Workers implements WorkersServer {
     checkOptions(options, WORKERS_OPTIONS);
     const { hostname = "127.0.0.1", port, signal, maxCrashes = 10, reusePort = false } = options;
     this.#main = { ...options };
-    this.#options = sentOptions(options);
+    const count = workerCount(options);
+    this.#options = { ...sentOptions(options), maxBufferMemory: memoryShare(options, count) };
     this.#tls = options.tls;
     this.#acceptor = this.#tls && new TlsAcceptor(this.#tls);
     checkServing(options, this.#acceptor);
-    const count = workerCount(options);
     this.#limitsMemory = makeLimitsMemory(
       limitValues(options),
       count,
@@ -354,6 +355,16 @@ function sentOptions(options: ServeWorkersOptions): Record<string, unknown> {
   );
   for (const [name, value] of entries) checkSendable(name, value);
   return structuredClone(Object.fromEntries(entries));
+}
+
+/** The part of `maxBufferMemory` that each worker gets: together, they never hold more. */
+function memoryShare({ maxBufferMemory }: ServeWorkersOptions, workers: number): number {
+  if (maxBufferMemory === undefined) {
+    return Math.max(MIN_BUFFER_MEMORY, Math.floor(DEFAULT_BUFFER_MEMORY / workers));
+  }
+  if (maxBufferMemory === Infinity) return Infinity;
+  checkInteger("maxBufferMemory", maxBufferMemory, workers * MIN_BUFFER_MEMORY, 2 ** 50);
+  return Math.floor(maxBufferMemory / workers);
 }
 
 /** Throws what the servers in the workers would throw. */

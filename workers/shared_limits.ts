@@ -1,7 +1,9 @@
 /** The limits of a server over all its workers, counted in memory that they share. */
 
 import type { Limits, LimitValues } from "../serve/limits.ts";
+import { BlockKeys } from "./block_keys.ts";
 import { BLOCK_CELLS, BlockTable } from "./block_table.ts";
+import { makeRatesMemory, type RatesMemory, SharedRates } from "./shared_rates.ts";
 
 /** What a worker has in shared memory, before its table of blocks. */
 const COUNT = 0;
@@ -24,6 +26,7 @@ export interface LimitsMemory extends LimitValues {
   readonly waits: boolean;
   /** How many blocks fit into the table of a worker. */
   readonly capacity: number;
+  readonly rates: RatesMemory | undefined;
   /** Numbers that nobody outside can guess, for the tables. */
   readonly seeds: readonly number[];
 }
@@ -34,7 +37,7 @@ export function makeLimitsMemory(
   workers: number,
   waits: boolean,
 ): LimitsMemory {
-  const { maxSessions, maxSessionsPerAddress } = values;
+  const { maxSessions, maxSessionsPerAddress, sessionRate } = values;
   const capacity = maxSessionsPerAddress === Infinity ? 0 : BlockTable.capacityFor(maxSessions);
   const cells = HEAD + workers * (REGION_HEAD + capacity * BLOCK_CELLS);
   return {
@@ -44,7 +47,8 @@ export function makeLimitsMemory(
     workers,
     waits,
     capacity,
-    seeds: [...crypto.getRandomValues(new Int32Array(BlockTable.seeds))],
+    rates: sessionRate && makeRatesMemory(sessionRate),
+    seeds: BlockKeys.makeSeeds(),
   };
 }
 
@@ -59,7 +63,9 @@ export class SharedLimits implements Limits {
   readonly #worker: number;
   readonly #onRelease: () => void;
   readonly #cells: Int32Array;
+  readonly #keys: BlockKeys;
   readonly #tables: BlockTable[] = [];
+  readonly #rates: SharedRates | undefined;
 
   /**
    * @param memory The shared memory.
@@ -67,15 +73,17 @@ export class SharedLimits implements Limits {
    * @param onRelease Called when this worker has released a connection and others want to know that.
    */
   constructor(memory: LimitsMemory, worker: number, onRelease: () => void) {
-    const { buffer, workers, capacity, seeds } = memory;
+    const { buffer, workers, capacity, rates, seeds } = memory;
     this.#memory = memory;
     this.#worker = worker;
     this.#onRelease = onRelease;
     this.#cells = new Int32Array(buffer);
+    this.#keys = new BlockKeys(seeds);
+    this.#rates = rates && new SharedRates(rates, seeds);
     for (let one = 0; capacity > 0 && one < workers; one++) {
       const start = this.#region(one) + REGION_HEAD;
       const cells = this.#cells.subarray(start, start + capacity * BLOCK_CELLS);
-      this.#tables.push(new BlockTable(cells, seeds));
+      this.#tables.push(new BlockTable(cells, this.#keys));
     }
   }
 
@@ -115,7 +123,7 @@ export class SharedLimits implements Limits {
 
   takeBlock(block: string): boolean {
     return this.#locked(() => {
-      const key = this.#tables[0]!.keyOf(block);
+      const key = this.#keys.keyOf(block);
       let held = 0;
       for (const table of this.#tables) held += table.count(key);
       if (held >= this.#memory.maxSessionsPerAddress) return false;
@@ -126,9 +134,12 @@ export class SharedLimits implements Limits {
 
   releaseBlock(block: string): void {
     this.#locked(() => {
-      const table = this.#tables[this.#worker]!;
-      table.remove(table.keyOf(block));
+      this.#tables[this.#worker]!.remove(this.#keys.keyOf(block));
     });
+  }
+
+  takeRate(block: string): number | undefined {
+    return this.#locked(() => this.#rates!.take(block, Date.now()));
   }
 
   /** Uncounts all connections of a worker that has died. No thread but the main one may do that. */

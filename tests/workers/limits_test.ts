@@ -1,12 +1,15 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
+import { SessionRates } from "../../serve/session_rates.ts";
 import { blockOf } from "../../serve/cidr.ts";
 import { connect } from "../../mod.ts";
+import { BlockKeys } from "../../workers/block_keys.ts";
 import { BLOCK_CELLS, BlockTable } from "../../workers/block_table.ts";
 import { serveWorkers, type ServeWorkersOptions } from "../../workers/mod.ts";
 import { makeLimitsMemory, SharedLimits } from "../../workers/shared_limits.ts";
-import { bounded, until } from "../_serving.ts";
+import { makeRatesMemory, SharedRates } from "../../workers/shared_rates.ts";
+import { bounded, clock, until } from "../_serving.ts";
 import { dial, dialEach, kill, serveCommands, service, stop, withWorkers } from "./_workers.ts";
 
 /** Has many clients come, `inFlight` at a time, each of which leaves as soon as it is in, and returns the most sessions at a time. */
@@ -156,12 +159,72 @@ Deno.test("SharedLimits free a lock whose worker died", bounded, () => {
   assertEquals(limits.take(), true);
 });
 
+Deno.test("SharedRates decide as SessionRates do, for all workers", bounded, () => {
+  for (const exceeded of ["refuse", "wait"] as const) {
+    for (let round = 0; round < 20; round++) {
+      const sessionRate = {
+        perSecond: 2 ** Math.floor(Math.random() * 4),
+        burst: 1 + Math.floor(Math.random() * 10),
+        exceeded,
+      };
+      const memory = makeRatesMemory(sessionRate);
+      const seeds = BlockKeys.makeSeeds();
+      const shared = [new SharedRates(memory, seeds), new SharedRates(memory, seeds)];
+      using time = clock();
+      const own = new SessionRates(sessionRate);
+      for (let step = 0; step < 500; step++) {
+        time.now += 125 * Math.floor(Math.random() * 3); // both count exactly
+        const block = blockOf(new Uint8Array([10, 0, 0, Math.random() * 4]), 32);
+        const [expected, got] = [own.take(block), shared[step % 2]!.take(block, 1e12 + time.now)];
+        if (expected === undefined || got === undefined) assertEquals(got, expected);
+        else assertAlmostEquals(got, expected, 0.1);
+      }
+    }
+  }
+});
+
+Deno.test(
+  "SharedRates outlive a clock that is set back, and more addresses than they remember",
+  bounded,
+  () => {
+    const rates = new SharedRates(
+      makeRatesMemory({ perSecond: 1, burst: 2 }),
+      BlockKeys.makeSeeds(),
+    );
+    const block = blockOf(new Uint8Array([10, 0, 0, 1]), 32);
+    assertEquals([1, 2, 3].map(() => rates.take(block, 9e12)), [0, 0, undefined]);
+    assertEquals(rates.take(block, 1e12), undefined);
+    assertEquals(rates.take(block, 1e12 + 500), undefined);
+    assertEquals(rates.take(block, 1e12 + 1000), 0);
+    for (let i = 0; i < 200_000; i++) {
+      const ip = new Uint8Array([11, i >> 16, i >> 8, i]);
+      assertEquals(rates.take(blockOf(ip, 32), 1e12 + 5000), 0);
+    }
+  },
+);
+
+Deno.test("serveWorkers() counts sessionRate over all workers", withWorkers, async () => {
+  const server = serveWorkers(service("_service"), {
+    port: 0,
+    workers: 3,
+    sessionRate: { perSecond: 1, burst: 50 },
+  });
+  await server.listening;
+  const begun = performance.now();
+  const clients = await Promise.all(Array.from({ length: 200 }, () => dial(server)));
+  await until(() => server.stats().accepted + server.stats().refusals.sessionRate === 200);
+  const { accepted } = server.stats();
+  const refilled = Math.ceil((performance.now() - begun) / 1000);
+  assert(accepted >= 50 && accepted <= 50 + refilled, `${accepted} of 50 + ${refilled}`);
+  await stop(server, clients);
+});
+
 Deno.test("BlockTable counts as a Map does", bounded, () => {
   for (let round = 0; round < 20; round++) {
     const capacity = BlockTable.capacityFor(40);
     const cells = new Int32Array(capacity * BLOCK_CELLS);
-    const seeds = [...crypto.getRandomValues(new Int32Array(BlockTable.seeds))];
-    const table = new BlockTable(cells, seeds);
+    const keys = new BlockKeys(BlockKeys.makeSeeds());
+    const table = new BlockTable(cells, keys);
     const counts = new Map<string, number>();
     let all = 0;
     for (let step = 0; step < 2000; step++) {
@@ -171,18 +234,18 @@ Deno.test("BlockTable counts as a Map does", bounded, () => {
       const block = blockOf(ip, ip.length * 8);
       const count = counts.get(block) ?? 0;
       if (Math.random() < 0.5 && all < 40) {
-        table.add(table.keyOf(block));
+        table.add(keys.keyOf(block));
         counts.set(block, count + 1);
         all++;
       } else if (count > 0) {
-        table.remove(table.keyOf(block));
+        table.remove(keys.keyOf(block));
         counts.set(block, count - 1);
         all--;
       }
-      for (const [block, count] of counts) assertEquals(table.count(table.keyOf(block)), count);
+      for (const [block, count] of counts) assertEquals(table.count(keys.keyOf(block)), count);
     }
     for (const [block, count] of counts) {
-      for (let i = 0; i < count; i++) table.remove(table.keyOf(block));
+      for (let i = 0; i < count; i++) table.remove(keys.keyOf(block));
     }
     assertEquals(cells.every((cell) => cell === 0), true);
   }
