@@ -1,4 +1,6 @@
 import { strict as assert } from "node:assert";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
   CertificateError,
   type Handler,
@@ -47,6 +49,15 @@ function changed(under: Connection, change: (bytes: Uint8Array) => void): Connec
     closeWrite: () => under.closeWrite(),
     close: () => under.close(),
   };
+}
+
+/** Collects garbage, if the runtime lets a program do so. */
+function collector(): (() => void) | undefined {
+  const { Bun } = globalThis as { Bun?: { gc(isSync: boolean): void } };
+  if (Bun !== undefined) return () => Bun.gc(true);
+  setFlagsFromString("--expose-gc");
+  const { gc } = globalThis as { gc?: () => void };
+  return gc ?? runInNewContext("globalThis.gc");
 }
 
 /** A scenario of TLS in memory. */
@@ -388,6 +399,34 @@ export const tls: Scenarios = {
         await expectLine(session, "re:rose");
       });
     }),
+
+  "nothing is kept of clients that leave within the handshake": async () => {
+    const collect = collector();
+    if (collect === undefined) return;
+    const listener = memoryListener();
+    const kept: WeakRef<Connection>[] = [];
+    const watched = {
+      addr: listener.addr,
+      close: () => listener.close(),
+      async accept(): Promise<Connection> {
+        const connection = await listener.accept();
+        kept.push(new WeakRef(connection));
+        return connection;
+      },
+    };
+    await withServer({ listener: watched, tls: own, handshakeTimeout: 200 }, answer, async () => {
+      for (let at = 0; at < 100; at++) {
+        const client = listener.connect();
+        await client.write(Uint8Array.of(22, 3, 1)); // the begin of a hello
+        if (at % 2 === 0) client.close(); // the others stall
+      }
+      // The garbage collector of Bun finds some references that do not exist.
+      await until(() => {
+        collect();
+        return kept.length === 100 && kept.filter((one) => one.deref()).length < 25;
+      });
+    });
+  },
 
   "a handshake can be aborted": async () => {
     await withServer({}, (session) => session.closed, async (server) => {

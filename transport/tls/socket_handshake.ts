@@ -109,23 +109,24 @@ export async function socketHandshake(
   };
   signal.addEventListener("abort", onAbort);
   let socket: TLSSocket | undefined;
+  let stream: ConnectionStream | undefined;
   try {
     signal.throwIfAborted();
     const side = begin(remoteAddr);
-    const stream = streamFor(connection, remoteAddr, side, reject);
-    side.begin(stream, {
+    const under = stream = streamFor(connection, remoteAddr, side, reject);
+    side.begin(under, {
       onSecure(secured): void {
         socket = secured;
         try {
           const tls = side.finish(secured);
-          resolve(new SocketTlsConnection(connection, stream, secured, tls));
+          resolve(new SocketTlsConnection(connection, under, secured, tls));
         } catch (error) {
           reject(error);
         }
       },
       onError(error, failed): void {
         socket = failed;
-        failureOf(remoteAddr, side, stream, { error, socket: failed }).then(reject, reject);
+        failureOf(remoteAddr, side, under, { error, socket: failed }).then(reject, reject);
       },
     });
     const made = await promise;
@@ -136,6 +137,7 @@ export async function socketHandshake(
     close();
     socket?.on("error", () => {}); // later errors do not matter
     socket?.destroy();
+    stream?.destroy(); // and with it the socket, which a timer of Node would keep alive for days
     throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
