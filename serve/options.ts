@@ -135,8 +135,8 @@ export interface ServeOptions extends SessionOptions {
    * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions that
    * hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of each step.
    *
-   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. Other memory of
-   * sessions, connections that are not sessions yet, TLS and garbage do not count.
+   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. So one `send()` of
+   * more than the limit ends its session. Other memory of sessions, connections that are not sessions yet, TLS and garbage do not count.
    *
    * @default {268435456}
    */

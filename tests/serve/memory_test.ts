@@ -247,6 +247,27 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "serve() ends a session that is sent more at once than all may hold",
+  bounded,
+  async () => {
+    const { ends, observer } = told();
+    const listener = memoryListener();
+    const failures: unknown[] = [];
+    const options = { listener, maxBufferMemory: LIMIT, observer };
+    await using server = serve(options, async (session) => {
+      await session.send(new Uint8Array(LIMIT + 1)).catch((error) => failures.push(error.cause));
+    });
+    const client = new Session(listener.connect());
+    await until(() => ends.length > 0);
+    assertEquals(ends.map(({ reason }) => reason), ["limit"]);
+    assertInstanceOf(failures[0], MemoryLimitError);
+    assertEquals(failures[0].limit, LIMIT);
+    assertEquals(server.stats().memory.ended, 1);
+    client.abort();
+  },
+);
+
 Deno.test("serve() counts memory for each server by itself", bounded, async () => {
   const one = told();
   const two = told();
