@@ -1,7 +1,21 @@
+import { checkInteger } from "./checks.ts";
+
 /** A rate: the average per second, and how many may pass at once after a pause. */
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
+}
+
+/** Checks a rate and fills in the burst. */
+export function resolveRate(
+  name: string,
+  { perSecond, burst = perSecond }: { perSecond: number; burst?: number | undefined },
+  max: number,
+): Rate {
+  return {
+    perSecond: checkInteger(`${name}.perSecond`, perSecond, 1, max),
+    burst: checkInteger(`${name}.burst`, burst, 1, max),
+  };
 }
 
 /** A token bucket: it is filled at a constant rate, up to the burst. */

@@ -2,6 +2,7 @@ import { attempt } from "../_internal/attempt.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkFunction } from "../_internal/checks.ts";
 import { Observers } from "../_internal/observers.ts";
+import { unlessAborted } from "../_internal/time_limit.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import { SessionGroup } from "../session/group.ts";
 import { connectWithin } from "./connect.ts";
@@ -270,7 +271,10 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     if (this.#stop.signal.aborted) return NO_RETRY;
     try {
       if (this.#failures >= maxAttempts) throw error;
-      const answer = await this.#unlessStopped(shouldRetry(error, this.#failures));
+      const answer = await unlessAborted(
+        Promise.resolve(shouldRetry(error, this.#failures)),
+        this.#stop.signal,
+      );
       if (answer ?? !isPermanent) {
         const retryIn = Math.round(random() * this.#longestDelay());
         return { retryIn, dialAt: performance.now() + retryIn };
@@ -288,33 +292,15 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     return Math.min(maxDelay, minDelay * 2 ** rounds);
   }
 
-  /** Settles as `answer` does, or rejects when the client stops. */
-  #unlessStopped<T>(answer: T | Promise<T>): Promise<T> {
-    const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) reject(signal.reason); // by shouldRetry itself
-      const onAbort = () => reject(signal.reason);
-      signal.addEventListener("abort", onAbort);
-      Promise.resolve(answer).then(resolve, reject).finally(() =>
-        signal.removeEventListener("abort", onAbort)
-      );
-    });
-  }
-
   /** Waits for a number of milliseconds. Rejects when the client stops. */
-  #delay(duration: number): Promise<void> {
-    const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        signal.removeEventListener("abort", onAbort);
-        resolve();
-      }, duration);
-      const onAbort = () => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", onAbort);
-    });
+  async #delay(duration: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, duration);
+    try {
+      await unlessAborted(promise, this.#stop.signal);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

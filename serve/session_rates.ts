@@ -1,7 +1,6 @@
 import { checkOneOf } from "../_internal/checks.ts";
 import { elsewhere, type Known } from "../_internal/options.ts";
-import { type Rate, TokenBucket } from "../_internal/token_bucket.ts";
-import { resolveRate } from "../session/throttle.ts";
+import { type Rate, resolveRate, TokenBucket } from "../_internal/token_bucket.ts";
 import type { SessionRate } from "./options.ts";
 
 export const SESSION_RATE: Known<SessionRate> = {

@@ -3,7 +3,8 @@ import type { Connection } from "../transport/connection.ts";
 import { Budget } from "./budget.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { FlushQueue } from "./flush_queue.ts";
-import type { Lifecycle, Settings } from "./lifecycle.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { SessionSettings } from "./options.ts";
 import type { Waits } from "./throttle.ts";
 
 /** The sweep runs eight times within the shortest duration of all sessions, in intervals within these limits. */
@@ -24,7 +25,7 @@ export class SessionGroup<Session> {
   /** What draining throws, once it has begun. */
   drained: SessionEndedError | undefined;
   /** The checked options, if all sessions have the same. */
-  settings: Settings | undefined;
+  settings: SessionSettings | undefined;
   /** For sessions of a server: returns the function that accepts TLS, or throws if the server has no TLS. */
   acceptTls: (() => (connection: Connection) => Promise<Connection>) | undefined;
   /** For the session of a client: the dialled host. */

@@ -11,28 +11,16 @@ import { type Connection, formatAddress, normalizeAddress } from "../transport/c
 import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
-import { Deadlines, type Timeouts } from "./deadlines.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Heartbeat, type HeartbeatSettings } from "./heartbeat.ts";
-import type { Goodbye } from "./options.ts";
+import type { Goodbye, SessionSettings } from "./options.ts";
 import { checkData, type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
 import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
-import { type ByteRateSettings, Throttle, type Waits } from "./throttle.ts";
+import { Throttle, type Waits } from "./throttle.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
-
-/** The resolved options of one session. */
-export interface Settings extends Timeouts {
-  fatal: boolean;
-  chunkSize: number;
-  highWaterMark: number;
-  maxBufferedOutput: number;
-  goodbye: Goodbye | undefined;
-  heartbeat: HeartbeatSettings | undefined;
-  readRate: ByteRateSettings | undefined;
-  writeRate: ByteRateSettings | undefined;
-}
 
 /** What a session uses of its group. */
 interface Shared {
@@ -82,7 +70,7 @@ export class Lifecycle implements IoEvents {
   constructor(
     session: object,
     connection: Connection,
-    settings: Settings,
+    settings: SessionSettings,
     group: Shared,
   ) {
     this.#session = session;

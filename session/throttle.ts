@@ -1,6 +1,6 @@
-import { checkInteger, checkOneOf } from "../_internal/checks.ts";
+import { checkOneOf } from "../_internal/checks.ts";
 import { elsewhere, type Known } from "../_internal/options.ts";
-import { type Rate, TokenBucket } from "../_internal/token_bucket.ts";
+import { type Rate, resolveRate, TokenBucket } from "../_internal/token_bucket.ts";
 
 /** The rate at which a session may receive or send bytes. */
 export interface ByteRate {
@@ -40,18 +40,6 @@ export function resolveByteRate(
   const { exceeded = "wait" } = rate;
   checkOneOf(`${name}.exceeded`, exceeded, ["wait", "end"]);
   return { ...resolveRate(name, rate, MAX_RATE), ends: exceeded === "end" };
-}
-
-/** Checks a rate and fills in the burst. */
-export function resolveRate(
-  name: string,
-  { perSecond, burst = perSecond }: { perSecond: number; burst?: number | undefined },
-  max: number,
-): Rate {
-  return {
-    perSecond: checkInteger(`${name}.perSecond`, perSecond, 1, max),
-    burst: checkInteger(`${name}.burst`, burst, 1, max),
-  };
 }
 
 /** How often the sessions of a group had to wait for a rate. */
