@@ -70,7 +70,7 @@ export class MemoryGuard {
     return {
       held: totalOf(this.#holdings()),
       pressure: LEVELS[this.#level]!,
-      paused: this.#hooks.budget.resting.size,
+      paused: this.#hooks.budget.paused.size,
       ended: this.#ended,
     };
   }
@@ -116,7 +116,7 @@ export class MemoryGuard {
     let level = this.#level;
     while (level < FULL && held > this.#limit * RISES[level]!) level++;
     while (level > 0 && held < this.#limit * FALLS[level - 1]!) {
-      if (--level === 0 && this.#hooks.budget.resting.size > 0) return 1; // do not resume all readers at once
+      if (--level === 0 && this.#hooks.budget.paused.size > 0) return 1; // do not resume all readers at once
     }
     return level;
   }
@@ -166,9 +166,9 @@ export class MemoryGuard {
    * Memory that others were allowed to use, and have not used yet, is no room.
    */
   #giveTurns(holdings: readonly Holding[], held: number): void {
-    const { resting } = this.#hooks.budget;
-    const inTurn = [...resting];
-    resting.clear();
+    const { paused } = this.#hooks.budget;
+    const inTurn = [...paused];
+    paused.clear();
     let room = this.#limit * RISES[1] - held;
     for (const { life } of holdings) room -= life.reader.allowed;
     for (const reader of inTurn) {
@@ -183,7 +183,7 @@ export class MemoryGuard {
 
   #tell(pressure: MemoryPressure, held: number, ended = 0): void {
     const { budget, onPressure } = this.#hooks;
-    onPressure({ pressure, held, limit: this.#limit, paused: budget.resting.size, ended });
+    onPressure({ pressure, held, limit: this.#limit, paused: budget.paused.size, ended });
   }
 }
 

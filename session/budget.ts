@@ -1,5 +1,5 @@
 /** A reader that is paused because its session holds too much memory. */
-export interface Resting {
+export interface PausedReader {
   /** How many bytes it will hold once the current frame is complete, or has doubled if its length is unknown. */
   readonly demand: number;
   /** Allows it to hold this many bytes. */
@@ -33,7 +33,7 @@ export class Budget {
   /** Whether `review()` has to be called. */
   isDue = false;
   /** The readers that are paused. */
-  readonly resting: Set<Resting> = new Set();
+  readonly paused: Set<PausedReader> = new Set();
   #onReview: (() => void) | undefined;
   #above = Infinity;
   #growthLeft = Infinity;

@@ -335,15 +335,15 @@ export class Output extends OutputBuffer {
   #onWritten(count: number): void {
     this.writing = false;
     const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
-    if (fault !== undefined) return this.#onMisconduct(fault);
+    if (fault !== undefined) return this.#endSession(fault);
     this.bytesWritten += count;
     if (this.throttle?.spend(count) && !this.#failed) {
-      return this.#onMisconduct(new RateLimitError("writeRate", this.throttle.settings));
+      return this.#endSession(new RateLimitError("writeRate", this.throttle.settings));
     }
     if (this.#failed) return this.#events.onIdle();
     if (count < this.#current.length) {
       if (count <= 0) {
-        return this.#onMisconduct(new systemErrors.WriteZero("the connection took no bytes"));
+        return this.#endSession(new systemErrors.WriteZero("the connection took no bytes"));
       }
       this.#current = this.#current.subarray(count);
       this.#write();
@@ -372,8 +372,8 @@ export class Output extends OutputBuffer {
   /** Continues a write that had to wait for the rate. */
   readonly onRate = (): void => this.#write();
 
-  /** The connection has violated its contract, so its results cannot be trusted any more. */
-  #onMisconduct(error: Error): void {
+  /** A rate was exceeded, or the connection has violated its contract, so that its results cannot be trusted. */
+  #endSession(error: Error): void {
     this.#events.onFailure(error);
     this.#events.onIdle();
   }

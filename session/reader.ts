@@ -8,7 +8,7 @@ import {
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
-import type { Budget, Resting } from "./budget.ts";
+import type { Budget, PausedReader } from "./budget.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { InputBuffer } from "./input.ts";
 import type { Throttle } from "./throttle.ts";
@@ -87,7 +87,7 @@ export interface Waiting<Frame> {
  * A read cannot be cancelled. If a reading ends while it waits, the read stays outstanding and fills the buffer for the
  * next reading.
  */
-export class Reader implements InputBorrower, Resting {
+export class Reader implements InputBorrower, PausedReader {
   readonly input: InputBuffer;
   /** The number of bytes that were received. */
   bytesRead = 0;
@@ -229,7 +229,7 @@ export class Reader implements InputBorrower, Resting {
     if (budget.isDue) budget.review(); // which may end this session
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
-    if (budget.share < Infinity && this.#rests(budget)) return;
+    if (budget.share < Infinity && this.#pauses(budget)) return;
     if (this.throttle === undefined) return this.#read(reading.limit);
     const size = this.throttle.admit(reading.limit ?? this.input.readSize);
     if (size > 0) this.#read(size);
@@ -254,12 +254,12 @@ export class Reader implements InputBorrower, Resting {
   }
 
   /** Whether memory is short and this session holds more than it may. If so, the budget will resume it. */
-  #rests({ share, resting }: Budget): boolean {
+  #pauses({ share, paused }: Budget): boolean {
     const held = this.#held;
     if (held <= share) this.#allowance = 0;
-    const rests = held > Math.max(share, this.#allowance);
-    if (rests) resting.add(this);
-    return rests;
+    const pauses = held > Math.max(share, this.#allowance);
+    if (pauses) paused.add(this);
+    return pauses;
   }
 
   /** Lets a reading wait for the next turn of the event loop, if there is unread input. Returns whether it does. */
@@ -299,7 +299,7 @@ export class Reader implements InputBorrower, Resting {
   /** Fails all readings, now and later, with `error`. With `keep`, input that came before can still be read. */
   fail(error: Error, keep: boolean): void {
     if (this.#failure !== undefined) return;
-    this.#budget.resting.delete(this);
+    this.#budget.paused.delete(this);
     this.throttle?.stop();
     this.#failure = error;
     this.#keepsInput = keep;
@@ -336,15 +336,15 @@ export class Reader implements InputBorrower, Resting {
    * a peer can be detected whatever the handler does.
    */
   watch(isHeard: boolean): void {
-    const rested = this.#reads === this.#readsSeen;
+    const isQuiet = this.#reads === this.#readsSeen;
     this.#readsSeen = this.#reads;
-    if (rested && this.reading && this.#room === undefined && this.waiting !== undefined) {
+    if (isQuiet && this.reading && this.#room === undefined && this.waiting !== undefined) {
       this.input.release();
     }
     const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
-      !rested || this.reading || this.#isDetached || isEnough || this.ended ||
-      this.#failure !== undefined || this.#budget.resting.has(this) || this.throttle?.isWaiting
+      !isQuiet || this.reading || this.#isDetached || isEnough || this.ended ||
+      this.#failure !== undefined || this.#budget.paused.has(this) || this.throttle?.isWaiting
     ) {
       return;
     }
