@@ -1,4 +1,6 @@
+import { ConnectError } from "../errors.ts";
 import { SessionGroup } from "../session/group.ts";
+import type { Lifecycle } from "../session/lifecycle.ts";
 import type { Session } from "../session.ts";
 import { connectWithin } from "./connect.ts";
 import type { SessionPoolSettings } from "./pool_options.ts";
@@ -74,6 +76,7 @@ export class PoolAddresses {
       signal.addEventListener("abort", onAbort);
       try {
         await withinSetUp(session, setUp, { address, timeout: setUpTimeout, what: "set-up" });
+        checkReady(life, address);
       } catch (error) {
         session.abort(error);
         throw error;
@@ -83,4 +86,14 @@ export class PoolAddresses {
     }
     return new PooledSession(session, life, address);
   }
+}
+
+/** Throws if a session cannot be lent after its set-up. Another dial would probably have the same result. */
+function checkReady(life: Lifecycle, address: string): void {
+  if (life.canBeHandedOver) return;
+  const { unread } = life.reader.input;
+  const problem = unread > 0
+    ? `${unread} bytes are unread`
+    : "it has ended, or one of its readings waits";
+  throw new ConnectError(address, `the session cannot be used after setUp: ${problem}`);
 }

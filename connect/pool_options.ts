@@ -38,7 +38,8 @@ export interface SessionPoolOptions extends Partial<ConnectOptions> {
    */
   waitTimeout?: number;
   /**
-   * Prepares a new session: greets, logs in. If it fails, the dial counts as failed.
+   * Prepares a new session: greets, logs in. If it fails, the dial counts as failed. That is also so if it leaves input
+   * unread, since the next caller would take that for a reply.
    *
    * @param session The session.
    */

@@ -4,10 +4,12 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { jsonLines } from "../../codecs/json_lines.ts";
 import {
+  ConnectError,
   ConnectionRefusedError,
   ConnectTimeoutError,
   MalformedFrameError,
@@ -293,6 +295,30 @@ Deno.test(
     };
     await assertRejects(() => askOf(pool, "rose"), TypeError, "a mistake");
     assertEquals(await askOf(pool, "rose"), "rose!");
+  },
+);
+
+Deno.test(
+  "sessionPool() fails if setUp leaves a session that cannot be used, and dials no more",
+  bounded,
+  async () => {
+    const problems: Record<string, (session: Session) => unknown> = {
+      "6 bytes are unread": (session) => session.readLine(),
+      "it has ended, or one of its readings waits": async (session) => {
+        await session.readExactly(12);
+        session.readLine().catch(() => {});
+      },
+    };
+    for (const [problem, setUp] of Object.entries(problems)) {
+      await using network = inMemory(async (session) => {
+        await session.send("hello\nextra\n");
+        await service(session);
+      });
+      await using pool = poolOf({ maxSessions: 1, setUp });
+      const error = await assertRejects(() => pool.get(), ConnectError, problem);
+      assertStringIncludes(error.message, "cannot be used after setUp");
+      assertEquals([network.dials, pool.sessions], [1, 0]);
+    }
   },
 );
 
