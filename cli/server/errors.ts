@@ -1,5 +1,6 @@
 /** Errors of starting the server, in one line that says what to do about them. */
 
+import { fileURLToPath } from "node:url";
 import { formatAddress, systemErrors } from "../../mod.ts";
 import { permissionError, ProgramError, UsageError } from "../program.ts";
 import type { Place, Plan } from "./options.ts";
@@ -27,9 +28,11 @@ export function startError(error: unknown, plan: Plan): unknown {
 }
 
 /** The files that the options need. */
-function filesOf({ place, certificate }: Plan): { read: string[]; written: string[] } {
+function filesOf({ place, certificate, workers }: Plan): { read: string[]; written: string[] } {
   const written = "path" in place ? [place.path] : [];
-  const read = certificate ? [certificate.cert, certificate.key, ...written] : written;
+  const read = certificate ? [certificate.cert, certificate.key, ...written] : [...written];
+  // Workers load the modules of this package themselves.
+  if (workers !== undefined) read.push(fileURLToPath(new URL("../../", import.meta.url)));
   return { read, written };
 }
 

@@ -1,13 +1,15 @@
 /** The server program. */
 
 import process from "node:process";
-import { type Logger, serve, type Server } from "../../mod.ts";
-import { LOG_LEVELS, openLog } from "./logging.ts";
+import { type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
+import { serveWorkers, type WorkersServer } from "../../workers/mod.ts";
+import { LOG_LEVELS, type LogFormat, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";
 import { startError } from "./errors.ts";
-import { FLAGS, OPTIONS, type Plan, readPlan } from "./options.ts";
+import { FLAGS, OPTIONS, type Place, type Plan, readPlan } from "./options.ts";
 import { readCertificate, reloadCertificate, warnOfOthers } from "./tls.ts";
 import { serviceOf } from "./services.ts";
+import type { WorkerPlan } from "./worker.ts";
 
 const HELP = `The greeting service: says welcome!, then hello, NAME! to each name until exit.
 Or, with --service, another one.
@@ -17,6 +19,9 @@ Usage: deno run --allow-net server.ts [options]
 Service
   --service NAME       greeting, echo, discard or chat (default greeting)
   --delay MS           of greeting: milliseconds before a reply (default 0)
+  --workers N          how many threads serve, auto for one for each core;
+                       requires --allow-read of this package, and Linux
+                       (default: this thread alone)
 
 Address
   --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
@@ -89,7 +94,8 @@ export function main(): Promise<void> {
 async function run(args: Arguments): Promise<number> {
   const plan = readPlan(args);
   const level = choiceOption(args, "log-level", LOG_LEVELS, "info");
-  const logger = openLog(level, choiceOption(args, "log-format", ["text", "json"], "text"));
+  const format = choiceOption<LogFormat>(args, "log-format", ["text", "json"], "text");
+  const logger = openLog(level, format);
   const { certificate } = plan;
 
   let signals = 0;
@@ -106,7 +112,7 @@ async function run(args: Arguments): Promise<number> {
       else logger.info("SIGHUP makes the server read its certificate again, and it has none", {});
     });
   }
-  const server = start(plan, logger);
+  const server = start(plan, logger, { level, format });
   try {
     await server.listening;
   } catch (error) {
@@ -116,8 +122,11 @@ async function run(args: Arguments): Promise<number> {
   return signals > 1 ? 1 : 0;
 }
 
+/** A server, with or without workers. */
+type Running = Server | WorkersServer;
+
 /** Reports what a stopping server waits for, and how to stop it at once. */
-function tellRest(server: Server, signal: StopSignal, logger: Logger): void {
+function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
   const { active } = server.stats();
   if (active === 0) return;
   const sessions = active === 1 ? "1 session" : `${active} sessions`;
@@ -125,18 +134,37 @@ function tellRest(server: Server, signal: StopSignal, logger: Logger): void {
   logger.info(`waiting for ${sessions} to end: ${another} ends them at once`, { active });
 }
 
-function start(plan: Plan, logger: Logger): Server {
-  const { handler, options } = serviceOf(plan.service, plan.delay);
+function start(plan: Plan, logger: Logger, log: Pick<WorkerPlan, "level" | "format">): Running {
   try {
     const tls = plan.certificate &&
       { ...readCertificate(plan.certificate), mode: plan.tlsMode };
-    const server = serve(
-      { ...options, ...plan.place, ...plan.limits, ...(tls && { tls }), logger },
-      handler,
-    );
+    const common = { ...plan.limits, ...(tls && { tls }), logger };
+    const server = plan.workers === undefined
+      ? serveHere(plan, common)
+      : serveInWorkers(plan, common, log);
     if (plan.certificate !== undefined) warnOfOthers(plan.certificate, logger);
     return server;
   } catch (error) {
     throw startError(error, plan);
   }
+}
+
+function serveHere({ service, delay, place }: Plan, common: ServeOptions): Server {
+  const { handler, options } = serviceOf(service, delay);
+  return serve({ ...options, ...place, ...common }, handler);
+}
+
+function serveInWorkers(
+  { service, delay, place, workers }: Plan,
+  { transport: _, ...common }: ServeOptions,
+  log: Pick<WorkerPlan, "level" | "format">,
+): WorkersServer {
+  const { hostname, port } = place as Extract<Place, { port: number }>;
+  const workerData: WorkerPlan = { service, delay, ...log };
+  // The module has the same ending as this one when both are compiled.
+  const module = new URL(`./worker.${import.meta.url.split(".").pop()!}`, import.meta.url);
+  return serveWorkers(module, {
+    ...{ hostname, port, ...common, workerData },
+    ...(workers !== undefined && { workers }),
+  });
 }

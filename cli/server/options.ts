@@ -7,7 +7,7 @@ import { type ServiceName, SERVICES } from "./services.ts";
 
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
-  ...["service", "delay"],
+  ...["service", "delay", "workers"],
   ...["hostname", "port", "unix", "mode", "transport"],
   ...["tls-cert", "tls-key", "tls-mode"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
@@ -39,6 +39,8 @@ export interface Plan {
   certificate: CertificateFiles | undefined;
   tlsMode: TlsMode;
   limits: ServeOptions;
+  /** How many threads serve; `undefined` for this one alone. */
+  workers: number | "auto" | undefined;
 }
 
 /** Reads the options except those of the log. Throws a `UsageError`. */
@@ -55,7 +57,23 @@ export function readPlan(args: Arguments): Plan {
     certificate: certificateOf(args),
     tlsMode: tlsModeOf(args, service),
     limits: { ...limitsOf(args), ...proxyOf(args) },
+    workers: workersOf(args, service),
   };
+}
+
+function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
+  const { workers, unix, transport } = args.options;
+  if (workers === undefined) return;
+  if (unix !== undefined) {
+    throw new UsageError("--workers and --unix exclude each other: workers share a TCP port");
+  }
+  if (transport === "deno") {
+    throw new UsageError("--workers needs --transport node, which is its default");
+  }
+  if (service === "chat") {
+    throw new UsageError("--workers is not for --service chat, whose room is in one thread");
+  }
+  return workers === "auto" ? workers : integerOption(args, "workers", [1, 256], undefined);
 }
 
 function placeOf(args: Arguments): Place {

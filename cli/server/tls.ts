@@ -42,7 +42,11 @@ export function certificateProblem(error: unknown, files: CertificateFiles): str
 }
 
 /** Uses the current contents of the files for new sessions. If they are invalid, nothing changes. */
-export function reloadCertificate(server: Server, files: CertificateFiles, logger: Logger): void {
+export function reloadCertificate(
+  server: Pick<Server, "reloadTls">,
+  files: CertificateFiles,
+  logger: Logger,
+): void {
   const { cert } = files;
   try {
     server.reloadTls(readCertificate(files));

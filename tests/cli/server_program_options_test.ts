@@ -32,6 +32,19 @@ const OF_NO_USE = "is of no use with --unix";
 const MISUSES: [args: string[], message: string][] = [
   [["--service", "time"], '--service must be one of greeting, echo, discard, chat, got "time"'],
   [["--service"], "--service needs a value"],
+  [["--workers", "0"], '--workers must be a whole number from 1 to 256, got "0"'],
+  [
+    ["--workers", "2", "--unix", "s"],
+    "--workers and --unix exclude each other: workers share a TCP port",
+  ],
+  [
+    ["--workers", "2", "--transport", "deno"],
+    "--workers needs --transport node, which is its default",
+  ],
+  [
+    ["--workers", "2", "--service", "chat"],
+    "--workers is not for --service chat, whose room is in one thread",
+  ],
   [["--service", "echo", "--delay", "5"], "--delay is for --service greeting, got --service echo"],
   [
     ["--unix", "s", "--port", "5"],

@@ -1,0 +1,29 @@
+/** What a worker of the server program serves: the module that `--workers` starts. */
+
+import { workerData } from "node:worker_threads";
+import { type Handler, logObserver, type ServerObserver } from "../../mod.ts";
+import type { ServiceOptions } from "../../workers/mod.ts";
+import { type LogFormat, type LogLevel, openLog } from "./logging.ts";
+import { type ServiceName, serviceOf } from "./services.ts";
+
+/** What the program tells its workers. */
+export interface WorkerPlan {
+  service: ServiceName;
+  delay: number;
+  level: LogLevel;
+  format: LogFormat;
+}
+
+const { service, delay, level, format } = workerData as WorkerPlan;
+const served = serviceOf(service, delay);
+
+const handler: Handler = served.handler;
+export default handler;
+
+export const options: ServiceOptions = { ...served.options, observer: ofSessions() };
+
+/** The program itself logs the states of the server. */
+function ofSessions(): ServerObserver {
+  const { onStateChange: _, ...observer } = logObserver(openLog(level, format));
+  return observer;
+}
