@@ -26,14 +26,18 @@ export function durationOption<Default>(
 const SIZES: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 /** An option that is a size such as `64M`, a number of bytes or `none`. Returns bytes, `Infinity` for `none`. */
-export function sizeOption({ options }: Arguments, name: string, min: string): number | undefined {
+export function sizeOption(
+  { options }: Arguments,
+  name: string,
+  [min, max]: readonly [min: string, max: string],
+): number | undefined {
   const text = options[name];
   if (text === undefined) return;
   if (text === "none") return Infinity;
   const size = bytesOf(text);
-  if (size >= bytesOf(min) && size <= 2 ** 50) return size;
+  if (size >= bytesOf(min) && size <= bytesOf(max)) return size;
   throw new UsageError(
-    `--${name} must be a size of ${min} or more, such as 500K, 64M or 1G, ` +
+    `--${name} must be a size from ${min} to ${max}, such as 500K, 64M or 1G, ` +
       `a number of bytes, or none, got ${JSON.stringify(text)}`,
   );
 }

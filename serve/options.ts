@@ -114,9 +114,9 @@ export interface ServeOptions extends SessionOptions {
    */
   maxSessionsPerAddress?: number;
   /**
-   * The prefix length by which `maxSessionsPerAddress` counts IPv6 addresses: 1 to 128. A host can usually take any
-   * address of its network, a /64 (RFC 4291 §2.5.4). With 128, each address counts by itself. Providers give a site up
-   * to a /48 (RFC 6177). All link-local addresses are in one /64.
+   * The prefix length by which `maxSessionsPerAddress` and `sessionRate` count IPv6 addresses: 1 to 128. A host can
+   * usually take any address of its network, a /64 (RFC 4291 §2.5.4). With 128, each address counts by itself. Providers
+   * give a site up to a /48 (RFC 6177). All link-local addresses are in one /64.
    *
    * @default {64}
    */

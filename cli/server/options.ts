@@ -113,11 +113,16 @@ function certificateOf({ options }: Arguments): CertificateFiles | undefined {
   if (key !== undefined) throw new UsageError("--tls-key needs --tls-cert, its certificate");
 }
 
+/** Of bytes a second. */
+const RATES = ["1", "1024G"] as const;
+
 /** The transport, access lists, limits and deadlines. */
 function limitsOf(args: Arguments): ServeOptions {
-  const { "ipv6-prefix": prefix, "max-sessions-per-address": perAddress } = args.options;
-  if (prefix !== undefined && perAddress === undefined) {
-    throw new UsageError("--ipv6-prefix is of no use without --max-sessions-per-address");
+  const isGiven = (name: string): boolean => args.options[name] !== undefined;
+  if (isGiven("ipv6-prefix") && !isGiven("max-sessions-per-address") && !isGiven("session-rate")) {
+    throw new UsageError(
+      "--ipv6-prefix is of no use without --max-sessions-per-address or --session-rate",
+    );
   }
   return given({
     transport: transportOption(args),
@@ -132,9 +137,9 @@ function limitsOf(args: Arguments): ServeOptions {
     ),
     ipv6PrefixLength: integerOption(args, "ipv6-prefix", [1, 128], undefined),
     sessionRate: rateOf(integerOption(args, "session-rate", [1, 2 ** 30], undefined)),
-    readRate: rateOf(sizeOption(args, "read-rate", "1")),
-    writeRate: rateOf(sizeOption(args, "write-rate", "1")),
-    maxBufferMemory: sizeOption(args, "max-buffer-memory", "8M"),
+    readRate: rateOf(sizeOption(args, "read-rate", RATES)),
+    writeRate: rateOf(sizeOption(args, "write-rate", RATES)),
+    maxBufferMemory: sizeOption(args, "max-buffer-memory", ["8M", "1048576G"]),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
     readIdleTimeout: durationOption(args, "read-idle-timeout", undefined),
     shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),
@@ -158,7 +163,7 @@ function proxyOf(args: Arguments): ServeOptions {
       "--proxy-protocol needs --trusted, the addresses of the proxies, or 0.0.0.0/0,::/0 for everybody",
     );
   }
-  for (const name of ["allow", "deny", "max-sessions-per-address"]) {
+  for (const name of ["allow", "deny", "max-sessions-per-address", "session-rate"]) {
     if (!isUnix || isBehindProxy || args.options[name] === undefined) continue;
     throw new UsageError(
       `--${name} is of no use with --unix: clients have an address there only by --proxy-protocol`,

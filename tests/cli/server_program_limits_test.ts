@@ -96,9 +96,14 @@ Deno.test({ name: "server.ts --write-rate sends no faster", ignore }, async () =
 });
 
 Deno.test({ name: "server.ts counts networks of IPv6 by --ipv6-prefix", ignore }, async () => {
-  for (const [args, comesIn] of [[[], false], [["--ipv6-prefix", "128"], true]] as const) {
+  const cases = [
+    [["--max-sessions-per-address", "1"], false],
+    [["--max-sessions-per-address", "1", "--ipv6-prefix", "128"], true],
+    [["--session-rate", "1", "--ipv6-prefix", "128"], true],
+  ] as const;
+  for (const [args, comesIn] of cases) {
     await using server = await GreetingServer.start(
-      ...["--proxy-protocol", "--trusted", "127.0.0.1", "--max-sessions-per-address", "1"],
+      ...["--proxy-protocol", "--trusted", "127.0.0.1"],
       ...args,
     );
     using first = await Client.connect(server.port);

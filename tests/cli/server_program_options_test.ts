@@ -90,12 +90,13 @@ const MISUSES: [args: string[], message: string][] = [
     ["--unix", "s", "--proxy-protocol", "--trusted", "::1"],
     `--trusted ${OF_NO_USE}: every peer that may connect is trusted`,
   ],
-  ...[["allow", "::1"], ["deny", "::1"], ["max-sessions-per-address", "1"]].map((
-    [name, value],
-  ): [string[], string] => [
-    ["--unix", "s", `--${name}`, value!],
-    `--${name} ${OF_NO_USE}: clients have an address there only by --proxy-protocol`,
-  ]),
+  ...[["allow", "::1"], ["deny", "::1"], ["max-sessions-per-address", "1"], ["session-rate", "1"]]
+    .map((
+      [name, value],
+    ): [string[], string] => [
+      ["--unix", "s", `--${name}`, value!],
+      `--${name} ${OF_NO_USE}: clients have an address there only by --proxy-protocol`,
+    ]),
   [["--max-sessions", "many"], `--max-sessions ${COUNT} "many"`],
   [["--max-sessions-per-address", "0"], `--max-sessions-per-address ${COUNT} "0"`],
   [
@@ -106,7 +107,10 @@ const MISUSES: [args: string[], message: string][] = [
     ["--max-sessions-per-address=1", "--ipv6-prefix=129"],
     '--ipv6-prefix must be a whole number from 1 to 128, got "129"',
   ],
-  [["--ipv6-prefix=48"], "--ipv6-prefix is of no use without --max-sessions-per-address"],
+  [
+    ["--ipv6-prefix=48"],
+    "--ipv6-prefix is of no use without --max-sessions-per-address or --session-rate",
+  ],
   ...["0", "-30", "0s", "1.5s", "-1s", "30 s", "597h", "10d", "s", "Infinity"].map((
     time,
   ): [string[], string] => [["--idle-timeout", time], `--idle-timeout ${TIME} "${time}"`]),
@@ -114,12 +118,17 @@ const MISUSES: [args: string[], message: string][] = [
   [["--session-rate", "0"], `--session-rate ${COUNT} "0"`],
   [
     ["--read-rate", "fast"],
-    "--read-rate must be a size of 1 or more, such as 500K, 64M or 1G, a number of bytes, or none, " +
+    "--read-rate must be a size from 1 to 1024G, such as 500K, 64M or 1G, a number of bytes, or none, " +
     'got "fast"',
   ],
   [
+    ["--write-rate", "1025G"],
+    "--write-rate must be a size from 1 to 1024G, such as 500K, 64M or 1G, a number of bytes, or none, " +
+    'got "1025G"',
+  ],
+  [
     ["--max-buffer-memory", "7M"],
-    "--max-buffer-memory must be a size of 8M or more, such as 500K, 64M or 1G, a number of bytes, or none, " +
+    "--max-buffer-memory must be a size from 8M to 1048576G, such as 500K, 64M or 1G, a number of bytes, or none, " +
     'got "7M"',
   ],
   [["--shutdown-timeout", "soon"], `--shutdown-timeout ${TIME} "soon"`],
