@@ -17,10 +17,11 @@ import {
 export function proxy(
   port: number,
   target: { hostname: string; port: number },
-  transport: TransportName = "deno",
+  transport?: TransportName,
 ): Server {
-  return serve({ port, transport }, async (client) => {
-    await using upstream = await connect({ ...target, transport, signal: client.signal });
+  const options = transport === undefined ? {} : { transport };
+  return serve({ port, ...options }, async (client) => {
+    await using upstream = await connect({ ...target, ...options, signal: client.signal });
     await Promise.all([relay(client, upstream), relay(upstream, client)]);
   });
 }

@@ -21,6 +21,7 @@ import {
 } from "../_programs.ts";
 import { portOf, readAll, settle } from "../_serving.ts";
 import { refusingPort } from "../_dialing.ts";
+import { canUnix } from "../_permissions.ts";
 import { makeTempDir } from "../_temp_dir.ts";
 
 const ignore = cannotStart;
@@ -440,7 +441,7 @@ Deno.test(
 
 Deno.test({
   name: "client.ts --unix dials a Unix socket, raw and for a greeting",
-  ignore: ignore || Deno.build.os === "windows",
+  ignore: ignore || !canUnix,
 }, async () => {
   await using directory = await makeTempDir();
   const path = `${directory.path}/socket`;

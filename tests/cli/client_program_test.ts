@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
+import { hasDenoSockets } from "../../_internal/deno_sockets.ts";
 import { serve } from "../../serve/serve.ts";
 import { cannotRun } from "../_client_program.ts";
 import {
@@ -351,7 +352,10 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "client.ts ends quietly when its output is closed, as in `| head -1`", ignore },
+  {
+    name: "client.ts ends quietly when its output is closed, as in `| head -1`",
+    ignore: ignore || !hasDenoSockets, // Deno 2.8.3 does not close the pipe while a read waits
+  },
   async () => {
     using stage = new Stage();
     await using program = start("client.ts", "--port", stage.port, "rose", "think");

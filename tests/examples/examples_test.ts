@@ -337,6 +337,6 @@ Deno.test({ name: "proxy() ends clients whose target cannot be reached", ignore 
   await gone.shutdown();
   await using relaying = proxy(0, { hostname: "127.0.0.1", port });
   await using client = await connect({ port: portOf(relaying) });
-  assertEquals(await client.readLine(), undefined);
+  assertEquals(await client.readLine().catch(() => {}), undefined); // with the node transport, it is reset
   assertEquals(relaying.stats().handlerErrors, 1);
 });

@@ -301,7 +301,8 @@ Deno.test("smtp() forgets what came before TLS", overTls, async () => {
   assertEquals(await say(".\r\n"), "250 OK");
   assertEquals([mails.length, tracesOf(mails)], [1, ["me ESMTPS"]]);
   // Somebody on the way adds a command that would count as said under TLS.
-  await replies(port, "EHLO me\r\nSTARTTLS\r\nMAIL FROM:<evil@test>\r\n");
+  const injected = replies(port, "EHLO me\r\nSTARTTLS\r\nMAIL FROM:<evil@test>\r\n");
+  await injected.catch(() => {}); // with the node transport, it is reset
   await until(() => ends.length > 0);
   assertMatch(`${ends[0]!.cause}`, /\d+ bytes that came unencrypted are unread/);
 });
