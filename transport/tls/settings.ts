@@ -76,7 +76,7 @@ export function serverSettings(options: TlsServerOptions): ServerSettings {
     ...socketOptions(common, asks, checkCertificate(options)),
     ...policy,
     ...(alpn && { ALPNProtocols: alpn }),
-    handshakeTimeout: 2 ** 31 - 1, // TlsAcceptor has its own
+    handshakeTimeout: -1, // no timer, which would keep the socket: TlsAcceptor has its own
     ...(choose && { SNICallback: sniCallback(choose) }),
   });
   return { context: main.context, choose, clientCertificate, anchors, start };

@@ -137,7 +137,7 @@ export async function socketHandshake(
     close();
     socket?.on("error", () => {}); // later errors do not matter
     socket?.destroy();
-    stream?.destroy(); // and with it the socket, which a timer of Node would keep alive for days
+    stream?.destroy(); // and with it a socket that was not reported yet
     throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
