@@ -1,7 +1,8 @@
 import { type Codec, type Decoder, MORE } from "../codecs/codec.ts";
 import type { ReadOptions } from "./options.ts";
-import { type END, isEnd, isMore, type Reader, type Waiting } from "./reader.ts";
+import type { Reader } from "./reader.ts";
 import { turn } from "./turn.ts";
+import { type END, isEnd, isMore, type Waiting } from "./waiting.ts";
 
 interface ReadingOptions {
   signal?: AbortSignal | undefined;
