@@ -281,7 +281,7 @@ export class UnknownHostError extends ConnectError {
   override readonly name = "UnknownHostError";
 }
 
-/** The connection was not ready within `connectTimeout`. */
+/** The connection was not ready within `connectTimeout`, or its session was not set up or checked within `setUpTimeout`. */
 export class ConnectTimeoutError extends ConnectError {
   /** The name of the class. */
   override readonly name = "ConnectTimeoutError";
@@ -419,7 +419,7 @@ export class PoolExhaustedError extends Error {
   constructor(maxSessions: number, waiting: number, waited: number, options?: ErrorOptions) {
     super(
       waited > 0
-        ? `no session of ${maxSessions} became free within ${waited} ms (waitTimeout)`
+        ? `no session of ${maxSessions} became free within ${waited} ms (waitTimeout, or timeout of the call)`
         : `${waiting} callers wait for one of ${maxSessions} sessions, as many as maxWaiting allows`,
       options,
     );

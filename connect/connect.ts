@@ -1,4 +1,4 @@
-/** Clients: dialling once, and reconnecting. Here: `connect()`. */
+/** Clients: dialling once, reconnecting, and pools of sessions. This module: `connect()`. */
 
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { checkBoolean, checkDuration, checkSignal } from "../_internal/checks.ts";

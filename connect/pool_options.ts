@@ -67,9 +67,10 @@ export interface SessionPoolOptions extends Partial<ConnectOptions> {
    */
   checkAfter?: number;
   /**
-   * Whether a session that is given back may be handed out again: whether no reply is to be expected any more. By default,
-   * that is so if all output is written, something was read since, and no reading has stopped waiting without a frame, for
-   * example because of a signal or a timeout. In any case, the session must be open, with no unread input and no waiting reading.
+   * Whether a session that is given back may be handed out again: whether no reply is to be expected any more. By
+   * default, that is so if all output is written, something was read since, and no reading has stopped waiting without a
+   * frame, for example because of a signal or a timeout. In any case, the session must be open, with no unread input and
+   * no waiting reading.
    *
    * @param session The session.
    * @returns Whether it may be handed out again.

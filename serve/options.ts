@@ -132,11 +132,13 @@ export interface ServeOptions extends SessionOptions {
    * `Infinity`. Other servers in the same process do not count.
    *
    * Above half of it, sessions are read in small pieces. Above 3/4, those that hold most are not read until memory is
-   * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions that
-   * hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of each step.
+   * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions
+   * that hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of
+   * each step.
    *
-   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. So one `send()` of
-   * more than the limit ends its session. Other memory of sessions, connections that are not sessions yet, TLS and garbage do not count.
+   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. So one
+   * `send()` of more than the limit ends its session. Other memory of sessions, connections that are not sessions yet,
+   * TLS and garbage do not count.
    *
    * @default {268435456}
    */
@@ -211,8 +213,8 @@ export interface ServeOptions extends SessionOptions {
   /** Logs the events that an observer receives: `console`, a LogTape logger, a `@std/log` logger. */
   logger?: Logger;
   /**
-   * Receives errors that a handler, a `goodbye`, a `heartbeat` or an observer throws, and errors of accepting. Without this, an `observer` and a
-   * `logger`, such errors are printed to standard error.
+   * Receives errors that a handler, a `goodbye`, a `heartbeat` or an observer throws, and errors of accepting. Without
+   * this, an `observer` and a `logger`, such errors are printed to standard error.
    *
    * @param error What was thrown.
    * @param session The session whose handler, `goodbye` or `heartbeat` threw.
@@ -331,8 +333,8 @@ export interface Server extends AsyncDisposable {
    */
   stats(): ServerStats;
   /**
-   * Replaces the TLS options except `starttls` and `mode`, for new handshakes; open sessions are not affected. If it throws, the old
-   * options stay in use.
+   * Replaces the TLS options except `starttls` and `mode`, for new handshakes; open sessions are not affected. If it
+   * throws, the old options stay in use.
    *
    * @param tls The new options, which replace all old ones.
    * @throws {TypeError | RangeError} If an option is invalid, or the server was started without `tls`.

@@ -239,8 +239,8 @@ export const TEXT_OPTIONS: Known<TextOptions> = { ...READ_OPTIONS, fatal: checkB
 export interface BytesOptions extends ReadOptions {
   /**
    * Whether chunks are valid only until the next step of the loop, and are then overwritten, by later input of the same
-   * session and never of another. This saves relays a copy. Otherwise they belong to the loop. Chunks of up to 1 KiB may share their `buffer` with other chunks of the session:
-   * transfer a copy, not the `buffer`.
+   * session and never of another. This saves relays a copy. Otherwise they belong to the loop. Chunks of up to 1 KiB may
+   * share their `buffer` with other chunks of the session: transfer a copy, not the `buffer`.
    *
    * @default {false}
    */
