@@ -6,6 +6,8 @@
  * @module
  */
 
+import { stripTypeScriptTypes } from "node:module";
+
 const ROOT = new URL("../", import.meta.url).pathname;
 /** The argument parser of the standard library. On npm, only a far larger package has it. */
 const PARSE_ARGS = "deno-std/1.4.0/cli/parse_args.js";
@@ -32,6 +34,7 @@ export async function makeNpmPackage(directory: string): Promise<NpmPackage> {
     await run("tar", ["-xzf", packed, "-C", work], work);
     const root = `${work}/package`;
     for (const path of LEFT_OUT) await Deno.remove(`${root}/${path}`, { recursive: true });
+    await compileRest(root);
     await addPrograms(root);
     await checkDeclarations(root);
     const [made] = JSON.parse(
@@ -45,6 +48,17 @@ export async function makeNpmPackage(directory: string): Promise<NpmPackage> {
     };
   } finally {
     await Deno.remove(work, { recursive: true });
+  }
+}
+
+/** Compiles the modules that no other one imports, such as the program of a worker: `deno pack` leaves them as they are. */
+async function compileRest(root: string): Promise<void> {
+  for (const path of await filesIn(root)) {
+    if (!path.endsWith(".ts") || path.endsWith(".d.ts")) continue;
+    const code = stripTypeScriptTypes(await Deno.readTextFile(path));
+    const compiled = code.replaceAll(/((?:from|import)\s+"\.[^"]*)\.ts"/g, '$1.js"');
+    await Deno.writeTextFile(`${path.slice(0, -"ts".length)}js`, compiled);
+    await Deno.remove(path);
   }
 }
 

@@ -5,6 +5,7 @@ import process from "node:process";
 import {
   connect,
   ConnectError,
+  type NetAddr,
   reconnect,
   type Refusal,
   requests,
@@ -16,6 +17,7 @@ import {
 } from "@parley/tcp";
 import { jsonLines, lines } from "@parley/tcp/codecs";
 import { encodeProxyHeader } from "@parley/tcp/proxy-protocol";
+import { serveWorkers } from "@parley/tcp/workers";
 import {
   answer,
   dial,
@@ -233,6 +235,22 @@ export const servers: Scenarios = {
         await server.shutdown();
       });
     }),
+
+  "workers share a port": async () => {
+    const module = new URL("./_service.ts", import.meta.url).href;
+    const server = serveWorkers(module, { port: 0, workers: 2, onError: () => {} });
+    const { port } = await server.listening as NetAddr;
+    const threads = new Set<string>();
+    while (threads.size < 2) {
+      await withSession(connect({ port }), async (session) => {
+        await session.send("rose\n");
+        const [thread, line] = (await session.readLine())!.split(":");
+        assert.equal(line, "rose");
+        threads.add(thread!);
+      });
+    }
+    await server.shutdown();
+  },
 
   "maxSessions lets further connections wait, or refuses them": async () => {
     await withServer({ maxSessions: 1 }, answer, async (server) => {
