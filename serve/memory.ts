@@ -163,17 +163,24 @@ export class MemoryGuard {
 
   /**
    * Resumes as many paused readers as there is room for, in turn, so that each of them can complete its frame at some time.
-   * Memory that others were allowed to use, and have not used yet, is no room.
+   * Memory that others were allowed to use, and have not used yet, is no room. If there is no room for any, one of them may
+   * use what is left below the limit. Otherwise all would wait for each other.
    */
   #giveTurns(holdings: readonly Holding[], held: number): void {
     const { paused } = this.#hooks.budget;
     const inTurn = [...paused];
+    const allowed = holdings.reduce((all, { life }) => all + life.reader.allowed, 0);
+    let room = this.#limit * RISES[1] - held - allowed;
+    const isStuck = allowed === 0 && inTurn.every(({ demand }) => demand > room);
+    const last = !isStuck
+      ? undefined
+      : holdings.find(({ life: { reader }, bytes }) =>
+        paused.has(reader) && held - bytes + reader.demand <= this.#limit
+      );
     paused.clear();
-    let room = this.#limit * RISES[1] - held;
-    for (const { life } of holdings) room -= life.reader.allowed;
     for (const reader of inTurn) {
       const { demand } = reader;
-      if (demand <= room) {
+      if (demand <= room || reader === last?.life.reader) {
         room -= demand;
         reader.allow(demand);
       }
