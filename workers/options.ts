@@ -3,6 +3,7 @@
 import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
 import { type Check, elsewhere, type Known, optionalMethods } from "../_internal/options.ts";
 import { SERVE_OPTIONS } from "../serve/known_options.ts";
+import type { ServerObserver } from "../serve/observer.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { WorkersObserver } from "./observer.ts";
@@ -202,13 +203,14 @@ export const SERVICE_OPTIONS: Known<ServeOptions> = {
 
 const MIN_HEAP = 16 * 1024 * 1024;
 const WORKERS_OBSERVER = ["onStateChange", "onWorkerStart", "onWorkerEnd"] as const;
-const IN_WORKERS = [
-  "onSessionStart",
-  "onSessionEnd",
-  "onRefusal",
-  "onAcceptError",
-  "onHandlerError",
-];
+const IN_WORKERS: Record<Exclude<keyof ServerObserver, keyof WorkersObserver>, true> = {
+  onSessionStart: true,
+  onSessionEnd: true,
+  onRefusal: true,
+  onMemoryPressure: true,
+  onAcceptError: true,
+  onHandlerError: true,
+};
 
 function refused(why: string): Check {
   return (name) => {
@@ -228,7 +230,7 @@ export const MAX_WORKERS = 256;
 
 function checkObserver(name: string, value: unknown): void {
   optionalMethods<WorkersObserver>(WORKERS_OBSERVER)(name, value);
-  for (const method of IN_WORKERS) {
+  for (const method of Object.keys(IN_WORKERS)) {
     if ((value as Record<string, unknown>)[method] === undefined) continue;
     throw new TypeError(
       `${name}.${method} is told of sessions, which are in workers: the module must export it in its options`,

@@ -206,6 +206,11 @@ Deno.test("serveWorkers() throws at once what it cannot do", withWorkers, async 
         "observer.onSessionEnd is told of sessions",
       ],
       [
+        { observer: { onMemoryPressure: () => {} } },
+        TypeError,
+        "observer.onMemoryPressure is told of sessions",
+      ],
+      [
         { maxSessionsPerAddress: 1, maxSessions: 2 ** 30 },
         RangeError,
         "maxSessions must be at most",
