@@ -3,7 +3,7 @@
 import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger, checkOneOf } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
-import { type Limits, type LimitValues, OwnLimits } from "./limits.ts";
+import { type Limits, limitValues, OwnLimits } from "./limits.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
@@ -88,11 +88,11 @@ export class Admission {
     stages: readonly Stage[],
     limits: Limits = new OwnLimits(limitValues(options)),
   ) {
-    const { allow, deny, overload = "wait" } = options;
+    const { allow, deny, overload = "wait", maxSessionsPerAddress = Infinity } = options;
     checkOneOf("overload", overload, ["wait", "refuse"]);
     this.#waits = overload === "wait";
     this.#limits = limits;
-    this.#limitsAddresses = limitValues(options).maxSessionsPerAddress !== Infinity;
+    this.#limitsAddresses = maxSessionsPerAddress !== Infinity;
     this.#allow = allow === undefined ? undefined : new CidrList("allow", allow);
     this.#deny = deny === undefined ? undefined : new CidrList("deny", deny);
     const { ipv6PrefixLength = 64, sessionRate } = options;
@@ -268,16 +268,6 @@ export class Admission {
       if (this.#keepAlive !== false) connection.setKeepAlive?.(this.#keepAlive);
     } catch { /* reset already: the session will see it */ }
   }
-}
-
-/** The values of the limits in `options`, checked. */
-export function limitValues(options: ServeOptions): LimitValues {
-  const { maxSessions = 10_000, maxSessionsPerAddress = Infinity, sessionRate } = options;
-  checkInteger("maxSessions", maxSessions, 1, 2 ** 30);
-  if (maxSessionsPerAddress !== Infinity) {
-    checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
-  }
-  return { maxSessions, maxSessionsPerAddress, sessionRate };
 }
 
 /** Counts of refusals, all 0. */

@@ -1,8 +1,9 @@
 /** Counting the connections of a server for its limits. */
 
-import type { SessionRate } from "./options.ts";
+import { checkInteger } from "../_internal/checks.ts";
+import type { ServeOptions } from "./options.ts";
 import { Permits } from "./permits.ts";
-import { SessionRates } from "./session_rates.ts";
+import { resolveSessionRate, SessionRates, type SessionRateSettings } from "./session_rates.ts";
 
 /** The limits of connections. They count those of this server alone, or those of all workers of a server. */
 export interface Limits {
@@ -29,7 +30,17 @@ export interface LimitValues {
   readonly maxSessions: number;
   /** `Infinity` for no limit. */
   readonly maxSessionsPerAddress: number;
-  readonly sessionRate?: SessionRate | undefined;
+  readonly sessionRate?: SessionRateSettings | undefined;
+}
+
+/** The values of the limits in `options`, checked. */
+export function limitValues(options: ServeOptions): LimitValues {
+  const { maxSessions = 10_000, maxSessionsPerAddress = Infinity, sessionRate } = options;
+  checkInteger("maxSessions", maxSessions, 1, 2 ** 30);
+  if (maxSessionsPerAddress !== Infinity) {
+    checkInteger("maxSessionsPerAddress", maxSessionsPerAddress, 1, 2 ** 30);
+  }
+  return { maxSessions, maxSessionsPerAddress, sessionRate: resolveSessionRate(sessionRate) };
 }
 
 /** The limits of one server in one thread. */

@@ -9,6 +9,20 @@ export const SESSION_RATE: Known<SessionRate> = {
   exceeded: elsewhere,
 };
 
+/** A rate of new sessions with nothing left to default. */
+export interface SessionRateSettings extends Rate {
+  /** Whether sessions beyond the rate wait. */
+  readonly waits: boolean;
+}
+
+/** Checks the rate, and fills in the defaults. */
+export function resolveSessionRate(rate: SessionRate | undefined): SessionRateSettings | undefined {
+  if (rate === undefined) return;
+  const { exceeded = "refuse" } = rate;
+  checkOneOf("sessionRate.exceeded", exceeded, ["refuse", "wait"]);
+  return { ...resolveRate("sessionRate", rate, 2 ** 30), waits: exceeded === "wait" };
+}
+
 /** How many addresses are remembered: 10 MB at most. */
 const MAX_ADDRESSES = 65_536;
 
@@ -19,17 +33,13 @@ const MAX_ADDRESSES = 65_536;
  * forgotten: an attacker with so many addresses has a burst for each of them anyway.
  */
 export class SessionRates {
-  readonly #rate: Rate;
-  readonly #waits: boolean;
+  readonly #rate: SessionRateSettings;
   readonly #max: number;
   /** In the order of their last connections. */
   readonly #buckets: Map<string, TokenBucket> = new Map();
 
-  constructor(options: SessionRate, max: number = MAX_ADDRESSES) {
-    const { exceeded = "refuse" } = options;
-    checkOneOf("sessionRate.exceeded", exceeded, ["refuse", "wait"]);
-    this.#rate = resolveRate("sessionRate", options, 2 ** 30);
-    this.#waits = exceeded === "wait";
+  constructor(rate: SessionRateSettings, max: number = MAX_ADDRESSES) {
+    this.#rate = rate;
     this.#max = max;
   }
 
@@ -52,7 +62,7 @@ export class SessionRates {
     this.#forget(now);
     this.#buckets.set(address, bucket);
     const level = bucket.level(rate, now) - 1;
-    if (level < (this.#waits ? -rate.burst : 0)) return;
+    if (level < (rate.waits ? -rate.burst : 0)) return;
     bucket.take(1, rate, now);
     return Math.max(0, -level * 1000 / rate.perSecond);
   }

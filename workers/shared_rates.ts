@@ -1,5 +1,4 @@
-import type { Rate } from "../_internal/token_bucket.ts";
-import type { SessionRate } from "../serve/options.ts";
+import type { SessionRateSettings } from "../serve/session_rates.ts";
 import { BlockKeys, isKeyAt, KEY_CELLS } from "./block_keys.ts";
 
 /** How many addresses are remembered. */
@@ -9,19 +8,14 @@ const WAYS = 16;
 const SETS = MAX_ADDRESSES / WAYS;
 
 /** The rate of new sessions of each address, and the memory that workers share for it. It can be sent to workers. */
-export interface RatesMemory extends Rate {
+export interface RatesMemory extends SessionRateSettings {
   readonly buffer: SharedArrayBuffer;
-  /** Whether sessions beyond the rate wait. */
-  readonly waits: boolean;
 }
 
-/** Makes the memory for a rate that was checked. */
-export function makeRatesMemory(
-  { perSecond, burst = perSecond, exceeded }: SessionRate,
-): RatesMemory {
+/** Makes the memory for a rate. */
+export function makeRatesMemory(rate: SessionRateSettings): RatesMemory {
   const size = Float64Array.BYTES_PER_ELEMENT + KEY_CELLS * Int32Array.BYTES_PER_ELEMENT;
-  const buffer = new SharedArrayBuffer(MAX_ADDRESSES * size);
-  return { perSecond, burst, waits: exceeded === "wait", buffer };
+  return { ...rate, buffer: new SharedArrayBuffer(MAX_ADDRESSES * size) };
 }
 
 /**
