@@ -18,6 +18,8 @@ export interface WorkerStart {
   readonly options: Readonly<Record<string, unknown>>;
   readonly limits: LimitsMemory;
   readonly isSuspended: boolean;
+  /** Where the worker notes its open connections. */
+  readonly connections: Int32Array;
 }
 
 /** A message to a worker. */

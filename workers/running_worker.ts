@@ -4,6 +4,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
+import { makeOpenConnections, resetConnections } from "../transport/node/open_connections.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import type { WorkerEndReason } from "./observer.ts";
 import { receivedError } from "./sent_error.ts";
@@ -35,7 +36,7 @@ export interface LifeHooks {
 
 /** What a thread is started with. */
 export interface LifeOptions {
-  readonly start: Omit<WorkerStart, "port">;
+  readonly start: Omit<WorkerStart, "port" | "connections">;
   readonly workerData: unknown;
   /** In bytes. */
   readonly maxHeap: number;
@@ -53,6 +54,7 @@ export class RunningWorker {
   readonly #heartbeatTimeout: number;
   readonly #thread: Worker;
   readonly #port: MessagePort;
+  readonly #connections: Int32Array = makeOpenConnections();
   #end: LifeEnd | undefined;
   #hasExited = false;
   #isClosed = false;
@@ -78,7 +80,8 @@ export class RunningWorker {
       this.#hasExited = true;
       this.#onGone();
     });
-    this.#thread.postMessage({ ...start, port: port2 } satisfies WorkerStart, [port2]);
+    const message: WorkerStart = { ...start, port: port2, connections: this.#connections };
+    this.#thread.postMessage(message, [port2]);
     if (!options.isReferenced) this.#thread.unref();
     this.#port = port1;
     port1.on("message", (message: FromWorker) => this.#onMessage(message));
@@ -158,6 +161,7 @@ export class RunningWorker {
 
   #onGone(): void {
     if (!this.#hasExited || !this.#isClosed || this.#isOver) return;
+    resetConnections(this.#connections);
     this.#over(this.#end!);
   }
 

@@ -5,6 +5,7 @@ import { parentPort } from "node:worker_threads";
 import { checkFunction } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { type Handler, TcpServer } from "../serve/serve.ts";
+import { noteConnections } from "../transport/node/open_connections.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
 import { receivedError, sentError } from "./sent_error.ts";
@@ -15,6 +16,7 @@ parentPort!.once("message", run);
 
 async function run(start: WorkerStart): Promise<void> {
   const { port } = start;
+  noteConnections(start.connections);
   let server: TcpServer | undefined;
   let isStopping = false;
   const tell = (message: FromWorker): void => port.postMessage(message);

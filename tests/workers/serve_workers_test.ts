@@ -109,8 +109,9 @@ Deno.test(
       maxHeap: 32 * 1024 * 1024,
       heartbeatTimeout: 3000,
     });
-    const client = await dial(server);
-    await client.send("eat\n");
+    const [client, other] = [await dial(server), await dial(server)];
+    await kill(client, "eat");
+    await assertRejects(() => other.readLine(), SessionEndedError);
     await until(() => deaths.length === 1);
     // Deno 2.9.6 says of some of them only that they have stopped.
     assert(["memory", "unresponsive"].includes(deaths[0]![1].reason), deaths[0]![1].reason);
@@ -118,7 +119,7 @@ Deno.test(
     const another = await dial(server);
     await another.send("thread\n");
     assert(await another.readLine());
-    await stop(server, [client, another]);
+    await stop(server, [client, other, another]);
   },
 );
 

@@ -5,7 +5,7 @@ import {
   statusError,
   systemError,
 } from "../../_internal/system_errors.ts";
-import type { Address, Connection, InputBorrower } from "../connection.ts";
+import type { Address, Connection, InputBorrower, NetAddr } from "../connection.ts";
 import { END_OF_INPUT, type Handles, type StreamHandle, type WriteRequest } from "./handles.ts";
 import { streamOf } from "./tcp_handle.ts";
 
@@ -75,6 +75,8 @@ export class HandleConnection implements Connection {
     this.handle = streamOf(handles, handle, noDelay);
     this.handle.reader = this;
     this.handle.onread = onRead;
+    const { descriptor } = this.handle;
+    if (descriptor !== undefined) handles.onOpen?.(descriptor, (remoteAddr as NetAddr).port);
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
@@ -176,6 +178,7 @@ export class HandleConnection implements Connection {
     if (handle === undefined) return;
     this.handle = this.#rest = undefined;
     this.#stop(handle);
+    if (handle.descriptor !== undefined) this.handles.onClose?.(handle.descriptor);
     return handle;
   }
 

@@ -6,6 +6,8 @@ export interface StreamHandle {
   onread: (this: StreamHandle) => void;
   /** The owner of the input. This field is our own. */
   reader: { onInput(): void };
+  /** Its descriptor, where connections are noted. This field is our own. */
+  descriptor?: number;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
   readStop(): number;
@@ -90,6 +92,11 @@ export interface Handles {
   readonly chunk: PrefixViews;
   /** A request that can be used again. Only an asynchronous write uses one up. */
   spareRequest: WriteRequest | undefined;
+  /** Where connections are noted: called after one was opened, and before it is closed. */
+  onOpen?: (descriptor: number, remotePort: number) => void;
+  onClose?: (descriptor: number) => void;
+  /** Handles whose descriptors belong to others. While they are referenced, they are not closed. */
+  foreign?: Set<TcpHandle>;
 }
 
 /** Views of the first bytes of a buffer. Often the next view is as long as the last, and a new one would take 0.1 µs. */

@@ -49,6 +49,7 @@ export function streamOf(handles: Handles, handle: StreamHandle, noDelay: boolea
     if (descriptor < 0) throw systemError("EMFILE", "no descriptor for a connection");
     const status = stream.open!(descriptor);
     if (status !== 0) throw statusError(status, "cannot use a connection");
+    if (handles.onOpen !== undefined) stream.descriptor = descriptor;
     return stream;
   } catch (error) {
     stream.close();
