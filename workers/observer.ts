@@ -12,7 +12,7 @@ import type { Address } from "../transport/connection.ts";
  * |---|---|
  * | `error` | an error was not caught, or it could not listen or load its module |
  * | `memory` | its heap has reached `maxHeap` |
- * | `unresponsive` | it was busy for `heartbeatTimeout`, or the runtime had stopped it for want of memory |
+ * | `unresponsive` | it was busy for `workerTimeout`, or the runtime had stopped it for want of memory |
  * | `exit` | its code has ended it |
  */
 export type WorkerEndReason = "error" | "memory" | "unresponsive" | "exit";

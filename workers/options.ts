@@ -45,7 +45,7 @@ export interface ServeWorkersOptions
    *
    * @default {30000}
    */
-  heartbeatTimeout?: number;
+  workerTimeout?: number;
   /**
    * The most memory that the objects of one worker may take, in bytes: 16 MiB to 2^40. Beyond it, the worker ends. It does
    * not count buffers.
@@ -150,7 +150,7 @@ const NOT_IN_WORKERS: Record<Exclude<keyof ServeOptions, keyof ServeWorkersOptio
 /** The options that stay in the main thread. */
 type InMain =
   | "workers"
-  | "heartbeatTimeout"
+  | "workerTimeout"
   | "maxHeap"
   | "maxCrashes"
   | "workerData"
@@ -161,7 +161,7 @@ type InMain =
 
 export const MAIN_OPTIONS: Known<Pick<ServeWorkersOptions, InMain>> = {
   workers: checkWorkers,
-  heartbeatTimeout: checkDuration,
+  workerTimeout: checkDuration,
   maxHeap: (name: string, value: unknown): void => {
     checkInteger(name, value, MIN_HEAP, 2 ** 40);
   },

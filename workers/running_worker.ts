@@ -41,7 +41,7 @@ export interface LifeOptions {
   /** In bytes. */
   readonly maxHeap: number;
   /** In milliseconds. */
-  readonly heartbeatTimeout: number;
+  readonly workerTimeout: number;
   /** Whether the thread keeps the process alive. */
   readonly isReferenced: boolean;
 }
@@ -51,7 +51,7 @@ export class RunningWorker {
   /** Its latest figures. */
   stats: ServerStats | undefined;
   readonly #hooks: LifeHooks;
-  readonly #heartbeatTimeout: number;
+  readonly #workerTimeout: number;
   readonly #thread: Worker;
   readonly #port: MessagePort;
   readonly #connections: Int32Array = makeOpenConnections();
@@ -65,9 +65,9 @@ export class RunningWorker {
   #silence = 0;
 
   constructor(options: LifeOptions, hooks: LifeHooks) {
-    const { start, workerData, maxHeap, heartbeatTimeout } = options;
+    const { start, workerData, maxHeap, workerTimeout } = options;
     this.#hooks = hooks;
-    this.#heartbeatTimeout = heartbeatTimeout;
+    this.#workerTimeout = workerTimeout;
     const { port1, port2 } = new MessageChannel();
     this.#thread = new Worker(PROGRAM, {
       workerData,
@@ -102,8 +102,10 @@ export class RunningWorker {
   ping(elapsed: number): void {
     if (this.#isPinged) {
       this.#silence += elapsed;
-      if (this.#silence <= this.#heartbeatTimeout) return;
-      const cause = new Error(`the worker has not answered for ${this.#heartbeatTimeout} ms`);
+      if (this.#silence <= this.#workerTimeout) return;
+      const cause = new Error(
+        `the worker has not answered for ${this.#workerTimeout} ms (workerTimeout)`,
+      );
       return this.terminate({ reason: "unresponsive", cause });
     }
     this.#isPinged = true;

@@ -234,7 +234,7 @@ class Workers implements WorkersServer {
 
   #lifeOptions(worker: number): LifeOptions {
     this.#limits.clear(worker);
-    const { heartbeatTimeout = 30_000, maxHeap = MAX_HEAP, workerData } = this.#main;
+    const { workerTimeout = 30_000, maxHeap = MAX_HEAP, workerData } = this.#main;
     const { port } = this.#addr as NetAddr;
     return {
       start: {
@@ -252,7 +252,7 @@ class Workers implements WorkersServer {
       },
       workerData,
       maxHeap,
-      heartbeatTimeout: checkDuration("heartbeatTimeout", heartbeatTimeout),
+      workerTimeout: checkDuration("workerTimeout", workerTimeout),
       isReferenced: this.#isReferenced,
     };
   }

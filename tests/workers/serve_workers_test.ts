@@ -107,7 +107,7 @@ Deno.test(
     const { server, deaths } = await serveCommands({
       workers: 1,
       maxHeap: 32 * 1024 * 1024,
-      heartbeatTimeout: 3000,
+      workerTimeout: 3000,
     });
     const [client, other] = [await dial(server), await dial(server)];
     await kill(client, "eat");
@@ -127,7 +127,7 @@ Deno.test(
   "serveWorkers() ends with an error when a worker is stuck and cannot be ended",
   withWorkers,
   async () => {
-    const { server, deaths } = await serveCommands({ heartbeatTimeout: 400 });
+    const { server, deaths } = await serveCommands({ workerTimeout: 400 });
     const failed = assertRejects(() => server.finished, WorkerCrashError, "(unresponsive)");
     const [victim, other] = await dialEach(server, 2);
     await victim!.send("spin 6000\n");
@@ -141,10 +141,10 @@ Deno.test(
 );
 
 Deno.test(
-  "serveWorkers() waits for a worker that is busy for less than heartbeatTimeout",
+  "serveWorkers() waits for a worker that is busy for less than workerTimeout",
   withWorkers,
   async () => {
-    const { server, deaths } = await serveCommands({ workers: 1, heartbeatTimeout: 10_000 });
+    const { server, deaths } = await serveCommands({ workers: 1, workerTimeout: 10_000 });
     const client = await dial(server);
     await client.send("spin 1500\n");
     assertEquals(await client.readLine(), "undefined");
@@ -191,7 +191,7 @@ Deno.test("serveWorkers() throws at once what it cannot do", withWorkers, async 
       [{ workers: "all" }, TypeError, 'workers must be a number or "auto"'],
       [{ maxHeap: 1024 }, RangeError, "maxHeap must be"],
       [{ maxCrashes: 0 }, RangeError, "maxCrashes must be"],
-      [{ heartbeatTimeout: 0 }, RangeError, "heartbeatTimeout must be"],
+      [{ workerTimeout: 0 }, RangeError, "workerTimeout must be"],
       [{ path: "/tmp/x" }, TypeError, "path is not possible here: workers cannot share"],
       [{ fd: 3 }, TypeError, "fd is not possible here"],
       [{ transport: "deno" }, TypeError, "transport is not possible here"],
