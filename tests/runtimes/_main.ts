@@ -3,10 +3,10 @@
 import process from "node:process";
 import type { Scenarios } from "./_harness.ts";
 import { attacks } from "./_attacks.ts";
-import { memory } from "./_memory.ts";
 import { servers } from "./_servers.ts";
 import { sessions } from "./_sessions.ts";
 import { tls } from "./_tls.ts";
+import { tlsCertificates } from "./_tls_certificates.ts";
 
 /** Ends a scenario that hangs: none takes long. */
 const DEADLINE = 60_000;
@@ -14,7 +14,7 @@ const DEADLINE = 60_000;
 const AT_ONCE = 4;
 
 const failures: { name: string; problem: string }[] = [];
-const all: Scenarios = { ...memory, ...sessions, ...servers, ...attacks, ...tls };
+const all: Scenarios = { ...sessions, ...servers, ...attacks, ...tls, ...tlsCertificates };
 const [, , ...names] = process.argv;
 const queue = Object.keys(all).filter((name) => names.length === 0 || names.includes(name));
 const count = queue.length;
@@ -39,7 +39,6 @@ async function runAll(): Promise<void> {
 process.on("unhandledRejection", (error) => {
   failures.push({ name: "unhandled rejection", problem: String((error as Error).stack ?? error) });
 });
-while (queue[0] !== undefined && queue[0] in memory) await run(queue.shift()!);
 await Promise.all(Array.from({ length: AT_ONCE }, runAll));
 console.log(JSON.stringify({ count, failures }));
 process.exit(failures.length === 0 ? 0 : 1);

@@ -12,9 +12,9 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** Where .ci/run, or `deno task runtimes`, installs the runtimes. */
 const INSTALLED = `${ROOT}.runtimes/node_modules`;
 const RUNTIMES: Record<string, string[]> = {
-  Deno: ["deno", "run", "--allow-all", "--node-modules-dir=manual", "--v8-flags=--expose-gc"],
-  "Node 22": [`${INSTALLED}/node22/bin/node`, "--expose-gc"],
-  "Node 24": [`${INSTALLED}/node24/bin/node`, "--expose-gc"],
+  Deno: ["deno", "run", "--allow-all", "--node-modules-dir=manual"],
+  "Node 22": [`${INSTALLED}/node22/bin/node`],
+  "Node 24": [`${INSTALLED}/node24/bin/node`],
   Bun: [`${INSTALLED}/bun/bin/bun.exe`],
 };
 const DEADLINE = 240_000;
