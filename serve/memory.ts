@@ -163,25 +163,17 @@ export class MemoryGuard {
 
   /**
    * Resumes as many paused readers as there is room for, in turn, so that each of them can complete its frame at some time.
-   * Memory that others were allowed to use, and have not used yet, is no room. If no demand fits, one reader goes on
-   * that fits if what it holds already is not counted twice. Otherwise all would wait for each other.
+   * Memory that others were allowed to use, and have not used yet, is no room.
    */
   #giveTurns(holdings: readonly Holding[], held: number): void {
     const { paused } = this.#hooks.budget;
     const inTurn = [...paused];
-    const allowed = holdings.reduce((all, { life }) => all + life.reader.allowed, 0);
-    let room = this.#limit * RISES[1] - held - allowed;
-    const isStuck = allowed === 0 && inTurn.every(({ demand }) => demand > room);
-    const highest = this.#limit * (this.#level === FULL ? 1 : RISES[1]);
-    const last = !isStuck
-      ? undefined
-      : holdings.find(({ life: { reader }, bytes }) =>
-        paused.has(reader) && held - bytes + reader.demand <= highest
-      );
     paused.clear();
+    let room = this.#limit * RISES[1] - held;
+    for (const { life } of holdings) room -= life.reader.allowed;
     for (const reader of inTurn) {
       const { demand } = reader;
-      if (demand <= room || reader === last?.life.reader) {
+      if (demand <= room) {
         room -= demand;
         reader.allow(demand);
       }
