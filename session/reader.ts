@@ -315,7 +315,7 @@ export class Reader implements InputBorrower, PausedReader {
     const isEnough = this.#watched && !(isHeard && this.input.unread < MAX_READ_AHEAD);
     if (
       !isQuiet || this.reading || this.#isDetached || isEnough || this.ended ||
-      this.#failure !== undefined || this.#budget.paused.has(this) || this.throttle?.isWaiting
+      this.#failure !== undefined || this.#held > this.#budget.share || this.throttle?.isWaiting
     ) {
       return;
     }
@@ -464,6 +464,10 @@ export class Reader implements InputBorrower, PausedReader {
   /** Lets the waiting reading try again, and reads on if it needs more. */
   #retry(): void {
     this.waiting?.wake();
+    if (this.#budget.isDue) {
+      this.#budget.review();
+      if (this.#failure !== undefined) return; // the review has ended this session
+    }
     if (this.#onInputEnd !== undefined) return this.#readAhead();
     if (this.waiting === undefined) return;
     if (this.#group.drained !== undefined) this.drain(); // what was unread may have belonged to no frame

@@ -157,6 +157,30 @@ testEachWay("serve() ends who holds most once all hold too much", async (place, 
   await good.close();
 });
 
+testEachWay(
+  "serve() limits what is read of peers whom no reading waits for",
+  async (place, dial) => {
+    const { steps, observer } = told();
+    // For the sake of heartbeats, the sweep reads up to 64 KiB of each.
+    const heartbeat = { interval: 200, message: () => undefined };
+    const options = { ...place, maxBufferMemory: LIMIT, heartbeat, observer };
+    await using server = serve(options, (session) => session.closed);
+    const clients = await Promise.all(Array.from({ length: 300 }, () => dial(server)));
+    for (const client of clients) client.send(new Uint8Array(200_000));
+    let highest = 0;
+    await until(() => {
+      highest = Math.max(highest, server.stats().memory.held);
+      return steps.length > 0;
+    });
+    for (let round = 0; round < 20; round++) {
+      await settle();
+      highest = Math.max(highest, server.stats().memory.held);
+    }
+    assert(highest < LIMIT * 2, `${highest} bytes were held`);
+    for (const client of clients) client.abort();
+  },
+);
+
 Deno.test("serve() tells each step, once, and what all hold", bounded, async () => {
   const { events, ends, observer } = told();
   const listener = memoryListener();
