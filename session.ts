@@ -450,8 +450,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
    * Begins TLS on a session without it (STARTTLS), once both sides have agreed on it in plaintext. Data that was sent
    * before is written first. Data that is sent meanwhile follows encrypted. No reading may wait.
    *
-   * A session of `serve()` acts as the TLS server, with the server's `tls` options, where `starttls` must be set. Any
-   * other session acts as the client.
+   * A session of `serve()` acts as the TLS server, with the server's `tls` options, whose `mode` must be `starttls` or
+   * `detect`. Any other session acts as the client.
    *
    * If there is unread input from before, in the session or in {@linkcode readable}, the session ends with an error:
    * that input was not protected, but would be read as if it were (CVE-2011-0411, RFC 3207 §6).

@@ -17,7 +17,6 @@ import type { ServeOptions, ServerTlsOptions } from "./options.ts";
 
 export const SERVER_TLS_OPTIONS: Known<ServerTlsOptions> = {
   ...TLS_SERVER_OPTIONS,
-  starttls: checkBoolean,
   mode: elsewhere,
 };
 

@@ -225,23 +225,18 @@ export interface ServeOptions extends SessionOptions {
 /** TLS of a server, and when it begins. */
 export interface ServerTlsOptions extends TlsServerOptions {
   /**
-   * Whether sessions begin without TLS, and their handler begins it with `session.upgradeTls()` (STARTTLS).
+   * When TLS begins: with the connection (`"required"`), or when the handler calls `session.upgradeTls()`
+   * (`"starttls"`).
    *
-   * @default {false}
-   */
-  starttls?: boolean;
-  /**
-   * Whether clients must begin with TLS, or may do without it. With `"detect"`, the first byte of a client decides: 22
-   * is a TLS handshake (RFC 8446 §5.1), and anything else is a session without TLS. `session.tls` tells which, and what
-   * a client may do without TLS is for the handler to decide: whoever is on the path can make it one. A session without
-   * TLS may still begin it with `session.upgradeTls()`.
-   *
+   * With `"detect"`, the first byte of a client decides: 22 is a TLS handshake (RFC 8446 §5.1), and anything else is a
+   * session without TLS. `session.tls` tells which, and what a client may do without TLS is for the handler to decide:
+   * whoever is on the path can make it one. A session without TLS may still begin it with `session.upgradeTls()`.
    * A client that sends nothing within `handshakeTimeout` is refused. So this mode is not for protocols in which the
    * server speaks first, nor for those in which a client without TLS may begin with the byte 22.
    *
    * @default {"required"}
    */
-  mode?: "required" | "detect";
+  mode?: "required" | "detect" | "starttls";
 }
 
 /** Figures of a server since it began. */
@@ -333,7 +328,7 @@ export interface Server extends AsyncDisposable {
    */
   stats(): ServerStats;
   /**
-   * Replaces the TLS options except `starttls` and `mode`, for new handshakes; open sessions are not affected. If it
+   * Replaces the TLS options except `mode`, for new handshakes; open sessions are not affected. If it
    * throws, the old options stay in use.
    *
    * @param tls The new options, which replace all old ones.

@@ -13,20 +13,12 @@ export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): S
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
   if (tls === undefined) return stages;
-  const { starttls = false, mode = "required" } = options.tls!;
-  checkOneOf("tls.mode", mode, ["required", "detect"]);
-  const detects = mode === "detect";
-  if (detects && starttls) {
-    throw new TypeError('tls.mode: "detect" and tls.starttls exclude each other');
-  }
-  if (!starttls) {
-    stages.push({
-      reason: "handshake",
-      run: (connection) =>
-        detects ? tls.detect(connection, timeout) : tls.accept(connection, timeout),
-    });
-  }
-  return stages;
+  const { mode = "required" } = options.tls!;
+  checkOneOf("tls.mode", mode, ["required", "detect", "starttls"]);
+  if (mode === "starttls") return stages;
+  const run = (connection: Connection): Promise<Connection> =>
+    mode === "detect" ? tls.detect(connection, timeout) : tls.accept(connection, timeout);
+  return [...stages, { reason: "handshake", run }];
 }
 
 /** Returns the function that `session.upgradeTls()` of a server accepts TLS with. */

@@ -68,7 +68,7 @@ function start(
   const listener = memoryListener();
   const server = serve({
     ...(transport === "TCP" ? { port: 0 } : { listener }),
-    tls: { ...localhost, starttls: true },
+    tls: { ...localhost, mode: "starttls" },
     observer: {
       onSessionEnd: (_, end) => void ends.push(end),
       onHandlerError: (error) => void errors.push(error),

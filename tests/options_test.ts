@@ -372,7 +372,6 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     ["serve()", "noDelay"],
     ["serve()", "keepAlive"],
     ["serve()", "reusePort"],
-    ["serve() with tls", "starttls"],
     ["connect()", "fatal"],
     ["connect()", "noDelay"],
     ["connect()", "keepAlive"],

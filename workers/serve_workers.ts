@@ -13,7 +13,7 @@ import { SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
 import { limitValues } from "../serve/limits.ts";
 import { DEFAULT_BUFFER_MEMORY, MIN_BUFFER_MEMORY } from "../serve/memory.ts";
 import type { ServerState } from "../serve/observer.ts";
-import type { ServeOptions } from "../serve/options.ts";
+import type { ServeOptions, ServerTlsOptions } from "../serve/options.ts";
 import { stagesOf } from "../serve/stages.ts";
 import { resolveSessionOptions } from "../session/options.ts";
 import { type Address, type NetAddr, normalizeAddress } from "../transport/connection.ts";
@@ -91,7 +91,7 @@ class Workers implements WorkersServer {
   readonly #finished = Promise.withResolvers<void>();
   readonly #pings: ReturnType<typeof setInterval>;
   #addr: Address;
-  #tls: TlsServerOptions | undefined;
+  #tls: ServerTlsOptions | undefined;
   #state: ServerState = "starting";
   /** Whether the first worker has found its address. */
   #isFound = false;
@@ -178,8 +178,7 @@ class Workers implements WorkersServer {
     checkOptions(tls, SERVER_TLS_OPTIONS, "tls");
     checkSendable("tls", tls);
     this.#acceptor.reload(tls); // only to see whether it can be used
-    const { starttls } = this.#main.tls!;
-    this.#tls = { ...structuredClone(tls), ...(starttls !== undefined && { starttls }) };
+    this.#tls = { ...structuredClone(tls), mode: this.#main.tls!.mode ?? "required" };
     this.#post({ kind: "reload-tls", tls: this.#tls });
   }
 

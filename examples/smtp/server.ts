@@ -22,7 +22,7 @@ export function serveSmtp(options: ServeOptions, smtpOptions: SmtpOptions): Serv
     idleTimeout: 5 * 60_000, // RFC 5321 §4.5.3.2.7
     maxLifetime: 60 * 60_000,
     ...others,
-    ...(tls && { tls: { ...tls, starttls: true } }),
+    ...(tls && { tls: { ...tls, mode: "starttls" } }),
   }, smtp({ ...smtpOptions, starttls: tls !== undefined }));
 }
 

@@ -24,7 +24,7 @@ export interface SmtpOptions {
   maxSize?: number;
   /** How many recipients a message may have. Default: 100, the least that is allowed (RFC 5321 §4.5.3.1.8). */
   maxRecipients?: number;
-  /** Whether clients may begin TLS. The server needs `tls: { starttls: true, … }`. */
+  /** Whether clients may begin TLS. The server needs `tls: { mode: "starttls", … }`. */
   starttls?: boolean;
   /** Throws an `SmtpError` if there is no such recipient. */
   verify?(recipient: string): unknown;

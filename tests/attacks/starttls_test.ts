@@ -32,7 +32,7 @@ function serveSmtp(options?: Partial<ServeOptions>): Server & { ends: SessionEnd
   const ends: SessionEnd[] = [];
   const server = serve({
     port: 0,
-    tls: { ...localhost, starttls: true },
+    tls: { ...localhost, mode: "starttls" },
     observer: { onSessionEnd: (_, end) => void ends.push(end) },
     ...options,
   }, smtp);

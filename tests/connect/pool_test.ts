@@ -471,7 +471,7 @@ Deno.test("sessionPool() tries a place again last that has failed", overNet, asy
 
 Deno.test("sessionPool() asks each place for its own certificate", overTls, async () => {
   const names: unknown[] = [];
-  await using server = serveTls({ tls: { starttls: true } }, async (session) => {
+  await using server = serveTls({ tls: { mode: "starttls" } }, async (session) => {
     await session.readLine();
     await session.send("go ahead\n");
     names.push((await session.upgradeTls()).serverName);

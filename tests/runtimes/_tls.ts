@@ -180,7 +180,7 @@ export const tls: Scenarios = {
   },
 
   "STARTTLS begins within a session": () =>
-    withServer({ tls: { ...own, starttls: true } }, async (session) => {
+    withServer({ tls: { ...own, mode: "starttls" } }, async (session) => {
       assert.equal(await session.readLine(), "STARTTLS");
       await session.send("go on\n");
       await session.upgradeTls();

@@ -332,11 +332,9 @@ Deno.test("Server.reloadTls() keeps tls.mode", overTls, async () => {
   await server.shutdown();
 });
 
-Deno.test("tls.mode is one of two, and not for STARTTLS", overTls, () => {
+Deno.test("tls.mode is one of three", overTls, () => {
   const wrong = { ...localhost, mode: "optional" as "detect" };
   assertThrows(() => serve({ port: 0, tls: wrong }, echo), RangeError, "tls.mode must be");
-  const both = { ...localhost, mode: "detect", starttls: true } as const;
-  assertThrows(() => serve({ port: 0, tls: both }, echo), TypeError, "exclude each other");
 });
 
 Deno.test('tls.mode "required" refuses who begins without TLS', overTls, async () => {

@@ -211,7 +211,7 @@ Deno.test(
   "serve() with starttls shakes no hand by itself",
   { ...bounded, ...overTls },
   async () => {
-    await using server = serve({ port: 0, tls: { ...localhost, starttls: true } }, echo);
+    await using server = serve({ port: 0, tls: { ...localhost, mode: "starttls" } }, echo);
     await using client = await connect({ port: portOf(server) });
     assertEquals([await ask(client, "rose"), client.tls], ["rose!", undefined]);
   },

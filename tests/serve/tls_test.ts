@@ -213,9 +213,9 @@ Deno.test("serve() refuses bad options for TLS by name and value", overTls, () =
     [{ tls: null }, TypeError, "tls must be an object, got null"],
     [{ tls: true }, TypeError, "tls must be an object, got true"],
     [
-      { tls: { ...localhost, starttls: "false" } },
-      TypeError,
-      "tls.starttls must be true or false, got a string",
+      { tls: { ...localhost, mode: "off" } },
+      RangeError,
+      'tls.mode must be "required" or "detect" or "starttls", got "off"',
     ],
     [
       { handshakeTimeout: 0 },

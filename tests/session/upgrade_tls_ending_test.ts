@@ -388,7 +388,7 @@ Deno.test(
   overTlsCounting,
   async () => {
     await assertNoDescriptorLeft(async () => {
-      const tls = { ...localhost, starttls: true };
+      const tls = { ...localhost, mode: "starttls" } as const;
       const server = serve({ port: 0, tls, handshakeTimeout: 30, onError: () => {} }, mail);
       const enter = async (): Promise<Session> => {
         const client = await connect({ port: portOf(server) });

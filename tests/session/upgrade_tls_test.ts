@@ -258,7 +258,7 @@ Deno.test(
   "Session.upgradeTls() asks for the host that the connection leads to",
   overTls,
   async () => {
-    const tls = { ...localhost, starttls: true };
+    const tls = { ...localhost, mode: "starttls" } as const;
     await using server = serve({ port: 0, tls }, mail);
     await using client = new Session(await dialPlain(portOf(server)));
     await client.readLine();
