@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { hasDenoSockets } from "../../_internal/deno_sockets.ts";
 import { connect, type ConnectOptions } from "../../connect/connect.ts";
 import { ConnectError, ConnectionRefusedError, ConnectTimeoutError } from "../../errors.ts";
 import { serve, type ServeOptions } from "../../serve/serve.ts";
@@ -309,7 +310,10 @@ Deno.test("connect() explains errors of a path", overUnix, async () => {
   assertEquals(refused.message, `cannot connect to ${path}: nothing listens there`);
 });
 
-Deno.test("connect() waits for room in the backlog of a Unix socket", withPython, async () => {
+Deno.test("connect() waits for room in the backlog of a Unix socket", {
+  ...withPython,
+  ignore: withPython.ignore || !hasDenoSockets,
+}, async () => {
   await using place = await somePath();
   const { path } = place;
   await using full = await fullServer(path);
