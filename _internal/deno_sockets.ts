@@ -1,13 +1,13 @@
-/** What can be done with sockets in which version of Deno. */
+/** Which versions of Deno support which sockets. */
 
 import { isDeno, isDenoFrom, runtimeName } from "./runtime.ts";
 
-/** The first version whose `node:net` and `node:tls` have all that is used of them. */
+/** The first version whose `node:net` and `node:tls` have everything that is used here. */
 const OLDEST = "2.8.3";
 /** The first version in which `Deno.Conn.close()` ends a waiting write. In 2.8.3 it does not even end a waiting read. */
 const CLOSING = "2.9.5";
 
-/** The first version in which `node:net` leaves a file alone that it could not bind to. */
+/** The first version in which `node:net` does not remove a file to which it could not bind. */
 const UNIX = "2.9.2";
 
 const isTooOld = isDeno && !isDenoFrom(OLDEST);

@@ -114,7 +114,7 @@ export const stdin: StandardInput = isDeno ? Deno.stdin : {
 export const stdout: StandardOutput = isDeno ? Deno.stdout : new NodeOutput(1);
 export const stderr: StandardOutput = isDeno ? Deno.stderr : new NodeOutput(2);
 
-/** Whether somebody does not want colours, see no-color.org. */
+/** Whether colours are turned off, see no-color.org. */
 export function isColourless(): boolean {
   return isDeno ? Deno.noColor : Boolean(process.env.NO_COLOR);
 }

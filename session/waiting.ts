@@ -1,4 +1,4 @@
-/** What a reader and the readings that wait for it know of each other. */
+/** The interface between a reader and its readings. */
 
 import { type Decoder, MORE } from "../codecs/codec.ts";
 

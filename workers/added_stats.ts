@@ -7,14 +7,14 @@ const PRESSURES: readonly MemoryStats["pressure"][] = [
   "accepting-paused",
 ];
 
-/** Adds up the figures of several servers. What is `undefined` counts as nothing. */
+/** Adds up the figures of several servers. `undefined` counts as nothing. */
 export function addStats(all: readonly (ServerStats | undefined)[]): ServerStats {
   const sum = noStats();
   for (const stats of all) if (stats !== undefined) add(sum, stats);
   return sum;
 }
 
-/** The figures of a server that has ended: nothing is open any more. */
+/** The figures of a server that has ended, so nothing is open. */
 export function finalStats(stats: ServerStats): ServerStats {
   const { ended } = stats.memory;
   return { ...stats, active: 0, memory: { ...noStats().memory, ended } };
@@ -44,7 +44,7 @@ function add<Figures extends object>(sum: Figures, more: Figures): void {
   }
 }
 
-/** The pressure of whoever is under more of it. */
+/** Returns the higher of two memory pressures. */
 function higher(one: string, other: string): string {
   const levels: readonly string[] = PRESSURES;
   return levels.indexOf(one) > levels.indexOf(other) ? one : other;

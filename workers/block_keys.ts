@@ -1,10 +1,10 @@
-/** Blocks of addresses in cells of shared memory. */
+/** Keys of address blocks, in cells of shared memory. */
 
-/** How many cells the key of a block takes: the block in four, and its length. */
+/** The number of cells of a key: four for the block, and one for its length. */
 export const KEY_CELLS = 5;
 const LENGTH = KEY_CELLS - 1;
 
-/** Makes keys, and hashes them. The hash depends on seeds, so that nobody can choose addresses with the same one. */
+/** Makes and hashes keys. The hash depends on seeds, so that an attacker cannot choose addresses that collide. */
 export class BlockKeys {
   readonly #seeds: readonly number[];
   readonly #key: Int32Array = new Int32Array(KEY_CELLS);
@@ -38,7 +38,7 @@ export class BlockKeys {
   }
 }
 
-/** Whether the key that begins at `at` is this one. */
+/** Whether the key that begins at `at` equals this one. */
 export function isKeyAt(cells: Int32Array, at: number, key: Int32Array): boolean {
   for (let i = 0; i < KEY_CELLS; i++) if (cells[at + i] !== key[i]) return false;
   return true;

@@ -1,4 +1,4 @@
-/** A table of how many connections each block of addresses has, in memory of a fixed size. */
+/** A table with the number of connections of each address block, in memory of a fixed size. */
 
 import { type BlockKeys, isKeyAt, KEY_CELLS } from "./block_keys.ts";
 
@@ -16,7 +16,7 @@ export class BlockTable {
   readonly #keys: BlockKeys;
   readonly #mask: number;
 
-  /** How many entries a table needs for `blocks` blocks: at least a quarter of it stays empty. */
+  /** The number of entries of a table for `blocks` blocks. At least a quarter stays empty. */
   static capacityFor(blocks: number): number {
     const capacity = 2 ** Math.ceil(Math.log2((blocks + 2) / 0.75));
     if (capacity <= MAX_CAPACITY) return capacity;
@@ -42,14 +42,14 @@ export class BlockTable {
     this.#cells[at + COUNT]!++;
   }
 
-  /** Takes one off the count of a block that has one. */
+  /** Decrements the count of a block, which must not be 0. */
   remove(key: Int32Array): void {
     const at = this.#find(key);
     if (this.#cells[at + COUNT]! > 1) this.#cells[at + COUNT]!--;
     else this.#empty(at);
   }
 
-  /** The entry of a block, or the empty one where it would be. */
+  /** The entry of a block, or the empty entry where it would be. */
   #find(key: Int32Array): number {
     const cells = this.#cells;
     for (let slot = this.#slotOf(key, 0);; slot = slot + 1 & this.#mask) {
@@ -58,7 +58,7 @@ export class BlockTable {
     }
   }
 
-  /** Empties an entry, and moves those after it that could not be found any more. */
+  /** Empties an entry, and moves entries after it that could not be found any more. */
   #empty(at: number): void {
     const cells = this.#cells;
     let hole = at / BLOCK_CELLS;

@@ -1,4 +1,4 @@
-/** A worker of a server: it is started again when it has died. */
+/** A worker of a server, which is started again when it has died. */
 
 import { clearTimeout, setTimeout } from "node:timers";
 import type { ServerStats } from "../serve/options.ts";
@@ -9,23 +9,23 @@ import type { WorkerEnd } from "./observer.ts";
 import type { WorkerStats } from "./options.ts";
 import { type LifeEnd, type LifeOptions, RunningWorker } from "./running_worker.ts";
 
-/** How long a worker waits to be started again, in milliseconds. It doubles with each crash in a row. */
+/** The delay before a worker is started again, in milliseconds. It doubles with each crash in a row. */
 const MIN_RESTART = 50;
 const MAX_RESTART = 5000;
-/** A worker that has served for so long did not crash at once, in milliseconds. */
+/** A worker that has served for less time has crashed at once, in milliseconds. */
 const STABLE_AFTER = 1000;
 
-/** What a member asks its server, and reports to it. */
+/** What a member uses of its server. */
 export interface MemberHooks {
-  /** What a thread is started with now. */
+  /** The current start options of a thread. */
   lifeOptions(worker: number): LifeOptions;
   onListening(member: Member, addr: Address): void;
   onRoom(member: Member): void;
-  /** A thread has ended: its connections are closed. */
+  /** A thread has ended, and its connections are closed. */
   onLifeEnd(member: Member): void;
   /** Whether the server keeps the process alive. */
   isReferenced(): boolean;
-  /** A worker has died. `restartIn` is `Infinity` if it stays so. */
+  /** A worker has died. `restartIn` is `Infinity` if it is not started again. */
   onDeath(member: Member, end: WorkerEnd): void;
   /** A worker has ended for ever. */
   onEnd(member: Member): void;
@@ -83,7 +83,7 @@ export class Member {
     };
   }
 
-  /** Tells the worker something, if it listens. */
+  /** Sends a message to the worker, if it listens. */
   post(message: ToWorker): void {
     if (this.isServing) this.#life!.post(message);
   }
@@ -92,14 +92,14 @@ export class Member {
     this.#life?.ping(elapsed);
   }
 
-  /** Ends for ever. A worker that does not listen yet has nothing to drain. */
+  /** Shuts down for ever. A worker that does not listen yet has nothing to drain. */
   stop(message: ToWorker): void {
     this.#isStopping = true;
     if (this.isServing) this.post(message);
     else this.terminate();
   }
 
-  /** Ends for ever, at once. */
+  /** Aborts for ever. */
   terminate(): void {
     this.#isStopping = true;
     clearTimeout(this.#restart);
@@ -146,19 +146,19 @@ export class Member {
     this.#restart = undefined;
     try {
       this.start();
-    } catch (error) { // there is no memory for a thread, or no permission any more
+    } catch (error) { // no memory for a thread, or the permission was revoked
       this.#onLifeEnd({ reason: "error", cause: error as Error });
     }
   }
 
-  /** What the ended life leaves: its figures, but none of what it had open. */
+  /** Keeps the figures of the ended thread, without what it had open. */
   #retire(): void {
     const stats = this.#life?.stats;
     this.#life = this.#servingSince = undefined;
     if (stats !== undefined) this.#earlier = addStats([this.#earlier, finalStats(stats)]);
   }
 
-  /** In how many milliseconds it starts again. A worker that could not begin at all is not tried again. */
+  /** The delay before it starts again, in milliseconds. A worker that could not start at all is not started again. */
   #restartIn(): number {
     const canServe = this.#hasServed || this.worker > 0;
     if (this.#crashes >= (canServe ? this.#maxCrashes : 1)) return Infinity;

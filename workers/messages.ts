@@ -1,4 +1,4 @@
-/** What the main thread and a worker tell each other, by a message port of their own. */
+/** The messages between the main thread and a worker, over their own message port. */
 
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
@@ -29,7 +29,7 @@ export type ToWorker =
   | { readonly kind: "reload-tls"; readonly tls: TlsServerOptions }
   /** Another worker has released a connection. */
   | { readonly kind: "room" }
-  /** To be answered with `pong`. There is never more than one that is not. */
+  /** The worker answers with `pong`. At most one is unanswered at a time. */
   | { readonly kind: "ping" };
 
 /** A message from a worker. */
@@ -37,8 +37,8 @@ export type FromWorker =
   | { readonly kind: "listening"; readonly addr: Address }
   /** It cannot serve. */
   | { readonly kind: "failed"; readonly error: SentError }
-  /** It has released a connection, and others wait for that. */
+  /** It has released a connection for which other workers wait. */
   | { readonly kind: "room" }
   | { readonly kind: "pong"; readonly stats: ServerStats | undefined }
-  /** Its server has stopped. It says nothing more. */
+  /** Its server has stopped. This is its last message. */
   | { readonly kind: "finished"; readonly stats: ServerStats };

@@ -12,7 +12,7 @@ import type { Address } from "../transport/connection.ts";
  * |---|---|
  * | `error` | an error was not caught, or it could not listen or load its module |
  * | `memory` | its heap has reached `maxHeap` |
- * | `unresponsive` | it was busy for `workerTimeout`, or the runtime had stopped it for want of memory |
+ * | `unresponsive` | it was busy for `workerTimeout`, or the runtime had stopped it because of a lack of memory |
  * | `exit` | its code has ended it |
  */
 export type WorkerEndReason = "error" | "memory" | "unresponsive" | "exit";
@@ -25,7 +25,7 @@ export interface WorkerEnd {
   cause: Error;
   /** How long it had served, in milliseconds; 0 if it never did. */
   duration: number;
-  /** After how many milliseconds it is started again; `Infinity` if it is not. */
+  /** The delay before it is started again, in milliseconds; `Infinity` if it is not. */
   restartIn: number;
 }
 
@@ -53,7 +53,7 @@ export interface WorkersObserver {
   onWorkerEnd?(worker: number, end: WorkerEnd): void;
 }
 
-/** Prints how workers die if a server has nobody to tell. */
+/** Prints how workers die, for a server without an observer. */
 export const printWorkerEnds: WorkersObserver = {
   onWorkerEnd: (_worker, { cause }): void => printErrors.onAcceptError(cause, 0),
 };

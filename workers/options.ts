@@ -9,11 +9,11 @@ import type { Address } from "../transport/connection.ts";
 import type { WorkersObserver } from "./observer.ts";
 
 /**
- * Options of {@linkcode serveWorkers}: those of `serve()`, as far as they can be sent to workers, and more. Limits are those
- * of the whole server: all workers together have at most `maxSessions`, and `maxSessionsPerAddress` from one address.
+ * Options of {@linkcode serveWorkers}: those of `serve()` that can be sent to workers, and more. Limits apply to the whole
+ * server: all workers together have at most `maxSessions`, and `maxSessionsPerAddress` from one address.
  *
  * Functions and objects with methods cannot be sent. The module that serves exports them, as `options`. `observer`,
- * `logger`, `onError` and `signal` are those of the main thread: they are told of the server and its workers, and not of
+ * `logger`, `onError` and `signal` belong to the main thread: they receive events of the server and its workers, not of
  * sessions.
  */
 export interface ServeWorkersOptions
@@ -29,12 +29,12 @@ export interface ServeWorkersOptions
   reusePort?: boolean;
   /**
    * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB for each worker to
-   * 2^50, or `Infinity`. Each worker has an equal part of it, within which it does what `serve()` does. The default is
+   * 2^50, or `Infinity`. Each worker has an equal part of it, as the limit of its own server. The default is
    * 256 MiB, and at least 8 MiB for each worker.
    */
   maxBufferMemory?: number;
   /**
-   * How many workers there are: 1 to 256, or `auto` for one for each core.
+   * The number of workers: 1 to 256, or `auto` for one for each core.
    *
    * @default {"auto"}
    */
@@ -60,11 +60,11 @@ export interface ServeWorkersOptions
    * @default {10}
    */
   maxCrashes?: number;
-  /** What the module finds as `workerData` of `node:worker_threads`. It is cloned for each worker. */
+  /** The value of `workerData` of `node:worker_threads` in the module. It is cloned for each worker. */
   workerData?: unknown;
   /** Receives events of the server and of its workers. */
   observer?: WorkersObserver;
-  /** Receives why a worker died, and what the observer throws. */
+  /** Receives the causes of deaths of workers, and errors of the observer. */
   onError?(error: unknown): void;
 }
 
@@ -95,7 +95,7 @@ export type ServiceOptions = Omit<
 export interface ServiceModule {
   /** Serves one session. */
   default: Handler;
-  /** What cannot be sent to workers. */
+  /** Options that cannot be sent to workers. */
   options?: ServiceOptions;
 }
 

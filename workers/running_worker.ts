@@ -1,4 +1,4 @@
-/** One life of a worker: from the start of its thread until the thread has ended. */
+/** One run of a worker, from the start of its thread to its end. */
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
@@ -17,24 +17,24 @@ const END_TIMEOUT = 2000;
 /** The program of the thread, which has the same ending as this file when both are compiled. */
 const PROGRAM = new URL(`./thread.${import.meta.url.split(".").pop()!}`, import.meta.url);
 
-/** How a life ends. Without a reason, the server in the worker has stopped as it was told to. */
+/** How a run ends. Without a reason, the server in the worker was stopped by the main thread. */
 export interface LifeEnd {
   readonly reason: WorkerEndReason | undefined;
   readonly cause: Error | undefined;
-  /** Whether the thread goes on for ever, with all that it has open. */
+  /** Whether the thread cannot be ended, and keeps everything that it has open. */
   readonly isStuck?: boolean;
 }
 
-/** What a life reports. */
+/** What a run reports. */
 export interface LifeHooks {
   onListening(addr: Address): void;
-  /** The worker has released a connection that others wait for. */
+  /** The worker has released a connection for which others wait. */
   onRoom(): void;
   /** The thread has ended. */
   onEnd(end: LifeEnd): void;
 }
 
-/** What a thread is started with. */
+/** The start options of a thread. */
 export interface LifeOptions {
   readonly start: Omit<WorkerStart, "port" | "connections">;
   readonly workerData: unknown;
@@ -85,20 +85,20 @@ export class RunningWorker {
     if (!options.isReferenced) this.#thread.unref();
     this.#port = port1;
     port1.on("message", (message: FromWorker) => this.#onMessage(message));
-    // Deno 2.9.6 says "exit" as soon as a thread is told to terminate, and cannot end one that is busy. Its port is closed
-    // only when the thread is gone.
+    // Deno 2.9.6 emits "exit" as soon as terminate() is called, and cannot end a busy thread. The port of a thread is closed
+    // only when the thread has ended.
     port1.on("close", () => {
       this.#isClosed = true;
       this.#onGone();
     });
-    port1.unref(); // the thread keeps the process alive, as long as it should
+    port1.unref(); // the thread itself keeps the process alive
   }
 
   post(message: ToWorker): void {
     this.#port.postMessage(message);
   }
 
-  /** Asks for a sign of life, `elapsed` milliseconds after the last call. Terminates a thread that has given none for too long. */
+  /** Sends a ping, `elapsed` milliseconds after the last call. Terminates a thread that has not answered for too long. */
   ping(elapsed: number): void {
     if (this.#isPinged) {
       this.#silence += elapsed;
@@ -113,7 +113,7 @@ export class RunningWorker {
     this.post({ kind: "ping" });
   }
 
-  /** Ends the thread at once, whatever it does, if the runtime can. */
+  /** Ends the thread at once, even if it is busy, if the runtime can. */
   terminate(end: LifeEnd): void {
     if (this.#isTerminated) return;
     this.#isTerminated = true;
@@ -149,7 +149,7 @@ export class RunningWorker {
     }
   }
 
-  /** The worker is done. Its module may have begun something that keeps the thread. */
+  /** The worker is done. Its module may have started something that keeps the thread alive. */
   #leave(end: LifeEnd): void {
     this.#end ??= end;
     this.#timer ??= setTimeout(() => this.terminate(end), LEAVE_TIMEOUT);

@@ -1,4 +1,4 @@
-/** Errors between threads: a clone loses its class, unless that belongs to the language. */
+/** Sends errors between threads. A clone loses its class, unless JavaScript defines the class. */
 
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import { textOf } from "../_internal/thrown.ts";
@@ -20,7 +20,7 @@ const CLASSES = new Map<string, new (message?: string, options?: ErrorOptions) =
   ...Object.entries({ RangeError, SyntaxError, TypeError, ReferenceError }),
 ]);
 
-/** What was thrown as plain values. */
+/** Turns a thrown value into plain values. */
 export function sentError(thrown: unknown, depth = 0): SentError {
   if (!(thrown instanceof Error)) {
     return {
@@ -43,7 +43,7 @@ export function sentError(thrown: unknown, depth = 0): SentError {
   };
 }
 
-/** An error again, of the same class if that is known. */
+/** Turns plain values into an error, of the same class if that is known. */
 export function receivedError({ name, message, stack, code, cause }: SentError): Error {
   const options = cause === undefined ? undefined : { cause: receivedError(cause) };
   const error = new (CLASSES.get(name) ?? Error)(message, options);

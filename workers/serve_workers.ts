@@ -37,7 +37,7 @@ import type { LifeOptions } from "./running_worker.ts";
 import { sentError } from "./sent_error.ts";
 import { makeLimitsMemory, SharedLimits } from "./shared_limits.ts";
 
-/** How often the workers are asked for a sign of life, in milliseconds. */
+/** The interval of pings, in milliseconds. */
 const PING_INTERVAL = 250;
 /** How long a worker may take to abort before it is terminated, in milliseconds. */
 const ABORT_TIMEOUT = 1000;
@@ -50,10 +50,10 @@ const MAX_HEAP = 2 * 1024 ** 3;
  * The module exports the handler as its default, and may export `options` such as an `observer` of sessions. Call
  * `serveWorkers()` in another module, or in the same one under `if (import.meta.main)`: workers import the whole module.
  *
- * In Deno, `--allow-read` is required for the modules that workers import. It requires Linux.
+ * It requires Linux, and on Deno `--allow-read` for the modules that workers import.
  *
  * @param module The URL of the module, such as `import.meta.resolve("./service.ts")`.
- * @param options Where to listen, limits and deadlines, and how many workers there are.
+ * @param options Where to listen, limits and deadlines, and the number of workers.
  * @returns The server, which is about to listen.
  * @throws {TypeError | RangeError} If an option is invalid or cannot be sent to workers, or in a worker.
  * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well.
@@ -127,7 +127,7 @@ class Workers implements WorkersServer {
     this.#observers = new Observers(observersOf(options), (error) => options.onError?.(error));
     this.#addr = { transport: "tcp", hostname, port };
     const { tcpBacklog } = options;
-    // Otherwise, a second server on the same port would get a share of the connections, by mistake.
+    // Otherwise, a second server on the same port would get a share of the connections without an error.
     listen({
       ...{ hostname, port, reusePort, transport: "node" },
       ...(tcpBacklog !== undefined && { tcpBacklog }),
@@ -145,7 +145,7 @@ class Workers implements WorkersServer {
       onEnd: () => this.#onEnd(),
     };
     this.#members = Array.from({ length: count }, (_, i) => new Member(i, maxCrashes, hooks));
-    this.#members[0]!.start(); // which finds the port that the others listen on, too
+    this.#members[0]!.start(); // it chooses the port, on which the others listen as well
     this.#pings = setInterval(() => this.#ping(), PING_INTERVAL);
     this.#pings.unref();
     signal?.addEventListener("abort", this.#onAbort);
@@ -177,7 +177,7 @@ class Workers implements WorkersServer {
     if (this.#acceptor === undefined) throw new TypeError("the server was started without tls");
     checkOptions(tls, SERVER_TLS_OPTIONS, "tls");
     checkSendable("tls", tls);
-    this.#acceptor.reload(tls); // only to see whether it can be used
+    this.#acceptor.reload(tls); // only to check the options
     this.#tls = { ...structuredClone(tls), mode: this.#main.tls!.mode ?? "required" };
     this.#post({ kind: "reload-tls", tls: this.#tls });
   }
@@ -258,7 +258,7 @@ class Workers implements WorkersServer {
 
   #onListening(member: Member, addr: Address): void {
     if (this.#isStopping) return;
-    // What has happened while it started.
+    // What happened while it started.
     member.post({ kind: this.#state === "suspended" ? "suspend" : "resume" });
     if (this.#tls !== undefined) member.post({ kind: "reload-tls", tls: this.#tls });
     this.#observers.tell("onWorkerStart", member.worker);
@@ -310,12 +310,12 @@ class Workers implements WorkersServer {
     for (const member of this.#members) member.post(message);
   }
 
-  /** Tells the other workers that one has released connections. */
+  /** Tells the other workers that a worker has released connections. */
   #tellOfRoom(from: Member): void {
     for (const member of this.#members) if (member !== from) member.post({ kind: "room" });
   }
 
-  /** A time in which this thread was busy, or the process stopped, says nothing about the workers. */
+  /** If this thread was busy or the process was stopped, that time does not count against the workers. */
   #ping(): void {
     const now = performance.now();
     const elapsed = Math.min(now - this.#pingedAt, 2 * PING_INTERVAL);
@@ -323,7 +323,7 @@ class Workers implements WorkersServer {
     for (const member of this.#members) member.ping(elapsed);
   }
 
-  /** Observers are not told of a server that has never listened. */
+  /** A server that has never listened is not reported to observers. */
   #setState(state: ServerState): void {
     this.#state = state;
     if (this.#isFound) this.#observers.tell("onStateChange", state, this.#addr);
@@ -357,7 +357,7 @@ function sentOptions(options: ServeWorkersOptions): Record<string, unknown> {
   return structuredClone(Object.fromEntries(entries));
 }
 
-/** The part of `maxBufferMemory` that each worker gets: together, they never hold more. */
+/** The part of `maxBufferMemory` for each worker, so that together they never hold more. */
 function memoryShare({ maxBufferMemory }: ServeWorkersOptions, workers: number): number {
   if (maxBufferMemory === undefined) {
     return Math.max(MIN_BUFFER_MEMORY, Math.floor(DEFAULT_BUFFER_MEMORY / workers));
@@ -367,7 +367,7 @@ function memoryShare({ maxBufferMemory }: ServeWorkersOptions, workers: number):
   return Math.floor(maxBufferMemory / workers);
 }
 
-/** Throws what the servers in the workers would throw. */
+/** Throws the errors that the servers in the workers would throw. */
 function checkServing(options: ServeWorkersOptions, tls: TlsAcceptor | undefined): void {
   const served = options as ServeOptions;
   resolveSessionOptions(served);

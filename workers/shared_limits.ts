@@ -1,13 +1,13 @@
-/** The limits of a server over all its workers, counted in memory that they share. */
+/** The limits of a server over all its workers, counted in shared memory. */
 
 import type { Limits, LimitValues } from "../serve/limits.ts";
 import { BlockKeys } from "./block_keys.ts";
 import { BLOCK_CELLS, BlockTable } from "./block_table.ts";
 import { makeRatesMemory, type RatesMemory, SharedRates } from "./shared_rates.ts";
 
-/** What a worker has in shared memory, before its table of blocks. */
+/** The cells of a worker in shared memory, before its table of blocks. */
 const COUNT = 0;
-/** Whether the worker has to be told when another one releases a connection. */
+/** Whether the worker wants to know when another one releases a connection. */
 const WANTS_ROOM = 1;
 const REGION_HEAD = 2;
 
@@ -18,7 +18,7 @@ const HEAD = 1;
 const TRIES = 100;
 const PAUSE = 1;
 
-/** Shared memory and what is in it. It can be sent to workers. */
+/** The shared memory and its layout. It can be sent to workers. */
 export interface LimitsMemory extends LimitValues {
   readonly buffer: SharedArrayBuffer;
   readonly workers: number;
@@ -27,7 +27,7 @@ export interface LimitsMemory extends LimitValues {
   /** How many blocks fit into the table of a worker. */
   readonly capacity: number;
   readonly rates: RatesMemory | undefined;
-  /** Numbers that nobody outside can guess, for the tables. */
+  /** Secret random numbers, for the hashes of the tables. */
   readonly seeds: readonly number[];
 }
 
@@ -55,8 +55,8 @@ export function makeLimitsMemory(
 /**
  * The limits, as one worker sees them.
  *
- * Each worker writes to its own region only, and what counts is the sum of all regions. So when a worker dies, at
- * whatever point, its region is cleared, and the sum is right again. The lock makes it one step to add up and to count.
+ * Each worker writes only to its own region, and a limit applies to the sum of all regions. So when a worker dies, at
+ * whatever point, its region is cleared, and the sum is right again. Under the lock, adding up and counting is atomic.
  */
 export class SharedLimits implements Limits {
   readonly #memory: LimitsMemory;
@@ -87,7 +87,7 @@ export class SharedLimits implements Limits {
     }
   }
 
-  /** How many connections all workers have together. */
+  /** The number of connections of all workers together. */
   get count(): number {
     let all = 0;
     for (let one = 0; one < this.#memory.workers; one++) {
@@ -142,7 +142,7 @@ export class SharedLimits implements Limits {
     return this.#locked(() => this.#rates!.take(block, Date.now()));
   }
 
-  /** Uncounts all connections of a worker that has died. No thread but the main one may do that. */
+  /** Uncounts all connections of a worker that has died. Only the main thread may call it. */
   clear(worker: number): void {
     const start = this.#region(worker);
     const end = this.#region(worker + 1);
@@ -168,7 +168,7 @@ export class SharedLimits implements Limits {
     }
   }
 
-  /** Runs what no other worker may do at the same time. A worker that dies in it is cleared, and so is its lock. */
+  /** Runs a function under the lock. If a worker dies in it, its region and its lock are cleared. */
   #locked<Result>(run: () => Result): Result {
     const mine = this.#worker + 1;
     for (let tries = 1;; tries++) {

@@ -1,9 +1,9 @@
 import type { SessionRateSettings } from "../serve/session_rates.ts";
 import { BlockKeys, isKeyAt, KEY_CELLS } from "./block_keys.ts";
 
-/** How many addresses are remembered. */
+/** The maximum number of addresses that are remembered. */
 const MAX_ADDRESSES = 65_536;
-/** An address has its place among so many. */
+/** The number of entries in which an address may be. */
 const WAYS = 16;
 const SETS = MAX_ADDRESSES / WAYS;
 
@@ -22,7 +22,7 @@ export function makeRatesMemory(rate: SessionRateSettings): RatesMemory {
  * Keeps the new sessions of each address within a rate, over all workers.
  *
  * It decides as a token bucket does, but keeps only the time at which the bucket is full again (the generic cell rate
- * algorithm, ITU-T I.371). An address whose bucket is full is forgotten. Where none of a set is full, the one that is
+ * algorithm, ITU-T I.371). An address whose bucket is full is forgotten. If no bucket of a set is full, the one that will be
  * full first is forgotten.
  *
  * The methods must not run in two threads at a time.
@@ -52,14 +52,14 @@ export class SharedRates {
     const entry = this.#find(key);
     const isKnown = isKeyAt(this.#cells, entry * KEY_CELLS, key);
     const interval = 1000 / perSecond;
-    // No bucket takes longer to be full, unless the clock was set back.
+    // No bucket needs longer to become full, unless the clock was set back.
     const most = now + (waits ? 2 : 1) * burst * interval;
     if (this.#fullAt[entry]! > most) this.#fullAt[entry] = most;
     const fullAt = isKnown ? Math.max(now, this.#fullAt[entry]!) : now;
     const level = burst - (fullAt - now) / interval - 1;
     if (level < (waits ? -burst : 0)) return;
     if (!isKnown) {
-      this.#fullAt[entry] = 0; // whoever dies here leaves nothing wrong
+      this.#fullAt[entry] = 0; // if the worker dies here, nothing is left inconsistent
       this.#cells.set(key, entry * KEY_CELLS);
     }
     this.#fullAt[entry] = fullAt + interval;

@@ -1,4 +1,4 @@
-/** What runs in the thread of a worker: a server of its own, which the main thread controls. */
+/** The program of a worker's thread: a server of its own, which the main thread controls. */
 
 import process from "node:process";
 import { parentPort } from "node:worker_threads";
@@ -37,7 +37,7 @@ async function run(start: WorkerStart): Promise<void> {
   } catch (error) {
     tell({ kind: "failed", error: sentError(error) });
   }
-  port.close(); // Nothing else of this file keeps the thread.
+  port.close(); // nothing else in this file keeps the thread alive
 }
 
 function serveModule(

@@ -5,9 +5,9 @@ import { type Connection, formatAddress, normalizeAddress } from "../connection.
 import { PrefixedConnection } from "../prefixed.ts";
 import { isByUs } from "./handshake.ts";
 
-/** The type of a record of handshake messages, which every TLS connection begins with (RFC 8446 §5.1). */
+/** The type of a handshake record, with which every TLS connection begins (RFC 8446 §5.1). */
 const HANDSHAKE = 22;
-/** Most of what a client sends at first fits into it. What comes later is read as usual. */
+/** The first message of most clients fits into it. The rest is read as usual. */
 const FIRST_READ = 512;
 
 /** A connection whose first bytes were looked at and will be read again. */
