@@ -49,7 +49,9 @@ export class MemoryGuard {
   readonly #limit: number;
   readonly #hooks: MemoryHooks;
   #level = 0;
+  /** Since when nothing is accepted without relief, and how much was held then. */
   #fullSince = 0;
+  #fullHeld = 0;
   #ended = 0;
 
   constructor({ maxBufferMemory = DEFAULT_BUFFER_MEMORY }: ServeOptions, hooks: MemoryHooks) {
@@ -81,7 +83,7 @@ export class MemoryGuard {
     const before = this.#level;
     this.#level = this.#levelAt(held);
     const highest = Math.max(before, this.#level);
-    if (this.#level === FULL && before < FULL) this.#fullSince = performance.now();
+    this.#noteRelief(held, before);
     const ended = this.#endLargest(holdings, this.#excessOf(held));
     for (const { bytes } of ended) held -= bytes;
     const sessions = holdings.length - ended.length;
@@ -110,6 +112,14 @@ export class MemoryGuard {
       });
       return { life, bytes };
     });
+  }
+
+  /** While memory is freed, however slowly, sessions are not ended to make room. */
+  #noteRelief(held: number, before: number): void {
+    if (this.#level < FULL) return;
+    if (before === FULL && held > this.#fullHeld - this.#limit * STEP) return;
+    this.#fullHeld = held;
+    this.#fullSince = performance.now();
   }
 
   #levelAt(held: number): number {
@@ -169,13 +179,13 @@ export class MemoryGuard {
     const { paused } = this.#hooks.budget;
     const inTurn = [...paused];
     paused.clear();
-    let room = this.#limit * RISES[1] - held;
+    let room = this.#limit * (this.isFull ? 1 - STEP : RISES[1]) - held;
     for (const { life } of holdings) room -= life.reader.allowed;
     for (const reader of inTurn) {
-      const { demand } = reader;
-      if (demand <= room) {
-        room -= demand;
-        reader.allow(demand);
+      const { growth } = reader;
+      if (growth === 0 || growth <= room) {
+        room -= growth;
+        reader.allow(reader.demand);
       }
       reader.resume();
     }

@@ -2,6 +2,8 @@
 export interface PausedReader {
   /** How many bytes it will hold once the current frame is complete, or has doubled if its length is unknown. */
   readonly demand: number;
+  /** How much its buffer grows until then. */
+  readonly growth: number;
   /** Allows it to hold this many bytes. */
   allow(bytes: number): void;
   /** Reads on, if it may by now. */

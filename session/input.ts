@@ -6,6 +6,8 @@ import { Budget } from "./budget.ts";
 const MAX_READ = 64 * 1024;
 /** The largest read while memory is tight. */
 const TIGHT_READ = 4 * 1024;
+/** By which factor buffers grow while memory is tight. Otherwise they double. */
+const TIGHT_GROWTH = 1.25;
 /** Frames of at least this size get the buffer itself instead of a copy. */
 const HAND_OVER = 16 * 1024;
 /** Frames of at most this size share memory, in blocks of `MIN_SHARED` to `MAX_SHARED` bytes. */
@@ -115,8 +117,7 @@ export class InputBuffer implements DecoderInput {
 
   /** The best size of the next read. */
   get readSize(): number {
-    const budget = this.#budget;
-    return budget !== undefined && budget.held > budget.tight
+    return this.#isTight
       ? Math.min(this.#readSize, Math.max(TIGHT_READ, this.#minRead))
       : this.#readSize;
   }
@@ -260,13 +261,18 @@ export class InputBuffer implements DecoderInput {
     } else {
       const { needed } = this;
       const useful = needed > unread ? needed : Math.min(this.cap, buffer.length * 2);
-      this.#hold(
-        new Uint8Array(Math.max(unread + count, Math.min(buffer.length * 2, useful + MAX_READ))),
-      );
+      const grown = Math.floor(buffer.length * (this.#isTight ? TIGHT_GROWTH : 2));
+      this.#hold(new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ))));
       this.buffer.set(buffer.subarray(start, end));
     }
     this.start = 0;
     this.end = unread;
+  }
+
+  /** Whether memory is short soon. */
+  get #isTight(): boolean {
+    const budget = this.#budget;
+    return budget !== undefined && budget.held > budget.tight;
   }
 
   #hold(buffer: Uint8Array): void {

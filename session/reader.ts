@@ -210,6 +210,10 @@ export class Reader implements InputBorrower, PausedReader {
     return this.input.demand + this.#output.buffered;
   }
 
+  get growth(): number {
+    return Math.max(0, this.input.demand - this.input.buffer.length);
+  }
+
   /** How many more bytes it may hold because of `allow()`. */
   get allowed(): number {
     if (this.#held <= this.#budget.share) return 0;
