@@ -228,11 +228,11 @@ export interface ServerTlsOptions extends TlsServerOptions {
    * When TLS begins: with the connection (`"required"`), or when the handler calls `session.upgradeTls()`
    * (`"starttls"`).
    *
-   * With `"detect"`, the first byte of a client decides: 22 is a TLS handshake (RFC 8446 §5.1), and anything else is a
-   * session without TLS. `session.tls` tells which, and what a client may do without TLS is for the handler to decide:
-   * whoever is on the path can make it one. A session without TLS may still begin it with `session.upgradeTls()`.
-   * A client that sends nothing within `handshakeTimeout` is refused. So this mode is not for protocols in which the
-   * server speaks first, nor for those in which a client without TLS may begin with the byte 22.
+   * With `"detect"`, the first byte of a client decides: 22 begins a TLS handshake (RFC 8446 §5.1), and anything else a
+   * session without TLS. `session.tls` is then `undefined`, and the handler decides what such a client may do: an attacker
+   * on the path can make a client connect without TLS. A session without TLS may still begin it with
+   * `session.upgradeTls()`. A client that sends nothing within `handshakeTimeout` is refused. So this mode does not suit
+   * protocols in which the server speaks first, or in which a client without TLS may begin with the byte 22.
    *
    * @default {"required"}
    */

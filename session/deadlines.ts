@@ -153,7 +153,7 @@ export class Deadlines {
 /** The deadline for the silence of the peer. It exists only once it is set, so that other sessions stay small. */
 class Silence {
   timeout: number;
-  /** Not a count that there could be, so that it begins with the first sweep. */
+  /** The first value is no possible count, so that the time begins with the first sweep. */
   #read = -1;
   #since = 0;
 

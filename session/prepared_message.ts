@@ -1,4 +1,4 @@
-/** The bytes of a prepared message. They are not public: whoever had them could change what other sessions send. */
+/** The bytes of a prepared message. They are not public, because changing them would change what other sessions send. */
 export let bytesOf: (message: PreparedMessage) => Uint8Array;
 
 /** A message that can be sent to any number of sessions. {@linkcode prepare} makes it. */

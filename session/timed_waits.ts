@@ -1,6 +1,6 @@
-/** The timeouts of a session's readings. It exists only once a reading has one, so that other sessions stay small. */
+/** The timeouts of a session's readings. It is made when a reading has one, so that other sessions stay small. */
 export class TimedWaits {
-  /** The error of the last reading that came to its timeout. */
+  /** The error of the last reading whose timeout was over. */
   error: Error | undefined;
   #count = 0;
   #countSeen = 0;
@@ -12,7 +12,7 @@ export class TimedWaits {
     this.#count++;
   }
 
-  /** Called by the sweep while such a reading waits: returns the error to reject it with, once the timeout is over. */
+  /** Called by the sweep while such a reading waits. Returns the error to reject it with if the timeout is over. */
   check(now: number, timeout: number): Error | undefined {
     if (this.#count !== this.#countSeen) {
       this.#countSeen = this.#count;

@@ -5,7 +5,7 @@ import { type Decoder, MORE } from "../codecs/codec.ts";
 /** The result of `pull()` at the end of input. */
 export const END: unique symbol = Symbol("END");
 
-// Frames are compared with these symbols only if they are symbols: comparing a string takes V8 5 ns.
+// A frame is compared with these symbols only if it is a symbol: comparing a string takes V8 5 ns.
 export function isMore(frame: unknown): frame is typeof MORE {
   return typeof frame === "symbol" && frame === MORE;
 }
@@ -14,7 +14,7 @@ export function isEnd(frame: unknown): frame is typeof END {
   return typeof frame === "symbol" && frame === END;
 }
 
-/** One way of reading a session, as its reader sees it. */
+/** What a reader uses of a reading. */
 export interface Waiting<Frame> {
   readonly decoder: Decoder<Frame>;
   /** The most bytes that one read may bring. If it is `undefined`, the size depends on the reads before. */
@@ -23,12 +23,12 @@ export interface Waiting<Frame> {
   readonly drains: boolean;
   /** How long it may wait, in milliseconds. */
   readonly timeout: number | undefined;
-  /** Tries again: input has come, has ended or has failed. */
+  /** Tries again, because input has arrived, has ended or has failed. */
   wake(): void;
   /** Whether the decoder is in the middle of a frame, so it may hold offsets. */
   partial: boolean;
-  /** Begins the frame anew with a fresh decoder: bytes were taken or put back meanwhile. */
+  /** Begins the frame again with a new decoder, because bytes were taken or put back meanwhile. */
   renew(): void;
-  /** Rejects. */
+  /** Rejects the promise of the reading. */
   reject(error: unknown): void;
 }

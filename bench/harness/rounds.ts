@@ -19,7 +19,7 @@ export interface Field {
   readonly missing: Record<string, string>;
 }
 
-/** Finds and builds whoever is wanted in a case. Its reference always is. */
+/** Finds and builds the wanted contenders of a case, and its reference in any case. */
 export async function gather(
   { contenders, reference }: Case,
   isWanted: (name: string) => boolean,
