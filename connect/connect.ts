@@ -25,7 +25,7 @@ import { hostOf } from "../session/upgrade_tls.ts";
 import { type Address, type Connection, formatAddress } from "../transport/connection.ts";
 import { checkProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
 import { checkDialOptions, dial } from "../transport/dial.ts";
-import type { TransportName } from "../transport/socket_options.ts";
+import { setSocketOptions, type TransportName } from "../transport/socket_options.ts";
 import { tcpAddress } from "../transport/tcp_address.ts";
 import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
 import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../transport/tls/options.ts";
@@ -187,12 +187,9 @@ async function open(
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const { noDelay = true, keepAlive = false, proxyHeader, tls } = options;
+  const { proxyHeader, tls } = options;
   const connection = await dial(target, options, signal);
-  try {
-    if (noDelay) connection.setNoDelay?.(true);
-    if (keepAlive !== false) connection.setKeepAlive?.(keepAlive);
-  } catch { /* reset already: the session will see it */ }
+  setSocketOptions(connection, options);
   if (proxyHeader !== undefined) await sendProxyHeader(connection, proxyHeader, signal);
   return tls === undefined ? connection : await dialTls(connection, tlsOf(target, tls), signal);
 }

@@ -8,6 +8,7 @@ import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 import { type Connection, normalizeAddress } from "../transport/connection.ts";
+import { setSocketOptions, type SocketOptions } from "../transport/socket_options.ts";
 
 /** A step, such as TLS, that a connection must pass before it becomes a session. */
 export interface Stage {
@@ -75,8 +76,7 @@ export class Admission {
   /** Ends the waits for a rate. */
   readonly #waiting: Set<() => void> = new Set();
   readonly #ipv6PrefixLength: number;
-  readonly #noDelay: boolean;
-  readonly #keepAlive: boolean | number;
+  readonly #socketOptions: SocketOptions;
   readonly #pending: Set<PendingConnection> = new Set();
   #count = 0;
   #isClosed = false;
@@ -98,8 +98,8 @@ export class Admission {
     const { ipv6PrefixLength = 64, sessionRate } = options;
     this.#limitsRate = sessionRate !== undefined;
     this.#ipv6PrefixLength = checkInteger("ipv6PrefixLength", ipv6PrefixLength, 1, 128);
-    this.#noDelay = options.noDelay ?? true;
-    this.#keepAlive = options.keepAlive ?? false;
+    const { noDelay = true, keepAlive = false } = options;
+    this.#socketOptions = { noDelay, keepAlive };
     this.#hooks = hooks;
     this.#stages = stages;
   }
@@ -131,7 +131,7 @@ export class Admission {
       return true;
     }
     this.#count++;
-    this.#setOptions(connection);
+    setSocketOptions(connection, this.#socketOptions);
     if (this.#stages.length === 0 && permit.delay === 0) {
       this.#hooks.onAdmission(connection, permit);
     } else this.#runStages(connection, permit);
@@ -260,13 +260,6 @@ export class Admission {
       reason,
       ...(cause !== undefined && { cause }),
     });
-  }
-
-  #setOptions(connection: Connection): void {
-    try {
-      if (this.#noDelay) connection.setNoDelay?.(true);
-      if (this.#keepAlive !== false) connection.setKeepAlive?.(this.#keepAlive);
-    } catch { /* reset already: the session will see it */ }
   }
 }
 

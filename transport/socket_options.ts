@@ -2,6 +2,7 @@
 
 import { checkInteger, checkOneOf, shown } from "../_internal/checks.ts";
 import { hasDenoSockets, needsDenoSockets } from "../_internal/deno_sockets.ts";
+import type { Connection } from "./connection.ts";
 
 /**
  * The implementation of sockets: `deno` is `Deno.listen` and `Deno.connect`. `node` is `node:net`, below its streams if
@@ -39,6 +40,17 @@ export function transportOf(options: SocketOptions): TransportName {
     throw new TypeError(`${problem} ${shown(keepAlive)}`);
   }
   return transport;
+}
+
+/** Sets the options of a new connection, with the defaults of `serve()` and `connect()`. */
+export function setSocketOptions(
+  connection: Connection,
+  { noDelay = true, keepAlive = false }: SocketOptions,
+): void {
+  try {
+    if (noDelay) connection.setNoDelay?.(true);
+    if (keepAlive !== false) connection.setKeepAlive?.(keepAlive);
+  } catch { /* reset already: the session will see it */ }
 }
 
 /** The error for an option that `deno` does not support. */
