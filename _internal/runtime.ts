@@ -1,5 +1,7 @@
 /** Which runtime this is, for code that only one of them can run. */
 
+import process from "node:process";
+
 /** Whether this is Deno. */
 export const isDeno: boolean = "Deno" in globalThis;
 
@@ -13,9 +15,17 @@ export function runtimeName(): string {
 
 /** Whether this is Deno of a version, such as `2.9.5`, or a later one. */
 export function isDenoFrom(version: string): boolean {
-  if (!isDeno) return false;
-  const wanted = version.split(".").map(Number);
-  const own = Deno.version.deno.split(".").map((part) => parseInt(part));
+  return isDeno && isFrom(Deno.version.deno, version);
+}
+
+/** The same for Bun. */
+export function isBunFrom(version: string): boolean {
+  return isBun && isFrom(process.versions.bun!, version);
+}
+
+function isFrom(version: string, wantedVersion: string): boolean {
+  const wanted = wantedVersion.split(".").map(Number);
+  const own = version.split(".").map((part) => parseInt(part));
   const at = wanted.findIndex((number, at) => number !== own[at]);
   return at < 0 || own[at]! > wanted[at]!;
 }

@@ -125,6 +125,38 @@ export const tls: Scenarios = {
     });
   },
 
+  "a changed record from a client is no proper end of input": async () => {
+    const changes: ((bytes: Uint8Array) => void)[] = [
+      (bytes) => bytes[bytes.length - 1]! ^= 1,
+      (bytes) => bytes.fill(65),
+      (bytes) => bytes[0] = 99,
+      (bytes) => bytes.fill(255, 3, 5),
+      (bytes) => bytes.set([21, 3, 3, 0, 2, 1, 0]), // a plaintext close_notify
+    ];
+    for (const maxVersion of VERSIONS) {
+      for (const one of changes) {
+        let isChanging = false;
+        const { promise, resolve } = Promise.withResolvers<unknown>();
+        const handler: Handler = async (session) => {
+          await session.send(`${await session.readLine()}\n`);
+          await session.readLine().then(resolve, ({ cause }) => resolve(cause));
+        };
+        const changeOutput = (bytes: Uint8Array): void => {
+          if (isChanging) one(bytes);
+        };
+        await inMemory({ tls: { ...own, maxVersion }, handler, changeOutput }, async (session) => {
+          await session.send("rose\n");
+          await expectLine(session, "rose");
+          isChanging = true;
+          await session.send("tulip\n");
+          await session.flush();
+          const cause = await promise;
+          assert(cause instanceof systemErrors.InvalidData, `${one}: ${cause}`);
+        });
+      }
+    }
+  },
+
   "half-closing under TLS leaves the other direction open, or fails with an error": () =>
     withServer({ tls: own }, async (session) => {
       let count = 0;

@@ -11,8 +11,12 @@ export const ca: string = pems.ca;
 export const own: Pem = pems.server;
 export const trusting: TlsClientOptions = { ca, serverName: "localhost" };
 
-/** A connection that can change the bytes from the peer. */
-function changed(under: Connection, change: (bytes: Uint8Array) => void): Connection {
+/** A connection that can change the bytes in either direction. */
+function changed(
+  under: Connection,
+  change: (bytes: Uint8Array) => void,
+  changeOutput: (bytes: Uint8Array) => void,
+): Connection {
   return {
     remoteAddr: under.remoteAddr,
     localAddr: under.localAddr,
@@ -21,7 +25,11 @@ function changed(under: Connection, change: (bytes: Uint8Array) => void): Connec
       if (count !== null) change(buffer.subarray(0, count));
       return count;
     },
-    write: (data) => under.write(data),
+    write(data): Promise<number> {
+      const bytes = data.slice();
+      changeOutput(bytes);
+      return under.write(bytes);
+    },
     closeWrite: () => under.closeWrite(),
     close: () => under.close(),
   };
@@ -34,18 +42,27 @@ export interface InMemory {
   handler?: Handler;
   /** Changes the bytes from the server. */
   change?(bytes: Uint8Array): void;
+  /** Changes the bytes to the server. */
+  changeOutput?(bytes: Uint8Array): void;
   onRefusal?(refusal: Refusal): void;
 }
 
 /** Serves TLS in memory, and runs a function with a session over it. */
 export async function inMemory(
-  { tls = own, client = trusting, handler = answer, change = () => {}, onRefusal }: InMemory,
+  {
+    tls = own,
+    client = trusting,
+    handler = answer,
+    change = () => {},
+    changeOutput = () => {},
+    onRefusal,
+  }: InMemory,
   run: (session: Session, raw: Connection) => Promise<unknown>,
 ): Promise<void> {
   const listener = memoryListener();
   const observer = onRefusal === undefined ? {} : { onRefusal };
   await withServer({ listener, tls, observer }, handler, async () => {
-    const raw = changed(await listener.connect(), change);
+    const raw = changed(await listener.connect(), change, changeOutput);
     const session = new Session(raw);
     try {
       await session.upgradeTls(client);

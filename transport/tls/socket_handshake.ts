@@ -8,7 +8,7 @@ import tls, {
   type SecureContextOptions,
   type TLSSocket,
 } from "node:tls";
-import { isBun } from "../../_internal/runtime.ts";
+import { isBun, isBunFrom, runtimeName } from "../../_internal/runtime.ts";
 import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { PeerLeft } from "../../_internal/peer_left.ts";
 import { CertificateError, TlsHandshakeError } from "../../errors.ts";
@@ -51,6 +51,10 @@ export function socketContext(
   own: CheckedCertificate | undefined,
   where: string,
 ): SecureContext {
+  // It is not known how an older one reports a record that is wrong.
+  if (isBun && !isBunFrom("1.4")) {
+    throw new Error(`TLS needs Bun 1.4, and this is ${runtimeName()}`);
+  }
   try {
     if (own !== undefined) keyKind(own.publicKey);
     return tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });

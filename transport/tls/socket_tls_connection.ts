@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { setImmediate } from "node:timers";
 import type { TLSSocket } from "node:tls";
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
@@ -58,6 +59,8 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     socket.pause(); // a listener for "data" makes it flow
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
+    // Of what is wrong with a record from a client, Bun 1.4 tells by this event alone, and then by a plain "end".
+    if (isBun) (socket as EventEmitter).on("_tlsError", this.#onError);
     socket.on("close", this.#onClose);
   }
 
