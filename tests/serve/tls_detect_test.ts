@@ -10,6 +10,7 @@ import { hostileNetwork } from "../../testing/mod.ts";
 import type { Connection } from "../../transport/connection.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { dialTls } from "../../transport/tls/client.ts";
+import { dialPlain } from "../_dialing.ts";
 import { canUnix } from "../_permissions.ts";
 import { latin1 } from "../_proxy_headers.ts";
 import { concat } from "../_codecs.ts";
@@ -62,7 +63,7 @@ function overTcp(place: ServeOptions): Start {
     return Promise.resolve({
       server,
       refusals,
-      raw: () => Deno.connect({ port }),
+      raw: () => dialPlain(port),
       [Symbol.asyncDispose]: () => server.shutdown(),
     });
   };
@@ -264,7 +265,7 @@ Deno.test('tls.mode "detect" looks behind PROXY headers', overTls, async () => {
   await plain.send(concat([header, latin1("rose\n")]));
   assertEquals(await plain.text(25), "192.0.2.7 undefined rose\n");
   plain.close();
-  const raw = await Deno.connect({ port });
+  const raw = await dialPlain(port);
   await new Peer(raw).send(header);
   const secure = new Session(await tlsOver(raw));
   await secure.send("rose\n");
