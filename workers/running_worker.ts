@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 /** How long a thread that has nothing left to do may take to end, in milliseconds. */
 const LEAVE_TIMEOUT = 1000;
 /** How long a terminated thread may take to end, in milliseconds. */
-const END_TIMEOUT = 2000;
+const END_TIMEOUT = 5000;
 /** The program of the thread, which has the same ending as this file when both are compiled. */
 const PROGRAM = new URL(`./thread.${import.meta.url.split(".").pop()!}`, import.meta.url);
 

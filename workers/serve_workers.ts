@@ -16,7 +16,12 @@ import type { ServerState } from "../serve/observer.ts";
 import type { ServeOptions, ServerTlsOptions } from "../serve/options.ts";
 import { stagesOf } from "../serve/stages.ts";
 import { resolveSessionOptions } from "../session/options.ts";
-import { type Address, type NetAddr, normalizeAddress } from "../transport/connection.ts";
+import {
+  type Address,
+  type Listener,
+  type NetAddr,
+  normalizeAddress,
+} from "../transport/connection.ts";
 import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
@@ -128,10 +133,10 @@ class Workers implements WorkersServer {
     this.#addr = { transport: "tcp", hostname, port };
     const { tcpBacklog } = options;
     // Otherwise, a second server on the same port would get a share of the connections without an error.
-    listen({
+    const probe = listen({
       ...{ hostname, port, reusePort, transport: "node" },
       ...(tcpBacklog !== undefined && { tcpBacklog }),
-    }).close();
+    });
     const hooks = {
       lifeOptions: (worker: number) => this.#lifeOptions(worker),
       isReferenced: () => this.#isReferenced,
@@ -145,7 +150,8 @@ class Workers implements WorkersServer {
       onEnd: () => this.#onEnd(),
     };
     this.#members = Array.from({ length: count }, (_, i) => new Member(i, maxCrashes, hooks));
-    this.#members[0]!.start(); // it chooses the port, on which the others listen as well
+    if (probe.ready === undefined) this.#begin(probe);
+    else probe.ready.then(() => this.#begin(probe)).catch((error) => this.#fail(error));
     this.#pings = setInterval(() => this.#ping(), PING_INTERVAL);
     this.#pings.unref();
     signal?.addEventListener("abort", this.#onAbort);
@@ -208,6 +214,7 @@ class Workers implements WorkersServer {
     };
     this.#stop(message);
     this.#post(message);
+    if (this.#hasEnded) return;
     this.#abortTimer ??= setTimeout(() => this.#terminate(), ABORT_TIMEOUT);
   }
 
@@ -229,6 +236,10 @@ class Workers implements WorkersServer {
 
   get #isStopping(): boolean {
     return this.#state === "draining" || this.#state === "closed";
+  }
+
+  get #hasEnded(): boolean {
+    return this.#members.every(({ isEnded }) => isEnded);
   }
 
   #lifeOptions(worker: number): LifeOptions {
@@ -256,6 +267,17 @@ class Workers implements WorkersServer {
     };
   }
 
+  /** Starts the first worker. It chooses the port, on which the others listen as well. */
+  #begin(probe: Listener): void {
+    probe.close();
+    if (!this.#isStopping) this.#members[0]!.start();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = error;
+    this.shutdown();
+  }
+
   #onListening(member: Member, addr: Address): void {
     if (this.#isStopping) return;
     // What happened while it started.
@@ -276,15 +298,12 @@ class Workers implements WorkersServer {
   #onDeath({ worker }: Member, end: WorkerEnd): void {
     this.#observers.tell("onWorkerEnd", worker, end);
     if (end.restartIn < Infinity || this.#isStopping) return;
-    const options = { cause: end.cause };
-    this.#failure = this.#isListening
-      ? new WorkerCrashError(worker, end.reason, options)
-      : end.cause;
-    this.shutdown();
+    const { reason, cause } = end;
+    this.#fail(this.#isListening ? new WorkerCrashError(worker, reason, { cause }) : cause);
   }
 
   #onEnd(): void {
-    if (!this.#members.every(({ isEnded }) => isEnded)) return;
+    if (!this.#hasEnded) return;
     clearInterval(this.#pings);
     clearTimeout(this.#abortTimer);
     this.#main.signal?.removeEventListener("abort", this.#onAbort);

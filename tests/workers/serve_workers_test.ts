@@ -130,7 +130,7 @@ Deno.test(
     const { server, deaths } = await serveCommands({ workerTimeout: 400 });
     const failed = assertRejects(() => server.finished, WorkerCrashError, "(unresponsive)");
     const [victim, other] = await dialEach(server, 2);
-    await victim!.send("spin 6000\n");
+    await victim!.send("spin 10000\n");
     await failed;
     assertEquals(deaths.map(([, { reason, restartIn }]) => [reason, restartIn]), [
       ["unresponsive", Infinity],
