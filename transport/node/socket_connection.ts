@@ -8,7 +8,7 @@ import {
   interruptedError,
   systemError,
 } from "../../_internal/system_errors.ts";
-import type { Address, Connection } from "../connection.ts";
+import type { Address, Connection, InputBorrower } from "../connection.ts";
 
 /** The most that one write takes, so that the progress of a slow peer can be seen. */
 const MAX_WRITE = 64 * 1024;
@@ -27,6 +27,9 @@ export class SocketConnection implements Connection {
   readonly #socket: Socket;
   #buffer: Uint8Array | undefined;
   #reader: PromiseWithResolvers<number | null> | undefined;
+  #borrower: InputBorrower | undefined;
+  /** The largest number of bytes that are lent. */
+  #lentSize = 0;
   /** Input that was not read yet. */
   #rest: Uint8Array | undefined;
   #hasEnded = false;
@@ -53,12 +56,10 @@ export class SocketConnection implements Connection {
 
   read(buffer: Uint8Array): Promise<number | null> {
     if (this.#isClosed) return Promise.reject(closedError(WHAT));
-    if (this.#reader !== undefined) return Promise.reject(busyError("a read"));
+    if (this.#isReading) return Promise.reject(busyError("a read"));
     if (this.#rest !== undefined) return Promise.resolve(this.#give(this.#rest, buffer));
-    if (this.#fault !== undefined && !this.#isFaultTold) {
-      this.#isFaultTold = true;
-      return Promise.reject(this.#fault);
-    }
+    const fault = this.#takeFault();
+    if (fault !== undefined) return Promise.reject(fault);
     if (this.#hasEnded) return Promise.resolve(null);
     this.#buffer = buffer;
     this.#reader = Promise.withResolvers();
@@ -66,21 +67,45 @@ export class SocketConnection implements Connection {
     return this.#reader.promise;
   }
 
+  readLent(size: number, borrower: InputBorrower): void {
+    if (this.#isClosed || this.#isReading) {
+      const error = this.#isClosed ? closedError(WHAT) : busyError("a read");
+      return queueMicrotask(() => borrower.onEnd(error));
+    }
+    this.#borrower = borrower;
+    this.#lentSize = size;
+    if (this.#rest === undefined && this.#fault === undefined && !this.#hasEnded) {
+      this.#socket.resume();
+    } else queueMicrotask(() => this.#lendRest());
+  }
+
   write(data: Uint8Array): Promise<number> {
+    const taken = this.writeNow(data);
+    return typeof taken === "number" ? Promise.resolve(taken) : taken;
+  }
+
+  writeNow(data: Uint8Array): number | Promise<number> {
     if (this.#isClosed) return Promise.reject(closedError(WHAT));
     if (this.#writer !== undefined) return Promise.reject(busyError("a write"));
     if (this.#halfClosing !== undefined) {
       return Promise.reject(systemError("EPIPE", "cannot write after closeWrite()"));
     }
     if (this.#fault !== undefined) return Promise.reject(this.#fault);
-    const writer = this.#writer = Promise.withResolvers<number>();
     const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
-    this.#socket.write(bytes, (error) => {
-      if (this.#isClosed) return; // close() has rejected
+    const socket = this.#socket;
+    let writer: PromiseWithResolvers<number> | undefined;
+    let failure: Error | null | undefined;
+    socket.write(bytes, (error) => {
+      failure = error;
+      if (writer === undefined || this.#isClosed) return; // close() has rejected
       this.#writer = undefined;
       if (error) writer.reject(this.#faultOf(error));
       else writer.resolve(bytes.length);
     });
+    if (failure) return Promise.reject(this.#faultOf(failure));
+    // Nothing is left in the socket. A socket that is destroyed, however, drops what it is given.
+    if (socket.writableLength === 0 && !socket.destroyed) return bytes.length;
+    this.#writer = writer = Promise.withResolvers();
     return writer.promise;
   }
 
@@ -118,6 +143,13 @@ export class SocketConnection implements Connection {
   readonly #onData = (chunk: Uint8Array): void => {
     const reader = this.#reader;
     if (this.#isClosed) return;
+    const borrower = this.#borrower;
+    if (borrower !== undefined) {
+      this.#borrower = undefined;
+      const bytes = this.#takeFirst(chunk, this.#lentSize);
+      if (this.#rest !== undefined) this.#socket.pause();
+      return borrower.onInput(bytes);
+    }
     if (reader === undefined) {
       this.#socket.pause();
       this.#rest = this.#rest === undefined ? chunk : concat([this.#rest, chunk]);
@@ -134,16 +166,44 @@ export class SocketConnection implements Connection {
     this.#hasEnded = true;
     this.#reader?.resolve(null);
     this.#reader = undefined;
+    this.#endLent(undefined);
   };
 
   readonly #onError = (error: Error): void => {
     if (this.#isClosed) return;
     const fault = this.#faultOf(error);
-    if (this.#reader === undefined) return;
+    if (!this.#isReading) return;
     this.#isFaultTold = true;
-    this.#reader.reject(fault);
+    this.#reader?.reject(fault);
     this.#reader = undefined;
+    this.#endLent(fault);
   };
+
+  get #isReading(): boolean {
+    return this.#reader !== undefined || this.#borrower !== undefined;
+  }
+
+  /** The error of the socket, if no read has reported it yet. */
+  #takeFault(): unknown {
+    if (this.#fault === undefined || this.#isFaultTold) return;
+    this.#isFaultTold = true;
+    return this.#fault;
+  }
+
+  #endLent(fault: unknown): void {
+    const borrower = this.#borrower;
+    this.#borrower = undefined;
+    borrower?.onEnd(fault);
+  }
+
+  /** Lends what came before, or tells that there is no more. */
+  #lendRest(): void {
+    const borrower = this.#borrower;
+    if (borrower === undefined || this.#isClosed) return; // closed meanwhile
+    if (this.#rest === undefined) return this.#endLent(this.#takeFault());
+    this.#borrower = undefined;
+    borrower.onInput(this.#takeFirst(this.#rest, this.#lentSize));
+  }
 
   /** The error of the socket, which has destroyed it. */
   #faultOf(error: Error): unknown {
@@ -155,15 +215,25 @@ export class SocketConnection implements Connection {
   #settle(): void {
     const error = interruptedError(WHAT);
     this.#reader?.reject(error);
+    this.#endLent(error);
     this.#writer?.reject(error);
     this.#halfClosing?.reject(error);
   }
 
   #give(chunk: Uint8Array, buffer: Uint8Array): number {
-    const count = Math.min(chunk.length, buffer.length);
-    buffer.set(chunk.subarray(0, count));
-    this.#rest = count < chunk.length ? chunk.subarray(count) : undefined;
-    return count;
+    const bytes = this.#takeFirst(chunk, buffer.length);
+    buffer.set(bytes);
+    return bytes.length;
+  }
+
+  /** The first bytes of a chunk; the others are kept. */
+  #takeFirst(chunk: Uint8Array, size: number): Uint8Array {
+    if (chunk.length <= size) {
+      this.#rest = undefined;
+      return chunk;
+    }
+    this.#rest = chunk.subarray(size);
+    return chunk.subarray(0, size);
   }
 }
 

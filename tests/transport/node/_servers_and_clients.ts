@@ -14,7 +14,6 @@ import "../../serve/tls_refusal_test.ts";
 import "../../serve/tls_test.ts";
 import "../../connect/connect_test.ts";
 import "../../connect/connect_tls_test.ts";
-import "../../connect/pool_test.ts";
 import "../../connect/reconnect_ending_test.ts";
 import "../../connect/reconnect_random_test.ts";
 import "../../connect/reconnect_test.ts";

@@ -152,8 +152,7 @@ Deno.test("Node connections leave no descriptor", overNetCounting, async () => {
   });
 });
 
-testWays("A node connection lends what comes, and what came before it was asked", async (way) => {
-  if (way === "public") return;
+testWays("A node connection lends what comes, and what came before it was asked", async () => {
   const [near, far] = await nodePair();
   const ask = (size: number): Promise<number[] | null> =>
     new Promise((resolve, reject) =>
@@ -171,8 +170,9 @@ testWays("A node connection lends what comes, and what came before it was asked"
   await new Promise((resolve) => setTimeout(resolve, 20)); // it comes, and nobody waits for it
   assertEquals(await ask(2), [4, 5]);
   assertEquals(await near.read(new Uint8Array(1)), 1);
-  const rest = [...await ask(4) ?? [], ...await ask(4) ?? []].slice(0, 3);
-  assertEquals(rest, [7, 8, 9].slice(0, rest.length));
+  const rest: number[] = [];
+  while (rest.length < 3) rest.push(...await ask(4) ?? []);
+  assertEquals(rest, [7, 8, 9]);
   await far.closeWrite();
   let end = await ask(4);
   while (end !== null) end = await ask(4);
@@ -181,8 +181,7 @@ testWays("A node connection lends what comes, and what came before it was asked"
   far.close();
 });
 
-testWays("A node connection tells who is to be lent input that it is closed", async (way) => {
-  if (way === "public") return;
+testWays("A node connection tells who is to be lent input that it is closed", async () => {
   const [near, far] = await nodePair();
   const told = Promise.withResolvers<unknown>();
   near.readLent!(10, { onInput: () => {}, onEnd: told.resolve });

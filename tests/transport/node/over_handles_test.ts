@@ -5,6 +5,7 @@ import { setDefault } from "../../_default_transport.ts";
 setDefault({ transport: "node", way: "handle" });
 
 await import("./_servers_and_clients.ts");
+await import("../../connect/pool_test.ts"); // has a table of transports of its own, of which some need handles
 await import("../../serve/exhausted_test.ts");
 await import("../../session/upgrade_tls_test.ts");
 await import("../../session/upgrade_tls_ending_test.ts");
