@@ -233,9 +233,9 @@ export class Lifecycle implements IoEvents {
     }
     const before = this.output.accepted;
     const fault = this.#sayGoodbye(reason);
+    this.deadlines.isHurried = true;
     if (this.#end !== undefined) return; // the user's function has ended the session
     if (this.output.accepted === before) return this.terminate(reason, fault);
-    this.deadlines.isHurried = true;
     this.#finish(reason, fault);
   }
 
@@ -387,7 +387,8 @@ export class Lifecycle implements IoEvents {
   /** Changes the reason of the end, if output that was accepted before `close()` is lost. */
   #lose(reason: EndReason, cause: unknown): void {
     const end = this.#end!;
-    const harmless = !this.deadlines.isHurried && end.cause === undefined &&
+    const isDeadline = this.deadlines.isHurried && end.reason === "drain";
+    const harmless = !isDeadline && end.cause === undefined &&
       ["local", "peer", "drain"].includes(end.reason);
     if (!harmless || this.output.buffered === 0) return;
     end.reason = reason;

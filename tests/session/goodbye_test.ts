@@ -86,13 +86,19 @@ async function trickle({ peer }: Opened): Promise<void> {
 }
 
 testEach("A goodbye is bounded by closeTimeout, whatever the peer sends", async (open) => {
-  await using opened = await open({ maxLifetime: 30, closeTimeout: 60, goodbye: () => "bye" });
-  const { session } = opened;
-  const talk = trickle(opened).catch(() => {});
-  const end = await session.closed;
-  assertEquals(end.reason, "lifetime");
-  assert(end.duration >= 90, `${end.duration} ms`);
-  await talk;
+  for (const closes of [false, true]) {
+    const goodbye = (): string => {
+      if (closes) session.close();
+      return "bye";
+    };
+    await using opened = await open({ maxLifetime: 30, closeTimeout: 60, goodbye });
+    const { session } = opened;
+    const talk = trickle(opened).catch(() => {});
+    const end = await session.closed;
+    assertEquals(end.reason, closes ? "local" : "lifetime");
+    assert(end.duration >= 90, `${end.duration} ms`);
+    await talk;
+  }
 });
 
 testEach("A goodbye is bounded by closeTimeout, although the peer takes nothing", async (open) => {
