@@ -14,6 +14,7 @@ const BORROWED = "Parley, borrowed bytes";
 const LINES = "Parley, lines";
 const READLINE = "Node, readline";
 const OVER_NODE = "Parley, node transport";
+const TWO_WORKERS = "Parley, 2 workers";
 const ON_NODE = "Parley on Node";
 const ON_BUN = "Parley on Bun";
 const MQTT_EXAMPLE = "examples/mqtt";
@@ -83,6 +84,20 @@ const ECHO_64_1: Case = {
     { contender: ON_NODE, figure: "cost", against: NODE, atMost: 1.05 },
     { contender: ON_BUN, figure: "cost", against: "Bun", atMost: 1.3 },
   ],
+};
+
+/** The harness gives a server one core, so this is what threads cost, and not what they gain. */
+const ECHO_WORKERS: Case = {
+  name: "echo-64b-workers",
+  title: "Echo of 64 B, 64 connections, 1 in flight, in one thread and in two",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+  reference: OVER_NODE,
+  contenders: [
+    who(OVER_NODE, "parleyNode", "echo-borrowed"),
+    who(TWO_WORKERS, "parleyWorkers", "echo-borrowed"),
+  ],
+  goals: [{ contender: TWO_WORKERS, figure: "cost", against: OVER_NODE, atMost: 1.05 }],
 };
 
 const ECHO_64_16: Case = {
@@ -368,6 +383,7 @@ const mqtt = (receivers: number, depth: number): Case => ({
 export const CASES: readonly Case[] = [
   ECHO_64_1,
   cold(ECHO_64_1),
+  ECHO_WORKERS,
   ECHO_64_16,
   ECHO_64K,
   PINGS,

@@ -10,6 +10,7 @@ const file = (path: string): string => new URL(path, SERVERS).pathname;
 export type PeerName =
   | "parley"
   | "parleyNode"
+  | "parleyWorkers"
   | "parleyOnNode"
   | "parleyOnBun"
   | "deno"
@@ -74,6 +75,7 @@ function inDeno(path: string, env: Record<string, string> = {}): Program {
 const PROGRAMS: Record<PeerName, Program> = {
   parley: inDeno("parley.ts"),
   parleyNode: inDeno("parley.ts", { TRANSPORT: "node" }),
+  parleyWorkers: inDeno("workers.ts", { WORKERS: "2" }),
   parleyOnNode: {
     from: "Node from version 22.18 on, which runs TypeScript",
     version: ["node", "-p", "process.features.typescript ? process.version : process.exit(1)"],
