@@ -15,7 +15,9 @@ const LEAVE_TIMEOUT = 1000;
 /** How long a terminated thread may take to end, in milliseconds. */
 const END_TIMEOUT = 5000;
 /** The program of the thread, which has the same ending as this file when both are compiled. */
-const PROGRAM = new URL(`./thread.${import.meta.url.split(".").pop()!}`, import.meta.url);
+const PROGRAM = startable(
+  new URL(`./thread.${import.meta.url.split(".").pop()!}`, import.meta.url),
+);
 
 /** How a run ends. Without a reason, the server in the worker was stopped by the main thread. */
 export interface LifeEnd {
@@ -177,4 +179,11 @@ export class RunningWorker {
     this.#port.close();
     this.#hooks.onEnd(end);
   }
+}
+
+/** In Deno, `node:worker_threads` refuses the URL of a program on the web, such as that of a package on JSR. */
+function startable(program: URL): URL {
+  if (program.protocol === "file:") return program;
+  const code = `import ${JSON.stringify(program.href)};`;
+  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
 }

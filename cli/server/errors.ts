@@ -31,8 +31,9 @@ export function startError(error: unknown, plan: Plan): unknown {
 function filesOf({ place, certificate, workers }: Plan): { read: string[]; written: string[] } {
   const written = "path" in place ? [place.path] : [];
   const read = certificate ? [certificate.cert, certificate.key, ...written] : [...written];
-  // Workers load the modules of this package themselves.
-  if (workers !== undefined) read.push(fileURLToPath(new URL("../../", import.meta.url)));
+  // Workers load the modules of this package themselves. From JSR, they need no permission for that.
+  const { protocol, href } = new URL("../../", import.meta.url);
+  if (workers !== undefined && protocol === "file:") read.push(fileURLToPath(href));
   return { read, written };
 }
 

@@ -29,6 +29,25 @@ console.log(JSON.stringify(await server.listening));
 await server.finished;
 `;
 
+const SERVICE = `
+import type { Session } from "jsr:@parley/tcp";
+
+export default async function serve(session: Session): Promise<void> {
+  await session.send("welcome!");
+  for await (const name of session) {
+    if (name === "exit") break;
+    await session.send(\`hello, \${name}!\`);
+  }
+}
+`;
+const WORKERS = `
+import { serveWorkers } from "jsr:@parley/tcp/workers";
+
+const server = serveWorkers(import.meta.resolve("./service.ts"), { port: 0, workers: 2 });
+console.log(JSON.stringify(await server.listening));
+await server.finished;
+`;
+
 interface Config {
   readonly name: string;
   readonly version: string;
@@ -176,6 +195,20 @@ Deno.test("the package can be published, then run and imported from an empty dir
   await t.step("the server runs as a program", async () => {
     const address = `jsr:${name}/server`;
     await meet(["run", "--quiet", "--allow-net", address, "--port", "0"], user);
+  });
+
+  // JSR itself is allowed by default.
+  const allowed = ["--allow-net", `--allow-import=${new URL(registry.url).host}`];
+
+  await t.step("the server runs in workers", async () => {
+    const address = `jsr:${name}/server`;
+    await meet(["run", "--quiet", ...allowed, address, "--port", "0", "--workers", "2"], user);
+  });
+
+  await t.step("a program that serves a module of its own in workers works", async () => {
+    await Deno.writeTextFile(`${empty.path}/service.ts`, SERVICE);
+    await Deno.writeTextFile(`${empty.path}/workers.ts`, WORKERS);
+    await meet(["run", "--quiet", ...allowed, "--allow-read=.", "workers.ts"], user);
   });
 
   await t.step("a program that imports the package works", async () => {
