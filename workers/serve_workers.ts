@@ -2,20 +2,16 @@
 
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { isMainThread } from "node:worker_threads";
-import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
+import { checkDuration } from "../_internal/checks.ts";
 import { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { rejectQuietly } from "../_internal/promises.ts";
 import { interruptedError } from "../_internal/system_errors.ts";
 import { WorkerCrashError } from "../errors.ts";
-import { Admission, type AdmissionHooks } from "../serve/admission.ts";
 import { SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
 import { limitValues } from "../serve/limits.ts";
-import { DEFAULT_BUFFER_MEMORY, MIN_BUFFER_MEMORY } from "../serve/memory.ts";
 import type { ServerState } from "../serve/observer.ts";
-import type { ServeOptions, ServerTlsOptions } from "../serve/options.ts";
-import { stagesOf } from "../serve/stages.ts";
-import { resolveSessionOptions } from "../session/options.ts";
+import type { ServerTlsOptions } from "../serve/options.ts";
 import {
   type Address,
   type Listener,
@@ -26,13 +22,19 @@ import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 import { addStats } from "./added_stats.ts";
+import {
+  checkServing,
+  memoryShare,
+  moduleUrl,
+  observersOf,
+  sentOptions,
+  workerCount,
+} from "./checked_options.ts";
 import { Member } from "./member.ts";
 import type { ToWorker } from "./messages.ts";
-import { logWorkers, printWorkerEnds, type WorkerEnd, type WorkersObserver } from "./observer.ts";
+import type { WorkerEnd, WorkersObserver } from "./observer.ts";
 import {
   checkSendable,
-  MAIN_OPTIONS,
-  MAX_WORKERS,
   type ServeWorkersOptions,
   WORKERS_OPTIONS,
   type WorkersServer,
@@ -347,60 +349,4 @@ class Workers implements WorkersServer {
     this.#state = state;
     if (this.#isFound) this.#observers.tell("onStateChange", state, this.#addr);
   }
-}
-
-function moduleUrl(module: unknown): string {
-  if (module instanceof URL) return module.href;
-  if (typeof module !== "string") {
-    throw new TypeError(`module must be a URL, got ${shown(module)}`);
-  }
-  if (URL.canParse(module)) return module;
-  throw new TypeError(
-    `module must be an absolute URL such as import.meta.resolve("./service.ts"), got ${
-      JSON.stringify(module)
-    }`,
-  );
-}
-
-function workerCount({ workers = "auto" }: ServeWorkersOptions): number {
-  if (workers !== "auto") return workers;
-  return Math.min(MAX_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1);
-}
-
-/** The options that workers get, as they are now. */
-function sentOptions(options: ServeWorkersOptions): Record<string, unknown> {
-  const entries = Object.entries(options).filter(([name, value]) =>
-    value !== undefined && !Object.hasOwn(MAIN_OPTIONS, name)
-  );
-  for (const [name, value] of entries) checkSendable(name, value);
-  return structuredClone(Object.fromEntries(entries));
-}
-
-/** The part of `maxBufferMemory` for each worker, so that together they never hold more. */
-function memoryShare({ maxBufferMemory }: ServeWorkersOptions, workers: number): number {
-  if (maxBufferMemory === undefined) {
-    return Math.max(MIN_BUFFER_MEMORY, Math.floor(DEFAULT_BUFFER_MEMORY / workers));
-  }
-  if (maxBufferMemory === Infinity) return Infinity;
-  checkInteger("maxBufferMemory", maxBufferMemory, workers * MIN_BUFFER_MEMORY, 2 ** 50);
-  return Math.floor(maxBufferMemory / workers);
-}
-
-/** Throws the errors that the servers in the workers would throw. */
-function checkServing(options: ServeWorkersOptions, tls: TlsAcceptor | undefined): void {
-  const served = options as ServeOptions;
-  resolveSessionOptions(served);
-  checkDuration("shutdownTimeout", served.shutdownTimeout ?? Infinity);
-  new Admission(served, {} as AdmissionHooks, stagesOf(served, tls));
-}
-
-function observersOf({ observer, logger, onError }: ServeWorkersOptions): WorkersObserver[] {
-  const observers: WorkersObserver[] = [];
-  if (observer !== undefined) observers.push(observer);
-  if (logger !== undefined) observers.push(logWorkers(logger));
-  if (onError !== undefined) observers.push({ onWorkerEnd: (_, { cause }) => onError(cause) });
-  if (!observers.some(({ onWorkerEnd }) => onWorkerEnd !== undefined)) {
-    observers.push(printWorkerEnds);
-  }
-  return observers;
 }
