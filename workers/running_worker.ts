@@ -117,12 +117,12 @@ export class RunningWorker {
 
   /** Ends the thread at once, even if it is busy, if the runtime can. */
   terminate(end: LifeEnd): void {
-    if (this.#isTerminated) return;
+    if (this.#isTerminated || this.#isOver) return;
     this.#isTerminated = true;
     this.#end ??= end;
-    this.#thread.terminate();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#onStuck(), END_TIMEOUT);
+    this.#thread.terminate(); // in Deno, this may emit "exit", and so be the end
   }
 
   ref(): void {

@@ -107,7 +107,7 @@ Deno.test(
     const { server, deaths } = await serveCommands({
       workers: 1,
       maxHeap: 32 * 1024 * 1024,
-      workerTimeout: 3000,
+      workerTimeout: 8000,
     });
     const [client, other] = [await dial(server), await dial(server)];
     // Deno 2.9.6 ends only the function at times, and the worker lives on.
@@ -130,10 +130,10 @@ Deno.test(
   "serveWorkers() ends with an error when a worker is stuck and cannot be ended",
   withWorkers,
   async () => {
-    const { server, deaths } = await serveCommands({ workerTimeout: 400 });
+    const { server, deaths } = await serveCommands({ workerTimeout: 5000 });
     const failed = assertRejects(() => server.finished, WorkerCrashError, "(unresponsive)");
     const [victim, other] = await dialEach(server, 2);
-    await victim!.send("spin 10000\n");
+    await victim!.send("spin 20000\n");
     await failed;
     assertEquals(deaths.map(([, { reason, restartIn }]) => [reason, restartIn]), [
       ["unresponsive", Infinity],
