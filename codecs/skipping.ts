@@ -10,16 +10,16 @@ export type OnTooLong = (length: number) => void;
  */
 export class Skipping {
   #total = 0;
-  #rest = 0;
+  #remaining = 0;
   #trailer: number | undefined;
 
   get isDone(): boolean {
-    return this.#rest === 0 && this.#trailer === undefined;
+    return this.#remaining === 0 && this.#trailer === undefined;
   }
 
   /** Begins to drop `total` bytes, and then the trailer, if any. */
   begin(total: number, trailer?: number): void {
-    this.#total = this.#rest = total;
+    this.#total = this.#remaining = total;
     this.#trailer = trailer;
   }
 
@@ -27,10 +27,10 @@ export class Skipping {
   goOn(input: DecoderInput): boolean {
     input.need(0);
     const unread = input.end - input.start;
-    const count = this.#rest <= unread ? this.#rest : Math.max(0, unread - 1);
+    const count = this.#remaining <= unread ? this.#remaining : Math.max(0, unread - 1);
     input.consume(count);
-    this.#rest -= count;
-    if (this.#rest > 0) return false;
+    this.#remaining -= count;
+    if (this.#remaining > 0) return false;
     if (this.#trailer === undefined) return true;
     if (input.end === input.start) return false;
     checkTrailer(input.buffer[input.start]!, this.#trailer, this.#total);
@@ -42,7 +42,7 @@ export class Skipping {
   /** Called at the end of input. */
   finish(input: DecoderInput): void {
     if (this.isDone) return;
-    const received = this.#total - this.#rest + input.end - input.start;
+    const received = this.#total - this.#remaining + input.end - input.start;
     throw new TruncatedFrameError(received, this.#total + (this.#trailer === undefined ? 0 : 1));
   }
 }

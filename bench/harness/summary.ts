@@ -49,24 +49,24 @@ function loadBound(
 }
 
 /** What became of a goal. */
-export interface Verdict {
+export interface GoalResult {
   readonly goal: Goal;
   readonly value: Estimate;
   readonly isHeld: boolean;
 }
 
 /** Looks at the goals of a case, as far as those have taken part whom they are about. */
-export function judge(result: CaseResult, goals: readonly Goal[]): Verdict[] {
-  const verdicts: Verdict[] = [];
+export function judge(result: CaseResult, goals: readonly Goal[]): GoalResult[] {
+  const results: GoalResult[] = [];
   for (const goal of goals) {
     const values = seriesFor(result, goal.contender, goal.figure);
     const others = goal.against && seriesFor(result, goal.against, goal.figure);
     if (values === undefined || (goal.against !== undefined && !others)) continue;
     const value = estimate(others ? ratios(values, others) : values);
     const { atMost = Infinity, atLeast = -Infinity } = goal;
-    verdicts.push({ goal, value, isHeld: value.median <= atMost && value.median >= atLeast });
+    results.push({ goal, value, isHeld: value.median <= atMost && value.median >= atLeast });
   }
-  return verdicts;
+  return results;
 }
 
 function seriesFor(

@@ -71,7 +71,7 @@ class Room {
   leave(name: string): void {
     const isDraining = this.#people.get(name)!.draining.aborted;
     this.#people.delete(name);
-    if (this.#people.size === 0) this.#rest();
+    if (this.#people.size === 0) this.#clearNews();
     else if (!this.#arrived.delete(name) && !isDraining) { // everyone leaves then
       this.#left.push(name);
       this.#tellSoon();
@@ -97,10 +97,10 @@ class Room {
       if (this.#arrived.has(name)) session.send(this.#welcome(name));
       else if (news.byteLength > 0) session.send(news); // a new member may have left again
     }
-    this.#rest();
+    this.#clearNews();
   }
 
-  #rest(): void {
+  #clearNews(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#arrived.clear();
