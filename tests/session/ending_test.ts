@@ -11,6 +11,7 @@ import { SessionEndedError } from "../../errors.ts";
 import { Session } from "../../session.ts";
 import type { Connection } from "../../transport/connection.ts";
 import { memoryPair } from "../../transport/memory.ts";
+import { ConnectionOver } from "../_serving.ts";
 import { collect, isPending, type Peer, testEach, testEachReset, until } from "../_transports.ts";
 
 const MIB = 1024 * 1024;
@@ -374,14 +375,10 @@ Deno.test("A session that reads its last input ends at once when it is closed", 
 Deno.test("A session reads its last input for closeTimeout at most", async () => {
   const [near, far] = memoryPair();
   const cause = new Error("odd");
-  const session = new Session({
-    remoteAddr: near.remoteAddr,
-    localAddr: near.localAddr,
-    read: (buffer) => near.read(buffer),
-    write: () => Promise.reject(cause),
-    closeWrite: () => near.closeWrite(),
-    close: () => near.close(),
-  }, { closeTimeout: 40 });
+  const session = new Session(
+    Object.assign(new ConnectionOver(near), { write: () => Promise.reject(cause) }),
+    { closeTimeout: 40 },
+  );
   const line = session.readLine();
   session.send("x");
   const error = await assertRejects(() => line, SessionEndedError);
@@ -477,29 +474,16 @@ Deno.test("A connection that throws or gives up in unusual ways ends the session
   ];
   for (const [way, use] of ways) {
     const [near] = memoryPair();
-    const session = new Session({
-      remoteAddr: near.remoteAddr,
-      localAddr: near.localAddr,
-      read: (buffer) => near.read(buffer),
-      write: (data) => near.write(data),
-      closeWrite: () => near.closeWrite(),
-      close: () => near.close(),
-      ...way,
-    }, { closeTimeout: 20 }); // what the peer says last is waited for
+    // What the peer says last is waited for.
+    const session = new Session(Object.assign(new ConnectionOver(near), way), { closeTimeout: 20 });
     const error = await assertRejects(() => use(session), SessionEndedError);
     assertEquals([error.reason, error.cause], ["error", odd]);
     assertEquals((await session.closed).reason, "error");
   }
   const [near] = memoryPair();
-  const session = new Session({
-    ...near,
-    remoteAddr: near.remoteAddr,
-    localAddr: near.localAddr,
-    read: (buffer) => near.read(buffer),
-    write: () => Promise.resolve(0),
-    closeWrite: () => near.closeWrite(),
-    close: () => near.close(),
-  });
+  const session = new Session(
+    Object.assign(new ConnectionOver(near), { write: () => Promise.resolve(0) }),
+  );
   session.send("x");
   const error = await assertRejects(() => session.flush(), SessionEndedError);
   assertInstanceOf(error.cause, Deno.errors.WriteZero);
@@ -524,15 +508,9 @@ Deno.test("a connection that miscounts its bytes ends the session", async () => 
     ];
     for (const [way, use, says] of ways) {
       const [near] = memoryPair();
-      const session = new Session({
-        remoteAddr: near.remoteAddr,
-        localAddr: near.localAddr,
-        read: (buffer) => near.read(buffer),
-        write: (data) => near.write(data),
-        closeWrite: () => near.closeWrite(),
-        close: () => near.close(),
-        ...way,
-      }, { chunkSize: 4096 });
+      const session = new Session(Object.assign(new ConnectionOver(near), way), {
+        chunkSize: 4096,
+      });
       const error = await assertRejects(() => use(session), SessionEndedError);
       assertInstanceOf(error.cause, RangeError);
       assertEquals([error.reason, error.cause.message], ["error", `${says}, got ${got}`]);
@@ -556,15 +534,7 @@ Deno.test("a connection that reports a wrong number of bytes ends the session", 
   ];
   for (const [way, says] of ways) {
     const [near] = memoryPair();
-    const session = new Session({
-      remoteAddr: near.remoteAddr,
-      localAddr: near.localAddr,
-      read: (buffer) => near.read(buffer),
-      write: (data) => near.write(data),
-      closeWrite: () => near.closeWrite(),
-      close: () => near.close(),
-      ...way,
-    }, { chunkSize: 4096 });
+    const session = new Session(Object.assign(new ConnectionOver(near), way), { chunkSize: 4096 });
     session.send("abc");
     await session.bytes().next().catch(() => {});
     const { reason, cause } = await session.closed;
