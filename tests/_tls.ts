@@ -1,6 +1,6 @@
 // TLS over any connection, for the tests of TLS and those that run over every transport.
 
-import type { Connection, ProxyHeader } from "../transport/connection.ts";
+import type { Connection, InputBorrower, ProxyHeader } from "../transport/connection.ts";
 import { memoryPair } from "../transport/memory.ts";
 import { dialTls } from "../transport/tls/client.ts";
 import type { TlsClientOptions, TlsServerOptions } from "../transport/tls/options.ts";
@@ -121,6 +121,19 @@ export class Watched extends ConnectionOver {
 
   override setNoDelay(noDelay?: boolean): void {
     this.noDelay = noDelay;
+  }
+}
+
+/** A raw connection that lends its input, out of one buffer that each of its reads overwrites. */
+export class Lending extends ConnectionOver {
+  readonly #room = new Uint8Array(64 * 1024);
+
+  readLent(size: number, borrower: InputBorrower): void {
+    this.read(this.#room.subarray(0, size)).then(
+      (count) =>
+        count === null ? borrower.onEnd() : borrower.onInput(this.#room.subarray(0, count)),
+      (error) => borrower.onEnd(error),
+    );
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { systemErrors } from "../../_internal/system_error_classes.ts";
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
-import type { Address, Connection, ProxyHeader, TlsInfo } from "../connection.ts";
+import type { Address, Connection, InputBorrower, ProxyHeader, TlsInfo } from "../connection.ts";
 import { explainLive } from "./errors.ts";
 import type { TlsRecords } from "./records.ts";
 
@@ -10,24 +10,32 @@ import type { TlsRecords } from "./records.ts";
 const MAX_WRITE = 48 * 1024;
 /** Encrypted bytes are read into the caller's buffer, unless it is smaller than this. */
 const MIN_READ = 512;
+/** How many encrypted bytes are borrowed at once, at least and at most. Small records come many at a time. */
+const MIN_BORROWED = 4 * 1024;
+const MAX_BORROWED = 64 * 1024;
 
 /**
  * A connection over TLS, after the handshake.
  *
- * The raw connection is read only while a read waits, and into the caller's buffer, where the decrypted bytes then
- * replace the encrypted ones. So an idle connection has no buffer, and at most what one raw read has brought is kept.
- * A write resolves once the raw connection has taken all of it.
+ * The raw connection is read only while a read waits. If it lends its input, that is decrypted in place. Otherwise it is
+ * read into the caller's buffer, where the decrypted bytes then replace the encrypted ones. So an idle connection has no
+ * buffer, and at most what one raw read has brought is kept. A write resolves once the raw connection has taken all of it.
  */
-export class TlsConnection implements Connection {
+export class TlsConnection implements Connection, InputBorrower {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
   readonly tls: TlsInfo;
   readonly proxy?: ProxyHeader;
+  readonly readLent?: (size: number, borrower: InputBorrower) => void;
   readonly #raw: Connection;
   readonly #records: TlsRecords;
   #reader: PromiseWithResolvers<number | null> | undefined;
   #buffer: Uint8Array | undefined;
-  /** The buffer of the raw read that waits. */
+  #borrower: InputBorrower | undefined;
+  /** The largest number of bytes that are lent. */
+  #lentSize = 0;
+  /** Whether a raw read waits, and the buffer that it fills if its input is not borrowed. */
+  #isReadingRaw = false;
   #rawBuffer: Uint8Array | undefined;
   #readFault: unknown;
   #hasFailed = false;
@@ -37,7 +45,10 @@ export class TlsConnection implements Connection {
   /** The encrypted bytes that are being written. */
   #output: Uint8Array | undefined;
   /** The encrypted bytes that follow. */
-  #outputs: Uint8Array[] = [];
+  #outputs: Uint8Array[] | undefined;
+  /** The callbacks for the promises of raw reads and writes, which are made for the first one. */
+  #readSettling: [(count: number | null) => void, (error: unknown) => void] | undefined;
+  #writeSettling: [(count: number) => void, (error: unknown) => void] | undefined;
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isHalfClosed = false;
   #isClosed = false;
@@ -52,24 +63,37 @@ export class TlsConnection implements Connection {
     this.localAddr = raw.localAddr;
     this.tls = tls;
     if (raw.proxy !== undefined) this.proxy = raw.proxy;
+    if (raw.readLent !== undefined) this.readLent = this.#lend;
     this.#raw = raw;
     this.#records = records;
-    this.#receive(EMPTY);
+    this.#answer();
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
-    if (this.#reader !== undefined) {
-      return Promise.reject(new systemErrors.Busy("a read waits already"));
-    }
-    this.#reader = Promise.withResolvers();
-    const { promise } = this.#reader;
+    const misuse = this.#misuse();
+    if (misuse !== undefined) return Promise.reject(misuse);
+    const { promise } = this.#reader = Promise.withResolvers();
     this.#buffer = buffer;
-    if (!this.#settleRead()) this.#readRaw();
+    if (this.#canSettle) this.#settleRead();
+    else this.#readRaw();
     return promise;
   }
 
+  #lend(size: number, borrower: InputBorrower): void {
+    const misuse = this.#misuse();
+    if (misuse !== undefined) return queueMicrotask(() => borrower.onEnd(misuse));
+    this.#borrower = borrower;
+    this.#lentSize = size;
+    if (this.#canSettle) queueMicrotask(() => this.#settleRead());
+    else this.#readRaw();
+  }
+
   write(data: Uint8Array): Promise<number> {
+    const taken = this.writeNow(data);
+    return typeof taken === "number" ? Promise.resolve(taken) : taken;
+  }
+
+  writeNow(data: Uint8Array): number | Promise<number> {
     if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
     if (this.#writer !== undefined) {
       return Promise.reject(new systemErrors.Busy("a write waits already"));
@@ -78,17 +102,19 @@ export class TlsConnection implements Connection {
     if (this.#halfClosing !== undefined) {
       return Promise.reject(new systemErrors.BrokenPipe("cannot write after closeWrite()"));
     }
-    if (data.length === 0) return Promise.resolve(0);
+    if (data.length === 0) return 0;
     const chunk = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
-    this.#writeCount = chunk.length;
-    const writer = this.#writer = Promise.withResolvers();
     const encrypted = this.#records.send(chunk);
     this.#send(encrypted);
     // Once the keys of TLS 1.2 are used up, the layer encrypts nothing and sends close_notify.
     if (encrypted.length <= chunk.length) {
       this.#failWrites(new systemErrors.ConnectionAborted("the keys of TLS are used up"));
     }
-    return writer.promise;
+    if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
+    if (this.#output === undefined) return chunk.length;
+    this.#writeCount = chunk.length;
+    this.#writer = Promise.withResolvers();
+    return this.#writer.promise;
   }
 
   /** Sends close_notify (RFC 8446 §6.1), then half-closes the raw connection. */
@@ -96,9 +122,10 @@ export class TlsConnection implements Connection {
     if (this.#isClosed) return Promise.reject(new systemErrors.BadResource(CLOSED));
     if (this.#halfClosing !== undefined) return this.#halfClosing.promise;
     if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
-    this.#halfClosing = Promise.withResolvers();
+    const { promise } = this.#halfClosing = Promise.withResolvers();
     this.#send(this.#records.end());
-    return this.#halfClosing.promise;
+    if (this.#output === undefined && this.#writeFault === undefined) this.#onAllWritten();
+    return promise;
   }
 
   /** Sends no close_notify. Without `closeWrite()` before, the peer can tell that data may be missing. */
@@ -127,48 +154,86 @@ export class TlsConnection implements Connection {
     this.#raw.setKeepAlive?.(keepAlive);
   }
 
-  /** Settles the read that waits, if there is data, an error or the end. Returns whether it did. */
-  #settleRead(): boolean {
-    const { hasPlaintext, hasEnded } = this.#records;
-    if (hasPlaintext) this.#reader!.resolve(this.#records.take(this.#buffer!));
-    else if (this.#readFault !== undefined) {
-      this.#reader!.reject(this.#readFault);
-      this.#readFault = undefined;
-    } else if (hasEnded || this.#hasFailed) this.#reader!.resolve(null);
-    else return false;
-    this.#reader = this.#buffer = undefined;
-    return true;
-  }
-
-  #readRaw(): void {
-    const buffer = this.#buffer!;
-    this.#rawBuffer = buffer.length < MIN_READ ? new Uint8Array(MIN_READ) : buffer;
-    try {
-      this.#raw.read(this.#rawBuffer).then(this.#onRead, this.#onReadError);
-    } catch (error) {
-      this.#onReadError(error);
+  /** Why a read cannot begin, if it cannot. */
+  #misuse(): Error | undefined {
+    if (this.#isClosed) return new systemErrors.BadResource(CLOSED);
+    if (this.#reader !== undefined || this.#borrower !== undefined) {
+      return new systemErrors.Busy("a read waits already");
     }
   }
 
-  readonly #onRead = (count: number | null): void => {
+  /** Whether there is data, an error or the end for a read. */
+  get #canSettle(): boolean {
+    return this.#records.hasPlaintext || this.#hasFailed || this.#records.hasEnded;
+  }
+
+  /** Settles the read that waits, if there is one. */
+  #settleRead(): void {
+    const reader = this.#reader;
+    const borrower = this.#borrower;
+    if (this.#isClosed) return; // close() settles it
+    const buffer = this.#buffer;
+    this.#reader = this.#buffer = this.#borrower = undefined;
+    if (this.#records.hasPlaintext) {
+      if (borrower !== undefined) borrower.onInput(this.#records.lend(this.#lentSize));
+      else reader?.resolve(this.#records.take(buffer!));
+      return;
+    }
+    const fault = this.#readFault;
+    this.#readFault = undefined;
+    if (borrower !== undefined) borrower.onEnd(fault);
+    else if (fault === undefined) reader?.resolve(null);
+    else reader?.reject(fault);
+  }
+
+  #readRaw(): void {
+    const raw = this.#raw;
+    const buffer = this.#buffer;
+    const size = buffer?.length ?? this.#lentSize;
+    this.#isReadingRaw = true;
+    try {
+      if (raw.readLent !== undefined) {
+        raw.readLent(Math.min(Math.max(size, MIN_BORROWED), MAX_BORROWED), this);
+        return;
+      }
+      this.#rawBuffer = size < MIN_READ ? new Uint8Array(MIN_READ) : buffer!;
+      this.#readSettling ??= [(count) => this.#onRead(count), (error) => this.onEnd(error)];
+      raw.read(this.#rawBuffer).then(this.#readSettling[0], this.#readSettling[1]);
+    } catch (error) {
+      this.onEnd(error);
+    }
+  }
+
+  #onRead(count: number | null): void {
     const buffer = this.#rawBuffer!;
     this.#rawBuffer = undefined;
-    if (this.#isClosed) return this.#settleClosed();
-    if (count === null) this.#failReads(new systemErrors.UnexpectedEof(CUT));
-    else this.#receive(buffer.subarray(0, count));
-    if (!this.#settleRead()) this.#readRaw();
-  };
+    if (count === null) this.onEnd();
+    else this.onInput(buffer.subarray(0, count));
+  }
 
-  readonly #onReadError = (error: unknown): void => {
+  /** Called by the raw connection, with encrypted bytes. */
+  onInput(encrypted: Uint8Array): void {
+    this.#isReadingRaw = false;
+    if (this.#isClosed) return this.#settleClosed();
+    this.#records.receive(encrypted);
+    // An answer to what came with data can wait for the next output. It is a change of keys (RFC 8446 §4.6.3).
+    const { hasPlaintext, hasEnded, fault } = this.#records;
+    if (!hasPlaintext || hasEnded || fault !== undefined) this.#answer();
+    if (this.#canSettle) this.#settleRead();
+    else this.#readRaw();
+  }
+
+  /** Called by the raw connection, at the end of its input. */
+  onEnd(error: unknown = new systemErrors.UnexpectedEof(CUT)): void {
+    this.#isReadingRaw = false;
     this.#rawBuffer = undefined;
     if (this.#isClosed) return this.#settleClosed();
     this.#failReads(error);
     this.#settleRead();
-  };
+  }
 
-  /** Decrypts received bytes, and answers if TLS requires it. */
-  #receive(encrypted: Uint8Array): void {
-    this.#records.receive(encrypted);
+  /** Sends what TLS requires, such as an alert, and fails if TLS has failed. */
+  #answer(): void {
     this.#send(this.#records.drain());
     const { fault } = this.#records;
     if (fault === undefined) return;
@@ -183,42 +248,63 @@ export class TlsConnection implements Connection {
     this.#readFault = error;
   }
 
+  /** Writes encrypted bytes, after those that are being written. */
   #send(encrypted: Uint8Array): void {
     if (encrypted.length === 0 || this.#writeFault !== undefined) return;
     if (this.#output === undefined) this.#write(encrypted);
-    else this.#outputs.push(encrypted);
+    else (this.#outputs ??= []).push(encrypted);
   }
 
+  /** Writes. If the raw connection takes all bytes at once, `#output` is `undefined` after it. */
   #write(bytes: Uint8Array): void {
-    this.#output = bytes;
+    const raw = this.#raw;
+    let rest = bytes;
     try {
-      this.#raw.write(bytes).then(this.#onWritten, this.#onWriteError);
+      for (;;) {
+        const taken = raw.writeNow === undefined ? raw.write(rest) : raw.writeNow(rest);
+        if (typeof taken !== "number") {
+          this.#output = rest;
+          this.#writeSettling ??= [
+            (count) => this.#onWritten(count),
+            (error) => this.#onWriteError(error),
+          ];
+          taken.then(this.#writeSettling[0], this.#writeSettling[1]);
+          return;
+        }
+        if (taken === rest.length) return;
+        if (taken === 0) throw noBytes();
+        rest = rest.subarray(taken);
+      }
     } catch (error) {
       this.#onWriteError(error);
     }
   }
 
-  readonly #onWritten = (count: number): void => {
+  #onWritten(count: number): void {
     const bytes = this.#output!;
     this.#output = undefined;
     if (this.#isClosed) return this.#settleClosed();
-    if (count < bytes.length) {
-      if (count > 0) return this.#write(bytes.subarray(count));
-      return this.#onWriteError(new systemErrors.WriteZero("the connection took no bytes"));
+    if (count === 0) return this.#onWriteError(noBytes());
+    if (count < bytes.length) this.#write(bytes.subarray(count));
+    while (this.#output === undefined && this.#outputs !== undefined) {
+      const next = this.#outputs.shift();
+      if (next === undefined) this.#outputs = undefined;
+      else this.#write(next);
     }
-    const next = this.#outputs.shift();
-    if (next !== undefined) return this.#write(next);
+    if (this.#output === undefined) this.#onAllWritten();
+  }
+
+  #onAllWritten(): void {
     this.#writer?.resolve(this.#writeCount);
     this.#writer = undefined;
     if (this.#halfClosing !== undefined) this.#halfClose(this.#halfClosing);
-  };
+  }
 
-  readonly #onWriteError = (error: unknown): void => {
-    this.#output = undefined;
+  #onWriteError(error: unknown): void {
+    this.#output = this.#outputs = undefined;
     if (this.#isClosed) return this.#settleClosed();
-    this.#outputs = [];
     this.#failWrites(error);
-  };
+  }
 
   #failWrites(error: unknown): void {
     this.#writeFault ??= error;
@@ -235,14 +321,20 @@ export class TlsConnection implements Connection {
 
   /** Settles what waits, once the connection is closed and no raw operation holds the descriptor any more. */
   #settleClosed(): void {
-    if (this.#rawBuffer !== undefined || this.#output !== undefined) return;
+    if (this.#isReadingRaw || this.#output !== undefined) return;
     const error = new systemErrors.Interrupted("the connection was closed");
+    const borrower = this.#borrower;
+    this.#borrower = undefined;
+    if (borrower !== undefined) queueMicrotask(() => borrower.onEnd(error));
     this.#reader?.reject(error);
     this.#writer?.reject(error);
     if (!this.#isHalfClosed) this.#halfClosing?.reject(error);
   }
 }
 
-const EMPTY = new Uint8Array(0);
+function noBytes(): Error {
+  return new systemErrors.WriteZero("the connection took no bytes");
+}
+
 const CLOSED = "the connection is closed";
 export const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";

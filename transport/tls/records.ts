@@ -46,6 +46,11 @@ const HEADER = 5;
 const APPLICATION_DATA = 23;
 /** The most that is handed to the layer at once. It keeps memory for what it is given, and has this much anyway. */
 const MAX_PIECE = 4096;
+/** The most data of several records that is lent at once. */
+const MAX_LENT = 16 * 1024;
+
+/** The memory for that. All sides share it. */
+let lent: Uint8Array | undefined;
 
 /** The settings of one side: certificates, trusted authorities, versions. */
 export interface TlsContext {
@@ -200,6 +205,18 @@ export class TlsRecords {
       else this.#plaintext.shift();
     }
     return count;
+  }
+
+  /** Lends at most `size` bytes of the peer's data, until the next call. */
+  lend(size: number): Uint8Array {
+    const first = this.#plaintext[0]!;
+    if (first.length < size && this.#plaintext.length > 1) {
+      lent ??= new Uint8Array(MAX_LENT);
+      return lent.subarray(0, this.take(lent.subarray(0, size)));
+    }
+    if (first.length <= size) this.#plaintext.shift();
+    else this.#plaintext[0] = first.subarray(size);
+    return first.length <= size ? first : first.subarray(0, size);
   }
 
   /** Releases everything. Without a hello, the layer would keep its handle, so this replaces it. */

@@ -1,7 +1,16 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Session } from "../../../session.ts";
+import type { Connection } from "../../../transport/connection.ts";
 import { memoryPair } from "../../../transport/memory.ts";
-import { closeBoth, overTls, serverOptions, tlsOver, Watched, watchedPair } from "../../_tls.ts";
+import {
+  closeBoth,
+  Lending,
+  overTls,
+  serverOptions,
+  tlsOver,
+  Watched,
+  watchedPair,
+} from "../../_tls.ts";
 import { isPending, Peer } from "../../_transports.ts";
 
 const encoder = new TextEncoder();
@@ -64,12 +73,14 @@ Deno.test("TlsConnection.read() distinguishes a cut from an end, once", overTls,
 });
 
 /** What can follow authentic bytes so closely that one raw read brings both. */
-const ENDS: Record<string, {
+interface End {
   bytes?: Uint8Array[];
   /** Has the peer give up, which then says so. */
   givesUp?: boolean;
   kind: new (...args: never[]) => Error;
-}> = {
+}
+
+const ENDS: Record<string, End> = {
   "a record that nobody has made": {
     bytes: [Uint8Array.of(23, 3, 3, 0, 32, ...new Uint8Array(32))],
     kind: Deno.errors.InvalidData,
@@ -90,35 +101,51 @@ const ENDS: Record<string, {
   },
 };
 
+const RAWS = {
+  "": memoryPair,
+  ", where the raw connection lends": (): [Connection, Connection] => {
+    const [near, far] = memoryPair();
+    return [new Lending(near), new Lending(far)];
+  },
+};
+
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   for (const side of ["server", "client"] as const) {
-    for (const [name, { bytes = [], givesUp, kind }] of Object.entries(ENDS)) {
-      Deno.test(
-        `TlsConnection.read() of a ${side} gives what came before ${name} (${version})`,
-        overTls,
-        async () => {
-          const raws = memoryPair();
-          const pair = await tlsOver(raws, serverOptions({ maxVersion: version }));
-          const [at, other] = side === "server" ? [0, 1] as const : [1, 0] as const;
-          const [reader, peer] = [pair[at], pair[other]];
-          const buffer = new Uint8Array(1000);
-          await new Peer(reader).send("hello"); // so that the tickets of TLS 1.3 are read too
-          await new Peer(peer).text(5);
-          for (const word of ["last ", "words"]) await new Peer(peer).send(word);
-          if (givesUp) {
-            await raws[at].write(encoder.encode("what is no record"));
-            await assertRejects(() => peer.read(buffer), Deno.errors.InvalidData);
-          }
-          for (const end of bytes) await raws[other].write(end);
-          if (kind === Deno.errors.UnexpectedEof) await raws[other].closeWrite();
-          assertEquals(await new Peer(reader).text(10), "last words");
-          await assertRejects(() => reader.read(buffer), kind);
-          assertEquals(await reader.read(buffer), null);
-          closeBoth(...pair);
-        },
-      );
+    for (const [where, rawPair] of Object.entries(RAWS)) {
+      for (const [name, end] of Object.entries(ENDS)) {
+        Deno.test(
+          `TlsConnection.read() of a ${side} gives what came before ${name} (${version}${where})`,
+          overTls,
+          () => readsUpTo(end, rawPair(), side, version),
+        );
+      }
     }
   }
+}
+
+async function readsUpTo(
+  { bytes = [], givesUp, kind }: End,
+  raws: [Connection, Connection],
+  side: "server" | "client",
+  maxVersion: "TLSv1.2" | "TLSv1.3",
+): Promise<void> {
+  const pair = await tlsOver(raws, serverOptions({ maxVersion }));
+  const [at, other] = side === "server" ? [0, 1] as const : [1, 0] as const;
+  const [reader, peer] = [pair[at], pair[other]];
+  const buffer = new Uint8Array(1000);
+  await new Peer(reader).send("hello"); // so that the tickets of TLS 1.3 are read too
+  await new Peer(peer).text(5);
+  for (const word of ["last ", "words"]) await new Peer(peer).send(word);
+  if (givesUp) {
+    await raws[at].write(encoder.encode("what is no record"));
+    await assertRejects(() => peer.read(buffer), Deno.errors.InvalidData);
+  }
+  for (const end of bytes) await raws[other].write(end);
+  if (kind === Deno.errors.UnexpectedEof) await raws[other].closeWrite();
+  assertEquals(await new Peer(reader).text(10), "last words");
+  await assertRejects(() => reader.read(buffer), kind);
+  assertEquals(await reader.read(buffer), null);
+  closeBoth(...pair);
 }
 
 Deno.test("A Session over TLS reads what came before its peer aborted", overTls, async () => {
