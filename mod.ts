@@ -74,6 +74,8 @@ export {
 } from "./connect/pool.ts";
 export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {
+  type DurationRange,
+  type Durations,
   type Handler,
   type MemoryStats,
   type RateStats,

@@ -1,5 +1,6 @@
 /** The options of `serve()` and the types of what it returns; `serve.ts` publishes them. */
 
+import type { EndReason, TlsFailure } from "../errors.ts";
 import type {
   Logger,
   MemoryPressure,
@@ -249,6 +250,14 @@ export interface ServerStats {
   refused: number;
   /** The same by reason. */
   refusals: Record<RefusalReason, number>;
+  /** Sessions that have ended, by reason. */
+  ends: Record<EndReason, number>;
+  /** How long the sessions lasted that have ended. */
+  durations: Durations;
+  /** How long the TLS handshakes took that have succeeded, from the accept or `upgradeTls()` on. */
+  handshakes: Durations;
+  /** TLS handshakes that have failed, by reason. Peers that left before they sent anything are not among them. */
+  handshakeFailures: Record<TlsFailure, number>;
   /** Times that accepting failed. */
   acceptErrors: number;
   /** Errors that handlers, `goodbye` and `heartbeat` threw and that did not come from their session. */
@@ -257,10 +266,27 @@ export interface ServerStats {
   bytesRead: number;
   /** Bytes that went out in all sessions. */
   bytesWritten: number;
+  /** Input of the open sessions that was not read yet, in bytes. */
+  unread: number;
+  /** Output of the open sessions that was not written yet, in bytes. */
+  unsent: number;
+  /** Open sessions whose peer has not yet taken all that is being written. */
+  blocked: number;
   /** How often connections and sessions had to wait for a rate. */
   waits: RateStats;
   /** The memory of the sessions' buffers. */
   memory: MemoryStats;
+}
+
+/** Durations, counted in ranges. The key is the longest duration of a range, in milliseconds; that of the last is `Infinity`. */
+export type Durations = Record<number, DurationRange>;
+
+/** Durations within a range. */
+export interface DurationRange {
+  /** How many. */
+  count: number;
+  /** Their sum in milliseconds. */
+  sum: number;
 }
 
 /** The rate at which an address may begin sessions. */

@@ -14,6 +14,7 @@ import { MemoryGuard } from "./memory.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
+import { addEnd, addLives, noStats } from "./stats.ts";
 import { Session } from "../session.ts";
 import { resolveSessionOptions } from "../session/options.ts";
 import {
@@ -27,6 +28,8 @@ import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 
 export type {
+  DurationRange,
+  Durations,
   Handler,
   MemoryStats,
   RateStats,
@@ -80,21 +83,15 @@ export class TcpServer implements Server {
   readonly #shutdownTimeout: number;
   readonly #listener: Listener;
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
-    this.#stats.bytesRead += session.bytesRead;
-    this.#stats.bytesWritten += session.bytesWritten;
+    addEnd(this.#stats, session, end);
     this.#admission.release(this.#permits.get(session));
     this.#permits.delete(session);
     this.#observers.tell("onSessionEnd", session, end);
     this.#changed();
   });
   readonly #finished = Promise.withResolvers<void>();
-  readonly #stats = {
-    accepted: 0,
-    acceptErrors: 0,
-    handlerErrors: 0,
-    bytesRead: 0,
-    bytesWritten: 0,
-  };
+  /** The figures without those of the open sessions. */
+  readonly #stats = noStats();
   /** How connections wait for `resume()`. */
   readonly #waiting = {
     isSuspended: (): boolean => this.#state === "suspended",
@@ -119,7 +116,7 @@ export class TcpServer implements Server {
     const { signal } = options;
     this.#group.settings = resolveSessionOptions(options);
     this.#tls = options.tls === undefined ? undefined : new TlsAcceptor(options.tls);
-    this.#group.acceptTls = tlsUpgrade(options, this.#tls);
+    this.#group.acceptTls = tlsUpgrade(options, this.#tls, this.#stats);
     this.#group.onError = (error, session) => this.#onHandlerError(error, session);
     this.#admission = new Admission(
       options,
@@ -129,7 +126,7 @@ export class TcpServer implements Server {
         onRefusal: (refusal) => this.#observers.tell("onRefusal", refusal),
         onRelease: () => this.#changed(),
       },
-      stages ?? stagesOf(options, this.#tls),
+      stages ?? stagesOf(options, this.#tls, this.#stats),
       limits,
     );
     this.#memory = new MemoryGuard(options, {
@@ -176,17 +173,13 @@ export class TcpServer implements Server {
     const refusals = { ...this.#admission.refusals };
     const refused = Object.values(refusals).reduce((all, count) => all + count, 0);
     const stats = {
-      active: this.#group.members.size,
+      ...structuredClone(this.#stats),
       refused,
       refusals,
-      ...this.#stats,
       waits: { sessions: this.#admission.waits, ...this.#group.waits },
       memory: this.#memory.stats(),
     };
-    for (const session of this.#group.members.keys()) {
-      stats.bytesRead += session.bytesRead;
-      stats.bytesWritten += session.bytesWritten;
-    }
+    addLives(stats, this.#group.members.values());
     return stats;
   }
 

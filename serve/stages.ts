@@ -3,21 +3,27 @@
 import { CidrList } from "./cidr.ts";
 import { checkDuration, checkInteger, checkOneOf } from "../_internal/checks.ts";
 import type { Stage } from "./admission.ts";
-import type { ServeOptions } from "./options.ts";
+import type { ServeOptions, ServerStats } from "./options.ts";
+import { countHandshake } from "./stats.ts";
 import type { Connection } from "../transport/connection.ts";
 import { readProxyHeader } from "../transport/proxied.ts";
 import type { TlsAcceptor } from "../transport/tls/server.ts";
 
-/** The stages in their order: a PROXY header comes before TLS. */
-export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): Stage[] {
+/** The stages in their order: a PROXY header comes before TLS. Handshakes are counted in `stats`. */
+export function stagesOf(
+  options: ServeOptions,
+  tls: TlsAcceptor | undefined,
+  stats: ServerStats,
+): Stage[] {
   const timeout = handshakeTimeoutOf(options);
   const stages = proxyStages(options);
   if (tls === undefined) return stages;
   const { mode = "required" } = options.tls!;
   checkOneOf("tls.mode", mode, ["required", "detect", "starttls"]);
   if (mode === "starttls") return stages;
+  const accept = mode === "detect" ? "detect" : "accept";
   const run = (connection: Connection): Promise<Connection> =>
-    mode === "detect" ? tls.detect(connection, timeout) : tls.accept(connection, timeout);
+    countHandshake(stats, tls[accept](connection, timeout));
   return [...stages, { reason: "handshake", run }];
 }
 
@@ -25,11 +31,12 @@ export function stagesOf(options: ServeOptions, tls: TlsAcceptor | undefined): S
 export function tlsUpgrade(
   options: ServeOptions,
   tls: TlsAcceptor | undefined,
+  stats: ServerStats,
 ): () => (connection: Connection) => Promise<Connection> {
   const timeout = handshakeTimeoutOf(options);
   return () => {
     if (tls === undefined) throw new TypeError("upgradeTls() needs the server's option tls");
-    return (connection) => tls.accept(connection, timeout);
+    return (connection) => countHandshake(stats, tls.accept(connection, timeout));
   };
 }
 

@@ -1,5 +1,5 @@
-import { noRefusals } from "../serve/admission.ts";
 import type { MemoryStats, ServerStats } from "../serve/options.ts";
+import { noStats } from "../serve/stats.ts";
 
 const PRESSURES: readonly MemoryStats["pressure"][] = [
   "none",
@@ -14,24 +14,14 @@ export function addStats(all: readonly (ServerStats | undefined)[]): ServerStats
   return sum;
 }
 
-/** The figures of a server that has ended, so nothing is open. */
+/** The figures of a server that has ended, so nothing is open. Sessions that were cut off by that had an error. */
 export function finalStats(stats: ServerStats): ServerStats {
-  const { ended } = stats.memory;
-  return { ...stats, active: 0, memory: { ...noStats().memory, ended } };
-}
-
-function noStats(): ServerStats {
+  const { active, unread, unsent, blocked, memory } = noStats();
   return {
-    active: 0,
-    accepted: 0,
-    refused: 0,
-    refusals: noRefusals(),
-    acceptErrors: 0,
-    handlerErrors: 0,
-    bytesRead: 0,
-    bytesWritten: 0,
-    waits: { sessions: 0, reads: 0, writes: 0 },
-    memory: { held: 0, pressure: "none", paused: 0, ended: 0 },
+    ...stats,
+    ends: { ...stats.ends, error: stats.ends.error + stats.active },
+    memory: { ...memory, ended: stats.memory.ended },
+    ...{ active, unread, unsent, blocked },
   };
 }
 

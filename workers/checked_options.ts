@@ -5,6 +5,7 @@ import { Admission, type AdmissionHooks } from "../serve/admission.ts";
 import { DEFAULT_BUFFER_MEMORY, MIN_BUFFER_MEMORY } from "../serve/memory.ts";
 import type { ServeOptions } from "../serve/options.ts";
 import { stagesOf } from "../serve/stages.ts";
+import { noStats } from "../serve/stats.ts";
 import { resolveSessionOptions } from "../session/options.ts";
 import type { TlsAcceptor } from "../transport/tls/server.ts";
 import { logWorkers, printWorkerEnds, type WorkersObserver } from "./observer.ts";
@@ -52,7 +53,7 @@ export function checkServing(options: ServeWorkersOptions, tls: TlsAcceptor | un
   const served = options as ServeOptions;
   resolveSessionOptions(served);
   checkDuration("shutdownTimeout", served.shutdownTimeout ?? Infinity);
-  new Admission(served, {} as AdmissionHooks, stagesOf(served, tls));
+  new Admission(served, {} as AdmissionHooks, stagesOf(served, tls, noStats()));
 }
 
 /** The observers of a server. If none is told how workers die, one prints it. */

@@ -8,6 +8,7 @@ import {
 import { connect } from "../../connect/connect.ts";
 import { ConnectError, ConnectionRefusedError } from "../../errors.ts";
 import { type Handler, serve, type ServeOptions } from "../../serve/serve.ts";
+import { noEnds, noStats } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
 import { type Listener, memoryListener } from "../../transport/mod.ts";
 import {
@@ -100,10 +101,17 @@ Deno.test("Server.stats() counts bytes of open and of ended sessions", bounded, 
       left: 0,
       descriptors: 0,
     },
+    ends: { ...noEnds(), peer: 1 },
+    durations: server.stats().durations,
+    handshakes: noStats().handshakes,
+    handshakeFailures: noStats().handshakeFailures,
     acceptErrors: 0,
     handlerErrors: 0,
     bytesRead: 8,
     bytesWritten: 10,
+    unread: 0,
+    unsent: 0,
+    blocked: 0,
     waits: { sessions: 0, reads: 0, writes: 0 },
     memory: { held: 1024, pressure: "none", paused: 0, ended: 0 },
   });
