@@ -34,6 +34,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["serve", "connect"],
   ["requests"],
   ["workers"],
+  ["metrics"],
   ["testing"],
   ["mod.ts"],
   ["cli"],

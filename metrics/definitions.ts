@@ -1,0 +1,150 @@
+/** The metrics, with names and units after OpenTelemetry's conventions. */
+
+import type { Durations } from "../serve/options.ts";
+
+/**
+ * What a metric is. A `counter` only grows, an `updowncounter` goes up and down and can be added up over servers, and a
+ * `histogram` counts durations by ranges.
+ */
+export type MetricKind = "counter" | "updowncounter" | "histogram";
+
+/** What all values of a metric have in common. */
+export interface MetricDefinition {
+  /** What it is. */
+  readonly kind: MetricKind;
+  /** The unit, as in UCUM: `s`, `By`, or what is counted, such as `{session}`. */
+  readonly unit: string;
+  /** What it means. */
+  readonly description: string;
+}
+
+/** The labels of a value. Their values are names that the program has chosen, or come from short lists. */
+export type MetricAttributes = Readonly<Record<string, string | number>>;
+
+/** A value of a metric. */
+export interface MetricPoint {
+  /** The labels. */
+  readonly attributes: MetricAttributes;
+  /** The number, or the durations of a histogram. */
+  readonly value: number | Durations;
+}
+
+/** The kind, the unit and the description of each metric. */
+const METRICS = {
+  // The metrics of a server, which have its name and address as labels.
+  "parley.server.state": [
+    "updowncounter",
+    "{server}",
+    "Whether the server is in this state, 1 or 0",
+  ],
+  "parley.active_sessions": ["updowncounter", "{session}", "Sessions that are open"],
+  "parley.started_sessions": ["counter", "{session}", "Connections that became sessions"],
+  "parley.ended_sessions": ["counter", "{session}", "Sessions that have ended, by reason"],
+  "parley.session.duration": ["histogram", "s", "How long the sessions lasted that have ended"],
+  "parley.rejected_connections": [
+    "counter",
+    "{connection}",
+    "Connections that were closed before they became sessions, by reason",
+  ],
+  "parley.tls_handshake.duration": ["histogram", "s", "How long successful TLS handshakes took"],
+  "parley.tls_handshake.errors": [
+    "counter",
+    "{error}",
+    "TLS handshakes that have failed, by reason",
+  ],
+  "parley.accept.errors": ["counter", "{error}", "Times that accepting failed"],
+  "parley.handler.errors": ["counter", "{error}", "Errors that handlers threw"],
+  "parley.network.io": ["counter", "By", "Bytes that sessions received and transmitted"],
+  "parley.unread_input": [
+    "updowncounter",
+    "By",
+    "Input of the open sessions that was not read yet",
+  ],
+  "parley.unsent_output": [
+    "updowncounter",
+    "By",
+    "Output of the open sessions that is not written",
+  ],
+  "parley.blocked_sessions": [
+    "updowncounter",
+    "{session}",
+    "Open sessions whose peer has not taken all that is being written",
+  ],
+  "parley.rate.waits": [
+    "counter",
+    "{wait}",
+    "Times that something had to wait for a rate, by rate",
+  ],
+  "parley.memory.held": [
+    "updowncounter",
+    "By",
+    "Memory that the buffers of the open sessions take",
+  ],
+  "parley.memory.pressure": [
+    "updowncounter",
+    "{server}",
+    "Whether the server takes this step because memory is short, 1 or 0",
+  ],
+  "parley.memory.paused_sessions": [
+    "updowncounter",
+    "{session}",
+    "Sessions that are not read because memory is short",
+  ],
+  "parley.memory.ended_sessions": [
+    "counter",
+    "{session}",
+    "Sessions that were ended because memory was short",
+  ],
+  // The metrics of a server with workers.
+  "parley.workers": ["updowncounter", "{worker}", "Workers, by state"],
+  "parley.worker.active_sessions": [
+    "updowncounter",
+    "{session}",
+    "Sessions that a worker has open",
+  ],
+  "parley.worker.deaths": ["counter", "{death}", "Times that a worker has died"],
+  // The metrics of reconnecting clients, which have a name as a label.
+  "parley.client.active_sessions": [
+    "updowncounter",
+    "{session}",
+    "Sessions of clients that are open",
+  ],
+  "parley.client.dials": ["counter", "{dial}", "Dials that clients have begun"],
+  "parley.client.dial.errors": [
+    "counter",
+    "{error}",
+    "Dials that have failed, by the kind of error",
+  ],
+  "parley.client.waits": [
+    "counter",
+    "{wait}",
+    "Times that clients had to wait before the next dial",
+  ],
+  "parley.client.wait.time": ["counter", "s", "How long these waits were in all"],
+  "parley.client.ended_sessions": ["counter", "{session}", "Sessions that have ended, by reason"],
+  "parley.client.session.duration": [
+    "histogram",
+    "s",
+    "How long the sessions lasted that have ended",
+  ],
+  "parley.client.network.io": ["counter", "By", "Bytes that sessions received and transmitted"],
+  // The metrics of the process.
+  "process.memory.usage": ["updowncounter", "By", "Memory that the process has in use (RSS)"],
+  "process.cpu.time": ["counter", "s", "CPU time of the process, by mode"],
+  "process.uptime": ["updowncounter", "s", "How long the process has run"],
+} as const;
+
+/** The name of a metric. */
+export type MetricName = keyof typeof METRICS;
+
+/** Takes a value. */
+export type Take = (name: MetricName, value: MetricPoint["value"], more?: MetricAttributes) => void;
+
+/** The names of all metrics. */
+export const METRIC_NAMES: readonly MetricName[] = Object.keys(METRICS) as MetricName[];
+
+/** Returns the definition of a metric. */
+export function definitionOf(name: MetricName): MetricDefinition {
+  const [kind, unit, description] = METRICS[name];
+  return { kind, unit, description };
+}

@@ -1,0 +1,140 @@
+import process from "node:process";
+import { checkMethods, shown } from "../_internal/checks.ts";
+import type { ReconnectObserver } from "../connect/reconnect_options.ts";
+import { ClientSource } from "./client_source.ts";
+import {
+  definitionOf,
+  type MetricAttributes,
+  type MetricDefinition,
+  type MetricName,
+  type MetricPoint,
+  type Take,
+} from "./definitions.ts";
+import { contentType, formatFor, render } from "./prometheus.ts";
+import { type MeasuredServer, serverAttributes, takeServer } from "./server_source.ts";
+
+/** A metric and its current values. */
+export interface Metric extends MetricDefinition {
+  /** The name, such as `parley.active_sessions`. */
+  readonly name: string;
+  /** The values. */
+  readonly points: readonly MetricPoint[];
+}
+
+/**
+ * The numbers of servers and clients, for Prometheus and OpenTelemetry.
+ *
+ * Servers and sessions count anyway. Metrics read their counters when they are asked for, so they cost nothing for each
+ * message and nothing for each session. Of a server with workers, they have the sums of all workers.
+ *
+ * @example Numbers for Prometheus
+ * ```ts
+ * import { serve } from "@parley/tcp";
+ * import { Metrics } from "@parley/tcp/metrics";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
+ * const metrics = new Metrics();
+ * metrics.addServer("greeter", server);
+ *
+ * await using http = Deno.serve({ hostname: "127.0.0.1", port: 0 }, metrics.handler);
+ * const scraped = await (await fetch(`http://127.0.0.1:${http.addr.port}/metrics`)).text();
+ * assertStringIncludes(scraped, "parley_active_sessions");
+ * ```
+ */
+export class Metrics {
+  readonly #servers: Map<string, MeasuredServer> = new Map();
+  readonly #clients: Map<string, ClientSource> = new Map();
+
+  /**
+   * Adds a server. A server of the same name that is closed is replaced.
+   *
+   * @param name The name of the server, for the label `parley.server.name`: 1 to 100 characters.
+   * @param server What `serve()` or `serveWorkers()` has returned.
+   * @throws {TypeError | RangeError} If the name is invalid or belongs to a server that is not closed.
+   */
+  addServer(name: string, server: MeasuredServer): void {
+    checkName(name);
+    checkMethods("server", server, ["stats"]);
+    const former = this.#servers.get(name);
+    if (former !== undefined && former !== server && former.state !== "closed") {
+      throw new TypeError(`there is a server of the name ${JSON.stringify(name)} already`);
+    }
+    this.#servers.set(name, server);
+  }
+
+  /**
+   * Returns an observer for `reconnect()`. Clients with the same name are counted together.
+   *
+   * @param name The name of the clients, for the label `parley.client.name`: 1 to 100 characters.
+   * @returns The observer.
+   * @throws {TypeError | RangeError} If the name is invalid.
+   */
+  clientObserver(name: string): ReconnectObserver {
+    checkName(name);
+    let client = this.#clients.get(name);
+    if (client === undefined) this.#clients.set(name, client = new ClientSource());
+    return client.observer;
+  }
+
+  /**
+   * Returns all metrics that have values now.
+   *
+   * @returns The metrics.
+   */
+  collect(): Metric[] {
+    const found = new Map<MetricName, MetricPoint[]>();
+    const takeFor = (attributes: MetricAttributes): Take => (name, value, more) => {
+      const point = { attributes: { ...attributes, ...more }, value };
+      const points = found.get(name);
+      if (points === undefined) found.set(name, [point]);
+      else points.push(point);
+    };
+    for (const [name, server] of this.#servers) {
+      takeServer(server, server.stats(), takeFor(serverAttributes(name, server.addr)));
+    }
+    for (const [name, client] of this.#clients) {
+      client.take(takeFor({ "parley.client.name": name }));
+    }
+    takeProcess(takeFor({}));
+    return [...found].map(([name, points]) => ({ name, ...definitionOf(name), points }));
+  }
+
+  /**
+   * Returns the metrics as text for Prometheus.
+   *
+   * @param accept The header `Accept` of the request. It chooses between OpenMetrics 1.0.0 and the older text format
+   * 0.0.4, which is the default.
+   * @returns The text.
+   */
+  prometheus(accept?: string): string {
+    return render(this.collect(), formatFor(accept));
+  }
+
+  /** Answers a request of Prometheus, whatever its path. It can be passed to `Deno.serve()` and similar functions. */
+  readonly handler = (request: Request): Response => {
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return new Response("use GET\n", { status: 405, headers: { allow: "GET, HEAD" } });
+    }
+    const format = formatFor(request.headers.get("accept") ?? undefined);
+    const body = request.method === "HEAD" ? null : render(this.collect(), format);
+    const headers = { "content-type": contentType(format), vary: "accept" };
+    return new Response(body, { headers });
+  };
+}
+
+function takeProcess(take: Take): void {
+  const { user, system } = process.cpuUsage();
+  take("process.memory.usage", process.memoryUsage().rss);
+  take("process.cpu.time", user / 1e6, { "cpu.mode": "user" });
+  take("process.cpu.time", system / 1e6, { "cpu.mode": "system" });
+  take("process.uptime", process.uptime());
+}
+
+const MAX_NAME = 100;
+
+function checkName(name: unknown): void {
+  if (typeof name !== "string") throw new TypeError(`name must be a string, got ${shown(name)}`);
+  if (name.length >= 1 && name.length <= MAX_NAME) return;
+  throw new RangeError(`name must have 1 to ${MAX_NAME} characters, got ${name.length}`);
+}

@@ -1,0 +1,21 @@
+/**
+ * The numbers of servers and clients, for Prometheus and OpenTelemetry: {@linkcode Metrics}.
+ *
+ * @example Numbers for Prometheus, on another port
+ * ```ts
+ * import { serve } from "@parley/tcp";
+ * import { Metrics } from "@parley/tcp/metrics";
+ *
+ * await using server = serve({ port: 0 }, (session) => session.send("welcome!"));
+ * const metrics = new Metrics();
+ * metrics.addServer("greeter", server);
+ * await using http = Deno.serve({ hostname: "127.0.0.1", port: 0 }, metrics.handler);
+ * console.log(metrics.prometheus());
+ * ```
+ *
+ * @module
+ */
+
+export type { MetricAttributes, MetricDefinition, MetricKind, MetricPoint } from "./definitions.ts";
+export { type Metric, Metrics } from "./metrics.ts";
+export type { MeasuredServer } from "./server_source.ts";

@@ -1,0 +1,110 @@
+/** What the figures of a server are as metrics. */
+
+import type { ServerState } from "../serve/observer.ts";
+import type { MemoryStats, ServerStats } from "../serve/options.ts";
+import type { Address } from "../transport/connection.ts";
+import type { WorkersStats, WorkerStats } from "../workers/options.ts";
+import type { MetricAttributes, MetricName, Take } from "./definitions.ts";
+
+/** What metrics use of a server: of `serve()`, or of `serveWorkers()`. */
+export interface MeasuredServer {
+  /** The address that it listens on. */
+  readonly addr: Address;
+  /** Its state. */
+  readonly state: ServerState;
+  /**
+   * Returns its figures.
+   *
+   * @returns The figures.
+   */
+  stats(): ServerStats | WorkersStats;
+}
+
+const STATES: readonly ServerState[] = ["starting", "listening", "suspended", "draining", "closed"];
+const PRESSURES: readonly MemoryStats["pressure"][] = [
+  "none",
+  "reading-paused",
+  "accepting-paused",
+];
+const WORKER_STATES: readonly WorkerStats["state"][] = ["starting", "serving", "waiting", "ended"];
+
+/** The labels of a server. A client has no influence on them. */
+export function serverAttributes(name: string, addr: Address): MetricAttributes {
+  const { transport } = addr;
+  return {
+    "parley.server.name": name,
+    "network.transport": transport,
+    ...("hostname" in addr && { "server.address": addr.hostname, "server.port": addr.port }),
+    ...("path" in addr && { "server.address": addr.path }),
+  };
+}
+
+/** Gives the values of a server. */
+export function takeServer({ state }: MeasuredServer, stats: ServerStats, take: Take): void {
+  takeState("parley.server.state", "parley.server.state", state, STATES, take);
+  take("parley.active_sessions", stats.active);
+  take("parley.started_sessions", stats.accepted);
+  takeEach("parley.ended_sessions", "parley.session.end_reason", stats.ends, take);
+  take("parley.session.duration", stats.durations);
+  takeEach("parley.rejected_connections", "error.type", stats.refusals, take);
+  take("parley.tls_handshake.duration", stats.handshakes);
+  takeEach("parley.tls_handshake.errors", "error.type", stats.handshakeFailures, take);
+  take("parley.accept.errors", stats.acceptErrors);
+  take("parley.handler.errors", stats.handlerErrors);
+  takeBytes("parley.network.io", stats, take);
+  take("parley.unread_input", stats.unread);
+  take("parley.unsent_output", stats.unsent);
+  take("parley.blocked_sessions", stats.blocked);
+  takeEach("parley.rate.waits", "parley.rate", {
+    sessionRate: stats.waits.sessions,
+    readRate: stats.waits.reads,
+    writeRate: stats.waits.writes,
+  }, take);
+  const { held, pressure, paused, ended } = stats.memory;
+  take("parley.memory.held", held);
+  takeState("parley.memory.pressure", "parley.memory.pressure", pressure, PRESSURES, take);
+  take("parley.memory.paused_sessions", paused);
+  take("parley.memory.ended_sessions", ended);
+  if ("workers" in stats) takeWorkers(stats as WorkersStats, take);
+}
+
+function takeWorkers({ workers }: WorkersStats, take: Take): void {
+  for (const state of WORKER_STATES) {
+    const count = workers.filter((worker) => worker.state === state).length;
+    take("parley.workers", count, { "parley.worker.state": state });
+  }
+  for (const { worker, deaths, stats } of workers) {
+    const attributes = { "parley.worker": worker };
+    take("parley.worker.active_sessions", stats.active, attributes);
+    take("parley.worker.deaths", deaths, attributes);
+  }
+}
+
+/** Gives the bytes of sessions in both directions. */
+export function takeBytes(
+  name: MetricName,
+  { bytesRead, bytesWritten }: { readonly bytesRead: number; readonly bytesWritten: number },
+  take: Take,
+): void {
+  takeEach(name, "network.io.direction", { receive: bytesRead, transmit: bytesWritten }, take);
+}
+
+/** Gives one value for each entry of a record. */
+export function takeEach(
+  name: MetricName,
+  attribute: string,
+  counts: Readonly<Record<string, number>>,
+  take: Take,
+): void {
+  for (const [key, count] of Object.entries(counts)) take(name, count, { [attribute]: key });
+}
+
+function takeState<State extends string>(
+  name: MetricName,
+  attribute: string,
+  state: State,
+  all: readonly State[],
+  take: Take,
+): void {
+  for (const one of all) take(name, one === state ? 1 : 0, { [attribute]: one });
+}

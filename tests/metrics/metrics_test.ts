@@ -1,0 +1,207 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { connect, type Durations, reconnect, serve } from "../../mod.ts";
+import { Metrics } from "../../metrics/mod.ts";
+import { METRIC_NAMES } from "../../metrics/definitions.ts";
+import { noEnds } from "../../serve/stats.ts";
+import { Session } from "../../session.ts";
+import { memoryListener } from "../../transport/mod.ts";
+import { positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
+import { ask, bounded, echo, overNet, portOf, readAll, until } from "../_serving.ts";
+import { serveTls } from "../_tls_serving.ts";
+
+const REASON = "parley.session.end_reason";
+
+Deno.test("Metrics has what a server counts, at the moment", bounded, async () => {
+  const listener = memoryListener();
+  await using server = serve({ listener }, echo);
+  const metrics = new Metrics();
+  metrics.addServer("echo", server);
+  const [first, second] = [listener.connect(), listener.connect()].map((one) => new Session(one));
+  await ask(first!, "rose");
+  await ask(second!, "jo");
+  assertEquals(valueOf(metrics, "parley.active_sessions"), 2);
+  assertEquals(valueOf(metrics, "parley.started_sessions"), 2);
+  const bytes = (): unknown => valuesOf(metrics, "parley.network.io", "network.io.direction");
+  assertEquals(bytes(), { receive: 8, transmit: 10 });
+  await first!.close();
+  await until(() => valueOf(metrics, "parley.active_sessions") === 1);
+  assertEquals(bytes(), { receive: 8, transmit: 10 });
+  await Promise.all([server.shutdown(), second!.close()]);
+  assertEquals(valueOf(metrics, "parley.active_sessions"), 0);
+  assertEquals(positive(valuesOf(metrics, "parley.ended_sessions", REASON)), { peer: 1, drain: 1 });
+  assertEquals(positive(valuesOf(metrics, "parley.server.state", "parley.server.state")), {
+    closed: 1,
+  });
+  const durations = valuesOf(metrics, "parley.session.duration")[""] as Durations;
+  const { count, sum } = totalOf(durations);
+  assertEquals(count, 2);
+  assert(sum > 0);
+});
+
+Deno.test("ServerStats.ends has each reason for which a session has ended", bounded, async (t) => {
+  const handlers: Record<string, (session: Session) => unknown> = {
+    peer: echo,
+    local: (session) => session.abort(),
+    limit: (session) => session.readLine({ maxLength: 1 }),
+    idle: (session) => session.readExactly(100),
+    error: () => {
+      throw new Error("told to throw");
+    },
+  };
+  for (const [reason, handler] of Object.entries(handlers)) {
+    await t.step(reason, async () => {
+      const listener = memoryListener();
+      const idleTimeout = reason === "idle" ? 10 : Infinity;
+      const options = { listener, idleTimeout, closeTimeout: 10, onError: () => {} };
+      await using server = serve(options, handler);
+      const client = new Session(listener.connect());
+      await client.send("rose\n");
+      if (reason === "peer") await client.close();
+      await until(() => server.stats().ends[reason as "peer"] === 1);
+      assertEquals(server.stats().ends, { ...noEnds(), [reason]: 1 });
+      client.abort();
+    });
+  }
+});
+
+Deno.test("ServerStats has unread input, unsent output and blocked sessions", overNet, async () => {
+  const message = new Uint8Array(1024 * 1024);
+  await using server = serve({ port: 0, maxBufferedOutput: 16 * 1024 * 1024 }, async (session) => {
+    for (let i = 0; i < 8; i++) session.send(message);
+    await session.closed;
+  });
+  const metrics = new Metrics();
+  metrics.addServer("slow", server);
+  const client = await connect({ port: portOf(server) });
+  await client.send("never read");
+  await until(() => valueOf(metrics, "parley.unread_input") === "never read".length);
+  assertEquals(valueOf(metrics, "parley.blocked_sessions"), 1);
+  const unsent = valueOf(metrics, "parley.unsent_output");
+  assert(unsent > 0 && unsent <= 8 * message.length, String(unsent));
+  assert(valueOf(metrics, "parley.memory.held") > 0);
+  client.abort();
+  await until(() => server.stats().active === 0);
+  for (const name of ["parley.unread_input", "parley.unsent_output", "parley.blocked_sessions"]) {
+    assertEquals([name, valueOf(metrics, name)], [name, 0]);
+  }
+});
+
+Deno.test("ServerStats counts TLS handshakes and how they fail", overNet, async () => {
+  await using tls = serveTls({ tls: { minVersion: "TLSv1.3" } });
+  const metrics = new Metrics();
+  metrics.addServer("tls", tls.server);
+  await using client = await tls.dial();
+  assertEquals(await ask(client, "rose"), "rose!");
+  const durations = valuesOf(metrics, "parley.tls_handshake.duration")[""] as Durations;
+  const { count, sum } = totalOf(durations);
+  assertEquals(count, 1);
+  assert(sum > 0);
+  const plain = await connect({ port: tls.port });
+  await plain.send("this is no ClientHello\n");
+  await readAll(plain).catch(() => {});
+  await plain.close();
+  const silent = await connect({ port: tls.port });
+  await silent.close();
+  await until(() => tls.refusals.length === 2);
+  const failures = valuesOf(metrics, "parley.tls_handshake.errors", "error.type");
+  assertEquals(positive(failures), { "not-tls": 1 });
+  assertEquals(positive(valuesOf(metrics, "parley.rejected_connections", "error.type")), {
+    handshake: 1,
+    left: 1,
+  });
+});
+
+Deno.test("Metrics.clientObserver() counts what reconnecting clients do", overNet, async () => {
+  const server = serve({ port: 0 }, async (session) => {
+    await session.send("hi");
+    if (session.id === 3) server.shutdown();
+  });
+  const metrics = new Metrics();
+  const options = {
+    port: portOf(server),
+    observer: metrics.clientObserver("greeted"),
+    maxDelay: 1,
+    random: () => 1,
+    maxAttempts: 5,
+  };
+  const client = reconnect(options);
+  let sessions = 0;
+  try {
+    for await (const session of client) {
+      sessions++;
+      assertEquals(valueOf(metrics, "parley.client.active_sessions"), 1);
+      await session.readExactly(2);
+      await readAll(session);
+    }
+  } catch { /* nobody listens any more */ }
+  assertEquals(sessions, 3);
+  const dials = valueOf(metrics, "parley.client.dials");
+  assertEquals(valueOf(metrics, "parley.client.active_sessions"), 0);
+  const errors = valuesOf(metrics, "parley.client.dial.errors", "error.type");
+  assertEquals(positive(errors), { ConnectionRefusedError: dials - 3 });
+  const ended = valuesOf(metrics, "parley.client.ended_sessions", REASON);
+  assertEquals(positive(ended), { peer: 3 });
+  const bytes = valuesOf(metrics, "parley.client.network.io", "network.io.direction");
+  assertEquals(bytes, { receive: 6, transmit: 0 });
+  const waits = valueOf(metrics, "parley.client.waits");
+  assertEquals(waits, dials - 1);
+  assertEquals(valueOf(metrics, "parley.client.wait.time"), waits / 1000);
+  await server.finished;
+});
+
+Deno.test("Metrics has all metrics of a server, of workers, of clients and the process", () => {
+  const listener = memoryListener();
+  const server = serve({ listener }, echo);
+  const metrics = new Metrics();
+  metrics.addServer("one", {
+    addr: server.addr,
+    state: server.state,
+    stats: () => ({ ...server.stats(), workers: [] }),
+  });
+  metrics.clientObserver("two");
+  const names = metrics.collect().map(({ name }) => name);
+  const ofEachWorker = ["parley.worker.active_sessions", "parley.worker.deaths"];
+  assertEquals(METRIC_NAMES.filter((name) => !names.includes(name)), ofEachWorker);
+  server.abort();
+});
+
+Deno.test("Metrics.addServer() refuses a name that is taken or invalid", bounded, async () => {
+  const metrics = new Metrics();
+  const server = serve({ listener: memoryListener() }, echo);
+  metrics.addServer("rose", server);
+  metrics.addServer("rose", server);
+  const other = serve({ listener: memoryListener() }, echo);
+  assertThrows(
+    () => metrics.addServer("rose", other),
+    TypeError,
+    'there is a server of the name "rose" already',
+  );
+  await server.shutdown();
+  metrics.addServer("rose", other);
+  assertEquals(positive(valuesOf(metrics, "parley.server.state", "parley.server.state")), {
+    listening: 1,
+  });
+  await other.shutdown();
+  for (const name of ["", "x".repeat(101)]) {
+    assertThrows(() => metrics.addServer(name, server), RangeError, "name must have 1 to 100");
+    assertThrows(() => metrics.clientObserver(name), RangeError, "name must have 1 to 100");
+  }
+  assertThrows(() => metrics.addServer(1 as never, server), TypeError, "name must be a string");
+  assertThrows(() => metrics.addServer("x", {} as never), TypeError, "server");
+});
+
+Deno.test("Metrics.handler answers GET and HEAD by the header Accept", async () => {
+  const metrics = new Metrics();
+  const get = metrics.handler(new Request("http://localhost/metrics"));
+  assertEquals(get.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  assertStringIncludes(await get.text(), "# TYPE process_memory_usage_bytes gauge\n");
+  const headers = { accept: "application/openmetrics-text;version=1.0.0,*/*;q=0.1" };
+  const open = metrics.handler(new Request("http://localhost/metrics", { headers }));
+  const type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+  assertEquals(open.headers.get("content-type"), type);
+  assertEquals((await open.text()).endsWith("\n# EOF\n"), true);
+  const head = metrics.handler(new Request("http://localhost/metrics", { method: "HEAD" }));
+  assertEquals([head.status, await head.text()], [200, ""]);
+  const post = metrics.handler(new Request("http://localhost/metrics", { method: "POST" }));
+  assertEquals([post.status, post.headers.get("allow")], [405, "GET, HEAD"]);
+});
