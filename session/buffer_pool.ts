@@ -1,3 +1,4 @@
+import { free } from "../_internal/free.ts";
 import { Budget } from "./budget.ts";
 
 /** The size of the smallest buffer. */
@@ -28,24 +29,30 @@ export class BufferPool {
     this.#bytesKept -= kept.length;
     if (this.#kept.length < this.#leastKept) this.#leastKept = this.#kept.length;
     if (kept.length >= count) return kept;
-    this.budget.change(-kept.length);
+    this.drop(kept);
     return this.#make(count);
   }
 
   /** Takes a buffer back that is not used any more. */
   give(buffer: Uint8Array): void {
-    if (this.#bytesKept + buffer.length > MAX_KEPT) return this.budget.change(-buffer.length);
+    if (this.#bytesKept + buffer.length > MAX_KEPT) return this.drop(buffer);
     this.#bytesKept += buffer.length;
     this.#kept.push(buffer);
   }
 
   /** Drops the buffers that were not used since the last call. */
   trim(): void {
-    for (const { length } of this.#kept.splice(0, this.#leastKept)) {
-      this.#bytesKept -= length;
-      this.budget.change(-length);
+    for (const buffer of this.#kept.splice(0, this.#leastKept)) {
+      this.#bytesKept -= buffer.length;
+      this.drop(buffer);
     }
     this.#leastKept = this.#kept.length;
+  }
+
+  /** Frees a buffer that is not used any more, and is not worth keeping. */
+  drop(buffer: Uint8Array): void {
+    this.budget.change(-buffer.length);
+    free(buffer);
   }
 
   #make(size: number): Uint8Array {

@@ -1,5 +1,6 @@
 import type { DecoderInput } from "../codecs/codec.ts";
 import { FrameTooLargeError } from "../errors.ts";
+import { free } from "../_internal/free.ts";
 import { Budget } from "./budget.ts";
 
 /** The largest read. Each read that fills its buffer makes the next one larger. */
@@ -40,8 +41,8 @@ export class InputBuffer implements DecoderInput {
   #budget: Budget | undefined;
   #readSize: number;
   #smallReads = 0;
-  /** The memory that the outstanding read fills. It cannot be handed over. */
-  #reading: ArrayBufferLike | undefined;
+  /** The memory that the outstanding read fills. It can be neither handed over nor freed. */
+  #reading: Uint8Array | undefined;
   /** Memory that small frames share, and how much of it is used. */
   #shared: Uint8Array = NONE;
   #sharedLength = 0;
@@ -74,7 +75,7 @@ export class InputBuffer implements DecoderInput {
     const { buffer, start, end } = this;
     if (!(count >= 0 && count <= end - start)) throw this.#tooFew(count);
     if (count <= SMALL) return this.#share(count);
-    if (count < HAND_OVER || count * 2 < buffer.length || this.#reading === buffer.buffer) {
+    if (count < HAND_OVER || count * 2 < buffer.length || this.#reading?.buffer === buffer.buffer) {
       this.start += count;
       return buffer.slice(start, start + count);
     }
@@ -108,6 +109,7 @@ export class InputBuffer implements DecoderInput {
       return;
     }
     const unread = this.buffer.subarray(this.start, this.end);
+    this.#reading = undefined;
     this.#hold(new Uint8Array(bytes.length + unread.length + this.#readSize));
     this.buffer.set(bytes);
     this.buffer.set(unread, bytes.length);
@@ -146,11 +148,25 @@ export class InputBuffer implements DecoderInput {
     if (this.start === this.end) this.clear();
   }
 
-  /** Drops all bytes and the memory. */
-  clear(): void {
+  /**
+   * Drops all bytes and the memory.
+   *
+   * @param isLent Whether bytes of it may be lent to a reading, so that it cannot be freed yet.
+   */
+  clear(isLent = true): void {
+    const { buffer } = this;
     this.#hold(NONE);
+    if (isLent) this.#reading = undefined;
+    else this.#free(buffer);
     this.start = this.end = 0;
     this.#sharedEnd = NOWHERE;
+  }
+
+  /** The outstanding read has ended, and what it has brought is dropped. So is its memory, if only `clear()` had to spare it. */
+  abandon(): void {
+    const reading = this.#reading;
+    this.#reading = undefined;
+    if (reading !== undefined && reading !== this.buffer) this.#free(reading);
   }
 
   /** Takes the remaining memory out of the budget, because the session has ended. Its user may still keep it. */
@@ -173,11 +189,11 @@ export class InputBuffer implements DecoderInput {
       if (this.buffer.length < limit || this.buffer.length > limit * 2) {
         this.#hold(new Uint8Array(limit));
       }
-      this.#reading = this.buffer.buffer;
+      this.#reading = this.buffer;
       return this.buffer.length === limit ? this.buffer : this.buffer.subarray(0, limit);
     }
     if (this.buffer.length - this.end < limit) this.#makeRoom(unread, limit);
-    this.#reading = this.buffer.buffer;
+    this.#reading = this.buffer;
     return this.buffer.subarray(this.end, this.end + limit);
   }
 
@@ -264,6 +280,7 @@ export class InputBuffer implements DecoderInput {
       const grown = Math.floor(buffer.length * (this.#isTight ? TIGHT_GROWTH : 2));
       this.#hold(new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ))));
       this.buffer.set(buffer.subarray(start, end));
+      if (!isLent) this.#free(buffer);
     }
     this.start = 0;
     this.end = unread;
@@ -273,6 +290,11 @@ export class InputBuffer implements DecoderInput {
   get #isTight(): boolean {
     const budget = this.#budget;
     return budget !== undefined && budget.held > budget.tight;
+  }
+
+  /** Frees memory that is not held any more, unless the outstanding read fills it. */
+  #free(buffer: Uint8Array): void {
+    if (buffer.buffer !== this.#reading?.buffer) free(buffer);
   }
 
   #hold(buffer: Uint8Array): void {

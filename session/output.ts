@@ -231,7 +231,7 @@ export class Output extends OutputBuffer {
     this.#closed = error;
     this.clear();
     this.#current = NONE;
-    this.#piece = undefined;
+    if (!this.writing) this.#dropPiece();
     const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
     for (const waiting of [...taken, this.#drained, this.#attached]) {
       if (waiting !== undefined) rejectQuietly(waiting, error);
@@ -340,7 +340,10 @@ export class Output extends OutputBuffer {
     if (this.throttle?.spend(count) && !this.#failed) {
       return this.#endSession(new RateLimitError("writeRate", this.throttle.settings));
     }
-    if (this.#failed) return this.#events.onIdle();
+    if (this.#failed) {
+      this.#dropPiece();
+      return this.#events.onIdle();
+    }
     if (count < this.#current.length) {
       if (count <= 0) {
         return this.#endSession(new systemErrors.WriteZero("the connection took no bytes"));
@@ -365,8 +368,15 @@ export class Output extends OutputBuffer {
 
   #onWriteError(error: unknown): void {
     this.writing = false;
-    if (!this.#failed) this.#events.onWriteFailure(error);
+    if (this.#failed) this.#dropPiece();
+    else this.#events.onWriteFailure(error);
     this.#events.onIdle();
+  }
+
+  /** Drops the piece that was being written. */
+  #dropPiece(): void {
+    if (this.#piece !== undefined) this.drop(this.#piece);
+    this.#piece = undefined;
   }
 
   /** Continues a write that had to wait for the rate. */

@@ -10,6 +10,7 @@ import {
   varintSize,
 } from "../_internal/numbers.ts";
 import { checkBytes, checkInteger, shown } from "../_internal/checks.ts";
+import { free } from "../_internal/free.ts";
 import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { writeAscii } from "../_internal/utf8.ts";
@@ -127,18 +128,18 @@ export class OutputBuffer implements FrameWriter {
       if (!fits(value, size, false)) {
         throw new RangeError(`a length of ${size} bytes cannot hold ${value}`);
       }
-      putInteger(this.#bufferOf(piece), at, value, size, littleEndian);
+      putInteger(this.#bufferOf(piece)!, at, value, size, littleEndian);
     }
   }
 
   /** Returns the memory of a piece, which may have grown or been sealed since it was the tail. */
-  #bufferOf(piece: number): Uint8Array {
-    return this.#pieces[piece]?.gathered ?? this.#tail!;
+  #bufferOf(piece: number): Uint8Array | undefined {
+    return this.#pieces[piece]?.gathered ?? this.#tail;
   }
 
   /** Writes a varint into the bytes reserved for it, and closes the gap if it needs fewer. */
   #closeGap(piece: number, at: number, size: number, length: number): void {
-    const buffer = this.#bufferOf(piece);
+    const buffer = this.#bufferOf(piece)!;
     const gap = size - putVarint(buffer, at, length);
     if (gap === 0) return;
     const sealed = this.#pieces[piece];
@@ -179,21 +180,27 @@ export class OutputBuffer implements FrameWriter {
   addFrame<Message>(codec: Pick<Codec<unknown, Message>, "encode">, message: Message): void {
     const { accepted } = this;
     const { length } = this.#pieces;
-    const tail = this.#tail;
     const tailLength = this.#tailLength;
     try {
       codec.encode(message, this);
       this.checkOpen();
     } catch (error) {
       this.accepted = accepted;
-      const before = this.size;
-      this.#pieces.length = Math.min(this.#pieces.length, length);
-      this.#tail = tail;
-      this.#tailLength = tailLength;
-      this.budget.change(this.size - before);
+      this.#truncate(length, tailLength);
       this.referenced = false;
       throw error;
     }
+  }
+
+  /** Drops what was added after the first pieces and the first bytes of the tail that followed them. */
+  #truncate(length: number, tailLength: number): void {
+    const tail = tailLength === 0 ? undefined : this.#bufferOf(length);
+    for (const piece of this.#pieces.splice(length)) {
+      if (tail === undefined || piece.gathered !== tail) this.drop(piece);
+    }
+    if (this.#tail !== undefined && this.#tail !== tail) this.pool.drop(this.#tail);
+    this.#tail = tail;
+    this.#tailLength = tail === undefined ? 0 : tailLength;
   }
 
   /** Throws if the output was closed while a codec encoded. */
@@ -231,10 +238,13 @@ export class OutputBuffer implements FrameWriter {
 
   /** Drops all pieces. */
   clear(): void {
-    this.budget.change(-this.size);
-    this.#pieces = [];
-    this.#tail = undefined;
-    this.#tailLength = 0;
+    this.#truncate(0, 0);
+  }
+
+  /** Drops a piece that is not used any more. */
+  protected drop({ bytes, gathered }: Piece): void {
+    if (gathered === undefined) this.budget.change(-bytes.length);
+    else this.pool.drop(gathered);
   }
 
   #grew(count: number): void {
@@ -259,6 +269,7 @@ export class OutputBuffer implements FrameWriter {
     const grown = new Uint8Array(Math.min(MAX_PIECE, Math.max(needed, tail.length * 2)));
     this.budget.change(grown.length - tail.length);
     grown.set(tail.subarray(0, this.#tailLength));
+    free(tail);
     return grown;
   }
 

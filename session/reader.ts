@@ -279,7 +279,7 @@ export class Reader implements InputBorrower, PausedReader {
     this.#failure = error;
     this.#keepsInput = keep;
     if (keep) return this.waiting?.wake(); // with what came before, or else with the error
-    this.input.clear();
+    this.input.clear(this.waiting === undefined);
     this.waiting?.reject(error);
   }
 
@@ -422,7 +422,7 @@ export class Reader implements InputBorrower, PausedReader {
     if (this.#isDropping) return this.#drop(room, count);
     if (count !== null && (this.#failure === undefined || this.#keepsInput)) {
       this.input.commit(room, count);
-    }
+    } else this.input.abandon();
     this.#onSettled();
   }
 
@@ -510,6 +510,7 @@ export class Reader implements InputBorrower, PausedReader {
 
   #onReadError(error: unknown): void {
     this.#room = undefined;
+    this.input.abandon();
     this.reading = false;
     if (this.#handover !== undefined) { // its owner knows better what the error means
       this.#handover.reject(error);

@@ -20,7 +20,7 @@ Deno.test("BufferPool keeps 1 MiB, and what was not used until trim() not at all
   permissions: "none",
 }, () => {
   const pool = new BufferPool();
-  const buffers = Array.from({ length: 20 }, () => pool.take(64 * KIB));
+  let buffers = Array.from({ length: 20 }, () => pool.take(64 * KIB));
   for (const buffer of buffers) pool.give(buffer);
   const reused = (): number => {
     const taken = Array.from({ length: 20 }, () => pool.take(64 * KIB));
@@ -38,6 +38,8 @@ Deno.test("BufferPool keeps 1 MiB, and what was not used until trim() not at all
   pool.trim();
   pool.trim();
   assertEquals(reused(), 0);
+  assertEquals(new Set(buffers.map(({ length }) => length)), new Set([0])); // they are freed
+  buffers = Array.from({ length: 20 }, () => pool.take(64 * KIB));
   for (const buffer of buffers) pool.give(buffer);
   assertEquals(reused(), 16);
 });
