@@ -85,6 +85,7 @@ export {
   type ServerStats,
   type ServerTlsOptions,
   type SessionRate,
+  type ShutdownOptions,
 } from "./serve/serve.ts";
 export {
   type MultiFrameOptions,

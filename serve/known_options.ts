@@ -48,6 +48,7 @@ export const SERVE_OPTIONS: Known<ServeOptions> = {
   maxProxyHeader: elsewhere,
   tls: within(SERVER_TLS_OPTIONS),
   handshakeTimeout: elsewhere,
+  drainDelay: elsewhere,
   shutdownTimeout: elsewhere,
   signal: checkSignal,
   observer: optionalMethods<ServerObserver>([

@@ -33,11 +33,20 @@ export type { Session } from "../session.ts";
 export type { Address } from "../transport/connection.ts";
 
 /**
- * The state of a server: `listening`; `suspended` while it accepts no new sessions; `draining` after `shutdown()`;
- * `closed` when its last session has ended. On a Unix socket whose file exists already, it begins as `starting`. Observers
- * are not told of that state, nor of the end of a server that has never listened.
+ * The state of a server: `listening`; `suspended` while it accepts no new sessions; `lame-duck` after `shutdown()` while
+ * its `drainDelay` lasts, in which it still accepts; `draining` while its sessions end; `closed` when the last one has
+ * ended. On a Unix socket whose file exists already, it begins as `starting`. Observers are not told of that state, nor of
+ * the end of a server that has never listened.
+ *
+ * A server is ready for new clients only while it is `listening`: this is what a readiness probe has to ask.
  */
-export type ServerState = "starting" | "listening" | "suspended" | "draining" | "closed";
+export type ServerState =
+  | "starting"
+  | "listening"
+  | "suspended"
+  | "lame-duck"
+  | "draining"
+  | "closed";
 
 /**
  * Why a connection was refused.

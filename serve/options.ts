@@ -202,7 +202,16 @@ export interface ServeOptions extends SessionOptions {
    */
   handshakeTimeout?: number;
   /**
-   * How long `shutdown()` waits for sessions to end before it aborts them, in milliseconds.
+   * How long the server still accepts after `shutdown()`, in milliseconds: 0 to 2^31 - 1. In this time, its state is
+   * `lame-duck`, so that readiness fails and a load balancer stops sending clients (lame duck). Then the server drains,
+   * and spreads the ends of its sessions over `shutdownTimeout`, so that clients do not all reconnect at once. Make it
+   * longer than the balancer needs to notice.
+   *
+   * @default {0}
+   */
+  drainDelay?: number;
+  /**
+   * How long `shutdown()` waits for sessions to end before it aborts them, in milliseconds, after `drainDelay`.
    *
    * @default {15000}
    */
@@ -329,6 +338,9 @@ export interface MemoryStats {
   ended: number;
 }
 
+/** Options of `shutdown()`. */
+export type ShutdownOptions = Pick<ServeOptions, "drainDelay">;
+
 /** A running server. */
 export interface Server extends AsyncDisposable {
   /** The address that the server listens on, with its actual port. */
@@ -369,9 +381,16 @@ export interface Server extends AsyncDisposable {
    * Stops accepting and drains: loops that wait for the next message end, and the sessions have `shutdownTimeout` to end
    * before they are aborted.
    *
+   * With a `drainDelay`, this begins only after the delay, and sessions are ended one after the other: within the first
+   * half of `shutdownTimeout`, loops end at most 100 ms apart, and each session has at least the other half to end before
+   * it is aborted. During the delay, another call has an effect only if it has a `drainDelay`, which replaces what is left
+   * of the first one.
+   *
+   * @param options The delay, instead of the one of `serve()`.
    * @returns {@linkcode finished}.
+   * @throws {TypeError | RangeError} If an option is invalid.
    */
-  shutdown(): Promise<void>;
+  shutdown(options?: ShutdownOptions): Promise<void>;
   /**
    * Stops accepting and ends all sessions at once.
    *

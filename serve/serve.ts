@@ -4,15 +4,17 @@ import { checkDuration, checkFunction } from "../_internal/checks.ts";
 import type { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
+import { drainSessions } from "./drain.ts";
 import { SessionGroup } from "../session/group.ts";
 import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
 import { observersFor } from "./observers.ts";
+import { LameDuck } from "./lame_duck.ts";
 import type { Limits } from "./limits.ts";
 import { MemoryGuard } from "./memory.ts";
 import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
-import type { Handler, ServeOptions, Server, ServerStats } from "./options.ts";
+import type { Handler, ServeOptions, Server, ServerStats, ShutdownOptions } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
 import { addEnd, addLives, noStats } from "./stats.ts";
 import { Session } from "../session.ts";
@@ -38,6 +40,7 @@ export type {
   ServerStats,
   ServerTlsOptions,
   SessionRate,
+  ShutdownOptions,
 } from "./options.ts";
 
 /**
@@ -81,6 +84,7 @@ export class TcpServer implements Server {
   readonly #memory: MemoryGuard;
   readonly #tls: TlsAcceptor | undefined;
   readonly #shutdownTimeout: number;
+  readonly #lameDuck: LameDuck;
   readonly #listener: Listener;
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
     addEnd(this.#stats, session, end);
@@ -94,7 +98,7 @@ export class TcpServer implements Server {
   readonly #stats = noStats();
   /** How connections wait for `resume()`. */
   readonly #waiting = {
-    isSuspended: (): boolean => this.#state === "suspended",
+    isSuspended: (): boolean => this.#isSuspended,
     nextChange: (): Promise<void> => (this.#change ??= Promise.withResolvers()).promise,
   };
   #state: ServerState = "starting";
@@ -102,8 +106,9 @@ export class TcpServer implements Server {
   #isTold = false;
   #isListening = false;
   #isAccepting = true;
+  #isSuspended = false;
   #change: PromiseWithResolvers<void> | undefined;
-  #shutdownTimer: ReturnType<typeof setTimeout> | undefined;
+  #stopDrain: (() => void) | undefined;
 
   constructor(
     options: ServeOptions,
@@ -138,6 +143,11 @@ export class TcpServer implements Server {
       },
     });
     this.#shutdownTimeout = checkDuration("shutdownTimeout", options.shutdownTimeout ?? 15_000);
+    this.#lameDuck = new LameDuck(options, {
+      canDelay: () => this.#isListening && !this.#isStopping,
+      onBegin: () => this.#setState("lame-duck"),
+      onDrain: (isSpread) => this.drain(isSpread),
+    });
     this.#options = { ...options }; // later changes of the object have no effect
     this.#handler = handler;
     this.#observers = observersFor(options);
@@ -190,27 +200,31 @@ export class TcpServer implements Server {
   }
 
   suspend(): void {
-    if (!this.#isStopping && this.#state !== "suspended") this.#setState("suspended");
+    if (this.#isStopping || this.#isSuspended) return;
+    this.#isSuspended = true;
+    if (this.#state !== "lame-duck") this.#setState("suspended");
   }
 
   resume(): void {
-    if (this.#state !== "suspended") return;
-    if (this.#isListening) this.#setState("listening");
+    if (!this.#isSuspended) return;
+    this.#isSuspended = false;
+    if (this.#state === "lame-duck") this.#changed();
+    else if (this.#isListening) this.#setState("listening");
     else this.#state = "starting";
   }
 
-  shutdown(): Promise<void> {
-    if (this.#stop()) {
-      this.#group.drain();
-      if (this.#shutdownTimeout < Infinity) {
-        this.#shutdownTimer = setTimeout(
-          () => this.#group.expire("drain"),
-          this.#shutdownTimeout,
-        );
-      }
-      this.#changed();
-    }
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    this.#lameDuck.shutdown(options);
     return this.finished;
+  }
+
+  /** Drains without a delay. If it is spread, sessions are ended one after the other. */
+  drain(isSpread: boolean): void {
+    if (!this.#stop()) return;
+    this.#group.drain();
+    const lives = this.#group.members.values();
+    this.#stopDrain = drainSessions(lives, this.#shutdownTimeout, isSpread);
+    this.#changed();
   }
 
   abort(reason?: unknown): void {
@@ -259,8 +273,7 @@ export class TcpServer implements Server {
     await acceptAll(this.#listener, {
       ...this.#waiting,
       isStopping: () => this.#isStopping,
-      isWaiting: () =>
-        this.#state === "suspended" || this.#memory.isFull || this.#admission.mustWait,
+      isWaiting: () => this.#isSuspended || this.#memory.isFull || this.#admission.mustWait,
       count: () => this.#admission.count,
       onConnection: (connection) => this.#admission.admit(connection),
       onExhausted: (error) => {
@@ -269,7 +282,7 @@ export class TcpServer implements Server {
       onError: (error, retryIn) => {
         this.#stats.acceptErrors++;
         this.#observers.tell("onAcceptError", error, retryIn);
-        if (retryIn === Infinity) this.shutdown();
+        if (retryIn === Infinity) this.drain(false);
       },
     });
     this.#isAccepting = false;
@@ -310,6 +323,8 @@ export class TcpServer implements Server {
   /** Stops accepting. Returns whether the server was still running. */
   #stop(): boolean {
     if (this.#isStopping) return false;
+    this.#lameDuck.stop();
+    this.#isSuspended = false;
     this.#setState("draining");
     this.#admission.close();
     try {
@@ -330,7 +345,7 @@ export class TcpServer implements Server {
     this.#change?.resolve();
     this.#change = undefined;
     if (this.#isAccepting || this.#state === "closed" || this.#admission.count > 0) return;
-    clearTimeout(this.#shutdownTimer);
+    this.#stopDrain?.();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#state = "closed";
     if (this.#isTold) this.#observers.tell("onStateChange", "closed", this.addr);

@@ -88,10 +88,10 @@ export class SessionGroup<Session> {
     this.#timer = setTimeout(this.#sweep, interval);
   }
 
+  /** Tells all sessions that draining begins. Their loops end when each of their readers is asked to drain. */
   drain(): void {
     this.drained ??= new SessionEndedError("drain");
     this.#drain?.abort(this.drained);
-    for (const life of [...this.members.values()]) life.reader.drain();
   }
 
   terminate(reason: EndReason, cause: unknown): void {
@@ -100,11 +100,6 @@ export class SessionGroup<Session> {
 
   report(session: Session, error: unknown): void {
     this.onError?.(error, session);
-  }
-
-  /** Ends all sessions because a deadline is over, each after its goodbye if it has one. */
-  expire(reason: EndReason): void {
-    for (const life of [...this.members.values()]) life.expire(reason);
   }
 
   /** Ends the newest session to free its descriptor, unless it has received anything. */

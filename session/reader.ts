@@ -80,6 +80,8 @@ export class Reader implements InputBorrower, PausedReader {
   heartbeat: Heartbeat | undefined;
   /** Keeps reads within a rate, if there is one. */
   throttle: Throttle | undefined;
+  /** What a loop throws between two messages, once this session has to drain. */
+  #drained: Error | undefined;
   #source: Source;
   readonly #chunkSize: number;
   readonly #output: Flushing;
@@ -176,9 +178,8 @@ export class Reader implements InputBorrower, PausedReader {
 
   /** Lets a reading wait for input, or throws if it cannot. */
   wait(reading: Waiting<unknown>): void {
-    const { drained } = this.#group;
-    if (drained !== undefined && reading.drains && this.input.unread === 0) {
-      throw this.inputError = drained;
+    if (this.#drained !== undefined && reading.drains && this.input.unread === 0) {
+      throw this.inputError = this.#drained;
     }
     this.waiting = reading;
     this.#watched = false;
@@ -250,11 +251,12 @@ export class Reader implements InputBorrower, PausedReader {
     else this.waiting?.wake();
   }
 
-  /** Rejects a waiting loop that is between two messages. */
+  /** Ends the loop that waits, or else the next one, between two messages. */
   drain(): void {
+    this.#drained = this.#group.drained;
     const reading = this.waiting;
     if (reading === undefined || !reading.drains || this.input.unread > 0) return;
-    this.inputError = this.#group.drained;
+    this.inputError = this.#drained;
     reading.reject(this.inputError);
   }
 
@@ -474,7 +476,7 @@ export class Reader implements InputBorrower, PausedReader {
     }
     if (this.#onInputEnd !== undefined) return this.#readAhead();
     if (this.waiting === undefined) return;
-    if (this.#group.drained !== undefined) this.drain(); // what was unread may have belonged to no frame
+    if (this.#drained !== undefined) this.drain(); // what was unread may have belonged to no frame
     this.resume();
   }
 

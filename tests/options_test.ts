@@ -121,6 +121,17 @@ const TAKERS: Record<string, Taker> = {
     call: (o) => serve(Object.assign(o, { listener }), handler).abort(),
     names: Object.keys(SERVE_OPTIONS),
   },
+  "Server.shutdown()": {
+    call: (o) => {
+      const server = serve({ listener }, handler);
+      try {
+        server.shutdown(o);
+      } finally {
+        server.abort();
+      }
+    },
+    names: ["drainDelay"],
+  },
   "serve() with tls": {
     call: (tls) => serve({ listener, tls }, handler),
     names: Object.keys(SERVER_TLS_OPTIONS),
@@ -428,6 +439,11 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     { timeout: "5s" },
     "timeout must be a number of milliseconds, got a string",
   ]),
+  [
+    "Server.shutdown()",
+    { drainDelay: "5s" },
+    "drainDelay must be a number of milliseconds, got a string",
+  ],
   ["serve()", { goodbye: "bye" }, "goodbye must be a function, got a string"],
   ["serve()", { heartbeat: 5 }, "heartbeat must be an object, got a number"],
   ["connect()", { heartbeat: null }, "heartbeat must be an object, got null"],

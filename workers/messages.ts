@@ -24,7 +24,8 @@ export interface WorkerStart {
 
 /** A message to a worker. */
 export type ToWorker =
-  | { readonly kind: "suspend" | "resume" | "shutdown" }
+  | { readonly kind: "suspend" | "resume" }
+  | { readonly kind: "drain"; readonly isSpread: boolean }
   | { readonly kind: "abort"; readonly reason: SentError | undefined }
   | { readonly kind: "reload-tls"; readonly tls: TlsServerOptions }
   /** Another worker has released a connection. */

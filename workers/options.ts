@@ -87,6 +87,7 @@ export type ServiceOptions = Omit<
   | "sessionRate"
   | "maxBufferMemory"
   | "tls"
+  | "drainDelay"
   | "shutdownTimeout"
   | "signal"
 >;
@@ -154,6 +155,7 @@ type InMain =
   | "maxHeap"
   | "maxCrashes"
   | "workerData"
+  | "drainDelay"
   | "signal"
   | "observer"
   | "logger"
@@ -169,6 +171,7 @@ export const MAIN_OPTIONS: Known<Pick<ServeWorkersOptions, InMain>> = {
     if (value !== Infinity) checkInteger(name, value, 1, 1000);
   },
   workerData: elsewhere,
+  drainDelay: elsewhere,
   signal: SERVE_OPTIONS.signal,
   observer: checkObserver,
   logger: SERVE_OPTIONS.logger,
@@ -197,6 +200,7 @@ export const SERVICE_OPTIONS: Known<ServeOptions> = {
   sessionRate: OF_WHOLE_SERVER,
   maxBufferMemory: OF_WHOLE_SERVER,
   tls: OF_WHOLE_SERVER,
+  drainDelay: OF_WHOLE_SERVER,
   shutdownTimeout: OF_WHOLE_SERVER,
   signal: OF_WHOLE_SERVER,
 };

@@ -9,9 +9,10 @@ import { rejectQuietly } from "../_internal/promises.ts";
 import { interruptedError } from "../_internal/system_errors.ts";
 import { WorkerCrashError } from "../errors.ts";
 import { SERVER_TLS_OPTIONS } from "../serve/known_options.ts";
+import { LameDuck } from "../serve/lame_duck.ts";
 import { limitValues } from "../serve/limits.ts";
 import type { ServerState } from "../serve/observer.ts";
-import type { ServerTlsOptions } from "../serve/options.ts";
+import type { ServerTlsOptions, ShutdownOptions } from "../serve/options.ts";
 import {
   type Address,
   type Listener,
@@ -96,6 +97,7 @@ class Workers implements WorkersServer {
   readonly #members: Member[];
   readonly #listening = Promise.withResolvers<Address>();
   readonly #finished = Promise.withResolvers<void>();
+  readonly #lameDuck: LameDuck;
   readonly #pings: ReturnType<typeof setInterval>;
   #addr: Address;
   #tls: ServerTlsOptions | undefined;
@@ -104,6 +106,7 @@ class Workers implements WorkersServer {
   #isFound = false;
   /** Whether all workers have listened. */
   #isListening = false;
+  #isSuspended = false;
   #isReferenced = true;
   #pingedAt = performance.now();
   #abortTimer: ReturnType<typeof setTimeout> | undefined;
@@ -131,6 +134,11 @@ class Workers implements WorkersServer {
       options.overload !== "refuse",
     );
     this.#limits = new SharedLimits(this.#limitsMemory, 0, () => {});
+    this.#lameDuck = new LameDuck(options, {
+      canDelay: () => this.#isListening && !this.#isStopping,
+      onBegin: () => this.#setState("lame-duck"),
+      onDrain: (isSpread) => this.#stop({ kind: "drain", isSpread }),
+    });
     this.#observers = new Observers(observersOf(options), (error) => options.onError?.(error));
     this.#addr = { transport: "tcp", hostname, port };
     const { tcpBacklog } = options;
@@ -191,20 +199,23 @@ class Workers implements WorkersServer {
   }
 
   suspend(): void {
-    if (this.#isStopping || this.#state === "suspended") return;
+    if (this.#isStopping || this.#isSuspended) return;
+    this.#isSuspended = true;
     this.#post({ kind: "suspend" });
-    this.#setState("suspended");
+    if (this.#state !== "lame-duck") this.#setState("suspended");
   }
 
   resume(): void {
-    if (this.#state !== "suspended") return;
+    if (!this.#isSuspended) return;
+    this.#isSuspended = false;
     this.#post({ kind: "resume" });
+    if (this.#state === "lame-duck") return;
     if (this.#isListening) this.#setState("listening");
     else this.#state = "starting";
   }
 
-  shutdown(): Promise<void> {
-    this.#stop({ kind: "shutdown" });
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    this.#lameDuck.shutdown(options);
     return this.finished;
   }
 
@@ -260,7 +271,7 @@ class Workers implements WorkersServer {
           ...(this.#tls && { tls: this.#tls }),
         },
         limits: this.#limitsMemory,
-        isSuspended: this.#state === "suspended",
+        isSuspended: this.#isSuspended,
       },
       workerData,
       maxHeap,
@@ -277,13 +288,13 @@ class Workers implements WorkersServer {
 
   #fail(error: unknown): void {
     this.#failure = error;
-    this.shutdown();
+    this.#stop({ kind: "drain", isSpread: false });
   }
 
   #onListening(member: Member, addr: Address): void {
     if (this.#isStopping) return;
     // What happened while it started.
-    member.post({ kind: this.#state === "suspended" ? "suspend" : "resume" });
+    member.post({ kind: this.#isSuspended ? "suspend" : "resume" });
     if (this.#tls !== undefined) member.post({ kind: "reload-tls", tls: this.#tls });
     this.#observers.tell("onWorkerStart", member.worker);
     if (!this.#isFound) {
@@ -319,6 +330,7 @@ class Workers implements WorkersServer {
 
   #stop(message: ToWorker): void {
     if (this.#isStopping) return;
+    this.#lameDuck.stop();
     this.#setState("draining");
     for (const member of this.#members) member.stop(message);
   }

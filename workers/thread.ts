@@ -23,7 +23,7 @@ async function run(start: WorkerStart): Promise<void> {
   port.on("message", (message: ToWorker) => {
     if (message.kind === "ping") return tell({ kind: "pong", stats: server?.stats() });
     if (server !== undefined) return obey(server, message);
-    isStopping ||= message.kind === "shutdown" || message.kind === "abort";
+    isStopping ||= message.kind === "drain" || message.kind === "abort";
   });
   // Deno 2.9.6 does not close all sockets of a thread that ends.
   process.on("exit", () => server?.abort(new Error("the worker has ended")));
@@ -60,8 +60,8 @@ function obey(server: TcpServer, message: ToWorker): void {
       return server.suspend();
     case "resume":
       return server.resume();
-    case "shutdown":
-      return void server.shutdown();
+    case "drain":
+      return server.drain(message.isSpread);
     case "abort":
       return server.abort(message.reason && receivedError(message.reason));
     case "reload-tls":

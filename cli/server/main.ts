@@ -62,6 +62,9 @@ Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --read-idle-timeout TIME
                            longest time without one from the client
                            (default none)
+  --drain-delay TIME       how long it still accepts after it was told to stop,
+                           until a load balancer has taken it out; then it
+                           ends its sessions one by one (default none)
   --shutdown-timeout TIME  longest wait for sessions at the end (default 15s)
 
 Log, on standard error
@@ -77,7 +80,7 @@ Examples
   deno run -NRWS server.ts --unix /tmp/greet.sock --mode 660
 
 SIGINT (Ctrl-C) and SIGTERM stop it: pending replies are still sent, for at most
---shutdown-timeout. A second signal ends it at once.`;
+--shutdown-timeout after --drain-delay. A second signal ends it at once.`;
 
 type StopSignal = "SIGINT" | "SIGTERM" | "SIGBREAK";
 
@@ -128,10 +131,16 @@ type Running = Server | WorkersServer;
 /** Reports what a stopping server waits for, and how to stop it at once. */
 function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
   const { active } = server.stats();
-  if (active === 0) return;
+  const isLameDuck = server.state === "lame-duck";
+  if (active === 0 && !isLameDuck) return;
   const sessions = active === 1 ? "1 session" : `${active} sessions`;
   const another = signal === "SIGINT" ? "another Ctrl-C (SIGINT)" : `another ${signal}`;
-  logger.info(`waiting for ${sessions} to end: ${another} ends them at once`, { active });
+  logger.info(
+    isLameDuck
+      ? `accepting until the drain delay is over: ${another} stops the server at once`
+      : `waiting for ${sessions} to end: ${another} ends them at once`,
+    { active },
+  );
 }
 
 function start(plan: Plan, logger: Logger, log: Pick<WorkerPlan, "level" | "format">): Running {

@@ -12,7 +12,7 @@ export const OPTIONS: readonly string[] = [
   ...["tls-cert", "tls-key", "tls-mode"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
-  ...["idle-timeout", "read-idle-timeout", "shutdown-timeout"],
+  ...["idle-timeout", "read-idle-timeout", "drain-delay", "shutdown-timeout"],
   ...["log-level", "log-format"],
 ];
 
@@ -142,8 +142,15 @@ function limitsOf(args: Arguments): ServeOptions {
     maxBufferMemory: sizeOption(args, "max-buffer-memory", ["8M", "1048576G"]),
     idleTimeout: durationOption(args, "idle-timeout", undefined),
     readIdleTimeout: durationOption(args, "read-idle-timeout", undefined),
+    drainDelay: drainDelayOf(args),
     shutdownTimeout: durationOption(args, "shutdown-timeout", undefined),
   });
+}
+
+/** `none` is no delay, and not one without end. */
+function drainDelayOf(args: Arguments): number | undefined {
+  const delay = durationOption(args, "drain-delay", undefined);
+  return delay === Infinity ? 0 : delay;
 }
 
 /** The options of PROXY headers. */

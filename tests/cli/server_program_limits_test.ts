@@ -183,3 +183,36 @@ Deno.test(
     assertMatch(stderr, /session 1 .* ended: drain, after \d+ ms, 4 bytes in, 8 bytes out\n/);
   },
 );
+
+Deno.test({ name: "server.ts --drain-delay accepts on after SIGTERM", ignore }, async () => {
+  await using server = await GreetingServer.start("--drain-delay", "1h");
+  const { program } = server;
+  using old = await server.enter();
+  program.kill("SIGTERM");
+  await program.stderr.until(/: lame-duck \(127\.0\.0\.1:\d+\)\n/);
+  await program.stderr.until(
+    /: accepting until the drain delay is over: another SIGTERM stops the server at once\n/,
+  );
+  using late = await server.enter();
+  for (const client of [old, late]) {
+    await client.say("rose");
+    await client.hear("hello, rose!");
+  }
+  program.kill("SIGTERM");
+  await Promise.all([old, late].map((client) => client.hearEnd()));
+  assertEquals((await program.ended()).code, 1);
+});
+
+for (const delay of ["50ms", "none"]) {
+  Deno.test({ name: `server.ts --drain-delay ${delay} drains after it`, ignore }, async () => {
+    await using server = await GreetingServer.start("--drain-delay", delay);
+    const { program } = server;
+    using client = await server.enter();
+    program.kill("SIGTERM");
+    await client.hearEnd();
+    client.conn.close();
+    const { code, stderr } = await program.ended();
+    assertEquals([code, /lame-duck/.test(stderr)], [0, delay !== "none"]);
+    assertMatch(stderr, /: draining .*\n[^]*session 1 .* ended: drain, /);
+  });
+}

@@ -131,6 +131,7 @@ const MISUSES: [args: string[], message: string][] = [
     "--max-buffer-memory must be a size from 8M to 1048576G, such as 500K, 64M or 1G, a number of bytes, or none, " +
     'got "7M"',
   ],
+  [["--drain-delay", "0"], `--drain-delay ${TIME} "0"`],
   [["--shutdown-timeout", "soon"], `--shutdown-timeout ${TIME} "soon"`],
 ];
 
