@@ -82,7 +82,7 @@ export class ClientSource {
       this.#ended.ends,
       take,
     );
-    take("parley.client.session.duration", this.#ended.durations);
+    take("parley.client.session.duration", structuredClone(this.#ended.durations));
     takeBytes("parley.client.network.io", { bytesRead, bytesWritten }, take);
   }
 

@@ -1,5 +1,5 @@
 import process from "node:process";
-import { checkMethods, shown } from "../_internal/checks.ts";
+import { checkMethods } from "../_internal/checks.ts";
 import type { ReconnectObserver } from "../connect/reconnect_options.ts";
 import { ClientSource } from "./client_source.ts";
 import {
@@ -10,8 +10,18 @@ import {
   type MetricPoint,
   type Take,
 } from "./definitions.ts";
+import { checkName } from "./names.ts";
+import { type Meter, reportTo } from "./opentelemetry.ts";
 import { contentType, formatFor, render } from "./prometheus.ts";
 import { type MeasuredServer, serverAttributes, takeServer } from "./server_source.ts";
+
+const METER_METHODS = [
+  "createObservableCounter",
+  "createObservableUpDownCounter",
+  "createHistogram",
+  "addBatchObservableCallback",
+  "removeBatchObservableCallback",
+] as const;
 
 /** A metric and its current values. */
 export interface Metric extends MetricDefinition {
@@ -111,6 +121,31 @@ export class Metrics {
     return render(this.collect(), formatFor(accept));
   }
 
+  /**
+   * Reports the metrics to a meter of OpenTelemetry, also of servers and clients that are added later.
+   *
+   * Counters are read for each export. Durations are recorded then, each as the mean of the new ones in its range.
+   *
+   * @param meter A `Meter` of `@opentelemetry/api`.
+   * @returns Ends the reports.
+   * @throws {TypeError} If it is no meter.
+   *
+   * @example With Deno's own exporter: `OTEL_DENO=true deno run --allow-net main.ts`
+   * ```ts ignore
+   * import { metrics as api } from "@opentelemetry/api";
+   * import { serve } from "@parley/tcp";
+   * import { Metrics } from "@parley/tcp/metrics";
+   *
+   * const metrics = new Metrics();
+   * metrics.addServer("greeter", serve({ port: 1234 }, (session) => session.send("welcome!")));
+   * metrics.report(api.getMeter("greeter"));
+   * ```
+   */
+  report(meter: Meter): () => void {
+    checkMethods("meter", meter, METER_METHODS);
+    return reportTo(meter, () => this.collect());
+  }
+
   /** Answers a request of Prometheus, whatever its path. It can be passed to `Deno.serve()` and similar functions. */
   readonly handler = (request: Request): Response => {
     if (request.method !== "GET" && request.method !== "HEAD") {
@@ -129,12 +164,4 @@ function takeProcess(take: Take): void {
   take("process.cpu.time", user / 1e6, { "cpu.mode": "user" });
   take("process.cpu.time", system / 1e6, { "cpu.mode": "system" });
   take("process.uptime", process.uptime());
-}
-
-const MAX_NAME = 100;
-
-function checkName(name: unknown): void {
-  if (typeof name !== "string") throw new TypeError(`name must be a string, got ${shown(name)}`);
-  if (name.length >= 1 && name.length <= MAX_NAME) return;
-  throw new RangeError(`name must have 1 to ${MAX_NAME} characters, got ${name.length}`);
 }

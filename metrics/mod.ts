@@ -18,4 +18,18 @@
 
 export type { MetricAttributes, MetricDefinition, MetricKind, MetricPoint } from "./definitions.ts";
 export { type Metric, Metrics } from "./metrics.ts";
+export type {
+  BatchCallback,
+  BatchResult,
+  HistogramInstrument,
+  InstrumentOptions,
+  Meter,
+} from "./opentelemetry.ts";
 export type { MeasuredServer } from "./server_source.ts";
+export {
+  type SessionSpan,
+  type SessionTracer,
+  type Tracer,
+  traceSessions,
+  type TraceSessionsOptions,
+} from "./session_spans.ts";

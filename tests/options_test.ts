@@ -43,6 +43,8 @@ import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
 import { TLS_CLIENT_OPTIONS } from "../transport/tls/options.ts";
+import { traceSessions } from "../metrics/mod.ts";
+import { TRACE_SESSIONS_OPTIONS } from "../metrics/session_spans.ts";
 import { serveWorkers } from "../workers/mod.ts";
 import { WORKERS_OPTIONS } from "../workers/options.ts";
 
@@ -157,6 +159,10 @@ const TAKERS: Record<string, Taker> = {
   "serveWorkers()": {
     call: (o) => serveWorkers("file:///none.ts", o),
     names: Object.keys(WORKERS_OPTIONS),
+  },
+  "traceSessions()": {
+    call: (o) => traceSessions({ startSpan: () => undefined as never }, o),
+    names: Object.keys(TRACE_SESSIONS_OPTIONS),
   },
   "connect()": { call: (o) => connect(o), names: Object.keys(CONNECT_OPTIONS) },
   "connect() with tls": {
