@@ -42,6 +42,7 @@ import { SessionFrames } from "./session/frames.ts";
 import { type HeartbeatOptions, resolveHeartbeat } from "./session/heartbeat.ts";
 import { Reading as SessionReading } from "./session/reading.ts";
 import { SessionGroup } from "./session/group.ts";
+import { setInsideOf } from "./session/inside.ts";
 import { InputStream, writableOf } from "./session/web_streams.ts";
 import type { Codec } from "./codecs/codec.ts";
 import { Exactly } from "./codecs/exactly.ts";
@@ -157,6 +158,13 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   readonly #output: Output;
   #readable: InputStream | undefined;
   #writable: WritableStream<string | Uint8Array> | undefined;
+
+  static {
+    setInsideOf((session) => ({
+      life: (session as Session).#life,
+      isServed: (session as Session).#group.acceptTls !== undefined,
+    }));
+  }
 
   /**
    * Creates a session over a connection, which the session owns from then on.

@@ -8,7 +8,13 @@ import {
   checkSignal,
 } from "../_internal/checks.ts";
 import { checkLogger } from "../_internal/logging.ts";
-import { elsewhere, type Known, optionalMethods, within } from "../_internal/options.ts";
+import {
+  type Check,
+  elsewhere,
+  type Known,
+  optionalMethods,
+  within,
+} from "../_internal/options.ts";
 import { SESSION_OPTIONS } from "../session/options.ts";
 import { TLS_SERVER_OPTIONS } from "../transport/tls/options.ts";
 import type { ServerObserver } from "./observer.ts";
@@ -19,6 +25,16 @@ export const SERVER_TLS_OPTIONS: Known<ServerTlsOptions> = {
   ...TLS_SERVER_OPTIONS,
   mode: elsewhere,
 };
+
+export const checkObserver: Check = optionalMethods<ServerObserver>([
+  "onStateChange",
+  "onSessionStart",
+  "onSessionEnd",
+  "onRefusal",
+  "onMemoryPressure",
+  "onAcceptError",
+  "onHandlerError",
+]);
 
 export const SERVE_OPTIONS: Known<ServeOptions> = {
   ...SESSION_OPTIONS,
@@ -51,15 +67,7 @@ export const SERVE_OPTIONS: Known<ServeOptions> = {
   drainDelay: elsewhere,
   shutdownTimeout: elsewhere,
   signal: checkSignal,
-  observer: optionalMethods<ServerObserver>([
-    "onStateChange",
-    "onSessionStart",
-    "onSessionEnd",
-    "onRefusal",
-    "onMemoryPressure",
-    "onAcceptError",
-    "onHandlerError",
-  ]),
+  observer: checkObserver,
   logger: checkLogger,
   onError: checkFunction,
 };

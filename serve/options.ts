@@ -373,6 +373,14 @@ export interface Server extends AsyncDisposable {
    * @throws {TypeError | RangeError} If an option is invalid, or the server was started without `tls`.
    */
   reloadTls(tls: TlsServerOptions): void;
+  /**
+   * Adds an observer to those of the options.
+   *
+   * @param observer Receives events from now on.
+   * @returns A function that removes it again.
+   * @throws {TypeError} If one of its methods is not a function.
+   */
+  observe(observer: ServerObserver): () => void;
   /** Stops accepting until `resume()`. New connections wait in the system's backlog. */
   suspend(): void;
   /** Accepts again. */

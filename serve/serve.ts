@@ -13,7 +13,7 @@ import { observersFor } from "./observers.ts";
 import { LameDuck } from "./lame_duck.ts";
 import type { Limits } from "./limits.ts";
 import { MemoryGuard } from "./memory.ts";
-import { SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
+import { checkObserver, SERVE_OPTIONS, SERVER_TLS_OPTIONS } from "./known_options.ts";
 import type { Handler, ServeOptions, Server, ServerStats, ShutdownOptions } from "./options.ts";
 import { stagesOf, tlsUpgrade } from "./stages.ts";
 import { addEnd, addLives, noStats } from "./stats.ts";
@@ -197,6 +197,11 @@ export class TcpServer implements Server {
     if (this.#tls === undefined) throw new TypeError("the server was started without tls");
     checkOptions(tls, SERVER_TLS_OPTIONS, "tls");
     this.#tls.reload(tls);
+  }
+
+  observe(observer: ServerObserver): () => void {
+    checkObserver("observer", observer);
+    return this.#observers.add(observer);
   }
 
   suspend(): void {

@@ -17,6 +17,7 @@ import { Heartbeat, type HeartbeatSettings } from "./heartbeat.ts";
 import type { Goodbye, SessionSettings } from "./options.ts";
 import { checkData, type IoEvents, Output } from "./output.ts";
 import { PrefixedConnection } from "../transport/prefixed.ts";
+import { bareOf, type Tap, TappedConnection } from "../transport/tapped.ts";
 import { Reader } from "./reader.ts";
 import { isCutting, reasonOf } from "./reasons.ts";
 import { Throttle, type Waits } from "./throttle.ts";
@@ -146,7 +147,7 @@ export class Lifecycle implements IoEvents {
     this.#isUpgrading = true;
     try {
       await unlessAborted(output.detach(), signal);
-      this.#goOn(await begin(new PrefixedConnection(this.connection, prefix)));
+      this.#goOn(await begin(new PrefixedConnection(bareOf(this.connection), prefix)));
     } catch (error) {
       if (error instanceof Error) reader.refuse(error);
       this.terminate("error", error);
@@ -173,9 +174,20 @@ export class Lifecycle implements IoEvents {
   /** Switches to another connection, for everything that follows. */
   #goOn(connection: Connection): void {
     if (this.#isShut) return closeQuietly(connection);
-    this.connection = connection;
-    this.reader.attach(connection);
-    this.output.attach(connection);
+    const old = this.connection;
+    const next = old instanceof TappedConnection ? old.over(connection) : connection;
+    this.connection = next;
+    this.reader.attach(next);
+    this.output.attach(next);
+  }
+
+  /** Shows a tap what is read and written from now on: within TLS, if there is TLS. */
+  tap(tap: Tap): void {
+    if (this.#isGone) return tap.onGone(this.#end!);
+    const tapped = this.connection = new TappedConnection(this.connection, tap);
+    if (this.#isUpgrading) return; // it goes on with the connection that TLS will have made
+    this.reader.tap(tapped, tap);
+    this.output.divert(tapped);
   }
 
   /** Ends gracefully. An error of the input becomes the reason, if there was one. */
@@ -411,6 +423,7 @@ export class Lifecycle implements IoEvents {
     this.reader.input.leave();
     const end = this.#end!;
     end.duration = performance.now() - this.began;
+    if (this.connection instanceof TappedConnection) this.connection.gone(end);
     this.#group.leave(this.#session, end);
     this.#closed?.resolve(end);
   }

@@ -173,6 +173,11 @@ export class Output extends OutputBuffer {
     return this.flushed();
   }
 
+  /** Writes to another sink. A write that is under way goes on in the old one. */
+  divert(sink: Sink): void {
+    this.#sink = sink;
+  }
+
   attach(sink: Sink): void {
     this.#barrier = Infinity;
     this.#sink = sink;

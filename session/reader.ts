@@ -8,6 +8,7 @@ import {
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
+import type { Tap } from "../transport/tapped.ts";
 import type { Budget, PausedReader } from "./budget.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { InputBuffer } from "./input.ts";
@@ -22,6 +23,8 @@ const MAX_READ_AHEAD = 64 * 1024;
 
 /** Reads of at least this size use the reader's own memory, so that a large frame can be handed over without a copy. */
 const MIN_OWN = 16 * 1024;
+
+const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** The errors of a decoder that mean that the peer has sent something wrong. */
 const PEER_ERRORS = [
@@ -41,6 +44,13 @@ interface Flushing {
   isUnanswered: boolean;
   readonly buffered: number;
   flush(): void;
+}
+
+/** Gets the result of the outstanding read. Each method returns whether the reader itself does not. */
+interface Claim {
+  /** @param bytes Valid only during the call, and empty at the end of input. */
+  take(bytes: Uint8Array): boolean;
+  fail(error: unknown): boolean;
 }
 
 /** What a reader uses of its session's group. */
@@ -110,8 +120,8 @@ export class Reader implements InputBorrower, PausedReader {
   #isDetached = false;
   /** How many bytes it may hold while memory is short, even if its share is smaller. */
   #allowance = 0;
-  /** Settles with the outstanding read, if its bytes belong to the caller of `detach()` and not to a reading. */
-  #handover: PromiseWithResolvers<Uint8Array> | undefined;
+  /** What gets the result of the outstanding read first. */
+  #claim: Claim | undefined;
 
   /**
    * @param source The connection.
@@ -347,9 +357,40 @@ export class Reader implements InputBorrower, PausedReader {
     this.#isDetached = true;
     this.input.clear(); // the memory of an outstanding read goes with what that brings
     if (!this.reading) return;
-    this.#handover = Promise.withResolvers();
-    this.#handover.promise.catch(() => {}); // the session may end before anybody looks at it
-    return this.#handover.promise;
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    promise.catch(() => {}); // the session may end before anybody looks at it
+    const earlier = this.#claim;
+    this.#claim = {
+      take(bytes): boolean {
+        earlier?.take(bytes);
+        resolve(bytes.slice());
+        return true;
+      },
+      fail(error): boolean {
+        earlier?.fail(error);
+        reject(error); // the caller knows better what the error means
+        return true;
+      },
+    };
+    return promise;
+  }
+
+  /** Reads on from a source that shows `tap` what passes, and shows it the result of the outstanding read as well. */
+  tap(source: Source, tap: Pick<Tap, "onInput" | "onInputEnd">): void {
+    this.#source = source;
+    if (!this.reading) return;
+    const earlier = this.#claim;
+    this.#claim = {
+      take(bytes): boolean {
+        if (bytes.length > 0) tap.onInput(bytes);
+        else tap.onInputEnd();
+        return earlier?.take(bytes) ?? false;
+      },
+      fail(error): boolean {
+        tap.onInputEnd(error);
+        return earlier?.fail(error) ?? false;
+      },
+    };
   }
 
   attach(source: Source): void {
@@ -418,7 +459,7 @@ export class Reader implements InputBorrower, PausedReader {
     if (fault !== undefined) return this.#onReadError(fault);
     this.#room = undefined;
     this.reading = false;
-    if (this.#handover !== undefined) return this.#handOver(room.subarray(0, count ?? 0));
+    if (this.#claim !== undefined && this.#isTaken(room.subarray(0, count ?? 0))) return;
     if (count === null) this.ended = true;
     else this.#count(count);
     if (this.#isDropping) return this.#drop(room, count);
@@ -432,7 +473,7 @@ export class Reader implements InputBorrower, PausedReader {
     const fault = miscount("readLent", bytes.length, this.#size);
     if (fault !== undefined) return this.#onReadError(fault);
     this.reading = this.#output.isUnanswered = false;
-    if (this.#handover !== undefined) return this.#handOver(bytes.slice());
+    if (this.#claim !== undefined && this.#isTaken(bytes)) return;
     this.#count(bytes.length);
     if (this.#failure === undefined || this.#keepsInput) {
       this.input.accept(bytes, this.#size, this.waiting === undefined);
@@ -444,7 +485,7 @@ export class Reader implements InputBorrower, PausedReader {
   onEnd(error?: unknown): void {
     if (error !== undefined) return this.#onReadError(error);
     this.reading = this.#output.isUnanswered = false;
-    if (this.#handover !== undefined) return this.#handOver(new Uint8Array(0));
+    if (this.#claim !== undefined && this.#isTaken(NOTHING)) return;
     this.ended = true;
     if (!this.#isDropping) return this.#onSettled();
     this.#onInputEnd!();
@@ -504,20 +545,22 @@ export class Reader implements InputBorrower, PausedReader {
     if (!this.reading) this.#events.onIdle();
   }
 
-  #handOver(bytes: Uint8Array): void {
-    this.#handover!.resolve(bytes);
-    this.#handover = undefined;
+  #isTaken(bytes: Uint8Array): boolean {
+    const claim = this.#claim!;
+    this.#claim = undefined;
+    if (!claim.take(bytes)) return false;
     this.#events.onIdle();
+    return true;
   }
 
   #onReadError(error: unknown): void {
     this.#room = undefined;
     this.input.abandon();
     this.reading = false;
-    if (this.#handover !== undefined) { // its owner knows better what the error means
-      this.#handover.reject(error);
-      this.#handover = undefined;
-    } else if (this.#onInputEnd !== undefined) this.#onInputEnd();
+    const claim = this.#claim;
+    this.#claim = undefined;
+    if (claim?.fail(error)) return this.#events.onIdle();
+    if (this.#onInputEnd !== undefined) this.#onInputEnd();
     else if (this.#failure === undefined) this.#events.onFailure(error);
     this.#events.onIdle();
   }

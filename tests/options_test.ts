@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { CAPTURE_OPTIONS, openCapture } from "../capture/capture.ts";
 import { Cursor } from "../codecs/cursor.ts";
 import { PREFIXED_OPTIONS } from "../codecs/prefix.ts";
 import { delimited } from "../codecs/delimited.ts";
@@ -21,8 +22,6 @@ import { FrameTooLargeError } from "../errors.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
-import { Hub } from "../hub/mod.ts";
-import { HUB_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
 import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
 import { requests } from "../requests/requests.ts";
@@ -223,12 +222,7 @@ const TAKERS: Record<string, Taker> = {
   },
   "new MessageQueue()": {
     call: (o) => new MessageQueue(o),
-    names: ["maxSize", "sizeOf", "overflow", "keyOf", "signal"],
-  },
-  "new Hub()": { call: (o) => void new Hub(o), names: Object.keys(HUB_OPTIONS) },
-  "Hub.publish()": {
-    call: (o) => void new Hub().publish("news", "rain", o),
-    names: Object.keys(PUBLISH_OPTIONS),
+    names: ["maxSize", "sizeOf", "overflow", "signal"],
   },
   "new Cursor()": {
     call: (o) => new Cursor(new Uint8Array(1), o),
@@ -290,6 +284,7 @@ const TAKERS: Record<string, Taker> = {
     names: ["secure", "verified", "commonName", "certificate", "signatureAlgorithm"],
     where: "tls",
   },
+  "openCapture()": { call: (o) => openCapture("/", o), names: Object.keys(CAPTURE_OPTIONS) },
   "hostileNetwork()": { call: (o) => hostileNetwork(memoryPair()[0], o), names: network },
   "sessionPair()": {
     call: (o) => sessionPair(o).forEach((session) => session.abort()),

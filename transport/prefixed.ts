@@ -9,12 +9,13 @@ export class PrefixedConnection implements Connection {
   readonly reset?: () => void;
   readonly readLent?: (size: number, borrower: InputBorrower) => void;
   readonly writeNow?: (data: Uint8Array) => number | Promise<number>;
-  readonly #inner: Connection;
+  /** The connection below. */
+  protected readonly inner: Connection;
   /** What comes before the input of the connection itself; a promise while the read of it is still outstanding. */
   #prefix: Uint8Array | Promise<Uint8Array> | undefined;
 
   constructor(inner: Connection, prefix: Uint8Array | Promise<Uint8Array> | undefined) {
-    this.#inner = inner;
+    this.inner = inner;
     this.remoteAddr = inner.remoteAddr;
     this.localAddr = inner.localAddr;
     if (inner.tls !== undefined) this.tls = inner.tls;
@@ -33,34 +34,34 @@ export class PrefixedConnection implements Connection {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    return this.#prefix === undefined ? this.#inner.read(buffer) : this.#replay(buffer);
+    return this.#prefix === undefined ? this.inner.read(buffer) : this.#replay(buffer);
   }
 
   write(data: Uint8Array): Promise<number> {
-    return this.#inner.write(data);
+    return this.inner.write(data);
   }
 
   closeWrite(): Promise<void> {
-    return this.#inner.closeWrite();
+    return this.inner.closeWrite();
   }
 
   close(): void {
-    this.#inner.close();
+    this.inner.close();
   }
 
   setNoDelay(noDelay?: boolean): void {
-    this.#inner.setNoDelay?.(noDelay);
+    this.inner.setNoDelay?.(noDelay);
   }
 
   setKeepAlive(keepAlive?: boolean | number): void {
-    this.#inner.setKeepAlive?.(keepAlive);
+    this.inner.setKeepAlive?.(keepAlive);
   }
 
   async #replay(buffer: Uint8Array): Promise<number | null> {
     const bytes = await this.#take(buffer.length);
     buffer.set(bytes);
     // The prefix is empty if its read met the end of input, which the connection reports again.
-    return bytes.length > 0 ? bytes.length : await this.#inner.read(buffer);
+    return bytes.length > 0 ? bytes.length : await this.inner.read(buffer);
   }
 
   async #lend(size: number, borrower: InputBorrower): Promise<void> {
@@ -71,7 +72,7 @@ export class PrefixedConnection implements Connection {
       return borrower.onEnd(error);
     }
     if (bytes.length > 0) borrower.onInput(bytes);
-    else this.#inner.readLent!(size, borrower);
+    else this.inner.readLent!(size, borrower);
   }
 
   /** Takes up to `size` bytes of the prefix. */

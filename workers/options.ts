@@ -120,7 +120,7 @@ export interface WorkerStats {
 
 /** A running server whose sessions are served by workers. */
 export interface WorkersServer
-  extends Omit<Server, "sessions" | "stats" | "finished" | "listening"> {
+  extends Omit<Server, "observe" | "sessions" | "stats" | "finished" | "listening"> {
   /**
    * Resolves to the address once all workers listen. If the first ones cannot, this rejects with the reason, and the server
    * is closed. Such a rejection ends the process if it is not handled. If the server is stopped before, this rejects
@@ -138,6 +138,14 @@ export interface WorkersServer
    * @returns The figures.
    */
   stats(): WorkersStats;
+  /**
+   * Adds an observer to that of the options.
+   *
+   * @param observer Receives events from now on.
+   * @returns A function that removes it again.
+   * @throws {TypeError} If one of its methods is not a function, or is one of `serve()` only.
+   */
+  observe(observer: WorkersObserver): () => void;
 }
 
 const NOT_IN_WORKERS: Record<Exclude<keyof ServeOptions, keyof ServeWorkersOptions>, Check> = {
@@ -232,7 +240,7 @@ function checkWorkers(name: string, value: unknown): void {
 
 export const MAX_WORKERS = 256;
 
-function checkObserver(name: string, value: unknown): void {
+export function checkObserver(name: string, value: unknown): void {
   optionalMethods<WorkersObserver>(WORKERS_OBSERVER)(name, value);
   for (const method of Object.keys(IN_WORKERS)) {
     if ((value as Record<string, unknown>)[method] === undefined) continue;

@@ -35,6 +35,7 @@ import { Member } from "./member.ts";
 import type { ToWorker } from "./messages.ts";
 import type { WorkerEnd, WorkersObserver } from "./observer.ts";
 import {
+  checkObserver,
   checkSendable,
   type ServeWorkersOptions,
   WORKERS_OPTIONS,
@@ -196,6 +197,11 @@ class Workers implements WorkersServer {
     this.#acceptor.reload(tls); // only to check the options
     this.#tls = { ...structuredClone(tls), mode: this.#main.tls!.mode ?? "required" };
     this.#post({ kind: "reload-tls", tls: this.#tls });
+  }
+
+  observe(observer: WorkersObserver): () => void {
+    checkObserver("observer", observer);
+    return this.#observers.add(observer);
   }
 
   suspend(): void {

@@ -13,6 +13,7 @@ import {
   type TlsClientOptions,
   TlsHandshakeError,
 } from "../../mod.ts";
+import { captureFiles } from "../capturing.ts";
 import type { Place, Plan, TlsPlan } from "./options.ts";
 import { describeTls } from "./describe_tls.ts";
 import { permissionError, ProgramError, readOptionFile, UsageError } from "../program.ts";
@@ -53,6 +54,7 @@ export async function dial(options: ConnectOptions, plan: Plan): Promise<Session
   if (plan.verbose) say(`dialling ${formatPlace(plan.place)}`);
   try {
     const session = await connect(options);
+    plan.onSession?.(session);
     if (plan.verbose) describe(session, performance.now() - start);
     return session;
   } catch (error) {
@@ -112,12 +114,13 @@ function hintFor(error: ConnectError, { place }: Plan): string {
 }
 
 /** The files that the options need. */
-function filesOf({ place, tls, raw }: Plan): { read: string[]; written: string[] } {
-  const socket = "path" in place ? [place.path] : [];
+function filesOf({ place, tls, raw, capture }: Plan): { read: string[]; written: string[] } {
+  const written = capture === undefined ? [] : captureFiles(capture);
+  if ("path" in place) written.push(place.path);
+  if (raw?.output !== undefined) written.push(raw.output);
   return {
-    read: [tls?.ca, tls?.cert, tls?.key, raw?.output, ...socket]
-      .filter((path) => path !== undefined),
-    written: [raw?.output, ...socket].filter((path) => path !== undefined),
+    read: [tls?.ca, tls?.cert, tls?.key, ...written].filter((path) => path !== undefined),
+    written,
   };
 }
 

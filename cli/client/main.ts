@@ -1,6 +1,9 @@
 /** The client program. */
 
-import { FLAGS, OPTIONS, readPlan } from "./options.ts";
+import type { Capture } from "../../capture/mod.ts";
+import { captureInto, captureWarning, endCapture } from "../capturing.ts";
+import { dialError } from "./dial.ts";
+import { FLAGS, OPTIONS, type Plan, readPlan } from "./options.ts";
 import { greet } from "./greet.ts";
 import { type Arguments, runProgram } from "../program.ts";
 import { say } from "../standard_error.ts";
@@ -48,6 +51,9 @@ Times, such as 500ms, 30s, 10m, 1h or none; a bare number is milliseconds
   --idle TIME        longest time without a byte (default none)
   --read-idle TIME   longest time without one from the server (default none)
 
+  --capture FILE     write all that is sent and received into FILE, for
+                     Wireshark, without its TLS; requires --allow-read and
+                     --allow-write of FILE, FILE.1, FILE.2 and FILE.3
   --verbose          print the address and the TLS parameters to standard error
   -h, --help         print this help
   --version          print the version
@@ -69,7 +75,25 @@ async function run(args: Arguments): Promise<number> {
   if (plan.tls?.isInsecure) {
     say("warning: --insecure accepts any certificate: an attacker on the path can read everything");
   }
-  return plan.raw === undefined
-    ? await greet(plan, args.names)
-    : await relayStandardStreams(plan, plan.raw);
+  if (plan.capture === undefined) return await talk(plan, args);
+  const warn = (problem: string): void => say(`warning: ${problem}`);
+  const capture = openFor(plan, plan.capture, warn);
+  warn(captureWarning(plan.capture));
+  try {
+    return await talk({ ...plan, onSession: (session) => capture.add(session) }, args);
+  } finally {
+    await endCapture(capture, warn);
+  }
+}
+
+function openFor(plan: Plan, file: string, warn: (problem: string) => void): Capture {
+  try {
+    return captureInto(file, warn);
+  } catch (error) {
+    throw dialError(error, plan);
+  }
+}
+
+function talk(plan: Plan, { names }: Arguments): Promise<number> {
+  return plan.raw === undefined ? greet(plan, names) : relayStandardStreams(plan, plan.raw);
 }

@@ -1,6 +1,6 @@
 /** The command line of the client. */
 
-import type { TransportName } from "../../mod.ts";
+import type { Session, TransportName } from "../../mod.ts";
 import { durationOption, listOption, transportOption } from "../options.ts";
 import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
 
@@ -8,7 +8,7 @@ import { type Arguments, choiceOption, integerOption, UsageError } from "../prog
 export const OPTIONS: readonly string[] = [
   ...["hostname", "port", "unix", "transport", "timeout", "idle", "read-idle"],
   ...["ca", "cert", "key", "servername", "alpn"],
-  ...["proxy-header", "output"],
+  ...["proxy-header", "output", "capture"],
 ];
 
 /** The options without a value. */
@@ -84,6 +84,10 @@ export interface Plan {
   readIdle: number;
   reconnect: boolean;
   verbose: boolean;
+  /** The file that sessions are captured into. */
+  capture?: string;
+  /** Called with each session that begins. */
+  onSession?(session: Session): void;
   /** Without it, the program talks to the greeting service. */
   raw?: RawPlan;
 }
@@ -111,6 +115,7 @@ export function readPlan(args: Arguments): Plan {
     readIdle,
     reconnect: flags.has("reconnect"),
     verbose: flags.has("verbose"),
+    ...(args.options.capture !== undefined && { capture: args.options.capture }),
     ...(raw && { raw }),
   };
 }

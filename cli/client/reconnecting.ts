@@ -36,6 +36,7 @@ export function reconnecting(
         say(`${dialProblem(error)}: trying again`);
       },
       onSessionStart(session): void {
+        plan.onSession?.(session);
         if (verbose) describe(session, performance.now() - start);
         else if (isDown) say(`connected to ${formatAddress(session.remoteAddr)}`);
         isDown = false;

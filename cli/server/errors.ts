@@ -3,6 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { formatAddress, systemErrors } from "../../mod.ts";
 import { permissionError, ProgramError, UsageError } from "../program.ts";
+import { captureFiles } from "../capturing.ts";
 import type { Place, Plan } from "./options.ts";
 import { certificateProblem } from "./tls.ts";
 
@@ -28,8 +29,11 @@ export function startError(error: unknown, plan: Plan): unknown {
 }
 
 /** The files that the options need. */
-function filesOf({ place, certificate, workers }: Plan): { read: string[]; written: string[] } {
-  const written = "path" in place ? [place.path] : [];
+function filesOf(
+  { place, certificate, workers, capture }: Plan,
+): { read: string[]; written: string[] } {
+  const written = capture === undefined ? [] : captureFiles(capture);
+  if ("path" in place) written.push(place.path);
   const read = certificate ? [certificate.cert, certificate.key, ...written] : [...written];
   // Workers load the modules of this package themselves. From JSR, they need no permission for that.
   const { protocol, href } = new URL("../../", import.meta.url);

@@ -2,6 +2,8 @@
 
 import process from "node:process";
 import { type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
+import type { Capture } from "../../capture/mod.ts";
+import { captureInto, captureWarning, endCapture } from "../capturing.ts";
 import { serveWorkers, type WorkersServer } from "../../workers/mod.ts";
 import { LOG_LEVELS, type LogFormat, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";
@@ -71,6 +73,11 @@ Log, on standard error
   --log-level LEVEL    debug, info, warning or error (default info)
   --log-format FORMAT  text or json (default text)
 
+Captures
+  --capture FILE       write all that sessions read and write into FILE, for
+                       Wireshark, without its TLS; requires --allow-read and
+                       --allow-write of FILE, FILE.1, FILE.2 and FILE.3
+
   -h, --help           print this help
   --version            print the version
 
@@ -115,13 +122,15 @@ async function run(args: Arguments): Promise<number> {
       else logger.info("SIGHUP makes the server read its certificate again, and it has none", {});
     });
   }
-  const server = start(plan, logger, { level, format });
+  const capture = captureOf(plan, logger);
+  const server = start(plan, logger, { level, format }, capture);
   try {
     await server.listening;
   } catch (error) {
     if (signals === 0) throw startError(error, plan);
   }
   await server.finished;
+  if (capture !== undefined) await endCapture(capture, (problem) => logger.warn(problem, {}));
   return signals > 1 ? 1 : 0;
 }
 
@@ -143,13 +152,33 @@ function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
   );
 }
 
-function start(plan: Plan, logger: Logger, log: Pick<WorkerPlan, "level" | "format">): Running {
+function captureOf(plan: Plan, logger: Logger): Capture | undefined {
+  const { capture: file } = plan;
+  if (file === undefined) return;
+  try {
+    const capture = captureInto(file, (problem) => logger.error(problem, { file }));
+    logger.warn(captureWarning(file), { file });
+    return capture;
+  } catch (error) {
+    throw startError(error, plan);
+  }
+}
+
+function start(
+  plan: Plan,
+  logger: Logger,
+  log: Pick<WorkerPlan, "level" | "format">,
+  capture: Capture | undefined,
+): Running {
   try {
     const tls = plan.certificate &&
       { ...readCertificate(plan.certificate), mode: plan.tlsMode };
     const common = { ...plan.limits, ...(tls && { tls }), logger };
     const server = plan.workers === undefined
-      ? serveHere(plan, common)
+      ? serveHere(plan, {
+        ...common,
+        ...(capture && { observer: { onSessionStart: (session) => capture.add(session) } }),
+      })
       : serveInWorkers(plan, common, log);
     if (plan.certificate !== undefined) warnOfOthers(plan.certificate, logger);
     return server;

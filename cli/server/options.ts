@@ -13,7 +13,7 @@ export const OPTIONS: readonly string[] = [
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
   ...["idle-timeout", "read-idle-timeout", "drain-delay", "shutdown-timeout"],
-  ...["log-level", "log-format"],
+  ...["log-level", "log-format", "capture"],
 ];
 
 /** The options without a value. */
@@ -41,6 +41,8 @@ export interface Plan {
   limits: ServeOptions;
   /** How many threads serve; `undefined` for this one alone. */
   workers: number | "auto" | undefined;
+  /** The file that sessions are captured into. */
+  capture: string | undefined;
 }
 
 /** Reads the options except those of the log. Throws a `UsageError`. */
@@ -58,14 +60,18 @@ export function readPlan(args: Arguments): Plan {
     tlsMode: tlsModeOf(args, service),
     limits: { ...limitsOf(args), ...proxyOf(args) },
     workers: workersOf(args, service),
+    capture: args.options.capture,
   };
 }
 
 function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
-  const { workers, unix, transport } = args.options;
+  const { workers, unix, transport, capture } = args.options;
   if (workers === undefined) return;
   if (unix !== undefined) {
     throw new UsageError("--workers and --unix exclude each other: workers share a TCP port");
+  }
+  if (capture !== undefined) {
+    throw new UsageError("--workers and --capture exclude each other: one thread writes the file");
   }
   if (transport === "deno") {
     throw new UsageError("--workers needs --transport node, which is its default");

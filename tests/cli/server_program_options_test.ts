@@ -14,11 +14,22 @@ Deno.test(
       assertEquals(help.match(new RegExp(`^  (-h, )?--${name}( |\n)`, "gm"))?.length, 1, name);
     }
     assertEquals(help.match(/^ {2}deno run .*server\.ts .*$/gm)?.length, 3);
-    for (const group of ["Service", "Address", "TLS", "Clients", "Times", "Log", "Examples"]) {
+    for (
+      const group of [
+        "Service",
+        "Address",
+        "TLS",
+        "Clients",
+        "Times",
+        "Log",
+        "Captures",
+        "Examples",
+      ]
+    ) {
       assertStringIncludes(help, `\n\n${group}`);
     }
     const lines = help.split("\n");
-    assert(lines.length <= 75, `${lines.length} lines`);
+    assert(lines.length <= 80, `${lines.length} lines`);
     for (const line of lines) assert(line.length <= 80, line);
   },
 );
@@ -44,6 +55,10 @@ const MISUSES: [args: string[], message: string][] = [
   [
     ["--workers", "2", "--service", "chat"],
     "--workers is not for --service chat, whose room is in one thread",
+  ],
+  [
+    ["--workers", "2", "--capture", "f"],
+    "--workers and --capture exclude each other: one thread writes the file",
   ],
   [["--service", "echo", "--delay", "5"], "--delay is for --service greeting, got --service echo"],
   [
