@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { lazy } from "../lazy.ts";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
 import { closedError, codeOf, statusError } from "../../_internal/system_errors.ts";
@@ -152,7 +152,7 @@ function probe({ Tcp, Pipe }: Handles, addr: Address): number {
     }
     const { path } = addr as UnixAddr;
     // If the file was removed, the path is not in use, and no one can connect any more.
-    if (!path.startsWith("\0") && !existsSync(path)) return 0;
+    if (!path.startsWith("\0") && !lazy.fs.existsSync(path)) return 0;
     return withHandle(new Pipe(SERVER), (handle) => handle.bind(path));
   } catch { // the descriptor was passed to this process, which has no permission to listen there
     return 0;

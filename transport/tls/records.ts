@@ -1,5 +1,5 @@
+import { lazy } from "../lazy.ts";
 import { Duplex } from "node:stream";
-import { createSecureContext, TLSSocket } from "node:tls";
 import { checkVersion } from "../../_internal/deno_sockets.ts";
 import { runtimeName } from "../../_internal/runtime.ts";
 import type { Negotiated } from "./info.ts";
@@ -54,7 +54,7 @@ let lent: Uint8Array | undefined;
 
 /** The settings of one side: certificates, trusted authorities, versions. */
 export interface TlsContext {
-  /** The result of `createSecureContext()` of `node:tls`, with `requestCert` and `rejectUnauthorized`. */
+  /** The result of `lazy.tls.createSecureContext()` of `node:tls`, with `requestCert` and `rejectUnauthorized`. */
   readonly context: object;
   /** The application protocols, the preferred one first. */
   readonly alpn: string[] | undefined;
@@ -305,7 +305,10 @@ export function requireLayer(): LayerClass {
 function findLayer(): LayerClass {
   checkVersion();
   const stream = new Duplex({ read: () => {}, write: () => {} });
-  const socket = new TLSSocket(stream, { isServer: true, secureContext: createSecureContext() });
+  const socket = new lazy.tls.TLSSocket(stream, {
+    isServer: true,
+    secureContext: lazy.tls.createSecureContext(),
+  });
   const { _handle: layer } = socket as { _handle?: (Layer & { constructor: unknown }) | null };
   socket.destroy();
   const missing = METHODS.filter((method) => typeof layer?.[method] !== "function");
