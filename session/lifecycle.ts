@@ -125,6 +125,11 @@ export class Lifecycle implements IoEvents {
     return this.#closed.promise;
   }
 
+  /** Whether the connection is closed. Operations of it may still be under way. */
+  get isShut(): boolean {
+    return this.#isShut;
+  }
+
   closeWrite(): Promise<void> {
     return this.#halfClosed ??= this.output.end();
   }
