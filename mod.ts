@@ -148,6 +148,12 @@ export {
 } from "./_internal/system_error_classes.ts";
 export { formatAddress, type Listener } from "./transport/connection.ts";
 export type { TransportName } from "./transport/socket_options.ts";
+export { listenFd, type ListenFdOptions } from "./transport/systemd/listen_fd.ts";
+export {
+  type ServiceNotifier,
+  serviceNotifier,
+  type ServiceNotifierOptions,
+} from "./transport/systemd/notifier.ts";
 export type {
   NamedCertificate,
   TlsCertificate,

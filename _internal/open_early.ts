@@ -1,4 +1,4 @@
-import process from "node:process";
+import * as module from "node:module";
 import { isDeno } from "./runtime.ts";
 
 /**
@@ -13,7 +13,6 @@ export function openEarly(): void {
   // For the first `.stack` with a frame of a module, Deno reads the module's source map. Without a descriptor, it parses
   // the module instead, and the parser asks for the size of the main thread's stack, for which the C library reads a
   // file. The result is cached.
-  const module = process.getBuiltinModule("node:module");
   module.stripTypeScriptTypes("if (a); else b;");
 }
 

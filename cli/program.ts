@@ -156,13 +156,20 @@ export function readOptionFile(option: string, path: string): string {
   }
 }
 
+/** What a program needs permissions for, besides the network. */
+export interface Needs {
+  read?: readonly string[];
+  written?: readonly string[];
+  hasEnv?: boolean;
+}
+
 /** A missing permission in one line, with all flags that are needed and not one after the other. */
 export function permissionError(
   { message }: Error,
-  { read = [], written = [] }: { read?: readonly string[]; written?: readonly string[] } = {},
+  { read = [], written = [], hasEnv = false }: Needs = {},
 ): ProgramError {
   const what = message.replace(/^Requires /, "").replace(/, run again [^]*$/, "");
-  const flags = ["--allow-net"];
+  const flags = hasEnv ? ["--allow-net", "--allow-env"] : ["--allow-net"];
   if (read.length > 0) flags.push(`--allow-read=${read.join(",")}`);
   if (written.length > 0) flags.push(`--allow-write=${written.join(",")}`);
   // For most of /dev and /proc, Deno requires this.

@@ -50,8 +50,8 @@ export interface ServeOptions extends SessionOptions {
    */
   mode?: number;
   /**
-   * A descriptor that is listening already: 3 is the first one that systemd passes (socket activation, `LISTEN_FDS`).
-   * Requires `transport: "node"`, but no permission of Deno's. The server closes it.
+   * A descriptor that is listening already. For those that systemd passes, `listenFd()` returns a `listener`. Requires
+   * `transport: "node"`, but no permission of Deno's. The server closes it.
    */
   fd?: number;
   /**

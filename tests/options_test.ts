@@ -10,13 +10,6 @@ import {
 import { CAPTURE_OPTIONS, openCapture } from "../capture/capture.ts";
 import { Cursor } from "../codecs/cursor.ts";
 import { PREFIXED_OPTIONS } from "../codecs/prefix.ts";
-import { connectDatagrams, serveDatagrams } from "../datagram/mod.ts";
-import {
-  MESSAGE_RATE,
-  MULTICAST,
-  SERVE_OPTIONS as SERVE_DATAGRAMS_OPTIONS,
-} from "../datagram/settings.ts";
-import { CONNECT_OPTIONS as CONNECT_DATAGRAMS_OPTIONS } from "../datagram/connect_datagrams.ts";
 import { delimited } from "../codecs/delimited.ts";
 import { jsonLines } from "../codecs/json_lines.ts";
 import { lengthPrefixed } from "../codecs/length_prefixed.ts";
@@ -45,9 +38,11 @@ import {
   TEXT_OPTIONS,
 } from "../session/options.ts";
 import { BYTE_RATE } from "../session/throttle.ts";
-import { converse, datagramNetwork, hostileNetwork, sessionPair } from "../testing/mod.ts";
+import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
+import { LISTEN_FD_OPTIONS, listenFd } from "../transport/systemd/listen_fd.ts";
+import { NOTIFIER_OPTIONS, serviceNotifier } from "../transport/systemd/notifier.ts";
 import { TLS_CLIENT_OPTIONS } from "../transport/tls/options.ts";
 import { traceSessions } from "../metrics/mod.ts";
 import { TRACE_SESSIONS_OPTIONS } from "../metrics/session_spans.ts";
@@ -131,6 +126,8 @@ const TAKERS: Record<string, Taker> = {
     call: (o) => serve(Object.assign(o, { listener }), handler).abort(),
     names: Object.keys(SERVE_OPTIONS),
   },
+  "listenFd()": { call: (o) => listenFd(o), names: Object.keys(LISTEN_FD_OPTIONS) },
+  "serviceNotifier()": { call: (o) => serviceNotifier(o), names: Object.keys(NOTIFIER_OPTIONS) },
   "Server.shutdown()": {
     call: (o) => {
       const server = serve({ listener }, handler);
@@ -291,38 +288,6 @@ const TAKERS: Record<string, Taker> = {
     names: ["secure", "verified", "commonName", "certificate", "signatureAlgorithm"],
     where: "tls",
   },
-  "serveDatagrams()": {
-    call: (o) => serveDatagrams(o, handler),
-    names: Object.keys(SERVE_DATAGRAMS_OPTIONS),
-  },
-  "serveDatagrams() with messageRate": {
-    call: (messageRate) => serveDatagrams({ port: 0, messageRate }, handler),
-    names: Object.keys(MESSAGE_RATE),
-    where: "messageRate",
-  },
-  "serveDatagrams() with multicast": {
-    call: (multicast) =>
-      serveDatagrams({ socket: datagramNetwork().socket(), multicast }, handler).abort(),
-    names: Object.keys(MULTICAST),
-    where: "multicast",
-  },
-  "connectDatagrams()": {
-    call: (o) => connectDatagrams(o),
-    names: Object.keys(CONNECT_DATAGRAMS_OPTIONS),
-  },
-  "DatagramClient.receive()": {
-    call: async (o) => {
-      const socket = datagramNetwork().socket();
-      const client = await connectDatagrams({ socket, remoteAddr: socket.addr });
-      await client.close();
-      await client.receive(o);
-    },
-    names: ["signal", "timeout"],
-  },
-  "datagramNetwork()": {
-    call: (o) => datagramNetwork(o),
-    names: ["seed", "lose", "duplicate", "reorder", "delay"],
-  },
   "openCapture()": { call: (o) => openCapture("/", o), names: Object.keys(CAPTURE_OPTIONS) },
   "hostileNetwork()": { call: (o) => hostileNetwork(memoryPair()[0], o), names: network },
   "sessionPair()": {
@@ -430,6 +395,7 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
     ["serve()", "noDelay"],
     ["serve()", "keepAlive"],
     ["serve()", "reusePort"],
+    ["listenFd()", "noDelay"],
     ["connect()", "fatal"],
     ["connect()", "noDelay"],
     ["connect()", "keepAlive"],
@@ -537,6 +503,9 @@ const WRONG: [taker: string, options: Record<string, unknown>, says: string][] =
   ["reconnect()", { observer: { onDial: true } }, "observer.onDial must be a function, got true"],
   ["reconnect()", { onError: {} }, "onError must be a function"],
   ["reconnect()", { logger: {} }, "debug of logger must be a function, got undefined"],
+  ["listenFd()", { name: 5 }, "name must be text, got a number"],
+  ["listenFd()", { index: "0" }, "index must be a number, got a string"],
+  ["serviceNotifier()", { onError: true }, "onError must be a function, got true"],
   ["sessionPool()", { check: true }, "check must be a function, got true"],
   ["sessionPool()", { isReusable: "x" }, "isReusable must be a function, got a string"],
   ["Requests.request()", { idempotent: 1 }, "idempotent must be true or false, got a number"],

@@ -1,6 +1,5 @@
-import { lazy } from "./lazy.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
-import type { Stats } from "node:fs";
+import { linkSync, type Stats, unlinkSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
@@ -203,7 +202,7 @@ export class UnixListener implements Listener {
       throw this.#inUse("another server was faster", error);
     } finally {
       // Not earlier: the new file must not get the inode number of the old one, by which others recognize the old file.
-      if (aside !== undefined) lazy.fs.unlinkSync(aside);
+      if (aside !== undefined) unlinkSync(aside);
     }
   }
 
@@ -213,7 +212,7 @@ export class UnixListener implements Listener {
     const aside = nameBeside(path);
     try {
       if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
-      lazy.fs.linkSync(path, aside);
+      linkSync(path, aside);
       this.#aside = aside;
     } catch { /* there is no file, or it cannot be kept */ }
   }

@@ -1,8 +1,7 @@
 /** The file of a Unix socket: creating it, recognizing it, and moving it out of the way. */
 
-import { lazy } from "./lazy.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
-import type { Stats } from "node:fs";
+import { linkSync, lstatSync, renameSync, type Stats, unlinkSync } from "node:fs";
 import process from "node:process";
 
 /**
@@ -30,11 +29,11 @@ export function takeAside(path: string, found: Stats | undefined): string | unde
   if (!isSame(fileAt(path), found)) return;
   const aside = nameBeside(path);
   try {
-    lazy.fs.renameSync(path, aside);
+    renameSync(path, aside);
   } catch (error) {
     if ((error as { code?: unknown }).code === "ENOENT") return; // it was replaced
     if (!(error instanceof systemErrors.NotCapable)) throw error;
-    return void lazy.fs.unlinkSync(path); // there is a permission for the path itself only
+    return void unlinkSync(path); // there is a permission for the path itself only
   }
   if (isSame(fileAt(aside), found)) return aside;
   putBack(aside, path);
@@ -43,9 +42,9 @@ export function takeAside(path: string, found: Stats | undefined): string | unde
 /** Gives a moved file its name back, unless there is another file by now. */
 export function putBack(aside: string, path: string): void {
   try {
-    lazy.fs.linkSync(aside, path);
+    linkSync(aside, path);
   } catch { /* there is a file */ }
-  lazy.fs.unlinkSync(aside);
+  unlinkSync(aside);
 }
 
 /** An unused name in the same directory. */
@@ -55,7 +54,7 @@ export function nameBeside(path: string): string {
 
 /** The file with a name, if there is one. Links are not followed. */
 export function fileAt(path: string): Stats | undefined {
-  return lazy.fs.lstatSync(path, { throwIfNoEntry: false });
+  return lstatSync(path, { throwIfNoEntry: false });
 }
 
 /** Whether both are the same file. A new file may get the inode number of a removed one, but not its time of birth. */

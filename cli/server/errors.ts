@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { formatAddress, systemErrors } from "../../mod.ts";
-import { permissionError, ProgramError, UsageError } from "../program.ts";
+import { type Needs, permissionError, ProgramError, UsageError } from "../program.ts";
 import { captureFiles } from "../capturing.ts";
 import type { Place, Plan } from "./options.ts";
 import { certificateProblem } from "./tls.ts";
@@ -17,28 +17,24 @@ const NAMES: Record<string, string> = {
 
 /** Turns an error of starting the server into one line. */
 export function startError(error: unknown, plan: Plan): unknown {
-  if (error instanceof systemErrors.NotCapable) return permissionError(error, filesOf(plan));
+  if (error instanceof systemErrors.NotCapable) return permissionError(error, needsOf(plan));
   if (error instanceof ProgramError) return error;
   const misuse = misuseOf(error);
   if (misuse !== undefined) return misuse;
   const problem = plan.certificate && certificateProblem(error, plan.certificate);
   if (problem !== undefined) return new ProgramError(problem);
-  return new ProgramError(
-    "path" in plan.place ? unixProblem(error, plan.place.path) : tcpProblem(error, plan.place),
-  );
+  return new ProgramError(listenProblem(error, plan.place));
 }
 
-/** The files that the options need. */
-function filesOf(
-  { place, certificate, workers, capture }: Plan,
-): { read: string[]; written: string[] } {
+/** The files that the options need, and whether variables of the environment. */
+function needsOf({ place, certificate, workers, capture }: Plan): Needs {
   const written = capture === undefined ? [] : captureFiles(capture);
   if ("path" in place) written.push(place.path);
   const read = certificate ? [certificate.cert, certificate.key, ...written] : [...written];
   // Workers load the modules of this package themselves. From JSR, they need no permission for that.
   const { protocol, href } = new URL("../../", import.meta.url);
   if (workers !== undefined && protocol === "file:") read.push(fileURLToPath(href));
-  return { read, written };
+  return { read, written, hasEnv: "systemd" in place };
 }
 
 function misuseOf(error: unknown): UsageError | undefined {
@@ -46,6 +42,11 @@ function misuseOf(error: unknown): UsageError | undefined {
   const [, name, problem] = /^(\w+)(?:\[\d+\])? (must [^]*)$/.exec(error.message) ?? [];
   const option = NAMES[name ?? ""];
   return option === undefined ? undefined : new UsageError(`${option} ${problem}`);
+}
+
+function listenProblem(error: unknown, place: Place): string {
+  if ("systemd" in place) return messageOf(error);
+  return "path" in place ? unixProblem(error, place.path) : tcpProblem(error, place);
 }
 
 function tcpProblem(error: unknown, place: Extract<Place, { port: number }>): string {

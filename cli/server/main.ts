@@ -9,6 +9,7 @@ import { LOG_LEVELS, type LogFormat, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, runProgram } from "../program.ts";
 import { startError } from "./errors.ts";
 import { FLAGS, OPTIONS, type Place, type Plan, readPlan } from "./options.ts";
+import { systemdOptions } from "./systemd.ts";
 import { readCertificate, reloadCertificate, warnOfOthers } from "./tls.ts";
 import { serviceOf } from "./services.ts";
 import type { WorkerPlan } from "./worker.ts";
@@ -32,6 +33,9 @@ Address
                        and --allow-write of PATH as well
   --mode MODE          permissions of its file, such as 660 (default: the
                        umask); requires --allow-sys
+  --systemd            take the socket that systemd has opened, and tell systemd
+                       what the server does (Type=notify); requires --allow-env
+  --socket NAME        name of the socket, if systemd has opened several
   --transport NAME     deno, or node, which costs less from about a thousand
                        busy clients on (default deno, if the version allows it)
 
@@ -189,7 +193,8 @@ function start(
 
 function serveHere({ service, delay, place }: Plan, common: ServeOptions): Server {
   const { handler, options } = serviceOf(service, delay);
-  return serve({ ...options, ...place, ...common }, handler);
+  const where = "systemd" in place ? systemdOptions(place.systemd, common) : place;
+  return serve({ ...options, ...common, ...where }, handler);
 }
 
 function serveInWorkers(

@@ -1,6 +1,6 @@
 /** The command line of the server. */
 
-import type { ServeOptions } from "../../mod.ts";
+import type { ListenFdOptions, ServeOptions } from "../../mod.ts";
 import { durationOption, listOption, modeOption, sizeOption, transportOption } from "../options.ts";
 import { type Arguments, choiceOption, integerOption, UsageError } from "../program.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
@@ -8,7 +8,7 @@ import { type ServiceName, SERVICES } from "./services.ts";
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
   ...["service", "delay", "workers"],
-  ...["hostname", "port", "unix", "mode", "transport"],
+  ...["hostname", "port", "unix", "mode", "socket", "transport"],
   ...["tls-cert", "tls-key", "tls-mode"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
@@ -17,7 +17,7 @@ export const OPTIONS: readonly string[] = [
 ];
 
 /** The options without a value. */
-export const FLAGS: readonly string[] = ["proxy-protocol"];
+export const FLAGS: readonly string[] = ["proxy-protocol", "systemd"];
 
 /** Whether clients must begin with TLS. */
 export type TlsMode = "required" | "detect";
@@ -28,8 +28,11 @@ export interface CertificateFiles {
   key: string;
 }
 
-/** Where to listen. */
-export type Place = { hostname: string; port: number } | { path: string; mode?: number };
+/** Where to listen: at an address, or on the socket of systemd, which may have a name. */
+export type Place =
+  | { hostname: string; port: number }
+  | { path: string; mode?: number }
+  | { systemd: ListenFdOptions };
 
 /** What to serve, where and to whom. */
 export interface Plan {
@@ -65,10 +68,11 @@ export function readPlan(args: Arguments): Plan {
 }
 
 function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
-  const { workers, unix, transport, capture } = args.options;
+  const { workers, transport, capture } = args.options;
   if (workers === undefined) return;
-  if (unix !== undefined) {
-    throw new UsageError("--workers and --unix exclude each other: workers share a TCP port");
+  for (const option of ["unix", "systemd"]) {
+    if (args.options[option] === undefined && !args.flags.has(option)) continue;
+    throw new UsageError(`--workers and --${option} exclude each other: workers share a TCP port`);
   }
   if (capture !== undefined) {
     throw new UsageError("--workers and --capture exclude each other: one thread writes the file");
@@ -83,7 +87,20 @@ function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
 }
 
 function placeOf(args: Arguments): Place {
-  const { hostname = "127.0.0.1", unix: path } = args.options;
+  const { hostname = "127.0.0.1", unix: path, socket: name } = args.options;
+  if (args.flags.has("systemd")) {
+    for (const option of ["hostname", "port", "unix", "mode"]) {
+      if (args.options[option] === undefined) continue;
+      throw new UsageError(
+        `--systemd and --${option} exclude each other: systemd opens the socket`,
+      );
+    }
+    if (args.options["transport"] === "deno") {
+      throw new UsageError("--systemd needs --transport node, which is its default");
+    }
+    return { systemd: name === undefined ? {} : { name } };
+  }
+  if (name !== undefined) throw new UsageError("--socket is of no use without --systemd");
   const port = integerOption(args, "port", [0, 65535], 1234);
   const mode = modeOption(args, "mode");
   if (path === undefined) {

@@ -1,10 +1,12 @@
 // The package as npm users get it: its types, and what it does on each runtime.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { badCertificates } from "../_bad_certificates.ts";
 import { type Certificate, makeCertificate, makeCertificates } from "../_certificates.ts";
 import { cannotTls } from "../_certificates.ts";
+import { Holder } from "../_holder.ts";
 import { canRun } from "../_permissions.ts";
+import { until } from "../_serving.ts";
 import { makeTempDir } from "../_temp_dir.ts";
 import type { Pem, Pems } from "./_harness.ts";
 
@@ -158,6 +160,28 @@ async function flood(command: string[], cwd: string): Promise<void> {
   await server.status;
 }
 
+/** Passes a socket to the command of the package, and asks there. What is told to systemd is for Deno. */
+async function activate(command: string[], cwd: string): Promise<void> {
+  const server = [...command, `${cwd}/node_modules/@parley/tcp/bin/server.js`];
+  const there = ["bash", "-c", 'cd "$0" && exec "$@"', cwd, ...server];
+  const options = ["--systemd", "--socket", "b", "--service", "echo"];
+  const sockets = [{ name: "a", path: `${cwd}/a` }, { name: "b", path: `${cwd}/b` }];
+  for (const env of [{}, { NOTIFY_SOCKET: "@parley" }]) {
+    await using holder = await Holder.open(sockets, [...there, ...options], env);
+    await holder.start();
+    if ("NOTIFY_SOCKET" in env) {
+      assertEquals(await holder.ended(), 1);
+      await until(() => holder.stderr.includes("\n"));
+      assertStringIncludes(holder.stderr, "error: telling systemd about this service");
+    } else {
+      const dial = (): Promise<Deno.Conn> => Deno.connect({ transport: "unix", path: `${cwd}/b` });
+      assertEquals(await ask(await dial()), "rose\n");
+      assertEquals(await holder.stop(), 0, holder.stderr);
+    }
+    for (const { path } of sockets) await Deno.remove(path); // which were not removed
+  }
+}
+
 /** Sends a line, and returns the answer. */
 async function ask(connection: Deno.Conn): Promise<string> {
   using client = connection;
@@ -203,5 +227,6 @@ Deno.test("The package for npm works on each runtime", { ignore: !isInstalled },
 
     await t.step(`a flood on ${name}`, () => flood(command, path));
     await t.step(`the programs on ${name}`, () => greet(command, path));
+    await t.step(`a socket that was passed, on ${name}`, () => activate(command, path));
   }
 });

@@ -1,10 +1,9 @@
-import { lazy } from "../lazy.ts";
-import type { Server } from "node:net";
-import { classified, interruptedError } from "../../_internal/system_errors.ts";
+import net from "node:net";
+import { interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection } from "../connection.ts";
 import { HandleListener } from "./handle_listener.ts";
 import type { Handles, ListenHandle } from "./handles.ts";
-import type { ListenTarget, StartedListener } from "./listen_target.ts";
+import { listenError, type ListenTarget, type StartedListener } from "./listen_target.ts";
 import { addressOf } from "./tcp_handle.ts";
 
 /** Lets `net.Server` look up a name or find out the kind of a descriptor, and then listens with its handle. */
@@ -12,7 +11,7 @@ export class AdoptedListener implements StartedListener {
   readonly ready: Promise<void> | undefined;
   readonly #handles: Handles;
   readonly #target: ListenTarget;
-  readonly #server: Server = lazy.net.createServer();
+  readonly #server: net.Server = net.createServer();
   #listener: HandleListener | undefined;
   #isReferenced = true;
   #isClosed = false;
@@ -21,7 +20,7 @@ export class AdoptedListener implements StartedListener {
     this.#handles = handles;
     this.#target = target;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#server.on("error", (error) => reject(classified(error, "cannot listen")));
+    this.#server.on("error", (error) => reject(listenError(error, target)));
     this.#server.listen(target);
     if (this.#server.listening) {
       this.#adopt();
@@ -42,7 +41,7 @@ export class AdoptedListener implements StartedListener {
   }
 
   accept(): Promise<Connection> {
-    return this.#listener!.accept();
+    return this.#listener?.accept() ?? this.ready!.then(() => this.accept());
   }
 
   close(): void {

@@ -1,16 +1,18 @@
-import { lazy } from "../lazy.ts";
+import { existsSync } from "node:fs";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
-import { closedError, codeOf, statusError } from "../../_internal/system_errors.ts";
+import { closedError, codeOf, statusError, systemError } from "../../_internal/system_errors.ts";
 import type { Address, Connection, Listener, NetAddr, UnixAddr } from "../connection.ts";
 import { type Ends, HandleConnection } from "./handle_connection.ts";
 import {
   type Handles,
   type ListenHandle,
+  type PipeListenHandle,
   SERVER,
   SOCKET,
   type StreamHandle,
   type TcpHandle,
+  type TcpListenHandle,
 } from "./handles.ts";
 import { CHECK_INTERVAL, isShortage, type ListenTarget } from "./listen_target.ts";
 import { TcpConnection } from "./tcp_connection.ts";
@@ -131,9 +133,11 @@ export class HandleListener implements Listener {
   }
 
   #check(): void {
-    const status = probe(this.#handles, this.addr);
-    this.#isShort = status < 0 && isShortage(codeOf(status));
-    if (this.#isShort) this.#queue.fail(statusError(status, "cannot accept"));
+    const shortage = this.#handles.isDeno
+      ? duplicate(this.#handles, this.#handle)
+      : probe(this.#handles, this.addr);
+    this.#isShort = shortage !== undefined;
+    if (shortage !== undefined) this.#queue.fail(shortage);
     else this.#wake();
   }
 
@@ -144,30 +148,30 @@ export class HandleListener implements Listener {
   }
 }
 
-/** Tries to bind another socket to an address that is in use, and returns the status. */
-function probe({ Tcp, Pipe }: Handles, addr: Address): number {
-  try {
-    if (addr.transport === "tcp") {
-      return withHandle(new Tcp(SERVER), (handle) => bind(handle, addr.hostname, addr.port, 0));
-    }
-    const { path } = addr as UnixAddr;
-    // If the file was removed, the path is not in use, and no one can connect any more.
-    if (!path.startsWith("\0") && !lazy.fs.existsSync(path)) return 0;
-    return withHandle(new Pipe(SERVER), (handle) => handle.bind(path));
-  } catch { // the descriptor was passed to this process, which has no permission to listen there
-    return 0;
-  }
+/**
+ * Tries to duplicate the descriptor, and returns an error if there is none left. Unlike binding another socket, this works
+ * for a descriptor that was passed to this process, and without a permission.
+ */
+function duplicate({ Pipe }: Handles, handle: ListenHandle): Error | undefined {
+  const descriptor = handle.fdForIpc!();
+  if (descriptor < 0) return systemError("EMFILE", "cannot accept");
+  const copy = new Pipe(SOCKET);
+  copy.open!(descriptor);
+  copy.close();
 }
 
-function withHandle<Handle extends ListenHandle>(
-  handle: Handle,
-  run: (handle: Handle) => number,
-): number {
-  try {
-    return run(handle);
-  } finally {
-    handle.close();
-  }
+/** Tries to bind another socket to an address that is in use, and returns an error if there is no descriptor left. */
+function probe({ Tcp, Pipe }: Handles, addr: Address): Error | undefined {
+  const { hostname, port } = addr as NetAddr;
+  const { path } = addr as UnixAddr;
+  // If the file was removed, the path is not in use, and no one can connect any more.
+  if (addr.transport === "unix" && !path.startsWith("\0") && !existsSync(path)) return;
+  const handle = new (addr.transport === "tcp" ? Tcp : Pipe)(SERVER);
+  const status = addr.transport === "tcp"
+    ? bind(handle as TcpListenHandle, hostname, port, 0)
+    : (handle as PipeListenHandle).bind(path);
+  handle.close();
+  if (status < 0 && isShortage(codeOf(status))) return statusError(status, "cannot accept");
 }
 
 function isWildcard({ hostname }: NetAddr): boolean {

@@ -1,5 +1,6 @@
 /** Where to listen, and what all listeners of `node:net` have in common. */
 
+import { classified } from "../../_internal/system_errors.ts";
 import type { Listener } from "../connection.ts";
 
 /** Where and how to listen, as for `node:net`: an address, a path, or a descriptor that listens already. */
@@ -30,4 +31,13 @@ const SHORTAGES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 /** Whether a code means that there is no descriptor. */
 export function isShortage(code: string | undefined): boolean {
   return code !== undefined && SHORTAGES.includes(code);
+}
+
+/** Explains why it is not possible to listen. */
+export function listenError(cause: unknown, { fd }: ListenTarget): unknown {
+  if (fd === undefined || (cause as { code?: unknown }).code !== "EINVAL") {
+    return classified(cause, "cannot listen");
+  }
+  const problem = "it is not a stream socket that listens";
+  return new TypeError(`cannot listen on descriptor ${fd}: ${problem}`, { cause });
 }

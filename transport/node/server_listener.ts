@@ -1,10 +1,9 @@
-import { lazy } from "../lazy.ts";
-import type { Server, Socket } from "node:net";
+import net from "node:net";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
-import { classified, closedError, interruptedError } from "../../_internal/system_errors.ts";
+import { closedError, interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection, Listener } from "../connection.ts";
-import { CHECK_INTERVAL, isShortage, type ListenTarget } from "./listen_target.ts";
+import { CHECK_INTERVAL, isShortage, listenError, type ListenTarget } from "./listen_target.ts";
 import { localAddrOf, remoteAddrOf, SocketConnection } from "./socket_connection.ts";
 
 /**
@@ -23,7 +22,7 @@ export class ServerListener implements Listener {
   readonly #target: ListenTarget;
   readonly #queue: AcceptQueue<Connection> = new AcceptQueue();
   #addr: Address;
-  #server: Server;
+  #server: net.Server;
   #timer: ReturnType<typeof setInterval> | undefined;
   #starting: PromiseWithResolvers<void> | undefined;
   #isReferenced = true;
@@ -71,8 +70,8 @@ export class ServerListener implements Listener {
     this.#server.unref();
   }
 
-  #listen(): Server {
-    const server = lazy.net.createServer({
+  #listen(): net.Server {
+    const server = net.createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
       noDelay: this.#target.noDelay,
@@ -85,12 +84,11 @@ export class ServerListener implements Listener {
   }
 
   #onListening(): void {
-    const { path } = this.#target;
     const address = this.#server.address();
-    if (path === undefined && address !== null && typeof address === "object") {
+    if (address !== null && typeof address === "object" && address.port !== undefined) {
       this.#addr = { transport: "tcp", hostname: address.address, port: address.port };
       this.#target.port = address.port;
-    }
+    } else if (this.#target.fd !== undefined) this.#addr = { transport: "unix", path: "" };
     this.#starting?.resolve();
     this.#starting = undefined;
     if (this.#timer !== undefined || this.#queue.isClosed) return;
@@ -99,13 +97,13 @@ export class ServerListener implements Listener {
   }
 
   #onError(cause: unknown): void {
-    const error = classified(cause, "cannot listen");
+    const error = listenError(cause, this.#target);
     if (this.#starting === undefined) return this.#queue.fail(error);
     this.#starting.reject(error);
     this.#starting = undefined;
   }
 
-  #onConnection(socket: Socket): void {
+  #onConnection(socket: net.Socket): void {
     if (this.#queue.isClosed || this.#queue.length >= this.#target.backlog) socket.destroy();
     else if (socket.destroyed) return; // it was reset already
     else {this.#queue.push(
@@ -116,7 +114,7 @@ export class ServerListener implements Listener {
   #check(): void {
     const { path, host, port, fd, backlog } = this.#target;
     if (path !== undefined || fd !== undefined) return; // a second socket cannot be tried there
-    const probe = lazy.net.createServer();
+    const probe = net.createServer();
     probe.on("error", (error: Error & { code?: string }) => {
       if (this.#queue.isClosed) return;
       const wasShort = this.#isShort;

@@ -2,17 +2,12 @@
 
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
-import type {
-  ConnectionOptions,
-  DetailedPeerCertificate,
-  SecureContext,
-  SecureContextOptions,
-  Server,
-  TlsOptions,
-  TLSSocket,
-  TLSSocketOptions,
+import tls, {
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
 } from "node:tls";
-import { lazy } from "../lazy.ts";
 import { isBun, isBunFrom, runtimeName } from "../../_internal/runtime.ts";
 import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { PeerLeft } from "../../_internal/peer_left.ts";
@@ -62,7 +57,7 @@ export function socketContext(
   }
   try {
     if (own !== undefined) keyKind(own.publicKey);
-    return lazy.tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
+    return tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   } catch (cause) {
     if (own === undefined) throw cause;
     throw unusableKey(where, cause);
@@ -228,11 +223,11 @@ export function negotiatedBy(socket: TLSSocket): Negotiated {
 
 /** Starts the handshake of a client. */
 export function beginClient(
-  options: ConnectionOptions,
+  options: tls.ConnectionOptions,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const socket = lazy.tls.connect({
+  const socket = tls.connect({
     ...options,
     socket: stream,
     // verifyPeer() verifies the certificate after the handshake. It also checks the result of the layer's verification.
@@ -252,13 +247,13 @@ export function beginClient(
 export type StartServer = (stream: Duplex, events: HandshakeEvents) => void;
 
 /** Returns the function that starts the handshakes of a server. */
-export function socketServer(options: TlsOptions): StartServer {
+export function socketServer(options: tls.TlsOptions): StartServer {
   if (!isBun) {
-    const server = lazy.tls.createServer({ ...SOCKET_CONTEXT, ...options });
+    const server = tls.createServer({ ...SOCKET_CONTEXT, ...options });
     return (stream, events) => startServer(server, stream, events);
   }
   // On Bun, a tls.Server cannot tell which stream a socket is for. But a single TLSSocket knows whether it is authorized.
-  const secureContext = lazy.tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
+  const secureContext = tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   return (stream, events) =>
     startSocket({ ...options, secureContext, isServer: true }, stream, events);
 }
@@ -268,11 +263,11 @@ export function socketServer(options: TlsOptions): StartServer {
  * of its own that inherits from the server and replaces its `emit()`.
  */
 function startServer(
-  server: Server,
+  server: tls.Server,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const view: Server = Object.create(server, {
+  const view: tls.Server = Object.create(server, {
     emit: {
       value(event: string, first: unknown, second: TLSSocket): boolean {
         if (event === "tlsClientError") onError(first as Error, second);
@@ -288,11 +283,11 @@ function startServer(
 }
 
 function startSocket(
-  options: TLSSocketOptions,
+  options: tls.TLSSocketOptions,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const socket = new lazy.tls.TLSSocket(stream, options);
+  const socket = new tls.TLSSocket(stream, options);
   const fail = (error: Error): void => onError(error, socket);
   socket.on("error", fail);
   socket.once("secure", () => {
