@@ -15,6 +15,7 @@ const LINES = "Parley, lines";
 const READLINE = "Node, readline";
 const OVER_NODE = "Parley, node transport";
 const TWO_WORKERS = "Parley, 2 workers";
+const SCRAPED = "Parley, scraped every second";
 const ON_NODE = "Parley on Node";
 const ON_BUN = "Parley on Bun";
 const MQTT_EXAMPLE = "examples/mqtt";
@@ -98,6 +99,20 @@ const ECHO_WORKERS: Case = {
     who(TWO_WORKERS, "parleyWorkers", "echo-borrowed"),
   ],
   goals: [{ contender: TWO_WORKERS, figure: "cost", against: OVER_NODE, atMost: 1.05 }],
+};
+
+/** What metrics cost. Prometheus usually scrapes every 15 s or less often. */
+const ECHO_METRICS: Case = {
+  name: "echo-64b-metrics",
+  title: "Echo of 64 B, 64 connections, 1 in flight, without and with metrics",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+  reference: BORROWED,
+  contenders: [
+    who(BORROWED, "parley", "echo-borrowed"),
+    who(SCRAPED, "parleyScraped", "echo-borrowed"),
+  ],
+  goals: [{ contender: SCRAPED, figure: "cost", against: BORROWED, atMost: 1.01 }],
 };
 
 const ECHO_64_16: Case = {
@@ -271,6 +286,15 @@ const IDLE: Case = {
   ],
 };
 
+const IDLE_METRICS: Case = {
+  ...IDLE,
+  name: "idle-metrics",
+  title: "8,000 idle sessions, without and with metrics",
+  reference: "Parley",
+  contenders: [who("Parley", "parley", "echo"), who(SCRAPED, "parleyScraped", "echo")],
+  goals: [{ contender: SCRAPED, figure: "cost", against: "Parley", atMost: 1.02 }],
+};
+
 const GROWTH: Case = {
   name: "growth",
   title: "Growth of CPU per message, 10,000 active connections against 64",
@@ -384,6 +408,7 @@ export const CASES: readonly Case[] = [
   ECHO_64_1,
   cold(ECHO_64_1),
   ECHO_WORKERS,
+  ECHO_METRICS,
   ECHO_64_16,
   ECHO_64K,
   PINGS,
@@ -395,6 +420,7 @@ export const CASES: readonly Case[] = [
   GREETING,
   CONNECT_AND_LEAVE,
   IDLE,
+  IDLE_METRICS,
   GROWTH,
   BROADCAST,
   TLS_ECHO,

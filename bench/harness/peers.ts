@@ -10,6 +10,7 @@ const file = (path: string): string => new URL(path, SERVERS).pathname;
 export type PeerName =
   | "parley"
   | "parleyNode"
+  | "parleyScraped"
   | "parleyWorkers"
   | "parleyOnNode"
   | "parleyOnBun"
@@ -75,6 +76,7 @@ function inDeno(path: string, env: Record<string, string> = {}): Program {
 const PROGRAMS: Record<PeerName, Program> = {
   parley: inDeno("parley.ts"),
   parleyNode: inDeno("parley.ts", { TRANSPORT: "node" }),
+  parleyScraped: inDeno("parley.ts", { SCRAPED: "1" }),
   parleyWorkers: inDeno("workers.ts", { WORKERS: "2" }),
   parleyOnNode: {
     from: "Node from version 22.18 on, which runs TypeScript",

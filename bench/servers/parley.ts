@@ -1,12 +1,15 @@
 // The handlers that are measured, over public names and default options.
 //
-//     [TRANSPORT=node] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
+//     [TRANSPORT=node] [SCRAPED=1] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
+//
+// With SCRAPED, its metrics are written every second.
 //
 // Node and Bun run it as it is: `node bench/servers/parley.ts …`.
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { lengthPrefixed } from "../../codecs/mod.ts";
+import { Metrics } from "../../metrics/mod.ts";
 import { type Handler, prepare, serve, type TransportName } from "../../mod.ts";
 
 const SERVICES: Record<string, Handler> = {
@@ -50,9 +53,15 @@ const [service, port, certFile, keyFile] = process.argv.slice(2);
 const tls = certFile === undefined
   ? {}
   : { tls: { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile!, "utf8") } };
-const { TRANSPORT: transport } = process.env;
+const { TRANSPORT: transport, SCRAPED: scraped } = process.env;
 const over = transport === undefined ? {} : { transport: transport as TransportName };
 const server = serve({ port: Number(port), ...over, ...tls }, SERVICES[service!]!);
+
+if (scraped !== undefined) {
+  const metrics = new Metrics();
+  metrics.addServer("bench", server);
+  setInterval(() => metrics.prometheus(), 1000);
+}
 
 // When memory is measured, the harness requests a garbage collection.
 const { gc, Bun: bun } = globalThis as { gc?: () => void; Bun?: { gc(isSync: boolean): void } };

@@ -17,6 +17,7 @@ import {
 } from "@parley/tcp";
 import { jsonLines, lines } from "@parley/tcp/codecs";
 import { encodeProxyHeader } from "@parley/tcp/proxy-protocol";
+import { Metrics } from "@parley/tcp/metrics";
 import { serveWorkers } from "@parley/tcp/workers";
 import {
   answer,
@@ -233,6 +234,21 @@ export const servers: Scenarios = {
         await session.send("half");
         await until(() => server.stats().bytesRead > 0);
         await server.shutdown();
+      });
+    }),
+
+  "Metrics has the numbers of a server and of the process": () =>
+    withServer({}, answer, async (server) => {
+      const metrics = new Metrics();
+      metrics.addServer("answers", server);
+      await withSession(dial(server), async (session) => {
+        await session.send("rose\n");
+        await expectLine(session, "re:rose");
+        const request = new Request("http://localhost/", { headers: { accept: "text/plain" } });
+        const text = await metrics.handler(request).text();
+        assert.match(text, /^parley_active_sessions{parley_server_name="answers",.*} 1$/m);
+        assert.match(text, /^process_memory_usage_bytes [1-9]\d+$/m);
+        assert.match(text, /^process_cpu_time_seconds_total{cpu_mode="user"} [\d.]+$/m);
       });
     }),
 
