@@ -1,4 +1,4 @@
-import * as module from "node:module";
+import process from "node:process";
 import { isDeno } from "./runtime.ts";
 
 /**
@@ -13,7 +13,7 @@ export function openEarly(): void {
   // For the first `.stack` with a frame of a module, Deno reads the module's source map. Without a descriptor, it parses
   // the module instead, and the parser asks for the size of the main thread's stack, for which the C library reads a
   // file. The result is cached.
-  module.stripTypeScriptTypes("if (a); else b;");
+  process.getBuiltinModule("node:module").stripTypeScriptTypes("if (a); else b;");
 }
 
 function nothing(): void {}
