@@ -371,6 +371,29 @@ export class QueueOverflowError extends Error {
   }
 }
 
+/** A session cannot join a group, because there are too many groups. Groups that exist are not affected. */
+export class GroupLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "GroupLimitError";
+  /** The option of the hub that limits the groups. */
+  readonly option: "maxGroups" | "maxGroupsPerSession";
+  /** Its value. */
+  readonly limit: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param option The option of the hub that limits the groups.
+   * @param limit Its value.
+   */
+  constructor(option: "maxGroups" | "maxGroupsPerSession", limit: number) {
+    const whose = option === "maxGroups" ? "the hub" : "the session";
+    super(`no further group for ${whose}: ${option} is ${limit}`);
+    this.option = option;
+    this.limit = limit;
+  }
+}
+
 /**
  * A server with workers has stopped because one of them died as often in a row as `maxCrashes` allows, or is stuck and
  * cannot be ended. `cause` is the error of that worker.

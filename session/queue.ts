@@ -43,6 +43,14 @@ export interface MessageQueueOptions<Message> {
    */
   overflow?: OverflowPolicy;
   /**
+   * Returns the key of a message. A message replaces the one with the same key that waits, and takes its place: if only
+   * the latest value of each thing counts. By default, and if it returns `undefined`, a message replaces none.
+   *
+   * @param message The message.
+   * @returns Its key, which is compared as by a `Map`.
+   */
+  keyOf?: (message: Message) => unknown;
+  /**
    * A signal that ends the queue at once, such as `session.signal`: the loop rejects with its reason, and queued messages
    * are dropped.
    */
@@ -53,12 +61,14 @@ const QUEUE_OPTIONS: Known<MessageQueueOptions<unknown>> = {
   maxSize: elsewhere,
   sizeOf: checkFunction,
   overflow: elsewhere,
+  keyOf: checkFunction,
   signal: checkSignal,
 };
 
 interface Entry<Message> {
-  readonly message: Message;
-  readonly size: number;
+  message: Message;
+  size: number;
+  readonly key: unknown;
 }
 
 const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
@@ -117,9 +127,13 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   readonly #maxSize: number;
   readonly #sizeOf: ((message: Message) => number) | undefined;
   readonly #overflow: OverflowPolicy;
+  readonly #keyOf: ((message: Message) => unknown) | undefined;
   readonly #signal: AbortSignal | undefined;
+  /** The messages that wait, by key. */
+  readonly #keyed = new Map<unknown, Entry<Message>>();
   #size = 0;
   #dropped = 0;
+  #replaced = 0;
   #end: { error: unknown } | undefined;
   #waiting: PromiseWithResolvers<IteratorResult<Message, undefined>> | undefined;
 
@@ -131,11 +145,12 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
    */
   constructor(options: MessageQueueOptions<Message> = {}) {
     checkOptions(options, QUEUE_OPTIONS);
-    const { maxSize = 1024, sizeOf, overflow = "end", signal } = options;
+    const { maxSize = 1024, sizeOf, overflow = "end", keyOf, signal } = options;
     this.#maxSize = checkInteger("maxSize", maxSize, 1, 2 ** 40);
     checkOneOf("overflow", overflow, ["drop-oldest", "drop-newest", "end"]);
     this.#sizeOf = sizeOf;
     this.#overflow = overflow;
+    this.#keyOf = keyOf;
     this.#signal = signal;
   }
 
@@ -154,6 +169,11 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
     return this.#dropped;
   }
 
+  /** How many messages have been replaced by a later one with the same key. */
+  get replaced(): number {
+    return this.#replaced;
+  }
+
   /**
    * Adds a message, if there is room.
    *
@@ -168,8 +188,12 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
       this.#wake().resolve({ done: false, value: message });
       return true;
     }
+    const key = this.#keyOf?.(message);
+    if (key !== undefined && this.#replace(key, message, size)) return true;
     if (this.#size + size > this.#maxSize && !this.#makeRoom(size)) return false;
-    this.#entries.push({ message, size });
+    const entry = { message, size, key };
+    this.#entries.push(entry);
+    if (key !== undefined) this.#keyed.set(key, entry);
     this.#size += size;
     return true;
   }
@@ -202,10 +226,8 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
       return Promise.reject(new TypeError(problem));
     }
     if (this.#isAborted) return Promise.reject(this.#signal!.reason);
-    const entry = this.#entries.shift();
-    if (entry !== undefined) {
-      this.#size -= entry.size;
-      return Promise.resolve({ done: false, value: entry.message });
+    if (this.#entries.length > 0) {
+      return Promise.resolve({ done: false, value: this.#shift() });
     }
     if (this.#end !== undefined) return this.#conclude();
     this.#waiting = Promise.withResolvers();
@@ -239,8 +261,30 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
   /** A queue listens to its signal only while a reader waits, so that a queue that is dropped leaves no listener. */
   get #isAborted(): boolean {
     if (this.#signal?.aborted !== true) return false;
-    if (this.#entries.length > 0) this.#entries = new LinkedList();
+    if (this.#entries.length > 0) {
+      this.#entries = new LinkedList();
+      this.#keyed.clear();
+    }
     return true;
+  }
+
+  /** Replaces the message that waits with a key, if there is one and the new one has room. */
+  #replace(key: unknown, message: Message, size: number): boolean {
+    const entry = this.#keyed.get(key);
+    if (entry === undefined || this.#size - entry.size + size > this.#maxSize) return false;
+    this.#size += size - entry.size;
+    entry.message = message;
+    entry.size = size;
+    this.#replaced++;
+    return true;
+  }
+
+  /** Takes the oldest message. */
+  #shift(): Message {
+    const entry = this.#entries.shift()!;
+    this.#size -= entry.size;
+    if (this.#keyed.get(entry.key) === entry) this.#keyed.delete(entry.key);
+    return entry.message;
   }
 
   /** Makes room for a message, if the policy allows it. Returns whether there is room. */
@@ -250,7 +294,7 @@ export class MessageQueue<Message> implements AsyncIterableIterator<Message, und
     if (this.#overflow !== "drop-oldest" || size > this.#maxSize) return false;
     this.#dropped--;
     while (this.#size + size > this.#maxSize) {
-      this.#size -= this.#entries.shift()!.size;
+      this.#shift();
       this.#dropped++;
     }
     return true;

@@ -22,6 +22,8 @@ import { FrameTooLargeError } from "../errors.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
+import { Hub } from "../hub/mod.ts";
+import { HUB_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
 import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
 import { requests } from "../requests/requests.ts";
@@ -226,7 +228,12 @@ const TAKERS: Record<string, Taker> = {
   },
   "new MessageQueue()": {
     call: (o) => new MessageQueue(o),
-    names: ["maxSize", "sizeOf", "overflow", "signal"],
+    names: ["maxSize", "sizeOf", "overflow", "keyOf", "signal"],
+  },
+  "new Hub()": { call: (o) => void new Hub(o), names: Object.keys(HUB_OPTIONS) },
+  "Hub.publish()": {
+    call: (o) => void new Hub().publish("news", "rain", o),
+    names: Object.keys(PUBLISH_OPTIONS),
   },
   "new Cursor()": {
     call: (o) => new Cursor(new Uint8Array(1), o),

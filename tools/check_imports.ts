@@ -32,7 +32,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["session"],
   ["session.ts"],
   ["serve", "connect"],
-  ["requests"],
+  ["requests", "hub"],
   ["workers", "capture"],
   ["metrics"],
   ["testing"],

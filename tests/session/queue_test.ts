@@ -198,6 +198,7 @@ Deno.test("MessageQueue refuses options that are wrong", { permissions: "none" }
     [{ maxSize: Infinity }, RangeError, "maxSize must be an integer"],
     [{ sizeOf: 1 }, TypeError, "sizeOf must be a function, got a number"],
     [{ overflow: "wait" }, RangeError, "overflow must be"],
+    [{ keyOf: "id" }, TypeError, "keyOf must be a function, got a string"],
   ];
   for (const [options, kind, says] of wrong) {
     assertThrows(() => new MessageQueue(options as MessageQueueOptions<number>), kind, says);
@@ -212,13 +213,16 @@ Deno.test("MessageQueue refuses options that are wrong", { permissions: "none" }
 class Model {
   waiting: number[] = [];
   dropped = 0;
+  replaced = 0;
   isOver = false;
   readonly #maxSize: number;
   readonly #overflow: OverflowPolicy;
+  readonly #isKeyed: boolean;
 
-  constructor(maxSize: number, overflow: OverflowPolicy) {
+  constructor(maxSize: number, overflow: OverflowPolicy, isKeyed: boolean) {
     this.#maxSize = maxSize;
     this.#overflow = overflow;
+    this.#isKeyed = isKeyed;
   }
 
   get size(): number {
@@ -227,6 +231,13 @@ class Model {
 
   push(size: number): boolean {
     if (this.isOver) return false;
+    const key = this.#isKeyed ? keyOf(size) : undefined;
+    const at = this.waiting.findLastIndex((other) => key !== undefined && keyOf(other) === key);
+    if (at !== -1 && this.size - this.waiting[at]! + size <= this.#maxSize) {
+      this.waiting[at] = size;
+      this.replaced++;
+      return true;
+    }
     if (
       size > this.#maxSize || (this.size + size > this.#maxSize && this.#overflow !== "drop-oldest")
     ) {
@@ -240,6 +251,10 @@ class Model {
   }
 }
 
+function keyOf(size: number): number | undefined {
+  return size % 4 === 0 ? undefined : size % 4;
+}
+
 Deno.test("MessageQueue keeps its bound and its order, whatever happens", bounded, async () => {
   const step = fc.oneof(fc.nat({ max: 12 }), fc.constant("take" as const));
   await fc.assert(
@@ -247,19 +262,24 @@ Deno.test("MessageQueue keeps its bound and its order, whatever happens", bounde
       fc.record({
         maxSize: fc.integer({ min: 1, max: 20 }),
         overflow: fc.constantFrom(...POLICIES),
+        isKeyed: fc.boolean(),
         steps: fc.array(step, { maxLength: 60 }),
       }),
-      async ({ maxSize, overflow, steps }) => {
-        const queue = new MessageQueue<number>({ maxSize, overflow, sizeOf: (size) => size });
-        const model = new Model(maxSize, overflow);
+      async ({ maxSize, overflow, isKeyed, steps }) => {
+        const queue = new MessageQueue<number>({
+          ...{ maxSize, overflow, sizeOf: (size) => size },
+          ...(isKeyed && { keyOf }),
+        });
+        const model = new Model(maxSize, overflow, isKeyed);
         for (const step of steps) {
           if (step !== "take") assertEquals(queue.push(step), model.push(step));
           else if (queue.length > 0) {
             assertEquals((await queue.next()).value, model.waiting.shift());
           }
-          const { length, size, dropped } = queue;
+          const { length, size, dropped, replaced } = queue;
           assert(size <= maxSize);
-          assertEquals([length, size, dropped], [model.waiting.length, model.size, model.dropped]);
+          assertEquals([length, size], [model.waiting.length, model.size]);
+          assertEquals([dropped, replaced], [model.dropped, model.replaced]);
         }
         queue.close();
         for (const expected of model.waiting) assertEquals((await queue.next()).value, expected);
@@ -267,7 +287,7 @@ Deno.test("MessageQueue keeps its bound and its order, whatever happens", bounde
         assertEquals((await queue.next()).done, true);
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 600 },
   );
 });
 

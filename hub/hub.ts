@@ -1,0 +1,390 @@
+import { shown } from "../_internal/checks.ts";
+import { attempt } from "../_internal/attempt.ts";
+import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
+import { GroupLimitError } from "../errors.ts";
+import { prepare, type PreparedMessage, type Session } from "../session.ts";
+import { bytesOf, PreparedMessage as Prepared } from "../session/prepared_message.ts";
+import { Group } from "./group.ts";
+import { Link } from "./link.ts";
+import { Member } from "./member.ts";
+import { type BusMessage, DATA } from "./message.ts";
+import { Gaps } from "./numbering.ts";
+import {
+  checkSession,
+  type HubOptions,
+  type HubSettings,
+  type HubStats,
+  PUBLISH_OPTIONS,
+  type PublishFrameOptions,
+  type PublishOptions,
+  resolveHubOptions,
+} from "./options.ts";
+
+const DONE: Promise<void> = Promise.resolve();
+
+/** The clock of a hub, in milliseconds. */
+export type Clock = Pick<Performance, "now">;
+
+/** A delivery that begins while another one goes on, and waits for its end. */
+type Delivery = [
+  group: Group,
+  message: PreparedMessage,
+  key: string,
+  except: Session | undefined,
+];
+
+/**
+ * Groups of sessions that get what is published to the group: rooms of a chat, topics, tables of a game. A session can be
+ * in many groups. With a {@linkcode Bus}, the groups reach over several processes and machines.
+ *
+ * A group begins with its first member and ends with its last. A session that ends leaves by itself.
+ *
+ * The messages of one hub to one group arrive in the order in which they were published, each at most once. If messages of
+ * another process are lost, `onGap` is told.
+ *
+ * @example
+ * ```ts
+ * import { connect, type NetAddr, serve } from "@parley/tcp";
+ * import { Hub } from "@parley/tcp/hub";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using hub = new Hub();
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   hub.join("hall", session);
+ *   for await (const line of session.lines()) {
+ *     hub.publish("hall", `${session.id}: ${line}\n`);
+ *   }
+ * });
+ *
+ * await using session = await connect({ port: (server.addr as NetAddr).port });
+ * await session.send("hello\n");
+ * assertEquals(await session.readLine(), "1: hello");
+ * ```
+ */
+export class Hub implements AsyncDisposable {
+  readonly #options: HubOptions;
+  readonly #settings: HubSettings;
+  readonly #clock: Clock;
+  readonly #link: Link | undefined;
+  readonly #groups = new Map<string, Group>();
+  readonly #members = new Map<Session, Member>();
+  readonly #counts = { dropped: 0, replaced: 0 };
+  #memberships = 0;
+  #published = 0;
+  #received = 0;
+  #lost = 0;
+  #ignored = 0;
+  #errors = 0;
+  #isDelivering = false;
+  #deliveries: Delivery[] = [];
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Makes a hub without groups.
+   *
+   * @param options The bus, limits, and what happens to slow sessions.
+   * @param clock Private to this package.
+   * @throws {TypeError | RangeError} If an option is invalid.
+   */
+  constructor(options: HubOptions = {}, clock: Clock = performance) {
+    this.#settings = resolveHubOptions(options);
+    this.#options = { ...options };
+    this.#clock = clock;
+    if (options.bus === undefined) return;
+    const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+    const sender = (high! >>> 16) * 2 ** 32 + low!;
+    this.#link = new Link(options.bus, { ...this.#settings, sender }, {
+      now: () => clock.now(),
+      onMessage: (message) => this.#onMessage(message),
+      onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
+      onError: (error) => this.#onError(error),
+    });
+  }
+
+  /**
+   * Adds a session to a group. It leaves by itself when it ends. If it is in the group already, or has ended, nothing
+   * changes.
+   *
+   * @param group The name of the group.
+   * @param session The session.
+   * @returns Resolves once messages of other processes arrive. Until the bus has subscribed to the group, those of this
+   * process arrive only. It need not be awaited, and never rejects.
+   * @throws {GroupLimitError} If there are too many groups.
+   * @throws {TypeError | RangeError} If the name is no text, empty or too long, or the hub is closed.
+   */
+  join(group: string, session: Session): Promise<void> {
+    this.#checkName("group", group);
+    checkSession("session", session);
+    if (this.#closed !== undefined) throw new TypeError("the hub is closed");
+    if (session.signal.aborted) return DONE;
+    const known = this.#members.get(session);
+    const { maxGroupsPerSession, maxWaiting } = this.#settings;
+    const joined = this.#groups.get(group);
+    if (known !== undefined) {
+      if (joined?.members.has(known)) return joined.subscribed;
+      if (known.groups.size >= maxGroupsPerSession) {
+        throw new GroupLimitError("maxGroupsPerSession", maxGroupsPerSession);
+      }
+    }
+    const entered = joined ?? this.#begin(group);
+    const member = known ?? new Member(session, maxWaiting, this.#counts);
+    if (known === undefined) {
+      this.#members.set(session, member);
+      session.signal.addEventListener("abort", member.onEnd = () => this.leaveAll(session));
+    }
+    entered.members.add(member);
+    member.groups.add(entered);
+    this.#memberships++;
+    return entered.subscribed;
+  }
+
+  /**
+   * Removes a session from a group. If it is not in the group, nothing changes. Messages that already wait for a slow
+   * session are still sent.
+   *
+   * @param group The name of the group.
+   * @param session The session.
+   */
+  leave(group: string, session: Session): void {
+    const member = this.#members.get(session);
+    const left = this.#groups.get(group);
+    if (member === undefined || left === undefined || !left.members.delete(member)) return;
+    member.groups.delete(left);
+    this.#memberships--;
+    if (left.members.size === 0) this.#end(left);
+    if (member.groups.size > 0) return;
+    this.#members.delete(session);
+    session.signal.removeEventListener("abort", member.onEnd!);
+  }
+
+  /**
+   * Removes a session from all its groups.
+   *
+   * @param session The session.
+   */
+  leaveAll(session: Session): void {
+    for (const { name } of this.#members.get(session)?.groups ?? []) this.leave(name, session);
+  }
+
+  /**
+   * Sends text or bytes to all members of a group, in all processes. They are encoded once for each process.
+   *
+   * @param group The name of the group.
+   * @param message Text, bytes, or a message of `prepare()`.
+   * @param options `except`: a session that does not get it. `key`: what it is about, for `conflate`.
+   * @returns Whether other processes may get it: `false` if the bus is away and the backlog is full, or if the bus could
+   * not take it for everyone. The members in this process get it anyway. Always `true` without a bus.
+   * @throws {TypeError | RangeError} If the name is no text, empty or too long, the message is no message or too large for
+   * the bus, or the hub is closed.
+   */
+  publish(
+    group: string,
+    message: string | Uint8Array | PreparedMessage,
+    options?: PublishOptions,
+  ): boolean;
+  /**
+   * Sends a frame to all members of a group, in all processes.
+   *
+   * @param group The name of the group.
+   * @param message The frame.
+   * @param options `codec`: encodes the frame, once for each process. `except` and `key` as above.
+   * @returns As above.
+   * @throws What the codec throws if the frame cannot be encoded.
+   */
+  publish<Message>(group: string, message: Message, options: PublishFrameOptions<Message>): boolean;
+  publish(
+    group: string,
+    message: unknown,
+    options: Partial<PublishFrameOptions<unknown>> = NO_OPTIONS,
+  ): boolean {
+    this.#checkName("group", group);
+    checkOptions(options, PUBLISH_OPTIONS);
+    const { except, key = "", codec } = options;
+    if (key !== "") this.#checkName("key", key);
+    if (this.#closed !== undefined) throw new TypeError("the hub is closed");
+    const prepared = prepareOnce(message, codec);
+    // First to the others: a member that ends may publish that, which must not overtake this message.
+    const isPublished = this.#link?.publish(DATA, group, key, bytesOf(prepared)) ?? true;
+    this.#published++;
+    const local = this.#groups.get(group);
+    if (local !== undefined) this.#deliver(local, prepared, key, except);
+    return isPublished;
+  }
+
+  /**
+   * The members of a group in this process.
+   *
+   * @param group The name of the group.
+   * @returns The sessions, in the order in which they have joined.
+   */
+  *members(group: string): Generator<Session, void, void> {
+    for (const { session } of this.#groups.get(group)?.members ?? []) yield session;
+  }
+
+  /**
+   * The number of members of a group in this process.
+   *
+   * @param group The name of the group.
+   * @returns The number, 0 if there is no such group.
+   */
+  size(group: string): number {
+    return this.#groups.get(group)?.members.size ?? 0;
+  }
+
+  /**
+   * The groups of a session.
+   *
+   * @param session The session.
+   * @returns Their names, in the order in which it has joined them.
+   */
+  *groupsOf(session: Session): Generator<string, void, void> {
+    for (const { name } of this.#members.get(session)?.groups ?? []) yield name;
+  }
+
+  /**
+   * How many messages a session did not get because it was slow, since it has joined its first group. Messages that a later
+   * one has replaced count as well.
+   *
+   * @param session The session.
+   * @returns The number, 0 if the session is in no group.
+   */
+  droppedOf(session: Session): number {
+    return this.#members.get(session)?.dropped ?? 0;
+  }
+
+  /**
+   * Figures.
+   *
+   * @returns What there is, and what has happened since the hub began.
+   */
+  stats(): HubStats {
+    return {
+      groups: this.#groups.size,
+      sessions: this.#members.size,
+      memberships: this.#memberships,
+      published: this.#published,
+      ...this.#counts,
+      received: this.#received,
+      lost: this.#lost,
+      ignored: this.#ignored,
+      unpublished: this.#link?.unpublished ?? 0,
+      backlog: this.#link?.waitingSize ?? 0,
+      isBusReady: this.#link?.isReady ?? true,
+      errors: this.#errors,
+    };
+  }
+
+  /**
+   * Ends all groups and closes the bus. The sessions stay open.
+   *
+   * @returns Resolves once the bus is closed.
+   */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  /** Closes the hub: for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    for (const session of this.#members.keys()) this.leaveAll(session);
+    await this.#link?.bus.close();
+  }
+
+  #begin(name: string): Group {
+    const { maxGroups } = this.#settings;
+    if (this.#groups.size >= maxGroups) throw new GroupLimitError("maxGroups", maxGroups);
+    const group = new Group(name, this.#settings.policyOf(name));
+    this.#groups.set(name, group);
+    if (this.#link === undefined) return group;
+    const gaps = group.gaps = new Gaps();
+    group.subscribed = this.#link.bus.subscribe(name).then(() => {
+      gaps.subscribedAt = this.#clock.now();
+    });
+    return group;
+  }
+
+  #end(group: Group): void {
+    this.#groups.delete(group.name);
+    this.#link?.bus.unsubscribe(group.name);
+  }
+
+  #onMessage(message: BusMessage): void {
+    const group = this.#groups.get(message.group);
+    if (group === undefined) return; // its subscription has just ended
+    const lost = group.gaps!.note(message, this.#clock.now());
+    if (lost < 0) {
+      this.#ignored++;
+      return;
+    }
+    this.#received++;
+    this.#lost += lost;
+    const { number, kind, payload, key } = message;
+    if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
+    if (kind === DATA) this.#deliver(group, new Prepared(payload.slice()), key, undefined);
+  }
+
+  /**
+   * Delivers to the members in this process. A session that ends meanwhile may lead to another message, which must not
+   * overtake this one on its way to the other members.
+   */
+  #deliver(...delivery: Delivery): void {
+    this.#deliveries.push(delivery);
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    try {
+      for (const [group, message, key, except] of this.#deliveries) {
+        if (group.policy === "end") {
+          for (const { session } of group.members) {
+            if (session !== except) session.send(message);
+          }
+        } else {
+          for (const member of group.members) {
+            if (member.session !== except) member.deliver(group, message, key);
+          }
+        }
+      }
+    } finally {
+      this.#deliveries = [];
+      this.#isDelivering = false;
+    }
+  }
+
+  #checkName(what: string, name: string): void {
+    if (typeof name !== "string") {
+      throw new TypeError(`${what} must be a string, got ${shown(name)}`);
+    }
+    const { maxNameLength } = this.#settings;
+    if (name.length === 0 || name.length > maxNameLength) {
+      throw new RangeError(
+        `${what} must have 1 to maxNameLength (${maxNameLength}) characters, got ${name.length}`,
+      );
+    }
+    if (!name.isWellFormed()) throw new TypeError(`${what} must not contain half a surrogate pair`);
+  }
+
+  /** Calls a function of the options. */
+  #call<Args extends unknown[]>(
+    callback: ((...args: Args) => unknown) | undefined,
+    ...args: Args
+  ): void {
+    if (callback !== undefined) attempt(() => callback(...args), (error) => this.#onError(error));
+  }
+
+  #onError(error: unknown): void {
+    this.#errors++;
+    const { onError } = this.#options;
+    // If onError() itself fails, there is no one left to tell.
+    if (onError !== undefined) attempt(() => onError(error), () => {});
+  }
+}
+
+function prepareOnce(
+  message: unknown,
+  codec: PublishFrameOptions<unknown>["codec"] | undefined,
+): PreparedMessage {
+  if (codec !== undefined) return prepare(message, codec);
+  return message instanceof Prepared ? message : prepare(message as string);
+}

@@ -1,0 +1,115 @@
+/** The format of messages between hubs. */
+
+import { longAt, putInteger, uint32At } from "../_internal/numbers.ts";
+import { MalformedFrameError } from "../errors.ts";
+
+/** What a message is. Hubs ignore other kinds, which later versions may send. */
+export const DATA = 1;
+export const PRESENCE = 2;
+
+/** The place of a message among those of its sender. */
+export interface MessageNumber {
+  /** The hub that has sent it: a random number for each hub, so that a process that was restarted is another one. */
+  readonly sender: number;
+  /** A sender begins a higher epoch if it has forgotten the last number of the group. */
+  readonly epoch: number;
+  /** Counts the messages of this sender to this group in this epoch, from 1. */
+  readonly number: number;
+  /** How long ago the sender has sent the message before this one, in milliseconds, 2^32 - 1 at most. */
+  readonly elapsed: number;
+}
+
+/**
+ * A message between hubs. All integers are big-endian:
+ *
+ * | bytes | content |
+ * |---|---|
+ * | 1 | the version of the format, 1 |
+ * | 1 | `kind` |
+ * | 6 | `sender` |
+ * | 4 | `epoch` |
+ * | 6 | `number` |
+ * | 4 | `elapsed` |
+ * | 2 | the length of `group` in bytes |
+ * | 2 | the length of `key` in bytes |
+ * | … | `group`, then `key`, in UTF-8, then `payload` |
+ */
+export interface BusMessage extends MessageNumber {
+  readonly kind: number;
+  readonly group: string;
+  /** The key for conflation, which may be empty. */
+  readonly key: string;
+  readonly payload: Uint8Array;
+}
+
+const VERSION = 1;
+/** The size of a message without its group, key and payload. */
+export const HEADER_SIZE = 26;
+const MAX_ELAPSED = 2 ** 32 - 1;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Encodes a message without its number. */
+export function encodeMessage(
+  { kind, group, key, payload }: Omit<BusMessage, keyof MessageNumber>,
+): Uint8Array {
+  const name = encoder.encode(group);
+  const about = encoder.encode(key);
+  const bytes = new Uint8Array(HEADER_SIZE + name.length + about.length + payload.length);
+  bytes[0] = VERSION;
+  bytes[1] = kind;
+  putInteger(bytes, 22, name.length, 2, false);
+  putInteger(bytes, 24, about.length, 2, false);
+  bytes.set(name, HEADER_SIZE);
+  bytes.set(about, HEADER_SIZE + name.length);
+  bytes.set(payload, HEADER_SIZE + name.length + about.length);
+  return bytes;
+}
+
+/** Sets the number of an encoded message. */
+export function setNumber(
+  bytes: Uint8Array,
+  { sender, epoch, number, elapsed }: MessageNumber,
+): void {
+  putInteger(bytes, 2, sender, 6, false);
+  putInteger(bytes, 8, epoch, 4, false);
+  putInteger(bytes, 12, number, 6, false);
+  setElapsed(bytes, elapsed);
+}
+
+/** Sets `elapsed` of an encoded message. */
+export function setElapsed(bytes: Uint8Array, elapsed: number): void {
+  putInteger(bytes, 18, Math.min(Math.floor(elapsed), MAX_ELAPSED), 4, false);
+}
+
+/**
+ * Decodes a message.
+ *
+ * @throws {MalformedFrameError} If the bytes are no message of a hub.
+ */
+export function decodeMessage(bytes: Uint8Array): BusMessage {
+  if (bytes.length < HEADER_SIZE) {
+    throw malformed(`has ${bytes.length} bytes, but its header has ${HEADER_SIZE}`, bytes.length);
+  }
+  if (bytes[0] !== VERSION) throw malformed(`has version ${bytes[0]}, but ${VERSION} is known`, 0);
+  const groupEnd = HEADER_SIZE + uint32At(bytes, 22, 2, false);
+  const keyEnd = groupEnd + uint32At(bytes, 24, 2, false);
+  if (keyEnd > bytes.length) {
+    throw malformed(`has ${bytes.length} bytes, but its group and key end at ${keyEnd}`, 22);
+  }
+  return {
+    kind: bytes[1]!,
+    sender: longAt(bytes, 2, 6, false, false),
+    epoch: uint32At(bytes, 8, 4, false),
+    number: longAt(bytes, 12, 6, false, false),
+    elapsed: uint32At(bytes, 18, 4, false),
+    group: decoder.decode(bytes.subarray(HEADER_SIZE, groupEnd)),
+    key: decoder.decode(bytes.subarray(groupEnd, keyEnd)),
+    payload: bytes.subarray(keyEnd),
+  };
+}
+
+function malformed(problem: string, offset: number): MalformedFrameError {
+  return new MalformedFrameError(`a message of the bus ${problem}`, offset);
+}

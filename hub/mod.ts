@@ -1,0 +1,32 @@
+/**
+ * Groups of sessions that get each other's messages, in one process or in many: {@linkcode Hub}.
+ *
+ * @example A chat with rooms
+ * ```ts
+ * import { serve } from "@parley/tcp";
+ * import { Hub } from "@parley/tcp/hub";
+ *
+ * await using hub = new Hub({ slow: "drop-oldest" });
+ * await using server = serve({ port: 0 }, async (session) => {
+ *   for await (const line of session.lines()) {
+ *     const [command, room = "", text = ""] = line.split(" ", 3);
+ *     if (command === "join") hub.join(room, session);
+ *     else if (command === "leave") hub.leave(room, session);
+ *     else if (command === "say") hub.publish(room, `${text}\n`, { except: session });
+ *   }
+ * });
+ * ```
+ *
+ * @module
+ */
+
+export { GroupLimitError } from "../errors.ts";
+export type { Bus, BusListener } from "./bus.ts";
+export { Hub } from "./hub.ts";
+export type {
+  HubOptions,
+  HubStats,
+  PublishFrameOptions,
+  PublishOptions,
+  SlowPolicy,
+} from "./options.ts";

@@ -1,0 +1,85 @@
+/** The numbers of messages between hubs: what is lost, and what arrives twice. */
+
+import type { BusMessage, MessageNumber } from "./message.ts";
+
+/** The last message that this hub has published to a group. */
+interface Stream {
+  readonly epoch: number;
+  number: number;
+  /** When, in milliseconds of the hub's clock. */
+  at: number;
+}
+
+/** Numbers the messages that a hub publishes, for each group. */
+export class Numbering {
+  readonly sender: number;
+  readonly #maxGroups: number;
+  #epoch = 1;
+  /** Groups in the order of use, in two generations, of which the older one is forgotten as a whole. */
+  #young = new Map<string, Stream>();
+  #old = new Map<string, Stream>();
+
+  constructor(sender: number, maxGroups: number) {
+    this.sender = sender;
+    this.#maxGroups = maxGroups;
+  }
+
+  /** The number of the next message to a group. */
+  next(group: string, now: number): MessageNumber {
+    const stream = this.#young.get(group) ?? this.#rejuvenate(group, now);
+    const elapsed = now - stream.at;
+    stream.at = now;
+    return { sender: this.sender, epoch: stream.epoch, number: ++stream.number, elapsed };
+  }
+
+  /** The last message to a group had to wait until now. */
+  touch(group: string, now: number): void {
+    const stream = this.#young.get(group);
+    if (stream !== undefined) stream.at = now;
+  }
+
+  #rejuvenate(group: string, now: number): Stream {
+    const stream = this.#old.get(group) ?? { epoch: this.#epoch, number: 0, at: now };
+    this.#old.delete(group);
+    if (this.#young.size >= this.#maxGroups) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#epoch++; // so that the groups that are forgotten now begin a higher one
+    }
+    this.#young.set(group, stream);
+    return stream;
+  }
+}
+
+/** How many senders of a group are known at a time. */
+const MAX_SENDERS = 4096;
+
+/** Notices what a group does not get of what other hubs have published to it. */
+export class Gaps {
+  /** Since when messages arrive, in milliseconds of the hub's clock. */
+  subscribedAt: number = Infinity;
+  readonly #senders = new Map<number, { epoch: number; number: number }>();
+
+  /**
+   * Notes a message.
+   *
+   * @returns How many messages before it were lost, or -1 if the message arrives again or too late.
+   */
+  note({ sender, epoch, number, elapsed }: BusMessage, now: number): number {
+    const last = this.#senders.get(sender);
+    if (last !== undefined && last.epoch === epoch) {
+      const lost = number - last.number - 1;
+      if (lost >= 0) last.number = number;
+      return Math.max(lost, -1);
+    }
+    if (last !== undefined && last.epoch > epoch) return -1;
+    if (last === undefined && this.#senders.size >= MAX_SENDERS) {
+      this.#senders.delete(this.#senders.keys().next().value!);
+    }
+    this.#senders.set(sender, { epoch, number });
+    // A message that was published before the group was subscribed is not lost. Its transport may have taken some time, so
+    // that a message just before the subscription counts as lost, but none after it counts as old.
+    const isBefore = last === undefined && now - elapsed <= this.subscribedAt;
+    return isBefore ? 0 : number - 1;
+  }
+}

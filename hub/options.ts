@@ -1,0 +1,200 @@
+import { checkFunction, checkInteger, checkMethods, checkOneOf } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
+import type { Codec } from "../codecs/codec.ts";
+import { Session } from "../session.ts";
+import type { Bus } from "./bus.ts";
+
+/**
+ * What a group does with a message for a session whose peer reads too slowly.
+ *
+ * | policy | meaning |
+ * |---|---|
+ * | `end` | the session gets it, and ends at its `maxBufferedOutput`: if no message may be missing |
+ * | `drop-newest` | the message is dropped: the cheapest, if messages may be missing |
+ * | `drop-oldest` | the oldest messages that wait are dropped: if only the latest ones count |
+ * | `conflate` | the message replaces the one with the same key that waits, and takes its place: if only the latest value of each key counts |
+ */
+export type SlowPolicy = "end" | "drop-newest" | "drop-oldest" | "conflate";
+
+/** Options of {@linkcode Hub}. */
+export interface HubOptions {
+  /**
+   * Carries messages to the hubs of other processes and threads. Without it, or if it is `undefined`, the hub has only
+   * the sessions of its own thread.
+   */
+  bus?: Bus | undefined;
+  /**
+   * What happens to messages for a session whose peer reads too slowly. A function returns it for each group, once, when
+   * the group begins.
+   *
+   * @default {"end"}
+   */
+  slow?: SlowPolicy | ((group: string) => SlowPolicy);
+  /**
+   * How many bytes of messages may wait for a session, unless the policy is `end`. 1 to 2^30. It must be less than the
+   * session's `maxBufferedOutput`, or the session ends first.
+   *
+   * @default {65536}
+   */
+  maxWaiting?: number;
+  /**
+   * The maximum number of groups that have members here. 1 to 2^24. The hub also remembers the number of the last message
+   * for this many groups, at least, to which it has published.
+   *
+   * @default {1_000_000}
+   */
+  maxGroups?: number;
+  /**
+   * The maximum number of groups of a session. 1 to 2^24.
+   *
+   * @default {1000}
+   */
+  maxGroupsPerSession?: number;
+  /**
+   * The maximum length of the name of a group, of a key and of the id of a person, in UTF-16 code units. 1 to 1024.
+   *
+   * @default {256}
+   */
+  maxNameLength?: number;
+  /**
+   * The maximum size of messages that wait while the bus is away, in bytes. Messages beyond it are lost for other
+   * processes. 0 to 2^30.
+   *
+   * @default {1_048_576}
+   */
+  maxBacklog?: number;
+  /**
+   * Called if messages that another hub has published to a group did not arrive here. It is called when the next message of
+   * that hub to the group arrives, before its delivery. Messages from before the group had members here do not count.
+   *
+   * @param group The group.
+   * @param from The number of the first message that is missing. Each hub counts its messages to each group from 1.
+   * @param to The number of the last one.
+   */
+  onGap?: (group: string, from: number, to: number) => void;
+  /**
+   * Called when the bus begins or ceases to take messages. Sessions of this process get each other's messages meanwhile.
+   *
+   * @param isReady Whether it takes messages.
+   */
+  onBusChange?: (isReady: boolean) => void;
+  /**
+   * Called with errors of the bus, with what another process has sent that is no message of a hub, and with what the other
+   * functions of these options throw. Without it, they are only counted, in `stats().errors`.
+   *
+   * @param error What went wrong.
+   */
+  onError?: (error: unknown) => void;
+}
+
+/** The options with their defaults. */
+export type HubSettings =
+  & Required<
+    Pick<
+      HubOptions,
+      "maxWaiting" | "maxGroups" | "maxGroupsPerSession" | "maxNameLength" | "maxBacklog"
+    >
+  >
+  & { policyOf(group: string): SlowPolicy };
+
+const BUS_METHODS = ["start", "publish", "subscribe", "unsubscribe", "close"] as const;
+const POLICIES: readonly SlowPolicy[] = ["end", "drop-newest", "drop-oldest", "conflate"];
+
+export const HUB_OPTIONS: Known<HubOptions> = {
+  bus: (name, value) => checkMethods(name, value, BUS_METHODS),
+  slow: (name, value) => {
+    if (typeof value !== "function") checkOneOf(name, value, POLICIES);
+  },
+  maxWaiting: elsewhere,
+  maxGroups: elsewhere,
+  maxGroupsPerSession: elsewhere,
+  maxNameLength: elsewhere,
+  maxBacklog: elsewhere,
+  onGap: checkFunction,
+  onBusChange: checkFunction,
+  onError: checkFunction,
+};
+
+export function resolveHubOptions(options: HubOptions): HubSettings {
+  checkOptions(options, HUB_OPTIONS);
+  const {
+    slow = "end",
+    maxWaiting = 64 * 1024,
+    maxGroups = 1_000_000,
+    maxGroupsPerSession = 1000,
+    maxNameLength = 256,
+    maxBacklog = 1024 * 1024,
+  } = options;
+  return {
+    maxWaiting: checkInteger("maxWaiting", maxWaiting, 1, 2 ** 30),
+    maxGroups: checkInteger("maxGroups", maxGroups, 1, 2 ** 24),
+    maxGroupsPerSession: checkInteger("maxGroupsPerSession", maxGroupsPerSession, 1, 2 ** 24),
+    maxNameLength: checkInteger("maxNameLength", maxNameLength, 1, 1024),
+    maxBacklog: checkInteger("maxBacklog", maxBacklog, 0, 2 ** 30),
+    policyOf(group: string): SlowPolicy {
+      if (typeof slow !== "function") return slow;
+      const policy = slow(group);
+      checkOneOf(`slow(${JSON.stringify(group)})`, policy, POLICIES);
+      return policy;
+    },
+  };
+}
+
+/** Options of {@linkcode Hub.publish}. */
+export interface PublishOptions {
+  /** A session that does not get the message, such as the one that it comes from. */
+  except?: Session | undefined;
+  /**
+   * What the message is about, for groups with the policy `conflate`: a later message replaces the one with the same key.
+   *
+   * @default {""}
+   */
+  key?: string;
+}
+
+/** Options of {@linkcode Hub.publish} for a frame. */
+export interface PublishFrameOptions<Message> extends PublishOptions {
+  /** Encodes the frame, once. */
+  codec: Pick<Codec<unknown, Message>, "encode">;
+}
+
+export const PUBLISH_OPTIONS: Known<PublishFrameOptions<unknown>> = {
+  except: checkSession,
+  key: elsewhere,
+  codec: elsewhere,
+};
+
+/** Figures of a hub, since it began. */
+export interface HubStats {
+  /** Groups that have members here. */
+  groups: number;
+  /** Sessions that are in a group. */
+  sessions: number;
+  /** How many groups all sessions are in, together. */
+  memberships: number;
+  /** Calls of `publish()`. */
+  published: number;
+  /** Messages for slow sessions that were dropped, all sessions counted. */
+  dropped: number;
+  /** Messages for slow sessions that a later one with the same key has replaced, all sessions counted. */
+  replaced: number;
+  /** Messages of other processes that have arrived. */
+  received: number;
+  /** Messages of other processes that did not arrive, as `onGap` was told. */
+  lost: number;
+  /** Messages of other processes that arrived twice, or after a later one, and were ignored. */
+  ignored: number;
+  /** Messages that the bus could not take, at least for one process. */
+  unpublished: number;
+  /** The size of the messages that wait for the bus, in bytes. */
+  backlog: number;
+  /** Whether the bus takes messages. `true` without a bus. */
+  isBusReady: boolean;
+  /** How often something went wrong, as `onError` was told. */
+  errors: number;
+}
+
+export function checkSession(name: string, value: unknown): void {
+  if (value instanceof Session) return;
+  throw new TypeError(`${name} must be a Session`);
+}
