@@ -1,6 +1,7 @@
 /** A worker of a server, which is started again when it has died. */
 
 import { clearTimeout, setTimeout } from "node:timers";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import { addStats, finalStats } from "./added_stats.ts";
@@ -84,8 +85,18 @@ export class Member {
   }
 
   /** Sends a message to the worker, if it listens. */
-  post(message: ToWorker): void {
-    if (this.isServing) this.#life!.post(message);
+  post(message: ToWorker, transfer: MessagePort[] = []): void {
+    if (this.isServing) this.#life!.post(message, transfer);
+  }
+
+  /** Connects it with others, for the bus of hubs. */
+  introduce(others: readonly Member[]): void {
+    const ports = others.map((other) => {
+      const { port1, port2 } = new MessageChannel();
+      other.post({ kind: "peers", ports: [port1] }, [port1]);
+      return port2;
+    });
+    this.post({ kind: "peers", ports }, ports);
   }
 
   ping(elapsed: number): void {

@@ -28,6 +28,8 @@ export type ToWorker =
   | { readonly kind: "drain"; readonly isSpread: boolean }
   | { readonly kind: "abort"; readonly reason: SentError | undefined }
   | { readonly kind: "reload-tls"; readonly tls: TlsServerOptions }
+  /** Ports to other workers that serve, for the bus. The first time, there may be none. */
+  | { readonly kind: "peers"; readonly ports: readonly MessagePort[] }
   /** Another worker has released a connection. */
   | { readonly kind: "room" }
   /** The worker answers with `pong`. At most one is unanswered at a time. */

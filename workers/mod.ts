@@ -20,6 +20,8 @@
  * @module
  */
 
+export type { Bus, BusListener } from "../hub/bus.ts";
+export { workerBus } from "./bus.ts";
 export { WorkerCrashError } from "../errors.ts";
 export type { WorkerEnd, WorkerEndReason, WorkersObserver } from "./observer.ts";
 export {

@@ -96,8 +96,8 @@ export class RunningWorker {
     port1.unref(); // the thread itself keeps the process alive
   }
 
-  post(message: ToWorker): void {
-    this.#port.postMessage(message);
+  post(message: ToWorker, transfer: MessagePort[] = []): void {
+    this.#port.postMessage(message, transfer);
   }
 
   /** Sends a ping, `elapsed` milliseconds after the last call. Terminates a thread that has not answered for too long. */

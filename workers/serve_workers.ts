@@ -302,6 +302,7 @@ class Workers implements WorkersServer {
     // What happened while it started.
     member.post({ kind: this.#isSuspended ? "suspend" : "resume" });
     if (this.#tls !== undefined) member.post({ kind: "reload-tls", tls: this.#tls });
+    member.introduce(this.#members.filter((other) => other !== member && other.isServing));
     this.#observers.tell("onWorkerStart", member.worker);
     if (!this.#isFound) {
       this.#isFound = true;

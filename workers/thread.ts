@@ -6,6 +6,7 @@ import { checkFunction } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { type Handler, TcpServer } from "../serve/serve.ts";
 import { noteConnections } from "../transport/node/open_connections.ts";
+import { openBus } from "./bus.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
 import { receivedError, sentError } from "./sent_error.ts";
@@ -19,9 +20,11 @@ async function run(start: WorkerStart): Promise<void> {
   noteConnections(start.connections);
   let server: TcpServer | undefined;
   let isStopping = false;
+  const bus = openBus();
   const tell = (message: FromWorker): void => port.postMessage(message);
   port.on("message", (message: ToWorker) => {
     if (message.kind === "ping") return tell({ kind: "pong", stats: server?.stats() });
+    if (message.kind === "peers") return bus.connect(message.ports);
     if (server !== undefined) return obey(server, message);
     isStopping ||= message.kind === "drain" || message.kind === "abort";
   });
@@ -54,7 +57,7 @@ function serveModule(
   return server;
 }
 
-function obey(server: TcpServer, message: ToWorker): void {
+function obey(server: TcpServer, message: Exclude<ToWorker, { kind: "peers" | "ping" }>): void {
   switch (message.kind) {
     case "suspend":
       return server.suspend();
