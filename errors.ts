@@ -104,6 +104,63 @@ export class OutputLimitError extends Error {
   }
 }
 
+/**
+ * An answer to a sender that is not proven would be larger than `maxAmplification` allows, in relation to what it has sent
+ * (RFC 9000 §8.1).
+ */
+export class AmplificationLimitError extends Error {
+  /** The name of the class. */
+  override readonly name = "AmplificationLimitError";
+  /** The address of the sender. */
+  readonly remoteAddr: string;
+  /** How many bytes may still be sent to it, with 28 bytes of headers for each datagram. */
+  readonly limit: number;
+  /** The size of the answer, with the headers, in bytes. */
+  readonly size: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param remoteAddr The address of the sender.
+   * @param limit How many bytes may still be sent to it.
+   * @param size The size of the answer in bytes.
+   */
+  constructor(remoteAddr: string, limit: number, size: number) {
+    super(
+      `an answer of ${size} bytes to ${remoteAddr}, which is not proven, exceeds what maxAmplification leaves (${limit})`,
+    );
+    this.remoteAddr = remoteAddr;
+    this.limit = limit;
+    this.size = size;
+  }
+}
+
+/** A datagram is too large for the system or the path (`EMSGSIZE`). UDP over IPv4 allows 65507 bytes. */
+export class DatagramTooLargeError extends Error {
+  /** The name of the class. */
+  override readonly name = "DatagramTooLargeError";
+  /** The address of the receiver. */
+  readonly remoteAddr: string;
+  /** The size of the datagram in bytes. */
+  readonly size: number;
+
+  /**
+   * Makes the error.
+   *
+   * @param remoteAddr The address of the receiver.
+   * @param size The size of the datagram in bytes.
+   * @param options Its cause, the error of the system.
+   */
+  constructor(remoteAddr: string, size: number, options?: ErrorOptions) {
+    super(
+      `a datagram of ${size} bytes to ${remoteAddr} is too large for the system or the path`,
+      options,
+    );
+    this.remoteAddr = remoteAddr;
+    this.size = size;
+  }
+}
+
 /** The buffers of all sessions of a server exceeded `maxBufferMemory`, and this session was one of those that held most. */
 export class MemoryLimitError extends Error {
   /** The name of the class. */

@@ -94,9 +94,9 @@ export function formatAddress(addr: Address): string {
  */
 export function normalizeAddress(addr: Address): Address {
   // In Deno, it can be `null`, although its types do not say so.
-  if (addr.transport === "unix" && addr.path === null) return { transport: "unix", path: "" };
-  if (
-    addr.transport !== "tcp" || !addr.hostname.startsWith("::ffff:") || !addr.hostname.includes(".")
-  ) return addr;
-  return { transport: "tcp", hostname: addr.hostname.slice("::ffff:".length), port: addr.port };
+  if ("path" in addr && addr.path === null) return { transport: addr.transport, path: "" };
+  if (!("hostname" in addr)) return addr;
+  const { transport, hostname, port } = addr;
+  if (!hostname.startsWith("::ffff:") || !hostname.includes(".")) return addr;
+  return { transport, hostname: hostname.slice("::ffff:".length), port };
 }

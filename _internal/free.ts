@@ -6,5 +6,5 @@ const MIN_SIZE = 2048;
  * for a server whose memory is short. All views of the buffer become empty.
  */
 export function free({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= MIN_SIZE) buffer.transfer(0);
+  if (buffer.byteLength >= MIN_SIZE && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

@@ -91,6 +91,9 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
   readonly #closing = new DOMException("the client was closed", "AbortError");
   #dials = 0;
   #failures = 0;
+  /** How many short sessions in a row were ended by `redial()` and counted as no failure. */
+  #drains = 0;
+  #isDrained = false;
   #session: Session | undefined;
   #life: Lifecycle | undefined;
   #ready: Ready | undefined;
@@ -142,6 +145,12 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
         if (!life.threw(error)) throw error;
       }
     }
+  }
+
+  redial(): void {
+    if (this.#session === undefined) return;
+    this.#isDrained = true;
+    this.#life!.close("drain");
   }
 
   async close(): Promise<void> {
@@ -228,6 +237,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#life = this.#group.members.get(session); // it has joined the group in this turn
     this.#session = session;
     this.#settingUp = undefined;
+    this.#isDrained = false;
     this.#decision = session.closed.then((end) => this.#onEnd(session, end));
     this.#observers.tell("onSessionStart", session);
     if (aborted) session.abort(reason); // its dial could not be cancelled any more
@@ -255,7 +265,11 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
     this.#unwatch();
     const failure = this.#settingUp && await this.#settingUp;
     const hasLasted = failure === undefined && end.duration >= this.#settings.resetAfter;
-    this.#failures = hasLasted ? 0 : this.#failures + 1;
+    if (hasLasted) this.#drains = 0;
+    // A server that drains whenever it has accepted must not be dialled without a pause.
+    const isSuccess = hasLasted ||
+      this.#isDrained && this.#drains++ < this.#settings.targets.length;
+    this.#failures = isSuccess ? 0 : this.#failures + 1;
     const { error } = failure ??
       { error: new SessionEndedError(end.reason, { cause: end.cause }) };
     const isOwn = failure !== undefined && isOwnError(error, this.#life!);

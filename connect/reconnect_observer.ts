@@ -13,7 +13,7 @@ export interface ReconnectObserver {
    * A dial begins.
    *
    * @param address The address, such as `127.0.0.1:1234`.
-   * @param attempt The number of the attempt: 1 for the first dial of the client, and after a session that lasted.
+   * @param attempt The number of the attempt: 1 for the first dial of the client, and after a session that did not fail.
    */
   onDial?(address: string, attempt: number): void;
   /**

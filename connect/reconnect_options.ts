@@ -49,7 +49,7 @@ export interface ReconnectOptions<Ready = unknown> extends Partial<ConnectOption
   maxDelay?: number;
   /**
    * How long a session must last to reset the delay and the number of attempts. A session that ends earlier counts as a
-   * failure. `Infinity` for never.
+   * failure, unless it is ended by `redial()`. `Infinity` for never.
    *
    * @default {5000}
    */
@@ -151,6 +151,15 @@ export interface ReconnectingClient<Ready = unknown>
    * @throws What `next()` throws, and any other error of the handler.
    */
   run(handler: (session: Session, ready: Ready) => unknown): Promise<void>;
+  /**
+   * Ends the session that is alive gracefully, with the reason `drain`, because its server is about to stop. Call it when the
+   * server says so in a message of your protocol. This is no failure: the client dials the next address within `minDelay`,
+   * and counts anew. In the session, a waiting reading rejects with the reason. Without a session, it does nothing.
+   *
+   * Of sessions that are shorter than `resetAfter`, only as many in a row as there are addresses count as no failure. So a
+   * server that always drains at once is dialled with growing delays.
+   */
+  redial(): void;
   /**
    * Ends the client gracefully: cancels a delay or a dial, and closes the session that is alive. A waiting `next()` is
    * done.

@@ -128,6 +128,44 @@ const METRICS = {
     "How long the sessions lasted that have ended",
   ],
   "parley.client.network.io": ["counter", "By", "Bytes that sessions received and transmitted"],
+  // The metrics of hubs, which have a name as a label.
+  "parley.hub.groups": ["updowncounter", "{group}", "Groups that have members"],
+  "parley.hub.sessions": ["updowncounter", "{session}", "Sessions that are in a group"],
+  "parley.hub.memberships": ["updowncounter", "{membership}", "Groups that all sessions are in"],
+  "parley.hub.published_messages": ["counter", "{message}", "Messages that were published here"],
+  "parley.hub.received_messages": [
+    "counter",
+    "{message}",
+    "Messages of other processes that have arrived",
+  ],
+  "parley.hub.dropped_messages": [
+    "counter",
+    "{message}",
+    "Messages for slow sessions that were dropped",
+  ],
+  "parley.hub.replaced_messages": [
+    "counter",
+    "{message}",
+    "Messages for slow sessions that a later one has replaced",
+  ],
+  "parley.hub.lost_messages": [
+    "counter",
+    "{message}",
+    "Messages of other processes that did not arrive",
+  ],
+  "parley.hub.ignored_messages": [
+    "counter",
+    "{message}",
+    "Messages of other processes that arrived twice or too late",
+  ],
+  "parley.hub.unpublished_messages": [
+    "counter",
+    "{message}",
+    "Messages that the bus could not take",
+  ],
+  "parley.hub.backlog": ["updowncounter", "By", "Size of the messages that wait for the bus"],
+  "parley.hub.bus.ready": ["updowncounter", "{bus}", "Whether the bus takes messages, 1 or 0"],
+  "parley.hub.errors": ["counter", "{error}", "Times that something went wrong"],
   // The metrics of the process.
   "process.memory.usage": ["updowncounter", "By", "Memory that the process has in use (RSS)"],
   "process.cpu.time": ["counter", "s", "CPU time of the process, by mode"],

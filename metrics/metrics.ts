@@ -10,6 +10,7 @@ import {
   type MetricPoint,
   type Take,
 } from "./definitions.ts";
+import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
 import { type Meter, reportTo } from "./opentelemetry.ts";
 import { contentType, formatFor, render } from "./prometheus.ts";
@@ -55,6 +56,7 @@ export interface Metric extends MetricDefinition {
 export class Metrics {
   readonly #servers: Map<string, MeasuredServer> = new Map();
   readonly #clients: Map<string, ClientSource> = new Map();
+  readonly #hubs: Map<string, MeasuredHub> = new Map();
 
   /**
    * Adds a server. A server of the same name that is closed is replaced.
@@ -71,6 +73,19 @@ export class Metrics {
       throw new TypeError(`there is a server of the name ${JSON.stringify(name)} already`);
     }
     this.#servers.set(name, server);
+  }
+
+  /**
+   * Adds a hub. It replaces a former one of the same name.
+   *
+   * @param name The name of the hub, for the label `parley.hub.name`: 1 to 100 characters.
+   * @param hub The hub.
+   * @throws {TypeError | RangeError} If the name is invalid or the hub has no `stats()`.
+   */
+  addHub(name: string, hub: MeasuredHub): void {
+    checkName(name);
+    checkMethods("hub", hub, ["stats"]);
+    this.#hubs.set(name, hub);
   }
 
   /**
@@ -105,6 +120,9 @@ export class Metrics {
     }
     for (const [name, client] of this.#clients) {
       client.take(takeFor({ "parley.client.name": name }));
+    }
+    for (const [name, hub] of this.#hubs) {
+      takeHub(hub.stats(), takeFor({ "parley.hub.name": name }));
     }
     takeProcess(takeFor({}));
     return [...found].map(([name, points]) => ({ name, ...definitionOf(name), points }));

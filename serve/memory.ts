@@ -24,8 +24,12 @@ const SHARED = 1 / 4;
 const MIN_SHARE = 1024;
 /** While memory is short: the part of it by which buffers may grow or shrink until the next review. */
 const STEP = 1 / 32;
-/** How long nothing is accepted before sessions are ended to make room, in milliseconds. */
-const PATIENCE = 1_000;
+/** How long nothing is accepted, or nobody read, without relief before any session may be ended, in milliseconds. */
+const PATIENCE = 500;
+/** After how long without a byte a session may be ended for others that wait for room. If all wait, `PATIENCE` is enough. */
+const MAX_QUIET = 2_000;
+/** What a session holds weighs as much again for each time of this length without a byte, in milliseconds. */
+const QUIET = 100;
 
 const LEVELS: readonly MemoryStats["pressure"][] = ["none", "reading-paused", "accepting-paused"];
 const FULL = 2;
@@ -35,6 +39,10 @@ interface MemoryHooks {
   readonly budget: Budget;
   /** The sessions. */
   lives(): Iterable<Lifecycle>;
+  /** The clock for deadlines. */
+  now(): number;
+  /** Makes the sweep frequent enough for a duration. */
+  pace(duration: number): void;
   /** Called when a step was taken, or taken back. */
   onPressure(event: MemoryPressureEvent): void;
 }
@@ -44,14 +52,23 @@ interface Holding {
   readonly bytes: number;
 }
 
+/** How many bytes to free, and the sessions that may be ended for that, in order. */
+interface Excess {
+  readonly bytes: number;
+  readonly candidates: Holding[];
+}
+
 /** Keeps the memory of a server's buffers below a limit. */
 export class MemoryGuard {
   readonly #limit: number;
   readonly #hooks: MemoryHooks;
   #level = 0;
-  /** Since when nothing is accepted without relief, and how much was held then. */
-  #fullSince = 0;
-  #fullHeld = 0;
+  /** Since when nothing is accepted, or nobody can be read, without relief; and how much was held then. */
+  #blockedSince: number | undefined;
+  #blockedHeld = 0;
+  /** Whether the last review had no room for some of the paused readers, and whether it had none for any reader. */
+  #isShort = false;
+  #isStuck = false;
   #ended = 0;
 
   constructor({ maxBufferMemory = DEFAULT_BUFFER_MEMORY }: ServeOptions, hooks: MemoryHooks) {
@@ -59,7 +76,6 @@ export class MemoryGuard {
     this.#hooks = hooks;
     if (maxBufferMemory === Infinity) return;
     checkInteger("maxBufferMemory", maxBufferMemory, MIN_BUFFER_MEMORY, 2 ** 50);
-    hooks.budget.tight = this.#limit * TIGHT;
     hooks.budget.limit(() => this.#review());
   }
 
@@ -83,8 +99,8 @@ export class MemoryGuard {
     const before = this.#level;
     this.#level = this.#levelAt(held);
     const highest = Math.max(before, this.#level);
-    this.#noteRelief(held, before);
-    const ended = this.#endLargest(holdings, this.#excessOf(held));
+    this.#noteRelief(held);
+    const ended = this.#end(this.#excessOf(holdings, held));
     for (const { bytes } of ended) held -= bytes;
     const sessions = holdings.length - ended.length;
     this.#watch(held, sessions);
@@ -95,9 +111,9 @@ export class MemoryGuard {
     for (let level = highest; level > this.#level;) this.#tell(LEVELS[--level]!, held);
   }
 
-  /** Returns what each session holds. Memory to which several sessions refer is divided among them. */
+  /** Returns what each open session holds. Memory to which several sessions refer is divided among them. */
   #holdings(): Holding[] {
-    const lives = [...this.#hooks.lives()];
+    const lives = [...this.#hooks.lives()].filter(({ isShut }) => !isShut);
     const referenced = new Map<ArrayBufferLike, number>();
     for (const { output } of lives) {
       output.showReferenced(({ buffer, length }) => {
@@ -105,7 +121,7 @@ export class MemoryGuard {
       });
     }
     return lives.map((life) => {
-      let bytes = life.reader.input.buffer.length + life.output.size;
+      let bytes = life.reader.input.buffer.length + life.output.size + (life.connection.held ?? 0);
       life.output.showReferenced(({ buffer, length }) => {
         const all = referenced.get(buffer)!;
         bytes -= length * Math.max(0, 1 - buffer.byteLength / all);
@@ -115,11 +131,14 @@ export class MemoryGuard {
   }
 
   /** While memory is freed, however slowly, sessions are not ended to make room. */
-  #noteRelief(held: number, before: number): void {
-    if (this.#level < FULL) return;
-    if (before === FULL && held > this.#fullHeld - this.#limit * STEP) return;
-    this.#fullHeld = held;
-    this.#fullSince = performance.now();
+  #noteRelief(held: number): void {
+    const isRelief = this.#blockedSince === undefined ||
+      held <= this.#blockedHeld - this.#limit * STEP;
+    if (this.#level < FULL && !this.#isStuck) this.#blockedSince = undefined;
+    else if (isRelief) {
+      this.#blockedSince = this.#hooks.now();
+      this.#blockedHeld = held;
+    }
   }
 
   #levelAt(held: number): number {
@@ -131,20 +150,51 @@ export class MemoryGuard {
     return level;
   }
 
-  /** Returns how many bytes to free by ending sessions. */
-  #excessOf(held: number): number {
-    if (held > this.#limit) return held - this.#limit * RISES[1];
-    const isPatient = performance.now() - this.#fullSince < PATIENCE;
-    return this.#level < FULL || isPatient ? 0 : held - this.#limit * FALLS[0] + 1;
+  /** Returns what to free by ending sessions: to stay below the limit, or because others wait for room. */
+  #excessOf(holdings: Holding[], held: number): Excess {
+    if (held > this.#limit) {
+      return { bytes: held - this.#limit * RISES[1], candidates: this.#byWeight(holdings) };
+    }
+    if (this.#level < FULL && !this.#isShort) return { bytes: 0, candidates: [] };
+    const since = this.#blockedSince;
+    const limit = since === undefined ? MAX_QUIET : PATIENCE;
+    const isStalled = ({ life, bytes }: Holding): boolean =>
+      bytes > this.#hooks.budget.share && this.#quiet(life) >= limit;
+    const candidates = this.#byWeight(holdings.filter(isStalled));
+    if (since !== undefined && this.#hooks.now() - since >= PATIENCE) {
+      candidates.push(...this.#byWeight(holdings.filter((holding) => !isStalled(holding))));
+    }
+    return { bytes: held - this.#limit * FALLS[0] + 1, candidates };
   }
 
-  /** Ends the sessions that hold most, until `excess` bytes are freed. */
-  #endLargest(holdings: Holding[], excess: number): Holding[] {
-    if (excess <= 0) return [];
-    holdings.sort((a, b) => b.bytes - a.bytes);
+  /**
+   * Sorts sessions: first those that hold most, for the longest time without a byte in either direction. Of equal ones, the
+   * newest come first.
+   */
+  #byWeight(holdings: readonly Holding[]): Holding[] {
+    const weighed = holdings.map((holding) => ({
+      holding,
+      weight: holding.bytes * (QUIET + this.#quiet(holding.life)),
+    }));
+    weighed.reverse().sort((a, b) => b.weight - a.weight);
+    return weighed.map(({ holding }) => holding);
+  }
+
+  /** How long a session has waited for its peer without a byte, in milliseconds. */
+  #quiet({ reader, output, deadlines }: Lifecycle): number {
+    const owesNothing = reader.input.unread === 0 && output.buffered === 0;
+    if (owesNothing || this.#hooks.budget.paused.has(reader)) return 0;
+    const { bytesRead } = reader;
+    const { bytesWritten } = output;
+    return deadlines.quiet(this.#hooks.now(), { bytesRead, bytesWritten });
+  }
+
+  /** Ends the first candidates, until enough is freed. */
+  #end({ bytes: excess, candidates }: Excess): Holding[] {
     const ended: Holding[] = [];
-    for (let left = excess; left > 0 && ended.length < holdings.length;) {
-      const holding = holdings[ended.length]!;
+    let left = excess;
+    for (const holding of candidates) {
+      if (left <= 0) break;
       ended.push(holding);
       left -= holding.bytes;
     }
@@ -155,7 +205,7 @@ export class MemoryGuard {
     return ended;
   }
 
-  /** Sets the next review: when the next step may be due, or there is room to resume readers. */
+  /** Sets the next review: when the next step may be due, or there is room to resume readers. The sweep reviews, too. */
   #watch(held: number, sessions: number): void {
     const { budget } = this.#hooks;
     const limit = this.#limit;
@@ -163,32 +213,42 @@ export class MemoryGuard {
     budget.share = level === 0
       ? Infinity
       : Math.max(MIN_SHARE, limit * SHARED / Math.max(1, sessions));
-    const above = limit * RISES[level]!;
+    const above = limit * (level === 0 ? TIGHT : RISES[level]!);
+    const uncounted = Math.max(0, held - budget.held);
     budget.watch({
-      above,
+      tight: limit * TIGHT - uncounted,
+      above: above - uncounted,
       growth: Math.max(above - held, limit * STEP),
       release: level === 0 ? Infinity : limit * STEP,
     });
+    if (level > 0 && sessions > 0) this.#hooks.pace(PATIENCE);
   }
 
   /**
    * Resumes as many paused readers as there is room for, in turn, so that each of them can complete its frame at some time.
-   * Memory that others were allowed to use, and have not used yet, is no room.
+   * Memory that others were allowed to use, and have not used yet, is no room. If nobody else was allowed anything, one
+   * reader may use all that is left.
    */
   #giveTurns(holdings: readonly Holding[], held: number): void {
     const { paused } = this.#hooks.budget;
     const inTurn = [...paused];
     paused.clear();
-    let room = this.#limit * (this.isFull ? 1 - STEP : RISES[1]) - held;
-    for (const { life } of holdings) room -= life.reader.allowed;
+    let allowed = 0;
+    for (const { life } of holdings) allowed += life.reader.allowed;
+    const left = this.#limit * (1 - STEP) - held;
+    let room = (this.isFull ? left : this.#limit * RISES[1] - held) - allowed;
+    let isStuck = allowed === 0;
+    this.#isShort = false;
     for (const reader of inTurn) {
       const { growth } = reader;
-      if (growth === 0 || growth <= room) {
+      if (growth === 0 || growth <= room || isStuck && growth <= left) {
         room -= growth;
+        isStuck = false;
         reader.allow(reader.demand);
-      }
+      } else this.#isShort = true;
       reader.resume();
     }
+    this.#isStuck = isStuck && this.#isShort;
   }
 
   #tell(pressure: MemoryPressure, held: number, ended = 0): void {

@@ -19,6 +19,7 @@
  * @module
  */
 
+import { LineLimit } from "../_internal/line_limit.ts";
 import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
@@ -299,40 +300,6 @@ export function logObserver(logger: Logger): ServerObserver {
       );
     },
   };
-}
-
-/** Lets `max` lines pass within a window in milliseconds, and counts the others. */
-class LineLimit {
-  readonly #max: number;
-  readonly #window: number;
-  #begin = -Infinity;
-  #lines = 0;
-  #omitted = 0;
-
-  constructor(max: number, window: number) {
-    this.#max = max;
-    this.#window = window;
-  }
-
-  /** Whether a line may pass now. */
-  take(): boolean {
-    const now = performance.now();
-    if (now - this.#begin >= this.#window) {
-      this.#begin = now;
-      this.#lines = 0;
-    }
-    const passes = this.#lines < this.#max;
-    if (passes) this.#lines++;
-    else this.#omitted++;
-    return passes;
-  }
-
-  /** How many lines were omitted since the last call. */
-  takeOmitted(): number {
-    const omitted = this.#omitted;
-    this.#omitted = 0;
-    return omitted;
-  }
 }
 
 function more(omitted: number): string {

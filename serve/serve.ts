@@ -137,6 +137,8 @@ export class TcpServer implements Server {
     this.#memory = new MemoryGuard(options, {
       budget: this.#group.budget,
       lives: () => this.#group.members.values(),
+      now: () => this.#group.now(),
+      pace: (duration) => this.#group.pace(duration),
       onPressure: (event) => {
         this.#observers.tell("onMemoryPressure", event);
         this.#changed();

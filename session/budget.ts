@@ -12,6 +12,8 @@ export interface PausedReader {
 
 /** The next review of a budget, in bytes. */
 interface Watch {
+  /** If more is held, memory is tight. */
+  tight: number;
   /** A review is due when more than this is held, and buffers have grown by more than `growth` since the last one. */
   above: number;
   growth: number;
@@ -28,8 +30,8 @@ interface Watch {
 export class Budget {
   /** How many bytes are held, at most. */
   held = 0;
-  /** If more is held, reads are small. */
-  tight: number = Infinity;
+  /** Whether reads have to be small. */
+  isTight = false;
   /** A session that holds more unread input and unsent output than this is not read. */
   share: number = Infinity;
   /** Whether `review()` has to be called. */
@@ -37,6 +39,7 @@ export class Budget {
   /** The readers that are paused. */
   readonly paused: Set<PausedReader> = new Set();
   #onReview: (() => void) | undefined;
+  #tight = Infinity;
   #above = Infinity;
   #growthLeft = Infinity;
   #releaseLeft = Infinity;
@@ -49,7 +52,9 @@ export class Budget {
   }
 
   /** Sets when the next review is due. */
-  watch({ above, growth, release }: Watch): void {
+  watch({ tight, above, growth, release }: Watch): void {
+    this.#tight = tight;
+    this.isTight = this.held > tight;
     this.#above = above;
     this.#growthLeft = growth;
     this.#releaseLeft = release;
@@ -58,6 +63,7 @@ export class Budget {
   /** Counts a buffer that has grown by `bytes`, or shrunk if the number is negative. */
   change(bytes: number): void {
     const held = this.held += bytes;
+    this.isTight = held > this.#tight;
     if (bytes > 0) {
       this.#growthLeft -= bytes;
       if (this.#growthLeft < 0 && held > this.#above) this.isDue = true;

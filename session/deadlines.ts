@@ -1,10 +1,14 @@
 import type { EndReason } from "../errors.ts";
 import { checkDuration } from "../_internal/checks.ts";
 
-/** The state of a session that the sweep checks. */
-export interface Progress {
+/** How many bytes a session has received and sent. */
+interface Bytes {
   bytesRead: number;
   bytesWritten: number;
+}
+
+/** The state of a session that the sweep checks. */
+export interface Progress extends Bytes {
   /** Whether a write is under way. */
   writing: boolean;
   /** How many frames were read. */
@@ -106,12 +110,12 @@ export class Deadlines {
     if (now - this.#startedAt > this.#timeouts.maxLifetime) return "lifetime";
     if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
-    if (this.#quiet(now, progress) > this.#idleTimeout) return "idle";
+    if (this.quiet(now, progress) > this.#idleTimeout) return "idle";
     if (this.#silence?.isOver(now, progress)) return "read-idle";
   }
 
-  /** How long no byte has passed in either direction. */
-  #quiet(now: number, { bytesRead, bytesWritten }: Progress): number {
+  /** How long no byte has passed in either direction, as far as calls of this have seen. */
+  quiet(now: number, { bytesRead, bytesWritten }: Bytes): number {
     if (bytesRead + bytesWritten !== this.#bytes) {
       this.#bytes = bytesRead + bytesWritten;
       this.#bytesSince = now;
@@ -123,7 +127,7 @@ export class Deadlines {
     const { closeTimeout, flushTimeout, maxCloseTime } = this.#timeouts;
     const limit = progress.writing ? flushTimeout : closeTimeout;
     const whole = this.isHurried ? Math.min(closeTimeout, maxCloseTime) : maxCloseTime;
-    return this.#quiet(now, progress) > limit || now - since > whole;
+    return this.quiet(now, progress) > limit || now - since > whole;
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {

@@ -119,7 +119,7 @@ export class InputBuffer implements DecoderInput {
 
   /** The best size of the next read. */
   get readSize(): number {
-    return this.#isTight
+    return this.#budget?.isTight
       ? Math.min(this.#readSize, Math.max(TIGHT_READ, this.#minRead))
       : this.#readSize;
   }
@@ -277,19 +277,13 @@ export class InputBuffer implements DecoderInput {
     } else {
       const { needed } = this;
       const useful = needed > unread ? needed : Math.min(this.cap, buffer.length * 2);
-      const grown = Math.floor(buffer.length * (this.#isTight ? TIGHT_GROWTH : 2));
+      const grown = Math.floor(buffer.length * (this.#budget?.isTight ? TIGHT_GROWTH : 2));
       this.#hold(new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ))));
       this.buffer.set(buffer.subarray(start, end));
       if (!isLent) this.#free(buffer);
     }
     this.start = 0;
     this.end = unread;
-  }
-
-  /** Whether memory is short soon. */
-  get #isTight(): boolean {
-    const budget = this.#budget;
-    return budget !== undefined && budget.held > budget.tight;
   }
 
   /** Frees memory that is not held any more, unless the outstanding read fills it. */

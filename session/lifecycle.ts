@@ -125,6 +125,11 @@ export class Lifecycle implements IoEvents {
     return this.#closed.promise;
   }
 
+  /** Whether the connection is closed. Operations of it may still be under way. */
+  get isShut(): boolean {
+    return this.#isShut;
+  }
+
   closeWrite(): Promise<void> {
     return this.#halfClosed ??= this.output.end();
   }
@@ -190,8 +195,9 @@ export class Lifecycle implements IoEvents {
     this.output.divert(tapped);
   }
 
-  /** Ends gracefully. An error of the input becomes the reason, if there was one. */
-  close(): void {
+  /** Ends gracefully. Without a reason, an error of the input becomes the reason, if there was one. */
+  close(reason?: EndReason): void {
+    if (reason !== undefined) return this.#finish(reason, undefined);
     const { inputError, ended } = this.reader;
     const betweenFrames = inputError instanceof TruncatedFrameError && inputError.received === 0;
     if (inputError !== undefined && inputError === this.#group.drained) this.#endDrained();

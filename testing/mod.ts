@@ -42,6 +42,13 @@ import {
   type MemoryPairOptions,
 } from "../transport/memory.ts";
 
+export {
+  type DatagramNetwork,
+  datagramNetwork,
+  type DatagramNetworkOptions,
+  type DatagramNetworkStats,
+} from "./datagram_network.ts";
+export type { Address, DatagramEvents, DatagramSocket, NetAddr } from "../datagram/mod.ts";
 export type { SessionEnd } from "../errors.ts";
 export type { Handler } from "../serve/serve.ts";
 export type { Session, SessionOptions } from "../session.ts";

@@ -1,6 +1,7 @@
 import { assert } from "@std/assert";
 import type { Durations } from "../mod.ts";
-import type { Metrics } from "../metrics/mod.ts";
+import { Metrics } from "../metrics/mod.ts";
+import { noStats } from "../serve/stats.ts";
 
 /** The values of a metric whose labels have these values, by the values of `label`. */
 export function valuesOf(
@@ -33,4 +34,24 @@ export function totalOf(durations: Durations): { count: number; sum: number } {
     sum += range.sum;
   }
   return { count, sum };
+}
+
+/** Metrics of a server with a worker, of a client and of a hub. */
+export function fullMetrics(): Metrics {
+  const metrics = new Metrics();
+  const stats = noStats();
+  metrics.addServer("one", {
+    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    state: "listening",
+    stats: () => ({ ...stats, workers: [{ worker: 0, state: "serving", deaths: 0, stats }] }),
+  });
+  metrics.clientObserver("two");
+  metrics.addHub("three", {
+    stats: () => ({
+      ...{ groups: 0, sessions: 0, memberships: 0, published: 0, received: 0, dropped: 0 },
+      ...{ replaced: 0, lost: 0, ignored: 0, unpublished: 0, backlog: 0, errors: 0 },
+      isBusReady: true,
+    }),
+  });
+  return metrics;
 }

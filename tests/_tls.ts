@@ -93,7 +93,7 @@ export function failureOf(side: PromiseSettledResult<Connection>): unknown {
 export class Watched extends ConnectionOver {
   readonly events: string[] = [];
   bytesRead = 0;
-  held: Promise<void> | undefined;
+  heldUp: Promise<void> | undefined;
   noDelay: boolean | undefined;
   readonly proxy?: ProxyHeader;
 
@@ -105,7 +105,7 @@ export class Watched extends ConnectionOver {
 
   override async write(data: Uint8Array): Promise<number> {
     this.events.push(`write ${data.length}`);
-    await this.held;
+    await this.heldUp;
     return await super.write(data);
   }
 

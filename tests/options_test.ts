@@ -10,6 +10,13 @@ import {
 import { CAPTURE_OPTIONS, openCapture } from "../capture/capture.ts";
 import { Cursor } from "../codecs/cursor.ts";
 import { PREFIXED_OPTIONS } from "../codecs/prefix.ts";
+import { connectDatagrams, serveDatagrams } from "../datagram/mod.ts";
+import {
+  MESSAGE_RATE,
+  MULTICAST,
+  SERVE_OPTIONS as SERVE_DATAGRAMS_OPTIONS,
+} from "../datagram/settings.ts";
+import { CONNECT_OPTIONS as CONNECT_DATAGRAMS_OPTIONS } from "../datagram/connect_datagrams.ts";
 import { delimited } from "../codecs/delimited.ts";
 import { jsonLines } from "../codecs/json_lines.ts";
 import { lengthPrefixed } from "../codecs/length_prefixed.ts";
@@ -40,7 +47,7 @@ import {
   TEXT_OPTIONS,
 } from "../session/options.ts";
 import { BYTE_RATE } from "../session/throttle.ts";
-import { converse, hostileNetwork, sessionPair } from "../testing/mod.ts";
+import { converse, datagramNetwork, hostileNetwork, sessionPair } from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
 import { LISTEN_FD_OPTIONS, listenFd } from "../transport/systemd/listen_fd.ts";
@@ -294,6 +301,38 @@ const TAKERS: Record<string, Taker> = {
     call: (tls) => encodeProxyHeader({ ...header, tls }),
     names: ["secure", "verified", "commonName", "certificate", "signatureAlgorithm"],
     where: "tls",
+  },
+  "serveDatagrams()": {
+    call: (o) => serveDatagrams(o, handler),
+    names: Object.keys(SERVE_DATAGRAMS_OPTIONS),
+  },
+  "serveDatagrams() with messageRate": {
+    call: (messageRate) => serveDatagrams({ port: 0, messageRate }, handler),
+    names: Object.keys(MESSAGE_RATE),
+    where: "messageRate",
+  },
+  "serveDatagrams() with multicast": {
+    call: (multicast) =>
+      serveDatagrams({ socket: datagramNetwork().socket(), multicast }, handler).abort(),
+    names: Object.keys(MULTICAST),
+    where: "multicast",
+  },
+  "connectDatagrams()": {
+    call: (o) => connectDatagrams(o),
+    names: Object.keys(CONNECT_DATAGRAMS_OPTIONS),
+  },
+  "DatagramClient.receive()": {
+    call: async (o) => {
+      const socket = datagramNetwork().socket();
+      const client = await connectDatagrams({ socket, remoteAddr: socket.addr });
+      await client.close();
+      await client.receive(o);
+    },
+    names: ["signal", "timeout"],
+  },
+  "datagramNetwork()": {
+    call: (o) => datagramNetwork(o),
+    names: ["seed", "lose", "duplicate", "reorder", "delay"],
   },
   "openCapture()": { call: (o) => openCapture("/", o), names: Object.keys(CAPTURE_OPTIONS) },
   "hostileNetwork()": { call: (o) => hostileNetwork(memoryPair()[0], o), names: network },

@@ -33,7 +33,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["session.ts"],
   ["serve", "connect"],
   ["requests", "hub"],
-  ["workers", "capture"],
+  ["workers", "capture", "datagram"],
   ["metrics"],
   ["testing"],
   ["mod.ts"],
@@ -47,7 +47,7 @@ const PROGRAM_DEPENDENCY = /^@std\/(cli|log)(\/|$)/;
 const SOCKET_MODULE = /^node:(dgram|http|http2|https|net|tls)$/;
 /** The thread of a worker, which imports the module of a user. */
 const IMPORTS_USER_MODULE = "workers/thread.ts";
-const ONLY_TRANSPORT = "only transport/ opens sockets";
+const ONLY_TRANSPORT = "only transport/ and datagram/ open sockets";
 
 interface Ban {
   readonly code: RegExp;
@@ -60,7 +60,7 @@ const BANS: readonly Ban[] = [
   {
     code: /\bDeno\s*\.\s*(listen|connect|startTls)\w*/g,
     rule: ONLY_TRANSPORT,
-    allowed: /^(transport|bench|tests|tools)\//,
+    allowed: /^(transport|datagram|bench|tests|tools)\//,
   },
   {
     code: /(?<![.\w])console\s*\.\s*\w+|\bDeno\s*\.\s*(stdout|stderr)\b/g,
@@ -177,7 +177,7 @@ function brokenOutside(path: string, specifier: string | undefined): string | un
     return path === IMPORTS_USER_MODULE ? undefined : "a published import is a plain string";
   }
   if (SOCKET_MODULE.test(specifier)) {
-    return path.startsWith("transport/") ? undefined : ONLY_TRANSPORT;
+    return /^(transport|datagram)\//.test(path) ? undefined : ONLY_TRANSPORT;
   }
   if (specifier.startsWith("node:")) return;
   if (path.startsWith("cli/") && PROGRAM_DEPENDENCY.test(specifier)) return;

@@ -82,6 +82,11 @@ export interface Connection {
   /** The PROXY header, if there was one. The addresses are those that it gave. */
   readonly proxy?: ProxyHeader;
   /**
+   * How many bytes of memory the connection holds for data that is on its way, such as encrypted output that is not
+   * written yet. The buffers that were given to `read()` and `write()` are not included.
+   */
+  readonly held?: number;
+  /**
    * Reads input.
    *
    * @param buffer Receives the bytes. It is not empty.

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { lazy } from "./lazy.ts";
 import { shown } from "../_internal/checks.ts";
 import type { Address, Connection, NetAddr } from "./connection.ts";
 import { checkVersion } from "../_internal/deno_sockets.ts";
@@ -19,7 +19,7 @@ export function checkDialOptions(options: DialOptions, target: Address): void {
   const transport = transportOf(options);
   const { localAddress } = options;
   if (localAddress === undefined) return;
-  if (typeof localAddress !== "string" || isIP(localAddress) === 0) {
+  if (typeof localAddress !== "string" || lazy.net.isIP(localAddress) === 0) {
     const got = typeof localAddress === "string"
       ? JSON.stringify(localAddress)
       : shown(localAddress);

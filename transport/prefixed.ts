@@ -33,6 +33,11 @@ export class PrefixedConnection implements Connection {
     if (prefix instanceof Promise) prefix.catch(() => {}); // the next read reports it
   }
 
+  get held(): number {
+    const prefix = this.#prefix instanceof Uint8Array ? this.#prefix.length : 0;
+    return prefix + (this.inner.held ?? 0);
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     return this.#prefix === undefined ? this.inner.read(buffer) : this.#replay(buffer);
   }

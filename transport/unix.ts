@@ -1,5 +1,6 @@
+import { lazy } from "./lazy.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
-import { linkSync, type Stats, unlinkSync } from "node:fs";
+import type { Stats } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
@@ -202,7 +203,7 @@ export class UnixListener implements Listener {
       throw this.#inUse("another server was faster", error);
     } finally {
       // Not earlier: the new file must not get the inode number of the old one, by which others recognize the old file.
-      if (aside !== undefined) unlinkSync(aside);
+      if (aside !== undefined) lazy.fs.unlinkSync(aside);
     }
   }
 
@@ -212,7 +213,7 @@ export class UnixListener implements Listener {
     const aside = nameBeside(path);
     try {
       if (isAbstract(path) || isSame(fileAt(path), this.#file)) return;
-      linkSync(path, aside);
+      lazy.fs.linkSync(path, aside);
       this.#aside = aside;
     } catch { /* there is no file, or it cannot be kept */ }
   }

@@ -1,7 +1,8 @@
 /** The file of a Unix socket: creating it, recognizing it, and moving it out of the way. */
 
+import { lazy } from "./lazy.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
-import { linkSync, lstatSync, renameSync, type Stats, unlinkSync } from "node:fs";
+import type { Stats } from "node:fs";
 import process from "node:process";
 
 /**
@@ -29,11 +30,11 @@ export function takeAside(path: string, found: Stats | undefined): string | unde
   if (!isSame(fileAt(path), found)) return;
   const aside = nameBeside(path);
   try {
-    renameSync(path, aside);
+    lazy.fs.renameSync(path, aside);
   } catch (error) {
     if ((error as { code?: unknown }).code === "ENOENT") return; // it was replaced
     if (!(error instanceof systemErrors.NotCapable)) throw error;
-    return void unlinkSync(path); // there is a permission for the path itself only
+    return void lazy.fs.unlinkSync(path); // there is a permission for the path itself only
   }
   if (isSame(fileAt(aside), found)) return aside;
   putBack(aside, path);
@@ -42,9 +43,9 @@ export function takeAside(path: string, found: Stats | undefined): string | unde
 /** Gives a moved file its name back, unless there is another file by now. */
 export function putBack(aside: string, path: string): void {
   try {
-    linkSync(aside, path);
+    lazy.fs.linkSync(aside, path);
   } catch { /* there is a file */ }
-  unlinkSync(aside);
+  lazy.fs.unlinkSync(aside);
 }
 
 /** An unused name in the same directory. */
@@ -54,7 +55,7 @@ export function nameBeside(path: string): string {
 
 /** The file with a name, if there is one. Links are not followed. */
 export function fileAt(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+  return lazy.fs.lstatSync(path, { throwIfNoEntry: false });
 }
 
 /** Whether both are the same file. A new file may get the inode number of a removed one, but not its time of birth. */

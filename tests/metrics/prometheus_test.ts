@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type NetAddr, serve } from "../../mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { formatFor } from "../../metrics/prometheus.ts";
+import { addDuration, noStats } from "../../serve/stats.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { canNet, canRead, canWrite } from "../_permissions.ts";
 import { isInstalled, Program } from "../_programs.ts";
@@ -69,6 +70,62 @@ Deno.test("Metrics.prometheus() passes promtool's check", {
   const { code, stdout, stderr } = await program.ended();
   assertEquals([code, stdout, stderr], [0, "", ""]);
 });
+
+Deno.test("Metrics.prometheus() writes counters, gauges and histograms in both formats", () => {
+  const metrics = new Metrics();
+  const stats = noStats();
+  for (const duration of [10, 11, 1000, 1e12]) addDuration(stats.durations, duration);
+  stats.accepted = 3;
+  metrics.addServer('"\\\n', {
+    addr: { transport: "unix", path: "/run/one.sock" },
+    state: "listening",
+    stats: () => ({ ...stats, unsent: 1.5e21 }),
+  });
+  const labels =
+    'parley_server_name="\\"\\\\\\n",network_transport="unix",server_address="/run/one.sock"';
+  const buckets = [
+    ...[["0.01", 1], ["0.02", 2], ["0.05", 2], ["0.1", 2], ["0.2", 2], ["0.5", 2], ["1.0", 3]],
+    ...[["2.0", 3], ["5.0", 3], ["10.0", 3], ["30.0", 3], ["60.0", 3], ["120.0", 3]],
+    ...[["300.0", 3], ["1800.0", 3], ["3600.0", 3], ["21600.0", 3], ["86400.0", 3], ["+Inf", 4]],
+  ].map(([le, count]) => `parley_session_duration_seconds_bucket{${labels},le="${le}"} ${count}`);
+  const histogram = [
+    ...buckets,
+    `parley_session_duration_seconds_sum{${labels}} 1000000001.021`,
+    `parley_session_duration_seconds_count{${labels}} 4`,
+  ];
+  const help = "parley_session_duration_seconds How long the sessions lasted that have ended";
+  assertIncludesLines(metrics.prometheus(), [
+    `# HELP ${help}`,
+    "# TYPE parley_session_duration_seconds histogram",
+    ...histogram,
+  ]);
+  assertIncludesLines(metrics.prometheus(OPEN), [
+    `# HELP ${help}`,
+    "# TYPE parley_session_duration_seconds histogram",
+    "# UNIT parley_session_duration_seconds seconds",
+    ...histogram,
+  ]);
+  const started = `parley_started_sessions_total{${labels}} 3`;
+  const description = "Connections that became sessions";
+  assertIncludesLines(metrics.prometheus(), [
+    `# HELP parley_started_sessions_total ${description}`,
+    "# TYPE parley_started_sessions_total counter",
+    started,
+  ]);
+  assertIncludesLines(metrics.prometheus(OPEN), [
+    `# HELP parley_started_sessions ${description}`,
+    "# TYPE parley_started_sessions counter",
+    started,
+  ]);
+  assertIncludesLines(metrics.prometheus(), [
+    "# TYPE parley_unsent_output_bytes gauge",
+    `parley_unsent_output_bytes{${labels}} 1.5e+21`,
+  ]);
+});
+
+function assertIncludesLines(text: string, lines: string[]): void {
+  assertStringIncludes(`\n${text}`, `\n${lines.join("\n")}\n`);
+}
 
 /** Scrapes in both formats: Prometheus itself always prefers OpenMetrics. */
 const config = (port: number): string => `

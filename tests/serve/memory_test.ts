@@ -214,7 +214,7 @@ Deno.test("serve() tells each step, once, and what all hold", bounded, async () 
 });
 
 for (const isPatient of [true, false]) {
-  const until_ = isPatient ? "until it is given back" : "and after a second ends who holds most";
+  const until_ = isPatient ? "until it is given back" : "and after a while ends who holds most";
   Deno.test(`serve() accepts nobody while memory is short, ${until_}`, bounded, async () => {
     using time = clock();
     const { steps, ends, observer } = told();
@@ -236,7 +236,12 @@ for (const isPatient of [true, false]) {
     await settle();
     assertEquals(server.stats().accepted, 2);
     if (isPatient) greedy.abort();
-    else time.now += 1_001;
+    else {
+      await until(() => {
+        time.now += 10;
+        return steps.includes("sessions-ended");
+      });
+    }
     assertEquals(await answer, "think!");
     assertEquals(steps.slice(0, 2), ["reading-paused", "accepting-paused"]);
     assertEquals(steps.includes("sessions-ended"), !isPatient);
@@ -292,6 +297,50 @@ Deno.test(
     client.abort();
   },
 );
+
+Deno.test("serve() ends who is stalled before who holds more and goes on", bounded, async () => {
+  const { ends, observer } = told();
+  const listener = memoryListener();
+  const options = { listener, maxBufferMemory: LIMIT, frameTimeout: 60_000, observer };
+  await using server = serve(options, measure);
+  const stalled = Array.from({ length: 12 }, () => new Session(listener.connect(), ENDLESS));
+  const half = new Uint8Array(300_000);
+  new DataView(half.buffer).setUint32(0, 400_000);
+  for (const client of stalled) client.send(half.slice()); // 3.6 MB
+  await until(() => server.stats().bytesRead === 12 * half.length);
+  const good = new Session(listener.connect(), ENDLESS);
+  const SIZE = 4_000_000;
+  const frame = new Uint8Array(SIZE + 4);
+  new DataView(frame.buffer).setUint32(0, SIZE);
+  const answer = good.readLine();
+  for (let at = 0; at < frame.length; at += 100_000) {
+    await good.send(frame.subarray(at, at + 100_000));
+  }
+  assertEquals(await answer, `${SIZE}`);
+  assert(ends.length > 0 && ends.length <= 12, `${ends.length} sessions were ended`);
+  for (const { reason, cause } of ends) {
+    assertEquals(reason, "limit");
+    assert((cause as MemoryLimitError).held < MIB);
+  }
+  for (const client of [...stalled, good]) client.abort();
+});
+
+Deno.test("serve() ends one of those who wait for each other", bounded, async () => {
+  const { ends, observer } = told();
+  const listener = memoryListener();
+  const options = { listener, maxBufferMemory: LIMIT, frameTimeout: 600_000, observer };
+  await using _server = serve(options, measure);
+  const SIZE = 4_000_000;
+  const clients = Array.from({ length: 4 }, () => new Session(listener.connect(), ENDLESS));
+  const answers = clients.map((client) => client.readLine());
+  for (const client of clients) client.send(frameOf(SIZE)); // all of them have come halfway once none has room
+  const results = await Promise.allSettled(answers);
+  const served = results.filter(({ status }) => status === "fulfilled");
+  assertEquals(served.length + ends.length, 4);
+  assert(served.length > 0, "nobody was served");
+  for (const { reason } of ends) assertEquals(reason, "limit");
+  for (const client of clients) client.abort();
+});
 
 Deno.test("serve() counts memory for each server by itself", bounded, async () => {
   const one = told();

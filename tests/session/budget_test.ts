@@ -8,12 +8,14 @@ import { memoryPair } from "../../transport/memory.ts";
 import { bounded, settle } from "../_serving.ts";
 
 /** A budget, and how often it was reviewed. */
-function reviewed(watch: Parameters<Budget["watch"]>[0]): { budget: Budget; times: () => number } {
+function reviewed(
+  watch: Omit<Parameters<Budget["watch"]>[0], "tight">,
+): { budget: Budget; times: () => number } {
   const budget = new Budget();
   let times = 0;
   budget.limit(() => {
     times++;
-    budget.watch(watch);
+    budget.watch({ tight: 70, ...watch });
   });
   return { budget, times: () => times - 1 };
 }

@@ -1,4 +1,5 @@
-import net from "node:net";
+import { lazy } from "../lazy.ts";
+import type { Server } from "node:net";
 import { interruptedError } from "../../_internal/system_errors.ts";
 import type { Address, Connection } from "../connection.ts";
 import { HandleListener } from "./handle_listener.ts";
@@ -11,7 +12,7 @@ export class AdoptedListener implements StartedListener {
   readonly ready: Promise<void> | undefined;
   readonly #handles: Handles;
   readonly #target: ListenTarget;
-  readonly #server: net.Server = net.createServer();
+  readonly #server: Server = lazy.net.createServer();
   #listener: HandleListener | undefined;
   #isReferenced = true;
   #isClosed = false;

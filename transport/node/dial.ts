@@ -1,4 +1,5 @@
-import net, { type Socket } from "node:net";
+import { lazy } from "../lazy.ts";
+import type { Socket } from "node:net";
 import { classified, systemError } from "../../_internal/system_errors.ts";
 import { type Address, type Connection, formatAddress } from "../connection.ts";
 import { explained as explainedTcp, isToItself } from "../tcp_address.ts";
@@ -28,7 +29,7 @@ const ATTEMPT_DELAY = 250;
 export async function dialNode(options: DialOptions, signal: AbortSignal): Promise<Connection> {
   const { hostname, port, path, localAddress } = options;
   signal.throwIfAborted();
-  const socket = new net.Socket({ allowHalfOpen: true });
+  const socket = new lazy.net.Socket({ allowHalfOpen: true });
   socket.pause(); // nothing is read before the first read()
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(signal.reason);

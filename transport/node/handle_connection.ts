@@ -79,6 +79,11 @@ export class HandleConnection implements Connection {
     if (descriptor !== undefined) handles.onOpen?.(descriptor, (remoteAddr as NetAddr).port);
   }
 
+  get held(): number {
+    const copied = this.#writer !== undefined && this.handles.isDeno ? this.#writeCount : 0;
+    return copied + (this.#rest?.length ?? 0);
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     const handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { lazy } from "../lazy.ts";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
 import { closedError, codeOf, statusError, systemError } from "../../_internal/system_errors.ts";
@@ -165,7 +165,7 @@ function probe({ Tcp, Pipe }: Handles, addr: Address): Error | undefined {
   const { hostname, port } = addr as NetAddr;
   const { path } = addr as UnixAddr;
   // If the file was removed, the path is not in use, and no one can connect any more.
-  if (addr.transport === "unix" && !path.startsWith("\0") && !existsSync(path)) return;
+  if (addr.transport === "unix" && !path.startsWith("\0") && !lazy.fs.existsSync(path)) return;
   const handle = new (addr.transport === "tcp" ? Tcp : Pipe)(SERVER);
   const status = addr.transport === "tcp"
     ? bind(handle as TcpListenHandle, hostname, port, 0)

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { lazy } from "../lazy.ts";
 import { statusError } from "../../_internal/system_errors.ts";
 import { type Address, formatAddress } from "../connection.ts";
 import { AdoptedListener } from "./adopted_listener.ts";
@@ -18,7 +18,7 @@ export function listenNode(target: ListenTarget): StartedListener {
   if (handles === undefined) return new ServerListener({ ...target });
   if (path !== undefined) return listenUnix(handles, path, target);
   // In Deno, a handle looks up a name itself, and the permission to listen is for the name.
-  const isDirect = host !== undefined && (isIP(host) !== 0 || handles.isDeno);
+  const isDirect = host !== undefined && (lazy.net.isIP(host) !== 0 || handles.isDeno);
   return isDirect
     ? listenTcp(handles, host, port ?? 0, target)
     : new AdoptedListener(handles, target);

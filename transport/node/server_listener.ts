@@ -1,4 +1,5 @@
-import net from "node:net";
+import { lazy } from "../lazy.ts";
+import type { Server, Socket } from "node:net";
 import { clearInterval, setInterval } from "node:timers";
 import { AcceptQueue } from "../../_internal/accept_queue.ts";
 import { closedError, interruptedError } from "../../_internal/system_errors.ts";
@@ -22,7 +23,7 @@ export class ServerListener implements Listener {
   readonly #target: ListenTarget;
   readonly #queue: AcceptQueue<Connection> = new AcceptQueue();
   #addr: Address;
-  #server: net.Server;
+  #server: Server;
   #timer: ReturnType<typeof setInterval> | undefined;
   #starting: PromiseWithResolvers<void> | undefined;
   #isReferenced = true;
@@ -70,8 +71,8 @@ export class ServerListener implements Listener {
     this.#server.unref();
   }
 
-  #listen(): net.Server {
-    const server = net.createServer({
+  #listen(): Server {
+    const server = lazy.net.createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
       noDelay: this.#target.noDelay,
@@ -103,7 +104,7 @@ export class ServerListener implements Listener {
     this.#starting = undefined;
   }
 
-  #onConnection(socket: net.Socket): void {
+  #onConnection(socket: Socket): void {
     if (this.#queue.isClosed || this.#queue.length >= this.#target.backlog) socket.destroy();
     else if (socket.destroyed) return; // it was reset already
     else {this.#queue.push(
@@ -114,7 +115,7 @@ export class ServerListener implements Listener {
   #check(): void {
     const { path, host, port, fd, backlog } = this.#target;
     if (path !== undefined || fd !== undefined) return; // a second socket cannot be tried there
-    const probe = net.createServer();
+    const probe = lazy.net.createServer();
     probe.on("error", (error: Error & { code?: string }) => {
       if (this.#queue.isClosed) return;
       const wasShort = this.#isShort;

@@ -54,6 +54,11 @@ export class SocketConnection implements Connection {
     socket.on("close", this.#onEnd);
   }
 
+  get held(): number {
+    const { readableLength, writableLength } = this.#socket;
+    return readableLength + writableLength + (this.#rest?.length ?? 0);
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     if (this.#isClosed) return Promise.reject(closedError(WHAT));
     if (this.#isReading) return Promise.reject(busyError("a read"));

@@ -1,6 +1,6 @@
 /** Operations on handles of TCP. */
 
-import { isIPv6 } from "node:net";
+import { lazy } from "../lazy.ts";
 import { statusError, systemError } from "../../_internal/system_errors.ts";
 import type { NetAddr } from "../connection.ts";
 import {
@@ -20,7 +20,7 @@ export function bind(
   flags: number,
 ): number {
   if (flags !== 0 && handle.bindWithFlags) return handle.bindWithFlags(hostname, port, flags);
-  return isIPv6(hostname)
+  return lazy.net.isIPv6(hostname)
     ? handle.bind6(hostname, port, flags)
     : handle.bind(hostname, port, flags);
 }

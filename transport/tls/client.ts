@@ -1,5 +1,4 @@
-import { isIP } from "node:net";
-import { createSecureContext } from "node:tls";
+import { lazy } from "../lazy.ts";
 import { isDeno } from "../../_internal/runtime.ts";
 import {
   type Connection,
@@ -89,8 +88,8 @@ function hostOf(connection: Connection, { serverName }: TlsClientOptions): strin
 
 function clientSide(remoteAddr: string, options: TlsClientOptions, host: string): Side {
   const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
-  const serverName = isIP(host) === 0 ? host : "";
-  const { context } = createSecureContext({ ...common, ...pemOf(own) });
+  const serverName = lazy.net.isIP(host) === 0 ? host : "";
+  const { context } = lazy.tls.createSecureContext({ ...common, ...pemOf(own) });
   const policy = { requestCert: true, rejectUnauthorized: false };
   const records = TlsRecords.client({ context: { ...context, ...policy }, alpn }, serverName);
   const finish = (): TlsInfo => {
@@ -102,7 +101,7 @@ function clientSide(remoteAddr: string, options: TlsClientOptions, host: string)
 
 function socketSide(remoteAddr: string, options: TlsClientOptions, host: string): SocketSide {
   const { own, isUnsafe, anchors, alpn, ...common } = resolveOptions(options);
-  const serverName = isIP(host) === 0 ? host : "";
+  const serverName = lazy.net.isIP(host) === 0 ? host : "";
   const connecting = {
     secureContext: socketContext({ ...common, ...pemOf(own) }, own, ""),
     host,

@@ -2,6 +2,7 @@
 
 import { systemErrors } from "../../_internal/system_error_classes.ts";
 import { closeQuietly, resetQuietly } from "../../_internal/close_quietly.ts";
+import { free } from "../../_internal/free.ts";
 import type { Address, Connection, InputBorrower, ProxyHeader, TlsInfo } from "../connection.ts";
 import { explainLive } from "./errors.ts";
 import type { TlsRecords } from "./records.ts";
@@ -69,6 +70,14 @@ export class TlsConnection implements Connection, InputBorrower {
     this.#answer();
   }
 
+  get held(): number {
+    let held = this.#records.held + (this.#raw.held ?? 0);
+    for (const bytes of [this.#output ?? EMPTY, ...(this.#outputs ?? [])]) {
+      held += bytes.buffer.byteLength;
+    }
+    return held;
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     const misuse = this.#misuse();
     if (misuse !== undefined) return Promise.reject(misuse);
@@ -105,9 +114,10 @@ export class TlsConnection implements Connection, InputBorrower {
     if (data.length === 0) return 0;
     const chunk = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
     const encrypted = this.#records.send(chunk);
-    this.#send(encrypted);
     // Once the keys of TLS 1.2 are used up, the layer encrypts nothing and sends close_notify.
-    if (encrypted.length <= chunk.length) {
+    const isUsedUp = encrypted.length <= chunk.length;
+    this.#send(encrypted);
+    if (isUsedUp) {
       this.#failWrites(new systemErrors.ConnectionAborted("the keys of TLS are used up"));
     }
     if (this.#writeFault !== undefined) return Promise.reject(this.#writeFault);
@@ -175,8 +185,10 @@ export class TlsConnection implements Connection, InputBorrower {
     const buffer = this.#buffer;
     this.#reader = this.#buffer = this.#borrower = undefined;
     if (this.#records.hasPlaintext) {
-      if (borrower !== undefined) borrower.onInput(this.#records.lend(this.#lentSize));
-      else reader?.resolve(this.#records.take(buffer!));
+      if (borrower !== undefined) {
+        borrower.onInput(this.#records.lend(this.#lentSize));
+        this.#records.release();
+      } else reader?.resolve(this.#records.take(buffer!));
       return;
     }
     const fault = this.#readFault;
@@ -271,7 +283,7 @@ export class TlsConnection implements Connection, InputBorrower {
           taken.then(this.#writeSettling[0], this.#writeSettling[1]);
           return;
         }
-        if (taken === rest.length) return;
+        if (taken === rest.length) return free(bytes);
         if (taken === 0) throw noBytes();
         rest = rest.subarray(taken);
       }
@@ -283,6 +295,7 @@ export class TlsConnection implements Connection, InputBorrower {
   #onWritten(count: number): void {
     const bytes = this.#output!;
     this.#output = undefined;
+    if (this.#isClosed || count === bytes.length) free(bytes);
     if (this.#isClosed) return this.#settleClosed();
     if (count === 0) return this.#onWriteError(noBytes());
     if (count < bytes.length) this.#write(bytes.subarray(count));
@@ -301,6 +314,7 @@ export class TlsConnection implements Connection, InputBorrower {
   }
 
   #onWriteError(error: unknown): void {
+    if (this.#output !== undefined) free(this.#output);
     this.#output = this.#outputs = undefined;
     if (this.#isClosed) return this.#settleClosed();
     this.#failWrites(error);
@@ -336,5 +350,6 @@ function noBytes(): Error {
   return new systemErrors.WriteZero("the connection took no bytes");
 }
 
+const EMPTY = new Uint8Array(0);
 const CLOSED = "the connection is closed";
 export const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";

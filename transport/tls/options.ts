@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { lazy } from "../lazy.ts";
 import { checkBoolean, checkOneOf, shown } from "../../_internal/checks.ts";
 import { elsewhere, type Known } from "../../_internal/options.ts";
 import { canonicalName } from "./server_names.ts";
@@ -187,10 +187,13 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
   checkText(`${where}cert`, cert);
   checkText(`${where}key`, key);
   const [certificate] = certificatesIn(`${where}cert`, cert);
-  const own = new X509Certificate(certificate.der);
+  const own = new lazy.crypto.X509Certificate(certificate.der);
   const wanted = "a private key in PEM, without a passphrase";
   const keys = parse(`${where}key`, wanted, () => {
-    return blocksIn(key, PRIVATE_KEY).map((block) => ({ block, key: createPrivateKey(block) }));
+    return blocksIn(key, PRIVATE_KEY).map((block) => ({
+      block,
+      key: lazy.crypto.createPrivateKey(block),
+    }));
   });
   const mine = keys.find(({ key }) => own.checkPrivateKey(key));
   if (mine === undefined) throw new TypeError(`${where}key does not belong to ${where}cert`);
@@ -249,7 +252,7 @@ function checkCa(ca: string | string[]): { ca: string[]; anchors: Certificate[] 
 function certificatesIn(name: string, pem: string): [Certificate, ...Certificate[]] {
   return parse(name, "one or more certificates in PEM", () => {
     const [first, ...others] = blocksIn(pem, CERTIFICATE).map((block) => {
-      return readCertificate(new X509Certificate(block).raw);
+      return readCertificate(new lazy.crypto.X509Certificate(block).raw);
     });
     return [first!, ...others];
   });

@@ -1,6 +1,6 @@
 /** Verifies the certificate of the peer. */
 
-import { createHash } from "node:crypto";
+import { lazy } from "../lazy.ts";
 import { CertificateError } from "../../errors.ts";
 import type { PeerCertificate } from "../connection.ts";
 import { certificateProblem } from "./errors.ts";
@@ -103,7 +103,7 @@ function checkHost(altNames: readonly AltName[], host: string): void {
 
 function peerCertificate(certificate: Certificate, altNames: readonly AltName[]): PeerCertificate {
   const { der, subject, issuer, validFrom, validTo, serialNumber } = certificate;
-  const digest = createHash("sha256").update(der).digest("hex").toUpperCase();
+  const digest = lazy.crypto.createHash("sha256").update(der).digest("hex").toUpperCase();
   return {
     subject: subject.text,
     issuer: issuer.text,

@@ -1,6 +1,7 @@
+import { lazy } from "../lazy.ts";
 import { Duplex } from "node:stream";
-import { createSecureContext, TLSSocket } from "node:tls";
 import { checkVersion } from "../../_internal/deno_sockets.ts";
+import { free } from "../../_internal/free.ts";
 import { runtimeName } from "../../_internal/runtime.ts";
 import type { Negotiated } from "./info.ts";
 
@@ -54,7 +55,7 @@ let lent: Uint8Array | undefined;
 
 /** The settings of one side: certificates, trusted authorities, versions. */
 export interface TlsContext {
-  /** The result of `createSecureContext()` of `node:tls`, with `requestCert` and `rejectUnauthorized`. */
+  /** The result of `lazy.tls.createSecureContext()` of `node:tls`, with `requestCert` and `rejectUnauthorized`. */
   readonly context: object;
   /** The application protocols, the preferred one first. */
   readonly alpn: string[] | undefined;
@@ -83,8 +84,11 @@ export class TlsRecords {
   #plaintext: Uint8Array[] = [];
   /** How many bytes of the current record's header have come. */
   #header = 0;
-  /** How many bytes of the current record are still to come. */
+  /** The length of the current record, and how many bytes of it are still to come. */
+  #length = 0;
   #left = 0;
+  /** Data that was lent and taken as a whole. */
+  #lent: Uint8Array | undefined;
 
   /** Throws if a server cannot use the context's certificate. */
   private constructor(role: number, { alpn }: TlsContext, init: (layer: Layer) => number) {
@@ -157,6 +161,12 @@ export class TlsRecords {
     return this.#plaintext.length > 0;
   }
 
+  /** How many bytes of memory are held: data that has not been taken yet, and an incomplete record. */
+  get held(): number {
+    const record = this.#left > 0 ? this.#length - this.#left : 0;
+    return this.#plaintext.reduce((all, { buffer }) => all + buffer.byteLength, record);
+  }
+
   /** Continues after a hello, with the context for the client's server name. */
   accept(context: TlsContext): void {
     this.needsContext = false;
@@ -202,21 +212,30 @@ export class TlsRecords {
       into.set(length < first.length ? first.subarray(0, length) : first, count);
       count += length;
       if (length < first.length) this.#plaintext[0] = first.subarray(length);
-      else this.#plaintext.shift();
+      else {
+        this.#plaintext.shift();
+        free(first);
+      }
     }
     return count;
   }
 
-  /** Lends at most `size` bytes of the peer's data, until the next call. */
+  /** Lends at most `size` bytes of the peer's data, until `release()`. */
   lend(size: number): Uint8Array {
     const first = this.#plaintext[0]!;
     if (first.length < size && this.#plaintext.length > 1) {
       lent ??= new Uint8Array(MAX_LENT);
       return lent.subarray(0, this.take(lent.subarray(0, size)));
     }
-    if (first.length <= size) this.#plaintext.shift();
+    if (first.length <= size) this.#lent = this.#plaintext.shift();
     else this.#plaintext[0] = first.subarray(size);
     return first.length <= size ? first : first.subarray(0, size);
+  }
+
+  /** Frees the memory of what was lent, unless some of its data has not been taken yet. */
+  release(): void {
+    if (this.#lent !== undefined) free(this.#lent);
+    this.#lent = undefined;
   }
 
   /** Releases everything. Without a hello, the layer would keep its handle, so this replaces it. */
@@ -255,7 +274,7 @@ export class TlsRecords {
       const byte = bytes[at++]!;
       this.#header++;
       if (this.#header === HEADER - 1) this.#left = byte << 8;
-      if (this.#header === HEADER) this.#left |= byte;
+      if (this.#header === HEADER) this.#length = this.#left |= byte;
     }
     if (this.#header < HEADER) return at;
     const end = Math.min(bytes.length, at + this.#left, start + MAX_PIECE);
@@ -305,7 +324,10 @@ export function requireLayer(): LayerClass {
 function findLayer(): LayerClass {
   checkVersion();
   const stream = new Duplex({ read: () => {}, write: () => {} });
-  const socket = new TLSSocket(stream, { isServer: true, secureContext: createSecureContext() });
+  const socket = new lazy.tls.TLSSocket(stream, {
+    isServer: true,
+    secureContext: lazy.tls.createSecureContext(),
+  });
   const { _handle: layer } = socket as { _handle?: (Layer & { constructor: unknown }) | null };
   socket.destroy();
   const missing = METHODS.filter((method) => typeof layer?.[method] !== "function");

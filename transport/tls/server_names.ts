@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { lazy } from "../lazy.ts";
 import { domainToASCII } from "node:url";
 import { withoutBrackets } from "../../_internal/ip.ts";
 import { type AltName, shortIp } from "./x509/names.ts";
@@ -9,7 +9,7 @@ import { type AltName, shortIp } from "./x509/names.ts";
  */
 export function canonicalName(name: string): string {
   const address = withoutBrackets(name);
-  if (isIP(address) !== 0) return shortIp(address).toLowerCase();
+  if (lazy.net.isIP(address) !== 0) return shortIp(address).toLowerCase();
   const ascii = keyOf(domainToASCII(name));
   return HOST_NAME.test(ascii) ? ascii : "";
 }
@@ -18,14 +18,14 @@ export function canonicalName(name: string): string {
 export function canonicalPattern(name: string): string {
   const start = name.startsWith("*.") ? "*." : "";
   const host = canonicalName(name.slice(start.length));
-  return host === "" || isIP(host) !== 0 ? "" : start + host;
+  return host === "" || lazy.net.isIP(host) !== 0 ? "" : start + host;
 }
 
 const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
 /** Whether a certificate with these names is valid for `host`, which is in canonical form (RFC 9525 §6). */
 export function isFor(altNames: readonly AltName[], host: string): boolean {
-  if (isIP(host) !== 0) {
+  if (lazy.net.isIP(host) !== 0) {
     return altNames.some(({ kind, value }) => kind === "IP Address" && value === host);
   }
   return altNames.some(({ kind, value }) => kind === "DNS" && covers(value, host));

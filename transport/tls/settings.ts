@@ -1,5 +1,5 @@
-import { constants } from "node:crypto";
-import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import { lazy } from "../lazy.ts";
+import type { SecureContext, SecureContextOptions } from "node:tls";
 import { checkOneOf, shown } from "../../_internal/checks.ts";
 import { isBun, isDeno, runtimeName } from "../../_internal/runtime.ts";
 import { checkOptions } from "../../_internal/options.ts";
@@ -104,7 +104,7 @@ function maker(
   return (certificate, where) => {
     const { cert, key, altNames } = checkCertificate(certificate, where);
     try {
-      const { context } = createSecureContext({ ...common, cert, key });
+      const { context } = lazy.tls.createSecureContext({ ...common, cert, key });
       const made = { context: { ...context, ...policy }, alpn };
       TlsRecords.server(made, false).destroy();
       return { context: made, altNames };
@@ -132,7 +132,7 @@ function socketOptions(
   { cert, key }: TlsCertificate,
 ): SecureContextOptions {
   // A session resumed by a ticket has the client's own certificate, but no longer the ones that lead to `ca`.
-  const secureOptions = asks ? constants.SSL_OP_NO_TICKET : 0;
+  const secureOptions = asks ? lazy.crypto.constants.SSL_OP_NO_TICKET : 0;
   return { ...common, cert, key, secureOptions };
 }
 

@@ -2,12 +2,17 @@
 
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
-import tls, {
-  type DetailedPeerCertificate,
-  type SecureContext,
-  type SecureContextOptions,
-  type TLSSocket,
+import type {
+  ConnectionOptions,
+  DetailedPeerCertificate,
+  SecureContext,
+  SecureContextOptions,
+  Server,
+  TlsOptions,
+  TLSSocket,
+  TLSSocketOptions,
 } from "node:tls";
+import { lazy } from "../lazy.ts";
 import { isBun, isBunFrom, runtimeName } from "../../_internal/runtime.ts";
 import { closeQuietly } from "../../_internal/close_quietly.ts";
 import { PeerLeft } from "../../_internal/peer_left.ts";
@@ -57,7 +62,7 @@ export function socketContext(
   }
   try {
     if (own !== undefined) keyKind(own.publicKey);
-    return tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
+    return lazy.tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   } catch (cause) {
     if (own === undefined) throw cause;
     throw unusableKey(where, cause);
@@ -223,11 +228,11 @@ export function negotiatedBy(socket: TLSSocket): Negotiated {
 
 /** Starts the handshake of a client. */
 export function beginClient(
-  options: tls.ConnectionOptions,
+  options: ConnectionOptions,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const socket = tls.connect({
+  const socket = lazy.tls.connect({
     ...options,
     socket: stream,
     // verifyPeer() verifies the certificate after the handshake. It also checks the result of the layer's verification.
@@ -247,13 +252,13 @@ export function beginClient(
 export type StartServer = (stream: Duplex, events: HandshakeEvents) => void;
 
 /** Returns the function that starts the handshakes of a server. */
-export function socketServer(options: tls.TlsOptions): StartServer {
+export function socketServer(options: TlsOptions): StartServer {
   if (!isBun) {
-    const server = tls.createServer({ ...SOCKET_CONTEXT, ...options });
+    const server = lazy.tls.createServer({ ...SOCKET_CONTEXT, ...options });
     return (stream, events) => startServer(server, stream, events);
   }
   // On Bun, a tls.Server cannot tell which stream a socket is for. But a single TLSSocket knows whether it is authorized.
-  const secureContext = tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
+  const secureContext = lazy.tls.createSecureContext({ ...SOCKET_CONTEXT, ...options });
   return (stream, events) =>
     startSocket({ ...options, secureContext, isServer: true }, stream, events);
 }
@@ -263,11 +268,11 @@ export function socketServer(options: tls.TlsOptions): StartServer {
  * of its own that inherits from the server and replaces its `emit()`.
  */
 function startServer(
-  server: tls.Server,
+  server: Server,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const view: tls.Server = Object.create(server, {
+  const view: Server = Object.create(server, {
     emit: {
       value(event: string, first: unknown, second: TLSSocket): boolean {
         if (event === "tlsClientError") onError(first as Error, second);
@@ -283,11 +288,11 @@ function startServer(
 }
 
 function startSocket(
-  options: tls.TLSSocketOptions,
+  options: TLSSocketOptions,
   stream: Duplex,
   { onSecure, onError }: HandshakeEvents,
 ): void {
-  const socket = new tls.TLSSocket(stream, options);
+  const socket = new lazy.tls.TLSSocket(stream, options);
   const fail = (error: Error): void => onError(error, socket);
   socket.on("error", fail);
   socket.once("secure", () => {

@@ -64,6 +64,13 @@ export class SocketTlsConnection implements Connection, StreamOwner {
     socket.on("close", this.#onClose);
   }
 
+  get held(): number {
+    const stream = this.#stream;
+    const output = this.#socket.writableLength + stream.writableLength;
+    const input = this.#socket.readableLength + stream.readableLength + (this.#rest?.length ?? 0);
+    return output + input + (this.#raw.held ?? 0);
+  }
+
   read(buffer: Uint8Array): Promise<number | null> {
     if (this.#isClosed) return Promise.reject(closedError(WHAT));
     if (this.#reader !== undefined) return Promise.reject(busyError("a read"));

@@ -55,6 +55,18 @@ testWays("A node connection keeps what comes while nobody reads, and not much of
   far.close();
 });
 
+testWays("A node connection tells what it holds of a write that waits", async () => {
+  const [near, far] = await nodePair();
+  assertEquals(near.held, 0);
+  const { taken, last } = await fill(near);
+  assert(near.held! > 0, "it holds nothing");
+  await new Peer(far).bytes(taken);
+  await last;
+  assertEquals(near.held, 0);
+  near.close();
+  far.close();
+});
+
 testWays("A node connection lends the reader's buffer to nobody between two reads", async () => {
   const [near, far] = await nodePair();
   const buffer = new Uint8Array(8);

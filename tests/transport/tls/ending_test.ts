@@ -47,7 +47,7 @@ Deno.test(
   async () => {
     const { raw, server, client } = await watchedPair();
     const { promise, resolve } = Promise.withResolvers<void>();
-    raw.held = promise;
+    raw.heldUp = promise;
     const writing = server.write(encoder.encode("last words"));
     const closing = server.closeWrite();
     assert(await isPending(closing));

@@ -139,3 +139,37 @@ Deno.test(
     closeBoth(connection, far);
   },
 );
+
+Deno.test(
+  "TlsConnection.held counts encrypted output that waits, and input that was not taken",
+  overTls,
+  async () => {
+    const KIB = 1024;
+    const [server, client] = await tlsOver(memoryPair({ capacity: 8 * KIB }));
+    assertEquals(server.held, 0);
+    const writing = server.write(new Uint8Array(48 * KIB));
+    assert(server.held! > 48 * KIB, `${server.held} bytes`);
+    const reading = client.read(new Uint8Array(100)); // of a record of 16 KiB
+    assertEquals(await reading, 100);
+    assert(client.held! > 8 * KIB && client.held! < 50 * KIB, `${client.held} bytes`);
+    await new Peer(client).bytes(48 * KIB - 100);
+    await writing;
+    assertEquals([server.held, client.held], [0, 0]);
+    closeBoth(server, client);
+  },
+);
+
+Deno.test("TlsConnection.held counts an incomplete record", overTls, async () => {
+  const KIB = 1024;
+  const [near, far] = memoryPair({ capacity: 64 * KIB });
+  const [server, client] = await tlsOver([
+    disturb(near, { ...calm, seed: 1, chop: Infinity, stallAfter: 12 * KIB }), // with the handshake
+    far,
+  ]);
+  await client.write(new Uint8Array(16 * KIB));
+  const reading = server.read(new Uint8Array(64 * KIB));
+  assertEquals(await isPending(reading), true);
+  assert(server.held! > 4 * KIB && server.held! < 12 * KIB, `${server.held} bytes`);
+  closeBoth(server, client);
+  await reading.catch(() => {});
+});

@@ -102,7 +102,7 @@ Deno.test(
 Deno.test("TlsConnection.write() waits for the raw connection", overTls, async () => {
   const { raw, server, client } = await watchedPair();
   const { promise, resolve } = Promise.withResolvers<void>();
-  raw.held = promise;
+  raw.heldUp = promise;
   const writing = server.write(encoder.encode("held"));
   const reading = server.read(new Uint8Array(9));
   await client.write(encoder.encode("input")); // upon which the TLS layer calls back too early

@@ -1,7 +1,7 @@
 /** Verifies signatures of certificates (RFC 5280 §4.1.1.2), with the algorithms that TLS libraries accept today. */
 
+import { lazy } from "../../lazy.ts";
 import { Buffer } from "node:buffer";
-import { constants, createHash, createPublicKey, verify } from "node:crypto";
 import { hex, readWhole, SEQUENCE } from "./der.ts";
 import type { Certificate } from "./certificate.ts";
 
@@ -99,7 +99,8 @@ export class Signatures {
   /** Throws unless the bytes of the certificate, exactly as received, are signed with the issuer's key. */
   check(certificate: Certificate, issuer: Certificate): void {
     const { publicKey } = issuer; // contains its own length, so the concatenation is unambiguous
-    const digest = createHash("sha256").update(publicKey).update(certificate.der).digest("base64");
+    const digest = lazy.crypto.createHash("sha256").update(publicKey).update(certificate.der)
+      .digest("base64");
     if (!this.#known.delete(digest)) checkSignature(certificate, issuer);
     if (this.#known.size === MAX_KNOWN) this.#known.delete(this.#known.values().next().value!);
     this.#known.add(digest);
@@ -122,11 +123,15 @@ function isSigned(
 ): boolean {
   try {
     if (kind === "EC") checkEcdsa(signature);
-    const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+    const key = lazy.crypto.createPublicKey({
+      key: Buffer.from(publicKey),
+      format: "der",
+      type: "spki",
+    });
     const padding = saltLength === undefined
       ? {}
-      : { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
-    return verify(hash, signed, { key, ...padding }, signature);
+      : { padding: lazy.crypto.constants.RSA_PKCS1_PSS_PADDING, saltLength };
+    return lazy.crypto.verify(hash, signed, { key, ...padding }, signature);
   } catch {
     return false;
   }

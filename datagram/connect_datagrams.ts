@@ -1,0 +1,413 @@
+/** The client side of datagrams: `connectDatagrams()`. */
+
+import { lookup } from "node:dns/promises";
+import { type Address, normalizeAddress } from "../_internal/address.ts";
+import { checkDuration, checkInteger, checkObject, checkSignal } from "../_internal/checks.ts";
+import { checkOptions, elsewhere, type Known, NO_OPTIONS } from "../_internal/options.ts";
+import { rejected } from "../_internal/promises.ts";
+import { closedError } from "../_internal/system_errors.ts";
+import { MORE } from "../codecs/codec.ts";
+import { UnknownHostError } from "../errors.ts";
+import { MessageQueue } from "../session/queue.ts";
+import { Decoding } from "./decoding.ts";
+import { encodeDatagram } from "./encoding.ts";
+import type { CommonDatagramOptions, SocketOptions } from "./options.ts";
+import { DatagramOutput } from "./output.ts";
+import { owned, queuedSize } from "./queue.ts";
+import { checkSocket, checkText, COMMON_OPTIONS, queueSettings } from "./settings.ts";
+import type { DatagramEvents, DatagramSocket } from "./socket.ts";
+import { isIp, openUdp } from "./udp.ts";
+import { openUnix } from "./unix.ts";
+
+/** Options of {@linkcode connectDatagrams}: whom to talk to. */
+export interface ConnectDatagramsOptions<In = Uint8Array, Out = string | Uint8Array>
+  extends CommonDatagramOptions<In, Out>, Pick<SocketOptions, "ttl"> {
+  /**
+   * The name or address of the peer.
+   *
+   * @default {"127.0.0.1"}
+   */
+  hostname?: string;
+  /** The port of the peer: 1 to 65535. Needed unless a `path` or a `socket` is given. */
+  port?: number;
+  /** The address to send from. By default, the system chooses. */
+  localHostname?: string;
+  /**
+   * The port to send from: 0 to 65535.
+   *
+   * @default {0, a free one}
+   */
+  localPort?: number;
+  /** The path of a Unix datagram socket, instead of `hostname` and `port`: in Deno with `--unstable-net`. */
+  path?: string;
+  /** The path to bind, without which a peer on a Unix socket cannot answer. Needed with `path`. */
+  localPath?: string;
+  /** An existing socket, such as one of a simulated network. The client closes it. Needs `remoteAddr`. */
+  socket?: DatagramSocket;
+  /** The address of the peer on the network of `socket`. */
+  remoteAddr?: Address;
+  /** Closes the client when it aborts, and ends the wait for the address of `hostname`. */
+  signal?: AbortSignal;
+}
+
+export const CONNECT_OPTIONS: Known<ConnectDatagramsOptions<unknown, unknown>> = {
+  ...COMMON_OPTIONS,
+  ttl: (name, value) => void checkInteger(name, value, 1, 255),
+  hostname: checkText,
+  port: elsewhere,
+  localHostname: checkText,
+  localPort: elsewhere,
+  path: checkText,
+  localPath: checkText,
+  socket: checkSocket,
+  remoteAddr: checkObject,
+  signal: checkSignal,
+};
+
+/** Options of {@linkcode DatagramClient.receive}. */
+export interface ReceiveOptions {
+  /** Ends the wait. */
+  signal?: AbortSignal;
+  /**
+   * How long to wait, in milliseconds. There is no limit by default, although datagrams may be lost.
+   *
+   * @default {Infinity}
+   */
+  timeout?: number;
+}
+
+const RECEIVE_OPTIONS: Known<ReceiveOptions> = { signal: checkSignal, timeout: elsewhere };
+
+/** Figures of a datagram client. */
+export interface DatagramClientStats {
+  /** Datagrams that came from the peer. */
+  received: number;
+  /** Datagrams that the system has taken. */
+  sent: number;
+  /** Bytes that came. */
+  bytesRead: number;
+  /** Bytes that went out. */
+  bytesWritten: number;
+  /** Messages that had no room in the queue, and datagrams that were too large. */
+  dropped: number;
+  /** Sends that failed. */
+  sendErrors: number;
+}
+
+/** Talks to one peer by datagrams. It is an async iterator of what comes. */
+export interface DatagramClient<In = Uint8Array, Out = string | Uint8Array>
+  extends AsyncIterableIterator<In, undefined, void>, AsyncDisposable {
+  /** The address that the client sends from. */
+  readonly localAddr: Address;
+  /** The address of the peer. */
+  readonly remoteAddr: Address;
+  /** Resolves when the client is closed. Never rejects. */
+  readonly closed: Promise<void>;
+  /**
+   * Sends a datagram. The promise need not be awaited: its rejection never counts as unhandled.
+   *
+   * @param message The message. Bytes must not change until the promise has resolved.
+   * @returns Resolves once the system has taken the datagram. Whether it arrives, no one knows.
+   * @throws {DatagramTooLargeError} If the datagram is too large for the system or the path.
+   * @throws {OutputLimitError} If too much waits to be sent.
+   */
+  send(message: Out): Promise<void>;
+  /**
+   * Waits for the next message.
+   *
+   * @param options How long to wait.
+   * @returns The message; `undefined` if the client is closed.
+   * @throws {Deno.errors.ConnectionRefused} If the peer's machine has reported that nothing receives there (ICMP). The
+   * client remains usable. In Deno, such reports are not received.
+   * @throws {MalformedFrameError | FrameTooLargeError | TruncatedFrameError} If the codec cannot decode a datagram. The
+   * client remains usable.
+   * @throws {DOMException} A `TimeoutError`, if nothing comes within `timeout`.
+   * @throws The reason of `signal`.
+   */
+  receive(options?: ReceiveOptions): Promise<In | undefined>;
+  /**
+   * Returns the current figures.
+   *
+   * @returns The figures.
+   */
+  stats(): DatagramClientStats;
+  /**
+   * Closes the socket once everything is sent. Messages that have come can still be received.
+   *
+   * @returns {@linkcode closed}.
+   */
+  close(): Promise<void>;
+  /** Closes the socket at once, and drops what has come. */
+  abort(): void;
+}
+
+/**
+ * Opens a socket for datagrams to and from one peer. Nothing is sent: whether the peer exists shows only in its answers.
+ *
+ * @param options Whom to talk to.
+ * @returns The client.
+ * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {UnknownHostError} If the host cannot be resolved.
+ *
+ * @example
+ * ```ts
+ * import { connectDatagrams, serveDatagrams } from "@parley/tcp/datagram";
+ * import type { NetAddr } from "@parley/tcp";
+ * import { jsonLines } from "@parley/tcp/codecs";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const codec = jsonLines<{ name: string }>();
+ * await using server = serveDatagrams({ port: 0, codec }, ({ name }, sender) => sender.send({ name: `${name}!` }));
+ * await using client = await connectDatagrams({ port: (server.addr as NetAddr).port, codec });
+ * await client.send({ name: "rose" });
+ * assertEquals(await client.receive({ timeout: 5000 }), { name: "rose!" });
+ * ```
+ */
+export async function connectDatagrams<In = Uint8Array, Out = string | Uint8Array>(
+  options: ConnectDatagramsOptions<In, Out>,
+): Promise<DatagramClient<In, Out>> {
+  checkOptions(options, CONNECT_OPTIONS);
+  const { maxMessageSize } = queueSettings(options as CommonDatagramOptions<unknown, unknown>);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const [socket, peer] = await openTo(options as AnyOptions, maxMessageSize);
+  try {
+    signal?.throwIfAborted();
+    return new Client(socket, peer, options);
+  } catch (error) {
+    await socket.close();
+    throw error;
+  }
+}
+
+type AnyOptions = ConnectDatagramsOptions<unknown, unknown>;
+
+/** Opens the socket of a client. */
+async function openTo(
+  options: AnyOptions,
+  maxMessageSize: number,
+): Promise<[socket: DatagramSocket, peer: Address]> {
+  const { hostname = "127.0.0.1", port, path, localPath, socket, remoteAddr } = options;
+  if (socket !== undefined) {
+    if (remoteAddr === undefined) throw new TypeError("socket needs remoteAddr");
+    await socket.ready;
+    return [socket, remoteAddr];
+  }
+  if (path !== undefined) {
+    if (localPath === undefined) throw new TypeError("path needs localPath, for the answers");
+    return [openUnix(localPath, maxMessageSize), { transport: "unixpacket", path }];
+  }
+  const to = checkInteger("port", port, 1, 65535);
+  const address = await addressOf(hostname, options.signal);
+  const isIpv6 = address.includes(":");
+  const { localHostname = isIpv6 ? "::" : "0.0.0.0", localPort = 0, ttl } = options;
+  const udp = openUdp({
+    hostname: localHostname,
+    port: checkInteger("localPort", localPort, 0, 65535),
+    maxMessageSize,
+    ...(ttl !== undefined && { ttl }),
+  });
+  try {
+    await udp.ready;
+    const peer = { transport: "udp", hostname: address, port: to } as const;
+    await udp.connect(peer);
+    return [udp, peer];
+  } catch (error) {
+    await udp.close();
+    throw error;
+  }
+}
+
+/** The IP address of a host. */
+async function addressOf(hostname: string, signal: AbortSignal | undefined): Promise<string> {
+  if (isIp(hostname)) return hostname;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal!.reason);
+  signal?.addEventListener("abort", onAbort);
+  try {
+    return (await Promise.race([lookup(hostname), aborted.promise])).address;
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw new UnknownHostError(hostname, "the host is unknown", { cause });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** What a client has received: a message, or an error that a reader must see. */
+type Received<In> = { message: In; size: number } | { error: unknown; size: number };
+
+class Client<In, Out> implements DatagramClient<In, Out>, DatagramEvents {
+  readonly #peer: Address;
+  readonly #options: ConnectDatagramsOptions<In, Out>;
+  readonly #socket: DatagramSocket;
+  readonly #output: DatagramOutput;
+  readonly #queue: MessageQueue<Received<In>>;
+  readonly #maxMessageSize: number;
+  readonly #closed = Promise.withResolvers<void>();
+  #received = 0;
+  #bytesRead = 0;
+  #tooLarge = 0;
+  #isClosing = false;
+  #isClosed = false;
+  #isAborted = false;
+
+  constructor(socket: DatagramSocket, peer: Address, options: ConnectDatagramsOptions<In, Out>) {
+    const settings = queueSettings(options as CommonDatagramOptions<unknown, unknown>);
+    this.#peer = peer;
+    this.#options = { ...options };
+    this.#socket = socket;
+    this.#maxMessageSize = settings.maxMessageSize;
+    this.#queue = new MessageQueue({
+      maxSize: settings.maxQueuedBytes,
+      overflow: settings.overflow,
+      sizeOf: ({ size }) => queuedSize(size),
+    });
+    this.#output = new DatagramOutput(socket, settings.maxBufferedOutput, {
+      onError: () => {},
+      onIdle: () => this.#closeIfDone(),
+    });
+    socket.start(this);
+    options.signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  get localAddr(): Address {
+    return normalizeAddress(this.#socket.addr);
+  }
+
+  get remoteAddr(): Address {
+    return normalizeAddress(this.#peer);
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  send(message: Out): Promise<void> {
+    if (this.#isClosing) return rejected(closedError("client"));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(() => {}); // it need not be awaited
+    try {
+      const bytes = encodeDatagram(message, this.#options.codec);
+      this.#output.send(
+        bytes,
+        this.#peer,
+        (error) => error === undefined ? resolve() : reject(error),
+      );
+    } catch (error) {
+      reject(error);
+    }
+    return promise;
+  }
+
+  async receive(options: ReceiveOptions = NO_OPTIONS): Promise<In | undefined> {
+    checkOptions(options, RECEIVE_OPTIONS);
+    const { signal, timeout = Infinity } = options;
+    const time = checkDuration("timeout", timeout);
+    signal?.throwIfAborted();
+    let isLate = false;
+    const stop = () => void this.#queue.return();
+    const timer = time === Infinity ? undefined : setTimeout(() => {
+      isLate = true;
+      stop();
+    }, time);
+    signal?.addEventListener("abort", stop);
+    try {
+      const { value, done } = await this.next();
+      if (!done) return value;
+      signal?.throwIfAborted();
+      if (isLate) throw new DOMException(`no datagram within ${time} ms`, "TimeoutError");
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  async next(): Promise<IteratorResult<In, undefined>> {
+    if (this.#isAborted) return { done: true, value: undefined };
+    const { value, done } = await this.#queue.next();
+    if (done) return { done, value };
+    if ("error" in value) throw value.error;
+    return { done: false, value: value.message };
+  }
+
+  return(): Promise<IteratorReturnResult<undefined>> {
+    return this.#queue.return();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  stats(): DatagramClientStats {
+    return {
+      received: this.#received,
+      sent: this.#output.sent,
+      bytesRead: this.#bytesRead,
+      bytesWritten: this.#output.bytesWritten,
+      dropped: this.#queue.dropped + this.#tooLarge,
+      sendErrors: this.#output.errors,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#isClosing = true;
+    this.#closeIfDone();
+    return this.closed;
+  }
+
+  abort(): void {
+    this.#isClosing = this.#isAborted = true;
+    this.#closeNow();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  onMessage(message: Uint8Array, _from: Address): void {
+    this.#received++;
+    this.#bytesRead += message.length;
+    if (message.length > this.#maxMessageSize) {
+      this.#tooLarge++;
+      return;
+    }
+    const { codec } = this.#options;
+    const bytes = owned(message);
+    if (codec === undefined) {
+      this.#queue.push({ message: bytes as In, size: bytes.length });
+      return;
+    }
+    try {
+      const decoding = new Decoding(codec, bytes);
+      for (let one = decoding.next(); one !== MORE; one = decoding.next()) {
+        this.#queue.push({ message: one, size: bytes.length });
+      }
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  onError(error: unknown): void {
+    this.#queue.push({ error, size: 0 });
+  }
+
+  readonly #onAbort = (): void => this.abort();
+
+  #closeIfDone(): void {
+    if (this.#isClosing && this.#output.isIdle) this.#closeNow();
+  }
+
+  #closeNow(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#output.close();
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    const end = () => {
+      this.#queue.close();
+      this.#closed.resolve();
+    };
+    this.#socket.close().then(end, end);
+  }
+}
