@@ -1,7 +1,10 @@
 /** Unix datagram sockets, which only Deno has, with `--unstable-net`. */
 
+import { randomUUID } from "node:crypto";
 import { unlinkSync } from "node:fs";
+import process from "node:process";
 import type { Address, UnixAddr } from "../_internal/address.ts";
+import { LinkedList } from "../_internal/linked_list.ts";
 import { isDeno, runtimeName } from "../_internal/runtime.ts";
 import type { DatagramEvents, DatagramSocket } from "./socket.ts";
 
@@ -27,50 +30,90 @@ export function openUnix(path: string, maxMessageSize: number): DatagramSocket {
   return new UnixDatagramSocket(listenDatagram, path, maxMessageSize);
 }
 
+/**
+ * Deno's socket cannot send while it waits for a datagram ("Busy"). So a second socket wakes it by a datagram of its own,
+ * and it sends what is queued before it receives again.
+ */
 class UnixDatagramSocket implements DatagramSocket {
   readonly addr: UnixAddr;
   readonly #conn: DenoDatagramConn;
+  readonly #waker: DenoDatagramConn;
+  readonly #wakerPath: string;
   readonly #buffer: Uint8Array;
-  #receiving: Promise<void> = Promise.resolve();
+  readonly #sends: LinkedList<() => Promise<void>> = new LinkedList();
+  #events: DatagramEvents | undefined;
+  #isReceiving = false;
+  #isWaking = false;
   #isClosed = false;
 
   constructor(listen: ListenDatagram, path: string, maxMessageSize: number) {
     this.addr = { transport: "unixpacket", path };
     this.#buffer = new Uint8Array(maxMessageSize + 1); // to see that a datagram is too large
     this.#conn = listen(this.addr);
+    this.#wakerPath = process.platform === "linux" ? `\0parley-${randomUUID()}` : `${path}.wake`;
+    this.#waker = listen({ transport: "unixpacket", path: this.#wakerPath });
+    this.#run();
   }
 
   start(events: DatagramEvents): void {
-    this.#receiving = this.#receive(events);
+    this.#events = events;
   }
 
   send(message: Uint8Array, to: Address, done: (error?: unknown) => void): void {
     if (!("path" in to) || to.path === "" || to.path === null) {
       return done(new TypeError("the receiver has no path: a client must bind one to be answered"));
     }
-    this.#conn.send(message, { transport: "unixpacket", path: to.path }).then(() => done(), done);
+    const { path } = to;
+    this.#sends.push(() =>
+      this.#conn.send(message, { transport: "unixpacket", path }).then(() => done(), done)
+    );
+    if (!this.#isReceiving || this.#isWaking) return;
+    this.#isWaking = true;
+    this.#waker.send(new Uint8Array(0), this.addr).catch(() => {}); // it is being closed
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
       this.#conn.close();
-      try {
-        unlinkSync(this.addr.path);
-      } catch { /* someone has removed it */ }
+      this.#waker.close();
+      for (const path of [this.addr.path, this.#wakerPath]) remove(path);
     }
-    await this.#receiving;
+    return Promise.resolve();
   }
 
-  async #receive(events: DatagramEvents): Promise<void> {
+  async #run(): Promise<void> {
+    await Promise.resolve(); // until the socket is started
     while (!this.#isClosed) {
       try {
-        const [message, from] = await this.#conn.receive(this.#buffer);
-        const path = (from as UnixAddr | null)?.path ?? "";
-        events.onMessage(new Uint8Array(message), { transport: "unixpacket", path });
+        for (let send = this.#sends.shift(); send !== undefined; send = this.#sends.shift()) {
+          await send();
+        }
+        await this.#receive();
       } catch (error) {
-        if (!this.#isClosed) events.onError(error);
+        if (!this.#isClosed) this.#events?.onError(error);
       }
     }
   }
+
+  async #receive(): Promise<void> {
+    this.#isReceiving = true;
+    try {
+      const [message, from] = await this.#conn.receive(this.#buffer);
+      const path = (from as UnixAddr | null)?.path ?? "";
+      this.#isReceiving = false;
+      if (path === this.#wakerPath) this.#isWaking = false;
+      else this.#events?.onMessage(new Uint8Array(message), { transport: "unixpacket", path });
+    } finally {
+      this.#isReceiving = false;
+    }
+  }
+}
+
+/** Removes the file of a socket. An abstract name has none. */
+function remove(path: string): void {
+  if (path.startsWith("\0")) return;
+  try {
+    unlinkSync(path);
+  } catch { /* someone has removed it */ }
 }

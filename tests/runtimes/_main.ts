@@ -3,6 +3,7 @@
 import process from "node:process";
 import type { Scenarios } from "./_harness.ts";
 import { attacks } from "./_attacks.ts";
+import { datagrams } from "./_datagrams.ts";
 import { servers } from "./_servers.ts";
 import { sessions } from "./_sessions.ts";
 import { tls } from "./_tls.ts";
@@ -14,7 +15,14 @@ const DEADLINE = 60_000;
 const AT_ONCE = 4;
 
 const failures: { name: string; problem: string }[] = [];
-const all: Scenarios = { ...sessions, ...servers, ...attacks, ...tls, ...tlsCertificates };
+const all: Scenarios = {
+  ...sessions,
+  ...servers,
+  ...attacks,
+  ...datagrams,
+  ...tls,
+  ...tlsCertificates,
+};
 const [, , ...names] = process.argv;
 const queue = Object.keys(all).filter((name) => names.length === 0 || names.includes(name));
 const count = queue.length;
