@@ -210,12 +210,10 @@ export class MemoryGuard {
     const { budget } = this.#hooks;
     const limit = this.#limit;
     const level = this.#level = this.#levelAt(held);
-    budget.share = level === 0
-      ? Infinity
-      : Math.max(MIN_SHARE, limit * SHARED / Math.max(1, sessions));
     const above = limit * (level === 0 ? TIGHT : RISES[level]!);
     const uncounted = Math.max(0, held - budget.held);
     budget.watch({
+      share: level === 0 ? Infinity : Math.max(MIN_SHARE, limit * SHARED / Math.max(1, sessions)),
       tight: limit * TIGHT - uncounted,
       above: above - uncounted,
       growth: Math.max(above - held, limit * STEP),

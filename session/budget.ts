@@ -12,6 +12,8 @@ export interface PausedReader {
 
 /** The next review of a budget, in bytes. */
 interface Watch {
+  /** A session that holds more unread input and unsent output than this is not read. */
+  share: number;
   /** If more is held, memory is tight. */
   tight: number;
   /** A review is due when more than this is held, and buffers have grown by more than `growth` since the last one. */
@@ -32,7 +34,8 @@ export class Budget {
   held = 0;
   /** Whether reads have to be small. */
   isTight = false;
-  /** A session that holds more unread input and unsent output than this is not read. */
+  /** Whether memory is short, so that a session that holds more than `share` is not read. */
+  isShort = false;
   share: number = Infinity;
   /** Whether `review()` has to be called. */
   isDue = false;
@@ -52,7 +55,9 @@ export class Budget {
   }
 
   /** Sets when the next review is due. */
-  watch({ tight, above, growth, release }: Watch): void {
+  watch({ share, tight, above, growth, release }: Watch): void {
+    this.share = share;
+    this.isShort = share < Infinity;
     this.#tight = tight;
     this.isTight = this.held > tight;
     this.#above = above;

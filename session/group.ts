@@ -118,7 +118,7 @@ export class SessionGroup<Session> {
     const now = this.now();
     this.#interval = Infinity;
     this.pool.trim();
-    if (this.budget.share < Infinity) this.budget.review();
+    if (this.budget.isShort) this.budget.review();
     let shortest = Infinity;
     for (const life of this.members.values()) shortest = Math.min(shortest, life.sweep(now));
     if (this.members.size > 0) this.pace(shortest);

@@ -211,7 +211,7 @@ export class Reader implements InputBorrower, PausedReader {
     if (budget.isDue) budget.review(); // which may end this session
     const reading = this.waiting;
     if (reading === undefined || this.reading || this.#isDeferred) return;
-    if (budget.share < Infinity && this.#pauses(budget)) return;
+    if (budget.isShort && this.#pauses(budget)) return;
     if (this.throttle === undefined) return this.#read(reading.limit);
     const size = this.throttle.admit(reading.limit ?? this.input.readSize);
     if (size > 0) this.#read(size);

@@ -29,7 +29,12 @@ export async function isInstalled(command: string, flag = "-v"): Promise<boolean
 }
 
 /** What no program that these tests start takes: it is killed then, so that a wait in vain ends in a failure. */
-const TOO_LONG = 60_000;
+const limits = { duration: 60_000 };
+
+/** Lets programs take longer, for attacks by hand. */
+export function beLongPatient(): void {
+  limits.duration = 600_000;
+}
 
 /** What a program prints, as it comes. */
 class Output {
@@ -102,7 +107,7 @@ export class Program implements AsyncDisposable {
     this.stdout = new Output(this.#child.stdout);
     this.stderr = new Output(this.#child.stderr);
     this.#stdin = this.#child.stdin.getWriter();
-    this.#watchdog = setTimeout(() => this.kill("SIGKILL"), TOO_LONG);
+    this.#watchdog = setTimeout(() => this.kill("SIGKILL"), limits.duration);
   }
 
   get pid(): number {

@@ -9,13 +9,13 @@ import { bounded, settle } from "../_serving.ts";
 
 /** A budget, and how often it was reviewed. */
 function reviewed(
-  watch: Omit<Parameters<Budget["watch"]>[0], "tight">,
+  watch: Omit<Parameters<Budget["watch"]>[0], "share" | "tight">,
 ): { budget: Budget; times: () => number } {
   const budget = new Budget();
   let times = 0;
   budget.limit(() => {
     times++;
-    budget.watch({ tight: 70, ...watch });
+    budget.watch({ share: Infinity, tight: 70, ...watch });
   });
   return { budget, times: () => times - 1 };
 }
