@@ -17,7 +17,7 @@
  */
 
 export type { MetricAttributes, MetricDefinition, MetricKind, MetricPoint } from "./definitions.ts";
-export type { MeasuredHub, MeasuredHubStats } from "./hub_source.ts";
+export type { MeasuredHub } from "./hub_source.ts";
 export { type Metric, Metrics } from "./metrics.ts";
 export type {
   BatchCallback,

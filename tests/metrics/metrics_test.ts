@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { connect, type Durations, reconnect, serve } from "../../mod.ts";
+import { Hub } from "../../hub/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { METRIC_NAMES } from "../../metrics/definitions.ts";
 import { noEnds } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
-import { memoryListener } from "../../transport/mod.ts";
+import { memoryListener, memoryPair } from "../../transport/mod.ts";
 import { fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
 import { ask, bounded, echo, overNet, portOf, readAll, until } from "../_serving.ts";
 import { serveTls } from "../_tls_serving.ts";
@@ -147,6 +148,25 @@ Deno.test("Metrics.clientObserver() counts what reconnecting clients do", overNe
   assertEquals(waits, dials - 1);
   assertEquals(valueOf(metrics, "parley.client.wait.time"), waits / 1000);
   await server.finished;
+});
+
+Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
+  const [[left, right], [other]] = [memoryPair(), memoryPair()];
+  const [near, far] = [new Session(left), new Session(right)];
+  const slow = new Session(other!);
+  await using hub = new Hub({ slow: "drop-newest", maxWaiting: 10 });
+  const metrics = new Metrics();
+  metrics.addHub("news", hub);
+  for (const session of [near, slow]) hub.join("hall", session);
+  hub.join("roof", near);
+  for (let i = 0; i < 3; i++) hub.publish("hall", "12345678\n");
+  assertEquals(await far.readLine(), "12345678");
+  const value = (name: string): number => valueOf(metrics, `parley.hub.${name}`);
+  assertEquals([value("groups"), value("sessions"), value("memberships")], [2, 2, 3]);
+  assertEquals([value("published_messages"), value("bus.ready")], [3, 1]);
+  assertEquals(value("dropped_messages"), hub.stats().dropped);
+  assert(hub.stats().dropped > 0);
+  for (const session of [near, far, slow]) session.abort();
 });
 
 Deno.test("Metrics has all metrics that are defined, of a server, a client and a hub", () => {
