@@ -115,6 +115,25 @@ const ECHO_METRICS: Case = {
   goals: [{ contender: SCRAPED, figure: "cost", against: BORROWED, atMost: 1.01 }],
 };
 
+/** The same in processes whose heap is that of an application, see `servers/_ballast.ts`. */
+const ECHO_BALLAST: Case = {
+  name: "echo-64b-1-heap",
+  title: "Echo of 64 B, 64 connections, 1 in flight, with 8 MiB of live objects",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+  reference: BY_HAND,
+  contenders: [
+    who(BORROWED, "parleyBallast", "echo-borrowed"),
+    who(BYTES, "parleyBallast", "echo"),
+    who("Parley, text", "parleyBallast", "echo-text"),
+    who(BY_HAND, "denoBallast", "echo"),
+  ],
+  goals: [
+    { contender: BORROWED, figure: "cost", against: BY_HAND, atMost: 1.05 },
+    { contender: BYTES, figure: "cost", against: BY_HAND, atMost: 1.1 },
+  ],
+};
+
 const ECHO_64_16: Case = {
   name: "echo-64b-16",
   title: "Echo of 64 B, 64 connections, 16 in flight",
@@ -407,6 +426,7 @@ const mqtt = (receivers: number, depth: number): Case => ({
 export const CASES: readonly Case[] = [
   ECHO_64_1,
   cold(ECHO_64_1),
+  ECHO_BALLAST,
   ECHO_WORKERS,
   ECHO_METRICS,
   ECHO_64_16,

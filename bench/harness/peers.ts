@@ -11,10 +11,12 @@ export type PeerName =
   | "parley"
   | "parleyNode"
   | "parleyScraped"
+  | "parleyBallast"
   | "parleyWorkers"
   | "parleyOnNode"
   | "parleyOnBun"
   | "deno"
+  | "denoBallast"
   | "denoNet"
   | "node"
   | "bun"
@@ -77,6 +79,7 @@ const PROGRAMS: Record<PeerName, Program> = {
   parley: inDeno("parley.ts"),
   parleyNode: inDeno("parley.ts", { TRANSPORT: "node" }),
   parleyScraped: inDeno("parley.ts", { SCRAPED: "1" }),
+  parleyBallast: inDeno("parley.ts", { BALLAST: "1" }),
   parleyWorkers: inDeno("workers.ts", { WORKERS: "2" }),
   parleyOnNode: {
     from: "Node from version 22.18 on, which runs TypeScript",
@@ -92,6 +95,7 @@ const PROGRAMS: Record<PeerName, Program> = {
     collects: true,
   },
   deno: inDeno("deno.ts"),
+  denoBallast: inDeno("deno.ts", { BALLAST: "1" }),
   denoNet: inDeno("net.mjs"),
   node: {
     from: "Node",

@@ -1,7 +1,8 @@
 // The same by hand, over `Deno.listen`: reused buffers, one write for all replies to one read.
 //
-//     deno run -A bench/servers/deno.ts SERVICE PORT [CERT KEY]
+//     [BALLAST=1] deno run -A bench/servers/deno.ts SERVICE PORT [CERT KEY]
 
+import { holdBallast } from "./_ballast.ts";
 import { writeAll } from "./_write_all.ts";
 
 type Serve = (connection: Deno.Conn) => Promise<void>;
@@ -179,6 +180,7 @@ const SERVICES: Record<string, Serve> = {
 };
 
 const [service, port, certFile, keyFile] = Deno.args;
+if (Deno.env.has("BALLAST")) holdBallast();
 const address = { hostname: "127.0.0.1", port: Number(port) };
 const listener = certFile === undefined ? Deno.listen(address) : Deno.listenTls({
   ...address,

@@ -1,15 +1,15 @@
 // The handlers that are measured, over public names and default options.
 //
-//     [TRANSPORT=node] [SCRAPED=1] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
+//     [TRANSPORT=node] [SCRAPED=1] [BALLAST=1] deno run -A bench/servers/parley.ts SERVICE PORT [CERT KEY]
 //
-// With SCRAPED, its metrics are written every second.
+// With SCRAPED, its metrics are written every second. With BALLAST, it has the heap of an application.
 //
 // Node and Bun run it as it is: `node bench/servers/parley.ts …`.
 
 import process from "node:process";
 import { lengthPrefixed } from "../../codecs/mod.ts";
-import { Metrics } from "../../metrics/mod.ts";
 import { type Handler, prepare, serve, type TransportName } from "../../mod.ts";
+import { holdBallast } from "./_ballast.ts";
 
 const SERVICES: Record<string, Handler> = {
   echo: async (session) => {
@@ -50,11 +50,13 @@ const SERVICES: Record<string, Handler> = {
 
 const [service, port, certFile, keyFile] = process.argv.slice(2);
 const tls = certFile === undefined ? {} : { tls: { cert: read(certFile), key: read(keyFile!) } };
-const { TRANSPORT: transport, SCRAPED: scraped } = process.env;
+const { TRANSPORT: transport, SCRAPED: scraped, BALLAST: ballast } = process.env;
+if (ballast !== undefined) holdBallast();
 const over = transport === undefined ? {} : { transport: transport as TransportName };
 const server = serve({ port: Number(port), ...over, ...tls }, SERVICES[service!]!);
 
 if (scraped !== undefined) {
+  const { Metrics } = await import("../../metrics/mod.ts");
   const metrics = new Metrics();
   metrics.addServer("bench", server);
   setInterval(() => metrics.prometheus(), 1000);
