@@ -26,7 +26,10 @@ export interface AcceptorHooks {
   count(): number;
   /** Resolves when any of these may have changed. */
   nextChange(): Promise<void>;
-  /** A connection was accepted. Returns `false` if it has to be held until the next change, and then offered again. */
+  /**
+   * A connection was accepted. Returns `false` if it has to be held until the next change, and then offered again, or, once
+   * the server has stopped, to be closed.
+   */
   onConnection(connection: Connection): boolean;
   /** The last descriptor is taken, and many of them are connections: one of these should be closed. */
   onExhausted(error: unknown): void;
@@ -59,10 +62,11 @@ export async function acceptAll(listener: Listener, hooks: AcceptorHooks): Promi
     try {
       const connection = await listener.accept();
       retryIn = resets = 0;
-      let isHeld = true;
+      // The server may have stopped since the system has accepted it, and must serve it nevertheless.
+      let isHeld = hooks.isSuspended() || !hooks.onConnection(connection);
       while (isHeld && !hooks.isStopping()) {
-        isHeld = hooks.isSuspended() || !hooks.onConnection(connection);
-        if (isHeld) await hooks.nextChange();
+        await hooks.nextChange();
+        isHeld = hooks.isStopping() || hooks.isSuspended() || !hooks.onConnection(connection);
       }
       if (isHeld) connection.close();
     } catch (error) {

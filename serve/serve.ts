@@ -6,6 +6,7 @@ import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
 import { drainSessions } from "./drain.ts";
 import { SessionGroup } from "../session/group.ts";
+import type { Lifecycle } from "../session/lifecycle.ts";
 import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
 import { Admission, type Permit, type Stage } from "./admission.ts";
@@ -106,9 +107,10 @@ export class TcpServer implements Server {
   #isTold = false;
   #isListening = false;
   #isAccepting = true;
+  #isAborted = false;
   #isSuspended = false;
   #change: PromiseWithResolvers<void> | undefined;
-  #stopDrain: (() => void) | undefined;
+  readonly #stopDrains: (() => void)[] = [];
 
   constructor(
     options: ServeOptions,
@@ -229,12 +231,16 @@ export class TcpServer implements Server {
   drain(isSpread: boolean): void {
     if (!this.#stop()) return;
     this.#group.drain();
-    const lives = this.#group.members.values();
-    this.#stopDrain = drainSessions(lives, this.#shutdownTimeout, isSpread);
+    this.#drainSessions(this.#group.members.values(), isSpread);
     this.#changed();
   }
 
+  #drainSessions(lives: Iterable<Lifecycle>, isSpread: boolean): void {
+    this.#stopDrains.push(drainSessions(lives, this.#shutdownTimeout, isSpread));
+  }
+
   abort(reason?: unknown): void {
+    this.#isAborted = true;
     this.#stop();
     this.#group.terminate("local", reason);
     this.#changed();
@@ -282,7 +288,7 @@ export class TcpServer implements Server {
       isStopping: () => this.#isStopping,
       isWaiting: () => this.#isSuspended || this.#memory.isFull || this.#admission.mustWait,
       count: () => this.#admission.count,
-      onConnection: (connection) => this.#admission.admit(connection),
+      onConnection: (connection) => !this.#isAborted && this.#admission.admit(connection),
       onExhausted: (error) => {
         if (!this.#admission.shed(error)) this.#group.shed(error);
       },
@@ -304,7 +310,14 @@ export class TcpServer implements Server {
     this.#stats.accepted++;
     const session = new Session(connection, this.#options, this.#group);
     if (permit.block !== undefined) this.#permits.set(session, permit);
+    const isLate = this.#isStopping; // the server has stopped since the connection was accepted
     this.#run(session);
+    if (isLate) this.#drainLate(session);
+  }
+
+  #drainLate(session: Session): void {
+    const life = this.#group.members.get(session);
+    if (life !== undefined) this.#drainSessions([life], false);
   }
 
   /** Calls the handler. An async function here would make each idle session 0.2 KiB larger. */
@@ -352,7 +365,7 @@ export class TcpServer implements Server {
     this.#change?.resolve();
     this.#change = undefined;
     if (this.#isAccepting || this.#state === "closed" || this.#admission.count > 0) return;
-    this.#stopDrain?.();
+    for (const stop of this.#stopDrains) stop();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#state = "closed";
     if (this.#isTold) this.#observers.tell("onStateChange", "closed", this.addr);

@@ -541,3 +541,57 @@ Deno.test("Server.shutdown() takes its listener off the signal", bounded, async 
   await serve({ listener: memoryListener(), signal }, echo).shutdown();
   assertEquals(count.listeners, 0);
 });
+
+for (const reading of ["a line", "lines"]) {
+  Deno.test(
+    `Server.shutdown() serves who was accepted before it, reading ${reading}`,
+    bounded,
+    async () => {
+      const listener = memoryListener();
+      const goodbye = (): string => "bye\n";
+      const server = serve({ listener, goodbye }, async (session) => {
+        if (reading === "lines") {
+          for await (const line of session.lines()) await session.send(line);
+        } else await session.send(`${await session.readLine()}!\n`);
+      });
+      await settle();
+      const client = new Session(listener.connect()); // which the accept that waits has got already
+      const stopped = server.shutdown();
+      assertEquals(server.state, "draining");
+      await settle();
+      await client.send("rose\n");
+      assertEquals(await client.readLine(), reading === "lines" ? "bye" : "rose!");
+      await client.close();
+      await stopped;
+      assertEquals(server.stats().accepted, 1);
+    },
+  );
+}
+
+Deno.test(
+  "Server.shutdown() ends who was accepted before it after shutdownTimeout",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const server = serve({ listener, shutdownTimeout: 5 }, (session) => session.readLine());
+    await settle();
+    const client = new Session(listener.connect());
+    await server.shutdown();
+    assertEquals(server.stats().accepted, 1);
+    client.abort();
+    await client.closed;
+  },
+);
+
+Deno.test("Server.abort() closes who was accepted before it", bounded, async () => {
+  const listener = memoryListener();
+  const server = serve({ listener }, () => {});
+  await settle();
+  const client = new Session(listener.connect());
+  server.abort();
+  await server.finished;
+  assertEquals(server.stats().accepted, 0);
+  assertEquals(await client.readLine().catch(() => undefined), undefined);
+  client.abort();
+  await client.closed;
+});
