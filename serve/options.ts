@@ -10,7 +10,7 @@ import type {
 } from "./observer.ts";
 import type { Session } from "../session.ts";
 import type { SessionOptions } from "../session/options.ts";
-import type { Address, Listener } from "../transport/connection.ts";
+import type { Address, Listener, PeerCertificate } from "../transport/connection.ts";
 import type { TransportName } from "../transport/socket_options.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 
@@ -359,6 +359,8 @@ export interface Server extends AsyncDisposable {
   readonly state: ServerState;
   /** The open sessions, for broadcasts. Each access returns a new set. */
   readonly sessions: ReadonlySet<Session>;
+  /** The certificates that new clients are shown, the main one first, without those of authorities. Each access parses them. */
+  readonly certificates: readonly PeerCertificate[];
   /**
    * Returns the current figures.
    *

@@ -25,6 +25,7 @@ import {
   type Connection,
   type Listener,
   normalizeAddress,
+  type PeerCertificate,
 } from "../transport/connection.ts";
 import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
@@ -181,6 +182,10 @@ export class TcpServer implements Server {
 
   get sessions(): ReadonlySet<Session> {
     return new Set(this.#group.members.keys());
+  }
+
+  get certificates(): PeerCertificate[] {
+    return this.#tls?.certificates ?? [];
   }
 
   stats(): ServerStats {

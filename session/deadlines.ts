@@ -71,6 +71,11 @@ export class Deadlines {
     this.#idleTimeout = checkDuration("idleTimeout", value);
   }
 
+  /** Since when no byte has passed, by the group's clock. The sweep notices that, so it is up to a second late. */
+  get quietSince(): number {
+    return this.#bytesSince;
+  }
+
   get readIdleTimeout(): number {
     return this.#silence?.timeout ?? Infinity;
   }

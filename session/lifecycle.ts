@@ -100,6 +100,11 @@ export class Lifecycle implements IoEvents {
     this.reader.heartbeat = settings && new Heartbeat(settings, this.#group.now());
   }
 
+  /** How long no byte has passed, in milliseconds. */
+  get idleFor(): number {
+    return this.#group.now() - this.deadlines.quietSince;
+  }
+
   /** The shortest duration that the sweep has to keep. */
   get shortest(): number {
     const { shortest } = this.deadlines;

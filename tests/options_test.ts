@@ -7,6 +7,8 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { serveAdmin } from "../admin/mod.ts";
+import { ADMIN_OPTIONS } from "../admin/options.ts";
 import { CAPTURE_OPTIONS, openCapture } from "../capture/capture.ts";
 import { Cursor } from "../codecs/cursor.ts";
 import { PREFIXED_OPTIONS } from "../codecs/prefix.ts";
@@ -333,6 +335,10 @@ const TAKERS: Record<string, Taker> = {
   "datagramNetwork()": {
     call: (o) => datagramNetwork(o),
     names: ["seed", "lose", "duplicate", "reorder", "delay"],
+  },
+  "serveAdmin()": {
+    call: (o) => serveAdmin(o, { server: abortedPool() as never }),
+    names: Object.keys(ADMIN_OPTIONS),
   },
   "openCapture()": { call: (o) => openCapture("/", o), names: Object.keys(CAPTURE_OPTIONS) },
   "hostileNetwork()": { call: (o) => hostileNetwork(memoryPair()[0], o), names: network },

@@ -35,6 +35,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["requests", "hub"],
   ["workers", "capture", "datagram"],
   ["metrics"],
+  ["admin"],
   ["testing"],
   ["mod.ts"],
   ["cli"],

@@ -18,6 +18,7 @@ import {
   type Listener,
   type NetAddr,
   normalizeAddress,
+  type PeerCertificate,
 } from "../transport/connection.ts";
 import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
@@ -183,6 +184,10 @@ class Workers implements WorkersServer {
 
   get state(): ServerState {
     return this.#state;
+  }
+
+  get certificates(): PeerCertificate[] {
+    return this.#acceptor?.certificates ?? [];
   }
 
   stats(): WorkersStats {

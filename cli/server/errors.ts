@@ -26,11 +26,24 @@ export function startError(error: unknown, plan: Plan): unknown {
   return new ProgramError(listenProblem(error, plan.place));
 }
 
+/** The same for an error of opening the door for operators. */
+export function adminError(error: unknown, plan: Plan): unknown {
+  if (error instanceof systemErrors.NotCapable) return permissionError(error, needsOf(plan));
+  if (error instanceof ProgramError) return error;
+  const { message } = error as Error;
+  if (error instanceof TypeError || error instanceof RangeError) {
+    return new ProgramError(`cannot use --admin-token: ${message}`);
+  }
+  return new ProgramError(`cannot listen on --admin: ${message}`);
+}
+
 /** The files that the options need, and whether variables of the environment. */
-function needsOf({ place, certificate, workers, capture }: Plan): Needs {
+function needsOf({ place, certificate, workers, capture, admin }: Plan): Needs {
   const written = capture === undefined ? [] : captureFiles(capture);
   if ("path" in place) written.push(place.path);
+  if (admin !== undefined && "path" in admin.place) written.push(admin.place.path);
   const read = certificate ? [certificate.cert, certificate.key, ...written] : [...written];
+  if (admin?.token !== undefined) read.push(admin.token);
   // Workers load the modules of this package themselves. From JSR, they need no permission for that.
   const { protocol, href } = new URL("../../", import.meta.url);
   if (workers !== undefined && protocol === "file:") read.push(fileURLToPath(href));

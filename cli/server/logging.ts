@@ -1,5 +1,6 @@
 /** The server program's log: records of `@std/log`, as text or JSON lines on standard error. */
 
+import type { LogLevelControl } from "../../admin/mod.ts";
 import { BaseHandler } from "@std/log/base-handler";
 import { getLogger } from "@std/log/get-logger";
 import type { LevelName } from "@std/log/levels";
@@ -31,6 +32,28 @@ export function openLog(level: LogLevel, format: LogFormat): Logger {
     logger.error(`${count} messages were omitted: the log was not read in time`, { count });
   };
   return logger;
+}
+
+/** The level of the log, which can be changed while the program runs. */
+export class LogLevelOf implements LogLevelControl {
+  readonly levels: readonly string[] = LOG_LEVELS;
+  readonly #logger: Logger;
+  #level: LogLevel;
+
+  constructor(logger: Logger, level: LogLevel) {
+    this.#logger = logger;
+    this.#level = level;
+  }
+
+  get level(): string {
+    return this.#level;
+  }
+
+  set level(level: string) {
+    this.#level = level as LogLevel;
+    this.#logger.levelName = LEVELS[this.#level];
+    for (const handler of this.#logger.handlers) handler.levelName = LEVELS[this.#level];
+  }
 }
 
 class StandardErrorHandler extends BaseHandler {

@@ -1,13 +1,14 @@
 /** The server program. */
 
 import process from "node:process";
-import { type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
+import { formatAddress, type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
+import { type Admin, type LogLevelControl, serveAdmin } from "../../admin/mod.ts";
 import type { Capture } from "../../capture/mod.ts";
 import { captureInto, captureWarning, endCapture } from "../capturing.ts";
 import { serveWorkers, type WorkersServer } from "../../workers/mod.ts";
-import { LOG_LEVELS, type LogFormat, openLog } from "./logging.ts";
-import { type Arguments, choiceOption, runProgram } from "../program.ts";
-import { startError } from "./errors.ts";
+import { LOG_LEVELS, type LogFormat, LogLevelOf, openLog } from "./logging.ts";
+import { type Arguments, choiceOption, readOptionFile, runProgram } from "../program.ts";
+import { adminError, startError } from "./errors.ts";
 import { FLAGS, OPTIONS, type Place, type Plan, readPlan } from "./options.ts";
 import { systemdOptions } from "./systemd.ts";
 import { readCertificate, reloadCertificate, warnOfOthers } from "./tls.ts";
@@ -77,7 +78,12 @@ Log, on standard error
   --log-level LEVEL    debug, info, warning or error (default info)
   --log-format FORMAT  text or json (default text)
 
-Captures
+For operators
+  --admin ADDRESS      a page, health checks and metrics at ADDRESS, such as
+                       127.0.0.1:9090, or the path of a Unix socket
+  --admin-control      let the page suspend, drain and end sessions
+  --admin-token FILE   the token that this needs, at least 16 characters; a
+                       Unix socket needs none
   --capture FILE       write all that sessions read and write into FILE, for
                        Wireshark, without its TLS; requires --allow-read and
                        --allow-write of FILE, FILE.1, FILE.2 and FILE.3
@@ -128,12 +134,19 @@ async function run(args: Arguments): Promise<number> {
   }
   const capture = captureOf(plan, logger);
   const server = start(plan, logger, { level, format }, capture);
+  const admin = openAdmin(plan, server, logger, new LogLevelOf(logger, level));
+  try {
+    await admin?.listening;
+  } catch (error) {
+    throw adminError(error, plan);
+  }
   try {
     await server.listening;
   } catch (error) {
     if (signals === 0) throw startError(error, plan);
   }
   await server.finished;
+  await admin?.close();
   if (capture !== undefined) await endCapture(capture, (problem) => logger.warn(problem, {}));
   return signals > 1 ? 1 : 0;
 }
@@ -154,6 +167,32 @@ function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
       : `waiting for ${sessions} to end: ${another} ends them at once`,
     { active },
   );
+}
+
+function openAdmin(
+  plan: Plan,
+  server: Running,
+  logger: Logger,
+  logLevel: LogLevelControl,
+): Admin | undefined {
+  if (plan.admin === undefined) return;
+  const { place, control, token } = plan.admin;
+  try {
+    const admin = serveAdmin({
+      ...place,
+      control,
+      ...(token !== undefined && { token: readOptionFile("--admin-token", token).trim() }),
+      logLevel,
+      logger,
+    }, { [plan.service]: server });
+    admin.listening.then((addr) => {
+      const address = formatAddress(addr);
+      logger.info(`the page for operators is at ${address}`, { address });
+    }, () => {}); // the caller waits for it, too
+    return admin;
+  } catch (error) {
+    throw adminError(error, plan);
+  }
 }
 
 function captureOf(plan: Plan, logger: Logger): Capture | undefined {

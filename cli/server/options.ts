@@ -13,11 +13,11 @@ export const OPTIONS: readonly string[] = [
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
   ...["max-buffer-memory", "session-rate", "read-rate", "write-rate"],
   ...["idle-timeout", "read-idle-timeout", "drain-delay", "shutdown-timeout"],
-  ...["log-level", "log-format", "capture"],
+  ...["log-level", "log-format", "capture", "admin", "admin-token"],
 ];
 
 /** The options without a value. */
-export const FLAGS: readonly string[] = ["proxy-protocol", "systemd"];
+export const FLAGS: readonly string[] = ["proxy-protocol", "systemd", "admin-control"];
 
 /** Whether clients must begin with TLS. */
 export type TlsMode = "required" | "detect";
@@ -46,6 +46,15 @@ export interface Plan {
   workers: number | "auto" | undefined;
   /** The file that sessions are captured into. */
   capture: string | undefined;
+  admin: AdminPlan | undefined;
+}
+
+/** Where operators may ask, and whether they may change something. */
+export interface AdminPlan {
+  place: Exclude<Place, { systemd: unknown }>;
+  control: boolean;
+  /** The file with the token. */
+  token: string | undefined;
 }
 
 /** Reads the options except those of the log. Throws a `UsageError`. */
@@ -64,7 +73,40 @@ export function readPlan(args: Arguments): Plan {
     limits: { ...limitsOf(args), ...proxyOf(args) },
     workers: workersOf(args, service),
     capture: args.options.capture,
+    admin: adminOf(args),
   };
+}
+
+function adminOf({ options, flags }: Arguments): AdminPlan | undefined {
+  const { admin, "admin-token": token } = options;
+  const control = flags.has("admin-control");
+  if (admin === undefined) {
+    if (token !== undefined) throw new UsageError("--admin-token is of no use without --admin");
+    if (control) throw new UsageError("--admin-control is of no use without --admin");
+    return;
+  }
+  const place = adminPlaceOf(admin);
+  if (token !== undefined && !control) {
+    throw new UsageError("--admin-token is of no use without --admin-control");
+  }
+  if (control && token === undefined && !("path" in place)) {
+    throw new UsageError("--admin-control needs --admin-token, or a Unix socket as --admin");
+  }
+  return { place, control, token };
+}
+
+/** `127.0.0.1:9090`, `[::1]:9090`, or a path with a slash. Only the owner may use a Unix socket. */
+function adminPlaceOf(text: string): AdminPlan["place"] {
+  if (text.includes("/")) return { path: text, mode: 0o600 };
+  const [, hostname, port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  if (hostname !== undefined && Number(port) <= 65535) {
+    return { hostname: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
+  }
+  throw new UsageError(
+    `--admin must be an address such as 127.0.0.1:9090, or the path of a Unix socket, got ${
+      JSON.stringify(text)
+    }`,
+  );
 }
 
 function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {

@@ -22,14 +22,14 @@ Deno.test(
         "Clients",
         "Times",
         "Log",
-        "Captures",
+        "For operators",
         "Examples",
       ]
     ) {
       assertStringIncludes(help, `\n\n${group}`);
     }
     const lines = help.split("\n");
-    assert(lines.length <= 80, `${lines.length} lines`);
+    assert(lines.length <= 90, `${lines.length} lines`);
     for (const line of lines) assert(line.length <= 80, line);
   },
 );
@@ -56,6 +56,20 @@ const MISUSES: [args: string[], message: string][] = [
     ["--workers", "2", "--service", "chat"],
     "--workers is not for --service chat, whose room is in one thread",
   ],
+  [["--admin-token", "f"], "--admin-token is of no use without --admin"],
+  [["--admin-control"], "--admin-control is of no use without --admin"],
+  [
+    ["--admin", "[::1]:9", "--admin-token", "f"],
+    "--admin-token is of no use without --admin-control",
+  ],
+  [
+    ["--admin", "[::1]:9", "--admin-control"],
+    "--admin-control needs --admin-token, or a Unix socket as --admin",
+  ],
+  ...["9090", "[::1]", "localhost:99999"].map((place): [string[], string] => [
+    ["--admin", place],
+    `--admin must be an address such as 127.0.0.1:9090, or the path of a Unix socket, got "${place}"`,
+  ]),
   [
     ["--workers", "2", "--capture", "f"],
     "--workers and --capture exclude each other: one thread writes the file",

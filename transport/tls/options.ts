@@ -249,7 +249,7 @@ function checkCa(ca: string | string[]): { ca: string[]; anchors: Certificate[] 
   );
 }
 
-function certificatesIn(name: string, pem: string): [Certificate, ...Certificate[]] {
+export function certificatesIn(name: string, pem: string): [Certificate, ...Certificate[]] {
   return parse(name, "one or more certificates in PEM", () => {
     const [first, ...others] = blocksIn(pem, CERTIFICATE).map((block) => {
       return readCertificate(new lazy.crypto.X509Certificate(block).raw);

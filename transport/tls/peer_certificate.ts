@@ -101,7 +101,11 @@ function checkHost(altNames: readonly AltName[], host: string): void {
   );
 }
 
-function peerCertificate(certificate: Certificate, altNames: readonly AltName[]): PeerCertificate {
+/** A certificate as users see it. */
+export function peerCertificate(
+  certificate: Certificate,
+  altNames: readonly AltName[],
+): PeerCertificate {
   const { der, subject, issuer, validFrom, validTo, serialNumber } = certificate;
   const digest = lazy.crypto.createHash("sha256").update(der).digest("hex").toUpperCase();
   return {

@@ -11,8 +11,8 @@ import {
 import { detectTls } from "./detect.ts";
 import { handshake, type Side } from "./handshake.ts";
 import { tlsInfo } from "./info.ts";
-import type { TlsServerOptions } from "./options.ts";
-import { type PeerChain, verifyPeer } from "./peer_certificate.ts";
+import { certificatesIn, type TlsServerOptions } from "./options.ts";
+import { peerCertificate, type PeerChain, verifyPeer } from "./peer_certificate.ts";
 import { TlsRecords } from "./records.ts";
 import { keyOf } from "./server_names.ts";
 import { type ServerSettings, serverSettings } from "./settings.ts";
@@ -23,22 +23,37 @@ import {
   type SocketSide,
   type StartServer,
 } from "./socket_handshake.ts";
+import { readExtensions } from "./x509/extensions.ts";
+import { altNamesOf } from "./x509/names.ts";
 import { alertFor, UNKNOWN_CA } from "./x509/problem.ts";
 import { Signatures } from "./x509/signature.ts";
 
 /** The TLS of a server: certificates by server name, client certificates, reload. */
 export class TlsAcceptor {
   #settings: ServerSettings;
+  /** The certificates in PEM. */
+  #shown: readonly string[];
   readonly #signatures = new Signatures();
 
   /** Checks the options. */
   constructor(options: TlsServerOptions) {
     this.#settings = serverSettings(options);
+    this.#shown = shownBy(options);
+  }
+
+  /** The certificates that clients are shown, without those of authorities. */
+  get certificates(): PeerCertificate[] {
+    return this.#shown.map((pem) => {
+      const [certificate] = certificatesIn("cert", pem);
+      const { altNames } = readExtensions(certificate.extensions);
+      return peerCertificate(certificate, altNamesOf(altNames));
+    });
   }
 
   /** Uses new options for new connections. If they are wrong, it throws and the old ones stay. */
   reload(options: TlsServerOptions): void {
     this.#settings = serverSettings(options);
+    this.#shown = shownBy(options);
   }
 
   /**
@@ -109,6 +124,10 @@ export class TlsAcceptor {
     if (peer !== undefined || clientCertificate !== "required") return peer;
     throw new CertificateError(remoteAddr, "the client sent no certificate");
   }
+}
+
+function shownBy({ cert, certificates = [] }: TlsServerOptions): string[] {
+  return [cert, ...certificates.map(({ cert }) => cert)];
 }
 
 function withinTimeout(

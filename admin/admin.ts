@@ -1,0 +1,309 @@
+import { checkMethods, checkObject } from "../_internal/checks.ts";
+import { checkOptions } from "../_internal/options.ts";
+import { runtimeName } from "../_internal/runtime.ts";
+import { Metrics } from "../metrics/metrics.ts";
+import { serve, type Server } from "../serve/serve.ts";
+import type { Session } from "../session.ts";
+import { type Address, formatAddress } from "../transport/connection.ts";
+import { checkControl, checkHost } from "./access.ts";
+import {
+  headOf,
+  HttpError,
+  type HttpRequest,
+  type HttpResponse,
+  json,
+  readRequest,
+  sendResponse,
+  text,
+} from "./http.ts";
+import { accessOf, type Admin, ADMIN_OPTIONS, type AdminOptions } from "./options.ts";
+import { columnsOf, type Sample, Sampler } from "./sampler.ts";
+import { aboutCertificates, aboutServer, isLocal, type ServedBy, unreadiness } from "./servers.ts";
+import { SessionList } from "./session_list.ts";
+import { FILES } from "./page/files.ts";
+
+/** A page that reads its events more slowly than this, in bytes, is cut off. */
+const MAX_UNREAD_EVENTS = 256 * 1024;
+const READ_METHODS = ["GET", "HEAD"];
+
+/**
+ * Opens a door to servers for operators and their tools: health, metrics, sessions, and a page that shows them.
+ *
+ * | path | what it answers |
+ * |---|---|
+ * | `/` | the page |
+ * | `/healthz` | 200, as long as this thread is not stuck |
+ * | `/readyz` | 200, or 503 if a server drains or is suspended, or one of its workers does not serve |
+ * | `/metrics` | the metrics for Prometheus |
+ * | `/servers.json` | states, figures and certificates |
+ * | `/history.json` | samples of the last hour, of the `server` that is named |
+ * | `/sessions.json` | sessions, see below |
+ * | `/events` | a sample every two seconds, as server-sent events |
+ * | `/control/suspend`, `resume`, `drain`, `end`, `log-level` | by `POST`, if `control` is on |
+ *
+ * `/sessions.json` has sessions of the `server`: `state` is `open` or `ended`, of which the last 10,000 are remembered. It
+ * is sorted by `sort` (`id`, `age`, `bytes`, `bytesRead`, `bytesWritten`, `unread`, `unsent`, `idle`, `startedAt`, `endedAt`,
+ * `address` or `reason`) in the `order` `desc` or `asc`, filtered by `search`, `reason`, and minima such as `minAge` and
+ * `minUnsent`, and paged by `offset` and `limit` (at most 500). Sessions in workers are not listed.
+ *
+ * @param options Where to listen, and what is allowed.
+ * @param servers The servers by name. A server that is alone is the default of `server`.
+ * @returns The door.
+ * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well.
+ *
+ * @example
+ * ```ts
+ * import { type NetAddr, serve } from "@parley/tcp";
+ * import { serveAdmin } from "@parley/tcp/admin";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using greeter = serve({ port: 0 }, (session) => session.send("welcome!"));
+ * await using admin = serveAdmin({ port: 0 }, { greeter });
+ * const { port } = admin.addr as NetAddr;
+ * const ready = await fetch(`http://127.0.0.1:${port}/readyz`);
+ * assertEquals([ready.status, await ready.text()], [200, "ready\n"]);
+ * ```
+ */
+export function serveAdmin(
+  options: AdminOptions,
+  servers: Readonly<Record<string, ServedBy>>,
+): Admin {
+  return new Door(options, servers);
+}
+
+class Door implements Admin {
+  readonly #options: AdminOptions;
+  readonly #access: ReturnType<typeof accessOf>;
+  readonly #servers: ReadonlyMap<string, ServedBy>;
+  readonly #lists: Map<string, SessionList> = new Map();
+  readonly #metrics: Pick<Metrics, "handler">;
+  readonly #door: Server;
+  readonly #sampler: Sampler;
+
+  constructor(options: AdminOptions, servers: Readonly<Record<string, ServedBy>>) {
+    checkOptions(options, ADMIN_OPTIONS);
+    checkObject("servers", servers);
+    const entries = Object.entries(servers);
+    if (entries.length === 0) throw new TypeError("servers must not be empty");
+    for (const [name, server] of entries) checkMethods(name, server, ["stats", "shutdown"]);
+    this.#options = options;
+    this.#access = accessOf(options);
+    this.#servers = new Map(entries);
+    this.#metrics = options.metrics ?? metricsOf(entries);
+    const { hostname, port, path, mode, transport } = options;
+    this.#door = serve({
+      ...(hostname !== undefined && { hostname }),
+      ...(port !== undefined && { port }),
+      ...(path !== undefined && { path }),
+      ...(mode !== undefined && { mode }),
+      ...(transport !== undefined && { transport }),
+      maxSessions: 64,
+      overload: "refuse",
+      idleTimeout: 60_000,
+      frameTimeout: 10_000,
+      writeTimeout: 10_000,
+      shutdownTimeout: 1_000,
+      maxBufferedOutput: 32 * 1024 * 1024,
+      observer: {
+        onHandlerError: (error) =>
+          options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
+      },
+    }, (session) => this.#handle(session));
+    for (const [name, server] of entries) {
+      if (isLocal(server)) this.#lists.set(name, new SessionList(server));
+    }
+    this.#sampler = new Sampler(this.#servers);
+    const closings = entries.map(([, server]) => server.finished);
+    Promise.allSettled(closings).then(() => this.close());
+  }
+
+  get addr(): Address {
+    return this.#door.addr;
+  }
+
+  get listening(): Promise<Address> {
+    return this.#door.listening;
+  }
+
+  close(): Promise<void> {
+    this.#sampler.stop();
+    for (const list of this.#lists.values()) list.stop();
+    return this.#door.shutdown();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #handle(session: Session): Promise<void> {
+    let method = "GET";
+    try {
+      const request = await readRequest(session);
+      if (request === undefined) return;
+      ({ method } = request);
+      checkHost(request, this.#access);
+      if (request.path === "/events") return await this.#sendEvents(session, request);
+      await sendResponse(session, await this.#answer(request, session), method);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      await sendResponse(session, json({ error: error.message }, error.status), method);
+    }
+  }
+
+  #answer(request: HttpRequest, session: Session): HttpResponse | Promise<HttpResponse> {
+    const { method, path, query } = request;
+    if (path.startsWith("/control/")) return this.#control(request, session);
+    if (!READ_METHODS.includes(method)) throw new HttpError(405, "use GET");
+    const file = FILES[path];
+    if (file !== undefined) return { status: 200, ...file };
+    switch (path) {
+      case "/healthz":
+        return text("ok");
+      case "/readyz":
+        return this.#readiness();
+      case "/metrics":
+        return this.#scrape(request);
+      case "/servers.json":
+        return json(this.#about());
+      case "/history.json":
+        return json(columnsOf(this.#sampler.history(this.#named(query.get("server")))));
+      case "/sessions.json":
+        return json(this.#listOf(query.get("server")).page(query));
+    }
+    throw new HttpError(404, "there is no such path");
+  }
+
+  #readiness(): HttpResponse {
+    const problems = [...this.#servers].flatMap(([name, server]) => {
+      const problem = unreadiness(server);
+      return problem === undefined ? [] : [`${name} ${problem}`];
+    });
+    return problems.length === 0 ? text("ready") : text(problems.join("\n"), 503);
+  }
+
+  async #scrape({ headers }: HttpRequest): Promise<HttpResponse> {
+    const accept = headers.get("accept");
+    const request = new Request("http://localhost/metrics", {
+      headers: accept === undefined ? {} : { accept },
+    });
+    const response = await this.#metrics.handler(request);
+    const type = response.headers.get("content-type") ?? "text/plain";
+    return { status: response.status, type, body: await response.text() };
+  }
+
+  #about(): Record<string, unknown> {
+    const { logLevel } = this.#options;
+    const { control, token } = this.#access;
+    return {
+      servers: [...this.#servers].map(([name, server]) => ({
+        ...aboutServer(name, server),
+        certificates: aboutCertificates(server),
+      })),
+      control,
+      needsToken: token !== undefined,
+      ...(logLevel && { logLevel: logLevel.level, logLevels: logLevel.levels }),
+      runtime: runtimeName(),
+    };
+  }
+
+  async #sendEvents(session: Session, { method }: HttpRequest): Promise<void> {
+    if (method !== "GET") throw new HttpError(405, "use GET");
+    const send = (): void => {
+      if (session.bytesBuffered > MAX_UNREAD_EVENTS) {
+        session.abort(new Error("it reads too slowly"));
+      } else session.send(`data: ${JSON.stringify(this.#news())}\n\n`);
+    };
+    session.send(headOf({ status: 200, type: "text/event-stream" }));
+    send();
+    const stop = this.#sampler.listen(send);
+    try {
+      for await (const _ of session); // until the page is closed, or the door
+    } finally {
+      stop();
+    }
+  }
+
+  #news(): Record<string, unknown>[] {
+    return [...this.#servers].map(([name, server]) => {
+      const sample: Sample = this.#sampler.history(name).at(-1)!;
+      return { ...aboutServer(name, server), sample };
+    });
+  }
+
+  /** The name of a server, which may be left out if there is only one. */
+  #named(name: string | null): string {
+    const found = name ?? (this.#servers.size === 1 ? [...this.#servers.keys()][0]! : "");
+    if (!this.#servers.has(found)) throw new HttpError(404, "there is no server of this name");
+    return found;
+  }
+
+  #listOf(name: string | null): SessionList {
+    const list = this.#lists.get(this.#named(name));
+    if (list === undefined) throw new HttpError(404, "sessions in workers are not listed");
+    return list;
+  }
+
+  #control(request: HttpRequest, session: Session): HttpResponse {
+    if (request.method !== "POST") throw new HttpError(405, "use POST");
+    checkControl(request, this.#access);
+    const action = request.path.slice("/control/".length);
+    const body = bodyOf(request);
+    const done = this.#act(action, body);
+    const from = formatAddress(session.remoteAddr);
+    this.#options.logger?.info(`admin at ${from}: ${done}`, { action, from });
+    return json({ done });
+  }
+
+  #act(action: string, body: Record<string, unknown>): string {
+    if (action === "log-level") return this.#setLogLevel(body.level);
+    const name = this.#named(typeof body.server === "string" ? body.server : null);
+    const server = this.#servers.get(name)!;
+    switch (action) {
+      case "suspend":
+        server.suspend();
+        return `${name} was suspended`;
+      case "resume":
+        server.resume();
+        return `${name} was resumed`;
+      case "drain":
+        server.shutdown().catch(() => {}); // `finished` reports it
+        return `${name} drains`;
+      case "end":
+        return this.#end(name, body.id);
+    }
+    throw new HttpError(404, "there is no such action");
+  }
+
+  #end(name: string, id: unknown): string {
+    const session = this.#listOf(name).find(id);
+    if (session === undefined) throw new HttpError(404, "there is no such open session");
+    session.abort(new Error("ended by an administrator"));
+    return `session ${session.id} of ${name} was ended`;
+  }
+
+  #setLogLevel(level: unknown): string {
+    const { logLevel } = this.#options;
+    if (logLevel === undefined) throw new HttpError(404, "the log level cannot be changed");
+    if (typeof level !== "string" || !logLevel.levels.includes(level)) {
+      throw new HttpError(400, `level must be one of ${logLevel.levels.join(", ")}`);
+    }
+    logLevel.level = level;
+    return `the log level is ${level}`;
+  }
+}
+
+function metricsOf(servers: readonly (readonly [string, ServedBy])[]): Metrics {
+  const metrics = new Metrics();
+  for (const [name, server] of servers) metrics.addServer(name, server);
+  return metrics;
+}
+
+function bodyOf({ body }: HttpRequest): Record<string, unknown> {
+  if (body === "") return {};
+  try {
+    const value: unknown = JSON.parse(body);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch { /* it is refused below */ }
+  throw new HttpError(400, "the body must be an object in JSON");
+}

@@ -1,0 +1,60 @@
+/** The servers behind a door. */
+
+import { formatAddress } from "../transport/connection.ts";
+import type { Server, ServerStats } from "../serve/options.ts";
+import type { WorkersServer, WorkersStats, WorkerStats } from "../workers/options.ts";
+
+/** A server of `serve()` or `serveWorkers()`. */
+export type ServedBy = Server | WorkersServer;
+
+/** Whether the sessions of a server are in this thread. */
+export function isLocal(server: ServedBy): server is Server {
+  return "sessions" in server;
+}
+
+/** The figures of each worker, if there are any. */
+export function workersOf(stats: ServerStats | WorkersStats): readonly WorkerStats[] {
+  return "workers" in stats ? stats.workers as WorkerStats[] : [];
+}
+
+/** Why a server is not ready for more clients; `undefined` if it is. */
+export function unreadiness(server: ServedBy): string | undefined {
+  if (server.state !== "listening") return `is ${server.state}`;
+  if (isLocal(server)) return;
+  const { workers } = server.stats();
+  const serving = workers.filter(({ state }) => state === "serving").length;
+  if (serving < workers.length) return `has ${serving} of ${workers.length} workers`;
+}
+
+/** What the page shows of a server besides its figures. */
+export function aboutServer(name: string, server: ServedBy): Record<string, unknown> {
+  const stats = server.stats();
+  return {
+    name,
+    address: formatAddress(server.addr),
+    state: server.state,
+    unready: unreadiness(server) ?? null,
+    hasSessions: isLocal(server),
+    active: stats.active,
+    ends: stats.ends,
+    refusals: stats.refusals,
+    handlerErrors: stats.handlerErrors,
+    acceptErrors: stats.acceptErrors,
+    memory: stats.memory,
+    workers: workersOf(stats).map(({ worker, state, deaths, stats: { active } }) => ({
+      ...{ worker, state, deaths, active },
+    })),
+  };
+}
+
+/** What is told of the certificates of a server. */
+export function aboutCertificates(server: ServedBy): Record<string, unknown>[] {
+  return server.certificates.map(({ subject, subjectAltNames, issuer, validFrom, validTo }) => ({
+    subject,
+    names: subjectAltNames,
+    issuer,
+    validFrom,
+    validTo,
+    daysLeft: Math.floor((validTo.getTime() - Date.now()) / 86_400_000),
+  }));
+}
