@@ -161,7 +161,10 @@ export class DatagramTooLargeError extends Error {
   }
 }
 
-/** The buffers of all sessions of a server exceeded `maxBufferMemory`, and this session was one of those that held most. */
+/**
+ * The buffers of all sessions of a server came near `maxBufferMemory`, and this session was one of those that held most, for
+ * the longest time without a byte.
+ */
 export class MemoryLimitError extends Error {
   /** The name of the class. */
   override readonly name = "MemoryLimitError";

@@ -93,7 +93,7 @@ export interface Refusal {
  * | `none` | there is enough memory again |
  * | `reading-paused` | the sessions that hold most are not read, over 3/4 of the limit |
  * | `accepting-paused` | no connection is accepted, over 7/8 of the limit |
- * | `sessions-ended` | the sessions that held most were ended: the limit was passed, or nothing was accepted for a second |
+ * | `sessions-ended` | the sessions that held most for the longest time without a byte were ended |
  */
 export type MemoryPressure =
   | "none"
@@ -196,8 +196,8 @@ const PRESSURES: Record<MemoryPressure, (ended: number) => string> = {
   "accepting-paused": () => "no connection is accepted for now",
   "sessions-ended": (ended) =>
     ended === 1
-      ? "the session that held most memory was ended"
-      : `the ${ended} sessions that held most memory were ended`,
+      ? "a session that held too much memory was ended"
+      : `${ended} sessions that held too much memory were ended`,
 };
 
 /**

@@ -133,13 +133,14 @@ export interface ServeOptions extends SessionOptions {
    * `Infinity`. Other servers in the same process do not count.
    *
    * Above half of it, sessions are read in small pieces. Above 3/4, those that hold most are not read until memory is
-   * free again. Above 7/8, nothing is accepted. Above the limit, or if nothing was accepted for a second, the sessions
-   * that hold most are ended with the reason `limit` and a `MemoryLimitError`. `observer.onMemoryPressure` is told of
-   * each step.
+   * free again. Above 7/8, nothing is accepted. Above the limit, the sessions that hold most for the longest time without
+   * a byte are ended with the reason `limit` and a `MemoryLimitError`; below it, those without a byte for 2 seconds while
+   * others wait to be read, or for half a second while nothing is accepted. `observer.onMemoryPressure` is told of each
+   * step.
    *
-   * The buffers of sessions count, and so do bytes that are sent from the handler's own memory, each once. So one
-   * `send()` of more than the limit ends its session. Other memory of sessions, connections that are not sessions yet,
-   * TLS and garbage do not count.
+   * The buffers of sessions and connections count, and so do bytes that are sent from the handler's own memory, each
+   * once. So one `send()` of more than the limit ends its session. Other memory of sessions, connections that are not
+   * sessions yet, and garbage do not count.
    *
    * @default {268435456}
    */

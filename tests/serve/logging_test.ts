@@ -116,8 +116,8 @@ Deno.test(
     assertEquals(lines, [
       `warn the sessions that hold most memory are not read for now${after}`,
       `warn no connection is accepted for now${after}`,
-      `warn the session that held most memory was ended${after}`,
-      `warn the 2 sessions that held most memory were ended${after}`,
+      `warn a session that held too much memory was ended${after}`,
+      `warn 2 sessions that held too much memory were ended${after}`,
       ...Array(6).fill(`info memory is sufficient again${after}`),
       `info memory is sufficient again${after}; 3 more such messages were not logged`,
     ]);
