@@ -27,13 +27,20 @@ export async function replacePassed(times: number, path?: string): Promise<Met> 
   return load;
 }
 
+/** Starts a server. The first line that it prints is its address. */
+export async function startReplaceable(where: object, drainDelay: number): Promise<Program> {
+  const program = new Program("deno", [...SERVER, JSON.stringify({ where, drainDelay })]);
+  await program.stdout.until(/\n/);
+  return program;
+}
+
 /** The next server shares the port with the last one until that one has gone. */
 export async function replaceSharing(times: number, drainDelay: number): Promise<Met> {
   let port = 0;
   const start = async (): Promise<Program> => {
     const where = { port, reusePort: true, transport: "node" };
-    const program = new Program("deno", [...SERVER, JSON.stringify({ where, drainDelay })]);
-    port = JSON.parse((await program.stdout.until(/^.*\n/))[0]).port;
+    const program = await startReplaceable(where, drainDelay);
+    port = JSON.parse(program.stdout.text).port;
     return program;
   };
   let server = await start();
