@@ -4,7 +4,6 @@ import { createSocket, type RemoteInfo, type Socket, type SocketType } from "nod
 import { lookup as resolve } from "node:dns";
 import process from "node:process";
 import { type Address, formatAddress, type NetAddr } from "../_internal/address.ts";
-import { parseIp } from "../_internal/ip.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
 import { rejectQuietly } from "../_internal/promises.ts";
 import { isDeno } from "../_internal/runtime.ts";
@@ -65,9 +64,11 @@ function lookupFor(family: 4 | 6): Lookup {
   };
 }
 
-/** Whether a host is an IP address, perhaps with a zone. */
+const DIGITS = /^[\d.]+$/;
+
+/** Whether a host is an IP address, perhaps with a zone, and not a name. This is asked for each datagram. */
 export function isIp(hostname: string): boolean {
-  return parseIp(hostname, { dropZone: true }) !== undefined;
+  return hostname.includes(":") || DIGITS.test(hostname);
 }
 
 function isBound(socket: Socket): boolean {
