@@ -7,10 +7,16 @@ import {
 } from "../../_internal/system_errors.ts";
 import type { Address, Connection, InputBorrower, NetAddr } from "../connection.ts";
 import { END_OF_INPUT, type Handles, type StreamHandle, type WriteRequest } from "./handles.ts";
-import { streamOf } from "./tcp_handle.ts";
+import { moved } from "./tcp_handle.ts";
 
 /** The most bytes that one write takes. Deno copies bytes that cannot be written at once. */
 const MAX_WRITE = 128 * 1024;
+/**
+ * How many bytes may be written before a TCP handle of Deno is replaced, and how many a write counts for at least. So few
+ * always fit into the buffer of the system, and need not wait for the peer to read.
+ */
+const FIRST_WRITES = 4 * 1024;
+const MIN_COUNTED = 512;
 /** How many bytes are received while no read waits, before reading stops. */
 const EARLY = 1024;
 const WHAT = "connection";
@@ -48,7 +54,7 @@ export class HandleConnection implements Connection {
   /** The size of the buffer that the handle reads into now, and whether it is a part of the shared buffer. */
   #size = 0;
   #isShared = false;
-  /** The buffer to which input is copied from the shared buffer. */
+  /** The buffer of the read that waits. If the handle has the shared buffer, input is copied to it. */
   #into: Uint8Array | undefined;
   #borrower: InputBorrower | undefined;
   #resolveRead: ((count: number | null) => void) | undefined;
@@ -59,6 +65,8 @@ export class HandleConnection implements Connection {
   #readFault: unknown;
   #writer: PromiseWithResolvers<number> | undefined;
   #writeCount = 0;
+  /** How many more bytes may be written to a TCP handle of Deno. */
+  #writesLeft: number | undefined;
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isHalfClosed = false;
 
@@ -66,16 +74,22 @@ export class HandleConnection implements Connection {
    * @param handles The handles of this runtime.
    * @param handle A connected handle, which belongs to the connection from now on.
    * @param ends The addresses and settings.
-   * @throws {Error} If the handle cannot be used. It is then closed.
+   * @throws {Error} If the handle cannot be used.
    */
   constructor(handles: Handles, handle: StreamHandle, { remoteAddr, localAddr, noDelay }: Ends) {
     this.remoteAddr = remoteAddr;
     this.localAddr = localAddr;
     this.handles = handles;
-    this.handle = streamOf(handles, handle, noDelay);
-    this.handle.reader = this;
-    this.handle.onread = onRead;
-    const { descriptor } = this.handle;
+    let stream = handle;
+    if (handle instanceof handles.Tcp) {
+      if (noDelay) handle.setNoDelay(true);
+      if (handles.onOpen !== undefined) stream = moved(handles, handle);
+      else if (handles.isDeno) this.#writesLeft = FIRST_WRITES;
+    }
+    this.handle = stream;
+    stream.reader = this;
+    stream.onread = onRead;
+    const { descriptor } = stream;
     if (descriptor !== undefined) handles.onOpen?.(descriptor, (remoteAddr as NetAddr).port);
   }
 
@@ -85,7 +99,7 @@ export class HandleConnection implements Connection {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
-    const handle = this.handle;
+    let handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));
     if (this.#isReading) return Promise.reject(busyError("a read"));
     if (this.#rest !== undefined) {
@@ -95,14 +109,13 @@ export class HandleConnection implements Connection {
     }
     if (this.#readFault !== undefined) return Promise.reject(this.#takeFault());
     if (this.#hasEnded) return Promise.resolve(null);
-    if (this.handles.isDeno) {
+    if (this.#writesLeft !== undefined && buffer.length > EARLY) handle = this.#move(handle);
+    this.#into = buffer;
+    if (this.#canChangeBuffer) {
       this.#size = buffer.length;
       this.#isShared = false;
       handle.useUserBuffer(buffer);
-    } else {
-      this.#share(handle, buffer.length);
-      this.#into = buffer;
-    }
+    } else this.#share(handle, buffer.length);
     if (!this.#isStarted) {
       const fault = this.#start(handle);
       if (fault !== undefined) return Promise.reject(fault);
@@ -114,7 +127,7 @@ export class HandleConnection implements Connection {
   }
 
   readLent(size: number, borrower: InputBorrower): void {
-    const { handle } = this;
+    let { handle } = this;
     if (handle === undefined || this.#isReading) {
       const error = handle === undefined ? closedError(WHAT) : busyError("a read");
       return queueMicrotask(() => borrower.onEnd(error));
@@ -123,6 +136,7 @@ export class HandleConnection implements Connection {
     if (this.#rest !== undefined || this.#readFault !== undefined || this.#hasEnded) {
       return queueMicrotask(() => this.#lendRest(size));
     }
+    if (this.#writesLeft !== undefined && size > EARLY) handle = this.#move(handle);
     this.#share(handle, size);
     if (this.#isStarted) return;
     const fault = this.#start(handle);
@@ -135,7 +149,7 @@ export class HandleConnection implements Connection {
   }
 
   writeNow(data: Uint8Array): number | Promise<number> {
-    const handle = this.handle;
+    let handle = this.handle;
     if (handle === undefined) return Promise.reject(closedError(WHAT));
     if (this.#writer !== undefined) return Promise.reject(busyError("a write"));
     if (this.#halfClosing !== undefined) {
@@ -143,6 +157,7 @@ export class HandleConnection implements Connection {
     }
     const handles = this.handles;
     const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
+    if (this.#writesLeft !== undefined) handle = this.#handleFor(bytes.length, handle);
     const request = handles.spareRequest ??= newRequest(handles);
     const status = handle.writeBuffer(request, bytes);
     if (status !== 0) return Promise.reject(statusError(status, "cannot write"));
@@ -215,12 +230,13 @@ export class HandleConnection implements Connection {
       return;
     }
     const size = this.#size;
+    const isShared = this.#isShared;
     if (count >= size) this.#stop(handle); // there may be more, which would arrive while no read waits
     if (count > size) this.#rest = chunk.first(count).slice(size);
     const taken = Math.min(count, size);
     this.#borrower = this.#resolveRead = this.#rejectRead = undefined;
     if (borrower !== undefined) return borrower.onInput(chunk.first(taken));
-    this.#into?.set(chunk.first(taken));
+    if (isShared) this.#into!.set(chunk.first(taken));
     this.#into = undefined;
     this.#share(handle, EARLY); // input before the next read must not overwrite the caller's buffer
     resolve!(taken);
@@ -257,21 +273,59 @@ export class HandleConnection implements Connection {
     return fault;
   }
 
+  /** The handle for another write. If the TCP handle has had its share, the socket is moved. */
+  #handleFor(bytes: number, handle: StreamHandle): StreamHandle {
+    const left = this.#writesLeft! - Math.max(bytes, MIN_COUNTED);
+    if (left < 0) return this.#move(handle);
+    this.#writesLeft = left;
+    return handle;
+  }
+
+  /**
+   * Moves the socket to another handle. If it cannot be moved now, it stays, and the next call tries again: while a write
+   * waits, or if there is no descriptor.
+   */
+  #move(handle: StreamHandle): StreamHandle {
+    const isHalfClosing = this.#halfClosing !== undefined && !this.#isHalfClosed;
+    if (this.#writer !== undefined || isHalfClosing) return handle;
+    let stream;
+    try {
+      stream = moved(this.handles, handle);
+    } catch {
+      return handle;
+    }
+    this.#writesLeft = undefined;
+    this.handle = stream;
+    stream.reader = this;
+    stream.onread = onRead;
+    if (this.#isShared) stream.useUserBuffer(this.handles.room.first(this.#size));
+    if (this.#isStarted) stream.readStart();
+    return stream;
+  }
+
   #start(handle: StreamHandle): Error | undefined {
     const status = handle.readStart();
     if (status !== 0) return statusError(status, "cannot read");
     this.#isStarted = true;
   }
 
+  /** Whether the handle can be given another buffer for each read. */
+  get #canChangeBuffer(): boolean {
+    return this.handles.isDeno && this.#writesLeft === undefined;
+  }
+
   /**
-   * Makes the handle read into the shared buffer. Handles of Node keep all buffers that they were ever given. So they get
-   * the whole buffer, once, and may read more into it than is wanted.
+   * Makes the handle read into the shared buffer. Handles of Node keep all buffers that they were ever given, and TCP
+   * handles of Deno may go on reading into the one before. So they get one buffer, once. With Node, it is the whole one,
+   * and more may be read into it than is wanted.
    */
   #share(handle: StreamHandle, size: number): void {
     if (this.#isShared && this.#size === size) return;
-    const { room, isDeno } = this.handles;
-    if (isDeno) handle.useUserBuffer(room.first(size));
-    else if (!this.#isShared) handle.useUserBuffer(room.whole);
+    const { room } = this.handles;
+    if (this.#canChangeBuffer) handle.useUserBuffer(room.first(size));
+    else if (!this.#isShared) {
+      handle.useUserBuffer(this.#writesLeft === undefined ? room.whole : room.first(EARLY));
+    }
     this.#size = size;
     this.#isShared = true;
   }

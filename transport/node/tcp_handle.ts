@@ -34,15 +34,14 @@ export function addressOf(handle: TcpHandle, end: "getpeername" | "getsockname")
 }
 
 /**
- * Turns a connected handle into one to read and write with. The first one must not be used any more.
+ * Moves a connected socket to a handle of Unix sockets, in Deno. The first handle must not be used any more. Throws if
+ * there is no descriptor for it, and the first handle can still be used.
  *
- * On a TCP handle of Deno 2.9.6, a waiting write fails with EPIPE as soon as the peer has half-closed, without saying how
- * much was written. Deno's handles of Unix sockets do not have that fault. They can use any socket, and are as fast.
+ * On a TCP handle of Deno 2.9.6, a write that waits for the peer to read fails with EPIPE as soon as the peer has
+ * half-closed, without saying how much was written. Deno's handles of Unix sockets do not have that fault. They can use
+ * any socket, and are as fast.
  */
-export function streamOf(handles: Handles, handle: StreamHandle, noDelay: boolean): StreamHandle {
-  if (!(handle instanceof handles.Tcp)) return handle;
-  if (noDelay) handle.setNoDelay(true);
-  if (!handles.isDeno) return handle;
+export function moved(handles: Handles, handle: StreamHandle): StreamHandle {
   const stream = new handles.Pipe(SOCKET);
   try {
     const descriptor = handle.fdForIpc!();
@@ -50,13 +49,12 @@ export function streamOf(handles: Handles, handle: StreamHandle, noDelay: boolea
     const status = stream.open!(descriptor);
     if (status !== 0) throw statusError(status, "cannot use a connection");
     if (handles.onOpen !== undefined) stream.descriptor = descriptor;
-    return stream;
   } catch (error) {
     stream.close();
     throw error;
-  } finally {
-    handle.close();
   }
+  handle.close();
+  return stream;
 }
 
 /** Closes with a reset (RST). */
@@ -66,13 +64,13 @@ export function reset(handles: Handles, stream: StreamHandle, onClosed: () => vo
   stream.close(onClosed);
 }
 
-/** Runs an operation that needs a TCP handle, on a handle that `streamOf()` has made. */
+/** Runs an operation that needs a TCP handle, on a handle that may have been moved. */
 export function withTcp(
   handles: Handles,
   stream: StreamHandle,
   run: (tcp: TcpHandle) => number,
 ): number {
-  if (!handles.isDeno) return run(stream as TcpHandle);
+  if (stream instanceof handles.Tcp) return run(stream);
   const tcp = new handles.Tcp(SOCKET);
   try {
     return tcp.open!(stream.fdForIpc!()) || run(tcp);
