@@ -44,22 +44,18 @@ export class Deadlines {
   #silence: Silence | undefined;
   readonly #timeouts: Timeouts;
   readonly #startedAt: number;
-  #sweptAt: number;
   #bytes = 0;
   #bytesSince: number;
-  #written = 0;
-  #writingSince: number | undefined;
+  #write: Write | undefined;
+  #frame: Frame | undefined;
   #closingSince: number | undefined;
   /** Whether the whole end has to fit in `closeTimeout`, whatever the peer takes or sends. */
   isHurried = false;
-  #frames = 0;
-  #frameAge = 0;
-  #wasPartial = false;
 
   constructor(timeouts: Timeouts, now: number) {
     this.#idleTimeout = timeouts.idleTimeout;
     this.#timeouts = timeouts;
-    this.#startedAt = this.#sweptAt = this.#bytesSince = now;
+    this.#startedAt = this.#bytesSince = now;
     if (timeouts.readIdleTimeout < Infinity) this.readIdleTimeout = timeouts.readIdleTimeout;
   }
 
@@ -107,13 +103,11 @@ export class Deadlines {
 
   /** The reason why the session must end now, if it must. */
   check(now: number, progress: Progress): EndReason | undefined {
-    const elapsed = now - this.#sweptAt;
-    this.#sweptAt = now;
     if (this.#closingSince !== undefined) {
       return this.#isClosedLate(now, this.#closingSince, progress) ? "write-stalled" : undefined;
     }
     if (now - this.#startedAt > this.#timeouts.maxLifetime) return "lifetime";
-    if (this.#isFrameStalled(elapsed, progress)) return "frame-stalled";
+    if (this.#isFrameStalled(now, progress)) return "frame-stalled";
     if (this.#isWriteStalled(now, progress)) return "write-stalled";
     if (this.quiet(now, progress) > this.#idleTimeout) return "idle";
     if (this.#silence?.isOver(now, progress)) return "read-idle";
@@ -136,27 +130,45 @@ export class Deadlines {
   }
 
   #isWriteStalled(now: number, { writing, bytesWritten }: Progress): boolean {
-    if (!writing) this.#writingSince = undefined;
-    else if (this.#writingSince === undefined || bytesWritten !== this.#written) {
-      this.#writingSince = now;
+    if (!writing) this.#write = undefined;
+    else if (bytesWritten !== this.#write?.written) {
+      this.#write = { written: bytesWritten, since: now };
     }
-    this.#written = bytesWritten;
-    return this.#writingSince !== undefined &&
-      now - this.#writingSince > this.#timeouts.writeTimeout;
+    return this.#write !== undefined && now - this.#write.since > this.#timeouts.writeTimeout;
   }
 
   /** Counts only the time that a reading waits: a slow handler is not a slow peer. */
-  #isFrameStalled(elapsed: number, { frames, unread, waiting }: Progress): boolean {
-    if (!unread || frames !== this.#frames) {
-      this.#frames = frames;
-      this.#frameAge = 0;
-      this.#wasPartial = false;
+  #isFrameStalled(now: number, { frames, unread, waiting }: Progress): boolean {
+    if (!unread) this.#frame = undefined;
+    else {
+      let frame = this.#frame;
+      if (frame?.number !== frames) {
+        frame = this.#frame = { number: frames, age: 0, waitsAt: undefined };
+      }
+      if (waiting && frame.waitsAt !== undefined) frame.age += now - frame.waitsAt;
+      frame.waitsAt = waiting ? now : undefined;
     }
-    const partial = unread && waiting;
-    if (partial && this.#wasPartial) this.#frameAge += elapsed;
-    this.#wasPartial = partial;
-    return this.#frameAge > this.#timeouts.frameTimeout;
+    return this.#frame !== undefined && this.#frame.age > this.#timeouts.frameTimeout;
   }
+}
+
+// Both of these exist only while they are needed, so that idle sessions stay small.
+
+/** A write that waited at the last sweep. */
+interface Write {
+  /** How many bytes were written before. */
+  readonly written: number;
+  readonly since: number;
+}
+
+/** A frame that was incomplete at the last sweep. */
+interface Frame {
+  /** How many frames were read before. */
+  readonly number: number;
+  /** How long readings have waited for it. */
+  age: number;
+  /** The time of the last sweep, if a reading waited then. */
+  waitsAt: number | undefined;
 }
 
 /** The deadline for the silence of the peer. It exists only once it is set, so that other sessions stay small. */

@@ -87,7 +87,7 @@ export class Lifecycle implements IoEvents {
       reader.throttle = new Throttle(readRate, "reads", group.waits, () => reader.resume());
     }
     if (writeRate !== undefined) {
-      output.throttle = new Throttle(writeRate, "writes", group.waits, output.onRate);
+      output.throttle = new Throttle(writeRate, "writes", group.waits, () => output.onRate());
     }
     if (settings.heartbeat !== undefined) this.heartbeat = settings.heartbeat;
   }
@@ -224,6 +224,12 @@ export class Lifecycle implements IoEvents {
     if (error === undefined || error === this.reader.decoderError) return false;
     const { inputError, timeoutError } = this.reader;
     return [this.#failure, inputError, timeoutError, this.#group.drained].includes(error as Error);
+  }
+
+  /** Ends gracefully because the handler of a server threw, and reports that unless the session is the cause. */
+  onThrown(error: unknown): void {
+    if (!this.threw(error)) this.#group.report(this.#session, error);
+    this.fail(error);
   }
 
   /** Ends gracefully because the handler threw. */

@@ -385,7 +385,9 @@ export class Output extends OutputBuffer {
   }
 
   /** Continues a write that had to wait for the rate. */
-  readonly onRate = (): void => this.#write();
+  onRate(): void {
+    this.#write();
+  }
 
   /** A rate was exceeded, or the connection has violated its contract, so that its results cannot be trusted. */
   #endSession(error: Error): void {

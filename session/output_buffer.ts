@@ -28,6 +28,9 @@ export interface Piece {
   readonly gathered: Uint8Array | undefined;
 }
 
+/** All outputs without a piece share it. */
+const NO_PIECES: Piece[] = [];
+
 /** Gathers sends into a few pieces, in order. */
 export class OutputBuffer implements FrameWriter {
   /** The total number of bytes that were added. */
@@ -35,7 +38,7 @@ export class OutputBuffer implements FrameWriter {
   /** Whether a piece refers to a caller's memory. It is set here and cleared by the output. */
   referenced = false;
   /** The pieces before the tail. */
-  #pieces: Piece[] = [];
+  #pieces: Piece[] = NO_PIECES;
   #tail: Uint8Array | undefined;
   #tailLength = 0;
   protected readonly pool: BufferPool;
@@ -220,7 +223,7 @@ export class OutputBuffer implements FrameWriter {
   seal(): void {
     const tail = this.#tail;
     if (tail === undefined || this.#tailLength === 0) return;
-    this.#pieces.push({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
+    this.#addPiece({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
     this.#tail = undefined;
     this.#tailLength = 0;
   }
@@ -273,10 +276,15 @@ export class OutputBuffer implements FrameWriter {
     return grown;
   }
 
+  #addPiece(piece: Piece): void {
+    if (this.#pieces.length > 0) this.#pieces.push(piece);
+    else this.#pieces = [piece];
+  }
+
   /** Adds a piece that is not copied. */
   #push(bytes: Uint8Array): void {
     this.seal();
-    this.#pieces.push({ bytes, gathered: undefined });
+    this.#addPiece({ bytes, gathered: undefined });
     this.accepted += bytes.length;
     this.budget.change(bytes.length);
   }
