@@ -74,7 +74,7 @@ export class HandleConnection implements Connection {
    * @param handles The handles of this runtime.
    * @param handle A connected handle, which belongs to the connection from now on.
    * @param ends The addresses and settings.
-   * @throws {Error} If the handle cannot be used.
+   * @throws {Error} If the handle cannot be used. It is then closed.
    */
   constructor(handles: Handles, handle: StreamHandle, { remoteAddr, localAddr, noDelay }: Ends) {
     this.remoteAddr = remoteAddr;
@@ -83,7 +83,7 @@ export class HandleConnection implements Connection {
     let stream = handle;
     if (handle instanceof handles.Tcp) {
       if (noDelay) handle.setNoDelay(true);
-      if (handles.onOpen !== undefined) stream = moved(handles, handle);
+      if (handles.onOpen !== undefined) stream = movedOrClosed(handles, handle);
       else if (handles.isDeno) this.#writesLeft = FIRST_WRITES;
     }
     this.handle = stream;
@@ -349,6 +349,15 @@ export class HandleConnection implements Connection {
     if (this.#rest === undefined) return this.#endInput(this.#takeFault());
     this.#borrower = undefined;
     borrower.onInput(this.#takeRest(this.#rest, size));
+  }
+}
+
+function movedOrClosed(handles: Handles, handle: StreamHandle): StreamHandle {
+  try {
+    return moved(handles, handle);
+  } catch (error) {
+    handle.close();
+    throw error;
   }
 }
 
