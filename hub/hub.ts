@@ -4,16 +4,21 @@ import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
 import { GroupLimitError } from "../errors.ts";
 import { prepare, type PreparedMessage, type Session } from "../session.ts";
 import { bytesOf, PreparedMessage as Prepared } from "../session/prepared_message.ts";
+import { Attendance } from "./attendance.ts";
+import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Group } from "./group.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
-import { type BusMessage, DATA } from "./message.ts";
+import { type BusMessage, DATA, PRESENCE } from "./message.ts";
 import { Gaps } from "./numbering.ts";
 import {
   checkSession,
   type HubOptions,
   type HubSettings,
   type HubStats,
+  JOIN_OPTIONS,
+  type JoinOptions,
+  type Person,
   PUBLISH_OPTIONS,
   type PublishFrameOptions,
   type PublishOptions,
@@ -21,9 +26,6 @@ import {
 } from "./options.ts";
 
 const DONE: Promise<void> = Promise.resolve();
-
-/** The clock of a hub, in milliseconds. */
-export type Clock = Pick<Performance, "now">;
 
 /** A delivery that begins while another one goes on, and waits for its end. */
 type Delivery = [
@@ -66,6 +68,7 @@ export class Hub implements AsyncDisposable {
   readonly #settings: HubSettings;
   readonly #clock: Clock;
   readonly #link: Link | undefined;
+  readonly #attendance: Attendance;
   readonly #groups = new Map<string, Group>();
   readonly #members = new Map<Session, Member>();
   readonly #counts = { dropped: 0, replaced: 0 };
@@ -86,42 +89,53 @@ export class Hub implements AsyncDisposable {
    * @param clock Private to this package.
    * @throws {TypeError | RangeError} If an option is invalid.
    */
-  constructor(options: HubOptions = {}, clock: Clock = performance) {
+  constructor(options: HubOptions = {}, clock: Clock = SYSTEM_CLOCK) {
     this.#settings = resolveHubOptions(options);
     this.#options = { ...options };
     this.#clock = clock;
-    if (options.bus === undefined) return;
-    const [high, low] = crypto.getRandomValues(new Uint32Array(2));
-    const sender = (high! >>> 16) * 2 ** 32 + low!;
-    this.#link = new Link(options.bus, { ...this.#settings, sender }, {
-      now: () => clock.now(),
-      onMessage: (message) => this.#onMessage(message),
-      onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
-      onError: (error) => this.#onError(error),
+    const onError = (error: unknown): void => this.#onError(error);
+    if (options.bus !== undefined) {
+      this.#link = new Link(options.bus, { ...this.#settings, sender: randomSender() }, {
+        now: () => clock.now(),
+        onMessage: (message) => this.#onMessage(message),
+        onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
+        onError,
+      });
+    }
+    this.#attendance = new Attendance(this.#settings.presenceInterval, clock, this.#link, {
+      onJoin: (...args) => this.#call(this.#options.onJoin, ...args),
+      onLeave: (...args) => this.#call(this.#options.onLeave, ...args),
+      onError,
     });
   }
 
   /**
-   * Adds a session to a group. It leaves by itself when it ends. If it is in the group already, or has ended, nothing
-   * changes.
+   * Adds a session to a group. It leaves by itself when it ends. If it is in the group already, only what `options` say
+   * changes. A session that has ended does not join.
    *
    * @param group The name of the group.
    * @param session The session.
+   * @param options `id` and `info`: who the member is, for {@linkcode people}.
    * @returns Resolves once messages of other processes arrive. Until the bus has subscribed to the group, those of this
    * process arrive only. It need not be awaited, and never rejects.
    * @throws {GroupLimitError} If there are too many groups.
    * @throws {TypeError | RangeError} If the name is no text, empty or too long, or the hub is closed.
    */
-  join(group: string, session: Session): Promise<void> {
+  join(group: string, session: Session, options: JoinOptions = NO_OPTIONS): Promise<void> {
     this.#checkName("group", group);
     checkSession("session", session);
+    checkOptions(options, JOIN_OPTIONS);
+    const person = this.#personOf(options);
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
     if (session.signal.aborted) return DONE;
     const known = this.#members.get(session);
     const { maxGroupsPerSession, maxWaiting } = this.#settings;
     const joined = this.#groups.get(group);
     if (known !== undefined) {
-      if (joined?.members.has(known)) return joined.subscribed;
+      if (joined?.members.has(known)) {
+        if (person !== undefined) this.#attendance.of(joined).enter(known, person);
+        return joined.subscribed;
+      }
       if (known.groups.size >= maxGroupsPerSession) {
         throw new GroupLimitError("maxGroupsPerSession", maxGroupsPerSession);
       }
@@ -135,6 +149,7 @@ export class Hub implements AsyncDisposable {
     entered.members.add(member);
     member.groups.add(entered);
     this.#memberships++;
+    if (person !== undefined) this.#attendance.of(entered).enter(member, person);
     return entered.subscribed;
   }
 
@@ -151,6 +166,7 @@ export class Hub implements AsyncDisposable {
     if (member === undefined || left === undefined || !left.members.delete(member)) return;
     member.groups.delete(left);
     this.#memberships--;
+    left.presence?.leave(member);
     if (left.members.size === 0) this.#end(left);
     if (member.groups.size > 0) return;
     this.#members.delete(session);
@@ -232,6 +248,17 @@ export class Hub implements AsyncDisposable {
   }
 
   /**
+   * Who is in a group, in all processes, by the `id` and `info` of {@linkcode join}. The hub knows it while the group has
+   * members here: some milliseconds after the first one has joined, and later than the other process by as much.
+   *
+   * @param group The name of the group.
+   * @returns The people, each once.
+   */
+  *people(group: string): Generator<Person, void, void> {
+    yield* this.#groups.get(group)?.presence?.people ?? [];
+  }
+
+  /**
    * The groups of a session.
    *
    * @param session The session.
@@ -303,27 +330,36 @@ export class Hub implements AsyncDisposable {
     group.subscribed = this.#link.bus.subscribe(name).then(() => {
       gaps.subscribedAt = this.#clock.now();
     });
+    const { onJoin, onLeave } = this.#options;
+    if ((onJoin ?? onLeave) !== undefined) this.#attendance.of(group);
     return group;
   }
 
   #end(group: Group): void {
     this.#groups.delete(group.name);
+    this.#attendance.end(group);
     this.#link?.bus.unsubscribe(group.name);
   }
 
   #onMessage(message: BusMessage): void {
     const group = this.#groups.get(message.group);
     if (group === undefined) return; // its subscription has just ended
-    const lost = group.gaps!.note(message, this.#clock.now());
+    const now = this.#clock.now();
+    const { number, kind, payload, key, sender } = message;
+    if (kind === PRESENCE) {
+      const isLate = (group.presenceGaps ??= new Gaps()).note(message, now) < 0;
+      if (!isLate) this.#attendance.onMessage(group, sender, payload);
+    }
+    if (kind !== DATA) return;
+    const lost = group.gaps!.note(message, now);
     if (lost < 0) {
       this.#ignored++;
       return;
     }
     this.#received++;
     this.#lost += lost;
-    const { number, kind, payload, key } = message;
     if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
-    if (kind === DATA) this.#deliver(group, new Prepared(payload.slice()), key, undefined);
+    this.#deliver(group, new Prepared(payload.slice()), key, undefined);
   }
 
   /**
@@ -350,6 +386,24 @@ export class Hub implements AsyncDisposable {
       this.#deliveries = [];
       this.#isDelivering = false;
     }
+  }
+
+  #personOf({ id, info }: JoinOptions): Person | undefined {
+    if (id === undefined) {
+      if (info !== undefined) throw new TypeError("info needs an id");
+      return;
+    }
+    this.#checkName("id", id);
+    if (info === undefined) return { id };
+    const text = JSON.stringify(info);
+    if (text === undefined) throw new TypeError(`info must be a value of JSON, got ${shown(info)}`);
+    const { maxInfoLength } = this.#settings;
+    if (text.length > maxInfoLength) {
+      throw new RangeError(
+        `info must have at most maxInfoLength (${maxInfoLength}) characters as JSON, got ${text.length}`,
+      );
+    }
+    return { id, info: JSON.parse(text) };
   }
 
   #checkName(what: string, name: string): void {
@@ -379,6 +433,12 @@ export class Hub implements AsyncDisposable {
     // If onError() itself fails, there is no one left to tell.
     if (onError !== undefined) attempt(() => onError(error), () => {});
   }
+}
+
+/** Tells hubs apart: 48 bits, which a number can hold. */
+function randomSender(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! >>> 16) * 2 ** 32 + low!;
 }
 
 function prepareOnce(

@@ -1,6 +1,15 @@
 import { LinkedList } from "../_internal/linked_list.ts";
 import type { Bus } from "./bus.ts";
-import { type BusMessage, decodeMessage, encodeMessage, setElapsed, setNumber } from "./message.ts";
+import {
+  type BusMessage,
+  DATA,
+  decodeMessage,
+  encodeMessage,
+  type Kind,
+  PRESENCE,
+  setElapsed,
+  setNumber,
+} from "./message.ts";
 import { Numbering } from "./numbering.ts";
 
 const MAX_MESSAGE = 1024 * 1024;
@@ -15,6 +24,7 @@ export interface LinkHooks {
 }
 
 interface Waiting {
+  readonly kind: Kind;
   readonly group: string;
   readonly bytes: Uint8Array;
 }
@@ -28,7 +38,9 @@ export class Link {
   waitingSize = 0;
   readonly #hooks: LinkHooks;
   readonly #maxBacklog: number;
-  readonly #numbering: Numbering;
+  readonly sender: number;
+  /** Data and presence are numbered apart, so that a gap is one of data. */
+  readonly #numbering: { [DATA]: Numbering; [PRESENCE]: Numbering };
   readonly #waiting = new LinkedList<Waiting>();
   #isReady: boolean;
 
@@ -40,7 +52,11 @@ export class Link {
     this.bus = bus;
     this.#hooks = hooks;
     this.#maxBacklog = options.maxBacklog;
-    this.#numbering = new Numbering(options.sender, options.maxGroups);
+    this.sender = options.sender;
+    this.#numbering = {
+      [DATA]: new Numbering(options.sender, options.maxGroups),
+      [PRESENCE]: new Numbering(options.sender, options.maxGroups),
+    };
     bus.start({
       onMessage: (message) => this.#onMessage(message),
       onStateChange: () => this.#onStateChange(),
@@ -59,7 +75,7 @@ export class Link {
    * @returns Whether it is not lost yet.
    * @throws {RangeError} If it is too large for the bus.
    */
-  publish(kind: number, group: string, key: string, payload: Uint8Array): boolean {
+  publish(kind: Kind, group: string, key: string, payload: Uint8Array): boolean {
     const bytes = encodeMessage({ kind, group, key, payload });
     const most = this.bus.maxMessageSize ?? MAX_MESSAGE;
     if (bytes.length > most) {
@@ -67,13 +83,13 @@ export class Link {
         `a message has at most ${most} bytes on this bus, got ${bytes.length} with its header`,
       );
     }
-    setNumber(bytes, this.#numbering.next(group, this.#hooks.now()));
+    setNumber(bytes, this.#numbering[kind].next(group, this.#hooks.now()));
     if (this.#waiting.length === 0 && this.bus.isReady) return this.#give(group, bytes);
     if (this.waitingSize + bytes.length > this.#maxBacklog) {
       this.unpublished++;
       return false;
     }
-    this.#waiting.push({ group, bytes });
+    this.#waiting.push({ kind, group, bytes });
     this.waitingSize += bytes.length;
     return true;
   }
@@ -91,7 +107,7 @@ export class Link {
     } catch (error) {
       return this.#hooks.onError(error);
     }
-    if (message.sender !== this.#numbering.sender) this.#hooks.onMessage(message);
+    if (message.sender !== this.sender) this.#hooks.onMessage(message);
   }
 
   #onStateChange(): void {
@@ -105,10 +121,10 @@ export class Link {
   /** Publishes what waits. */
   #catchUp(): void {
     while (this.#waiting.length > 0 && this.bus.isReady) {
-      const { group, bytes } = this.#waiting.shift()!;
+      const { kind, group, bytes } = this.#waiting.shift()!;
       this.waitingSize -= bytes.length;
       setElapsed(bytes, 0); // that of the messages between which it waited is not known any more
-      this.#numbering.touch(group, this.#hooks.now());
+      this.#numbering[kind].touch(group, this.#hooks.now());
       this.#give(group, bytes);
     }
   }

@@ -6,6 +6,7 @@ import { MalformedFrameError } from "../errors.ts";
 /** What a message is. Hubs ignore other kinds, which later versions may send. */
 export const DATA = 1;
 export const PRESENCE = 2;
+export type Kind = typeof DATA | typeof PRESENCE;
 
 /** The place of a message among those of its sender. */
 export interface MessageNumber {

@@ -26,6 +26,8 @@ export { Hub } from "./hub.ts";
 export type {
   HubOptions,
   HubStats,
+  JoinOptions,
+  Person,
   PublishFrameOptions,
   PublishOptions,
   SlowPolicy,

@@ -1,4 +1,10 @@
-import { checkFunction, checkInteger, checkMethods, checkOneOf } from "../_internal/checks.ts";
+import {
+  checkDuration,
+  checkFunction,
+  checkInteger,
+  checkMethods,
+  checkOneOf,
+} from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { Session } from "../session.ts";
@@ -15,6 +21,14 @@ import type { Bus } from "./bus.ts";
  * | `conflate` | the message replaces the one with the same key that waits, and takes its place: if only the latest value of each key counts |
  */
 export type SlowPolicy = "end" | "drop-newest" | "drop-oldest" | "conflate";
+
+/** Someone who is in a group, in any process. */
+export interface Person {
+  /** Who it is. Members with the same id are one person. */
+  readonly id: string;
+  /** What the application says of the person: a value of JSON. The latest one, if several members are this person. */
+  readonly info?: unknown;
+}
 
 /** Options of {@linkcode Hub}. */
 export interface HubOptions {
@@ -73,6 +87,36 @@ export interface HubOptions {
    */
   onGap?: (group: string, from: number, to: number) => void;
   /**
+   * How often the hub tells other processes who is in its groups, in milliseconds. If a process dies, its people leave
+   * within four intervals.
+   *
+   * @default {5000}
+   */
+  presenceInterval?: number;
+  /**
+   * The maximum length of the `info` of a person as JSON, in UTF-16 code units. 1 to 65,536.
+   *
+   * @default {1024}
+   */
+  maxInfoLength?: number;
+  /**
+   * Called when a person comes into a group that has members here, in any process.
+   *
+   * @param group The group.
+   * @param person The person.
+   * @param isNew Whether the person has just joined. `false` if it was in the group already, and this process has only
+   * now learned of it: because the group had no members here, or the bus was away.
+   */
+  onJoin?: (group: string, person: Person, isNew: boolean) => void;
+  /**
+   * Called when a person leaves a group that has members here, or the last one does: by `leave()`, with its session or with
+   * its process, or because nothing was heard of its process for too long.
+   *
+   * @param group The group.
+   * @param person The person.
+   */
+  onLeave?: (group: string, person: Person) => void;
+  /**
    * Called when the bus begins or ceases to take messages. Sessions of this process get each other's messages meanwhile.
    *
    * @param isReady Whether it takes messages.
@@ -92,7 +136,13 @@ export type HubSettings =
   & Required<
     Pick<
       HubOptions,
-      "maxWaiting" | "maxGroups" | "maxGroupsPerSession" | "maxNameLength" | "maxBacklog"
+      | "maxWaiting"
+      | "maxGroups"
+      | "maxGroupsPerSession"
+      | "maxNameLength"
+      | "maxBacklog"
+      | "presenceInterval"
+      | "maxInfoLength"
     >
   >
   & { policyOf(group: string): SlowPolicy };
@@ -110,7 +160,11 @@ export const HUB_OPTIONS: Known<HubOptions> = {
   maxGroupsPerSession: elsewhere,
   maxNameLength: elsewhere,
   maxBacklog: elsewhere,
+  presenceInterval: elsewhere,
+  maxInfoLength: elsewhere,
   onGap: checkFunction,
+  onJoin: checkFunction,
+  onLeave: checkFunction,
   onBusChange: checkFunction,
   onError: checkFunction,
 };
@@ -124,6 +178,8 @@ export function resolveHubOptions(options: HubOptions): HubSettings {
     maxGroupsPerSession = 1000,
     maxNameLength = 256,
     maxBacklog = 1024 * 1024,
+    presenceInterval = 5000,
+    maxInfoLength = 1024,
   } = options;
   return {
     maxWaiting: checkInteger("maxWaiting", maxWaiting, 1, 2 ** 30),
@@ -131,6 +187,8 @@ export function resolveHubOptions(options: HubOptions): HubSettings {
     maxGroupsPerSession: checkInteger("maxGroupsPerSession", maxGroupsPerSession, 1, 2 ** 24),
     maxNameLength: checkInteger("maxNameLength", maxNameLength, 1, 1024),
     maxBacklog: checkInteger("maxBacklog", maxBacklog, 0, 2 ** 30),
+    presenceInterval: checkDuration("presenceInterval", presenceInterval),
+    maxInfoLength: checkInteger("maxInfoLength", maxInfoLength, 1, 65_536),
     policyOf(group: string): SlowPolicy {
       if (typeof slow !== "function") return slow;
       const policy = slow(group);
@@ -139,6 +197,18 @@ export function resolveHubOptions(options: HubOptions): HubSettings {
     },
   };
 }
+
+/** Options of {@linkcode Hub.join}. */
+export interface JoinOptions {
+  /**
+   * Who the member is, for {@linkcode Hub.people}. Without it, the member gets messages but is not listed.
+   */
+  id?: string;
+  /** What the application says of the person: a value of JSON. */
+  info?: unknown;
+}
+
+export const JOIN_OPTIONS: Known<JoinOptions> = { id: elsewhere, info: elsewhere };
 
 /** Options of {@linkcode Hub.publish}. */
 export interface PublishOptions {

@@ -50,6 +50,8 @@ export {
 } from "./datagram_network.ts";
 export type { Address, DatagramEvents, DatagramSocket, NetAddr } from "../datagram/mod.ts";
 export type { SessionEnd } from "../errors.ts";
+export type { Hub, HubOptions } from "../hub/mod.ts";
+export { HubNetwork, type HubNetworkOptions } from "./hub_network.ts";
 export type { Handler } from "../serve/serve.ts";
 export type { Session, SessionOptions } from "../session.ts";
 export type { Connection } from "../transport/connection.ts";

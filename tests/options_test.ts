@@ -32,7 +32,7 @@ import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
 import { Hub } from "../hub/mod.ts";
-import { HUB_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
+import { HUB_OPTIONS, JOIN_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
 import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
 import { requests } from "../requests/requests.ts";
@@ -49,7 +49,13 @@ import {
   TEXT_OPTIONS,
 } from "../session/options.ts";
 import { BYTE_RATE } from "../session/throttle.ts";
-import { converse, datagramNetwork, hostileNetwork, sessionPair } from "../testing/mod.ts";
+import {
+  converse,
+  datagramNetwork,
+  hostileNetwork,
+  HubNetwork,
+  sessionPair,
+} from "../testing/mod.ts";
 import type { Connection, Listener } from "../transport/connection.ts";
 import { memoryListener, memoryPair } from "../transport/memory.ts";
 import { LISTEN_FD_OPTIONS, listenFd } from "../transport/systemd/listen_fd.ts";
@@ -240,6 +246,14 @@ const TAKERS: Record<string, Taker> = {
     names: ["maxSize", "sizeOf", "overflow", "keyOf", "signal"],
   },
   "new Hub()": { call: (o) => void new Hub(o), names: Object.keys(HUB_OPTIONS) },
+  "Hub.join()": {
+    call: (o, session) => void new Hub().join("news", session, o),
+    names: Object.keys(JOIN_OPTIONS),
+  },
+  "new HubNetwork()": {
+    call: (o) => new HubNetwork(o),
+    names: ["seed", "delay", "loss", "duplication", "reordering", "outage"],
+  },
   "Hub.publish()": {
     call: (o) => void new Hub().publish("news", "rain", o),
     names: Object.keys(PUBLISH_OPTIONS),

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { MalformedFrameError } from "../../errors.ts";
+import { type Clock, SYSTEM_CLOCK } from "../../hub/clock.ts";
 import { Hub, type HubOptions } from "../../hub/mod.ts";
 import { decodeMessage, encodeMessage, setNumber } from "../../hub/message.ts";
 import { Gaps, Numbering } from "../../hub/numbering.ts";
@@ -27,7 +28,7 @@ interface Member {
 async function member(
   network: TestNetwork,
   options: HubOptions = {},
-  clock = performance as Pick<Performance, "now">,
+  clock: Pick<Clock, "now"> = SYSTEM_CLOCK,
 ): Promise<Member> {
   const bus = network.bus();
   const gaps: Member["gaps"] = [];
@@ -39,7 +40,7 @@ async function member(
     onError: (error) => void errors.push(error),
     onBusChange: (isReady) => void states.push(isReady),
     ...options,
-  }, clock);
+  }, { ...SYSTEM_CLOCK, ...clock });
   const [client, session] = sessionPair();
   await hub.join("hall", session);
   return {

@@ -1,0 +1,194 @@
+import type { Person } from "./options.ts";
+import { People, type Source } from "./people.ts";
+import { MAX_PEOPLE, type PresenceMessage } from "./presence_message.ts";
+
+/** What the presence of a group uses of its hub. */
+export interface PresenceHooks {
+  now(): number;
+  /** Publishes to the group. */
+  publish(message: PresenceMessage): void;
+  /** A version that this hub has not had before. */
+  nextVersion(): number;
+  /** There is something to publish soon. */
+  onDue(): void;
+  onJoin(person: Person, isNew: boolean): void;
+  onLeave(person: Person): void;
+}
+
+/** The people of another hub. */
+interface Remote {
+  version: number;
+  people: Source;
+  heardAt: number;
+  /** What has arrived of `all`. */
+  arriving: Source | undefined;
+}
+
+/** Who is in one group, over all processes. */
+export class Presence {
+  readonly people: People = new People();
+  readonly #hooks: PresenceHooks;
+  /** 0 without a bus. */
+  readonly #sender: number;
+  readonly #local: Source = new Map();
+  /** By which member each person is here, and how many members are the same person. */
+  readonly #ids = new Map<object, string>();
+  readonly #members = new Map<string, number>();
+  readonly #remotes = new Map<number, Remote>();
+  /** The version that the others know, and what has changed since. */
+  #version = 0;
+  #joined = new Map<string, Person>();
+  #left = new Set<string>();
+  #isAllDue = false;
+  /** Hubs to ask for all their people. 0 stands for each hub. */
+  #asking = new Set<number>();
+
+  constructor(sender: number, hooks: PresenceHooks) {
+    this.#sender = sender;
+    this.#hooks = hooks;
+  }
+
+  /** A member of this process says who it is. */
+  enter(member: object, person: Person): void {
+    const before = this.#ids.get(member);
+    if (before !== undefined && before !== person.id) this.leave(member);
+    if (before !== person.id) {
+      this.#ids.set(member, person.id);
+      this.#members.set(person.id, (this.#members.get(person.id) ?? 0) + 1);
+    }
+    const isNew = this.people.put(this.#local, person);
+    this.#note(person.id, person);
+    if (isNew) this.#hooks.onJoin(person, true);
+  }
+
+  /** A member of this process leaves the group. */
+  leave(member: object): void {
+    const id = this.#ids.get(member);
+    if (id === undefined) return;
+    this.#ids.delete(member);
+    const members = this.#members.get(id)! - 1;
+    if (members > 0) return void this.#members.set(id, members);
+    this.#members.delete(id);
+    const person = this.#local.get(id)!;
+    const isGone = this.people.take(this.#local, id);
+    this.#note(id, undefined);
+    if (isGone) this.#hooks.onLeave(person);
+  }
+
+  /** Notes a change for the other hubs. Without a bus, there are none. */
+  #note(id: string, person: Person | undefined): void {
+    if (this.#sender === 0) return;
+    this.#joined.delete(id);
+    this.#left.delete(id);
+    if (person === undefined) this.#left.add(id);
+    else this.#joined.set(id, person);
+    this.#hooks.onDue();
+  }
+
+  /** Asks a hub for all its people, or each hub. */
+  ask(sender = 0): void {
+    this.#asking.add(sender);
+    this.#hooks.onDue();
+  }
+
+  /** Publishes what is due. If the bus is away, the others ask later. */
+  publish(isReady: boolean): void {
+    const from = this.#version;
+    const [joined, left] = [[...this.#joined.values()], [...this.#left]];
+    if (joined.length + left.length > 0) {
+      this.#version = this.#hooks.nextVersion();
+      this.#joined.clear();
+      this.#left.clear();
+    }
+    if (!isReady) return;
+    const [version, count] = [this.#version, this.#local.size];
+    if (this.#isAllDue || joined.length + left.length > MAX_PEOPLE) this.#publishAll();
+    else if (version !== from) {
+      this.#hooks.publish({ kind: "change", version, from, count, joined, left });
+    }
+    if (this.#asking.has(0)) this.#hooks.publish({ kind: "ask" });
+    else for (const of of this.#asking) this.#hooks.publish({ kind: "ask", of });
+    this.#asking.clear();
+  }
+
+  /** Tells the others that nothing has changed, and forgets those that have not been heard of since a time. */
+  beat(isReady: boolean, since: number): void {
+    if (isReady && this.#local.size > 0) {
+      this.#hooks.publish({ kind: "beat", version: this.#version, count: this.#local.size });
+    }
+    for (const [sender, { heardAt, people }] of this.#remotes) {
+      if (heardAt >= since) continue;
+      this.#remotes.delete(sender);
+      for (const person of [...people.values()]) this.#remove(people, person.id);
+    }
+  }
+
+  onMessage(sender: number, message: PresenceMessage): void {
+    if (message.kind === "ask") {
+      if (message.of !== undefined && message.of !== this.#sender) return;
+      this.#isAllDue = this.#local.size > 0;
+      return this.#hooks.onDue();
+    }
+    const known = this.#remotes.get(sender);
+    if (known !== undefined) known.heardAt = this.#hooks.now();
+    if (message.kind === "all") return this.#onAll(sender, message);
+    if (message.kind === "beat") {
+      const isSame = known?.version === message.version && known.people.size === message.count;
+      if (!isSame) this.ask(sender);
+      return;
+    }
+    const isWhole = known === undefined && message.joined.length === message.count;
+    if (!isWhole && known?.version !== message.from) return this.ask(sender);
+    const remote = known ?? this.#meet(sender);
+    remote.version = message.version;
+    for (const person of message.joined) this.#add(remote.people, person, true);
+    for (const id of message.left) this.#remove(remote.people, id);
+    if (remote.people.size === 0) this.#remotes.delete(sender);
+  }
+
+  #onAll(sender: number, message: PresenceMessage & { kind: "all" }): void {
+    const isKnown = this.#remotes.has(sender);
+    if (!isKnown && !message.isFirst) return this.ask(sender);
+    const remote = this.#remotes.get(sender) ?? this.#meet(sender);
+    if (message.isFirst) remote.arriving = new Map();
+    if (remote.arriving === undefined) return;
+    for (const person of message.joined) remote.arriving.set(person.id, person);
+    if (remote.arriving.size < message.count) return;
+    const { arriving, people } = remote;
+    remote.arriving = undefined;
+    // If there is no version yet, these people were there before they became known here.
+    const isNew = remote.version > 0;
+    remote.version = message.version;
+    for (const id of [...people.keys()]) if (!arriving.has(id)) this.#remove(people, id);
+    for (const person of arriving.values()) this.#add(people, person, isNew);
+    if (people.size === 0) this.#remotes.delete(sender);
+  }
+
+  #meet(sender: number): Remote {
+    const remote: Remote = {
+      ...{ version: 0, people: new Map(), heardAt: this.#hooks.now(), arriving: undefined },
+    };
+    this.#remotes.set(sender, remote);
+    return remote;
+  }
+
+  #publishAll(): void {
+    this.#isAllDue = false;
+    const all = [...this.#local.values()];
+    for (let at = 0; at === 0 || at < all.length; at += MAX_PEOPLE) {
+      this.#hooks.publish({
+        ...{ kind: "all", version: this.#version, count: all.length, isFirst: at === 0 },
+        joined: all.slice(at, at + MAX_PEOPLE),
+      });
+    }
+  }
+
+  #add(source: Source, person: Person, isNew: boolean): void {
+    if (this.people.put(source, person)) this.#hooks.onJoin(person, isNew);
+  }
+
+  #remove(source: Source, id: string): void {
+    const person = source.get(id);
+    if (person !== undefined && this.people.take(source, id)) this.#hooks.onLeave(person);
+  }
+}

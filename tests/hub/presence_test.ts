@@ -1,0 +1,215 @@
+import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { MalformedFrameError } from "../../errors.ts";
+import { Hub, type HubOptions } from "../../hub/mod.ts";
+import { encodeMessage, PRESENCE, setNumber } from "../../hub/message.ts";
+import { decodePresence, encodePresence } from "../../hub/presence_message.ts";
+import { Presence } from "../../hub/presence.ts";
+import { Session } from "../../session.ts";
+import { HubNetwork } from "../../testing/mod.ts";
+import { memoryPair } from "../../transport/memory.ts";
+import { TestNetwork } from "./_bus.ts";
+
+const permissions = "none";
+
+/** Sessions that are aborted at the end. */
+class Sessions implements Disposable {
+  readonly #all: Session[] = [];
+
+  open(): Session {
+    const session = new Session(memoryPair()[0]);
+    this.#all.push(session);
+    return session;
+  }
+
+  [Symbol.dispose](): void {
+    for (const session of this.#all) session.abort();
+  }
+}
+
+/** What a hub is told of people. */
+function told(news: string[]): HubOptions {
+  return {
+    onJoin: (group, { id }, isNew) => void news.push(`${group} ${isNew ? "+" : "="}${id}`),
+    onLeave: (group, { id }) => void news.push(`${group} -${id}`),
+  };
+}
+
+const ids = (hub: Hub, group = "hall"): string[] => [...hub.people(group)].map(({ id }) => id);
+
+Deno.test("Hub.people() lists the people of a group, each once, while they are there", {
+  permissions,
+}, async () => {
+  using sessions = new Sessions();
+  const news: string[] = [];
+  await using hub = new Hub(told(news));
+  const [a, b, c] = [sessions.open(), sessions.open(), sessions.open()];
+  hub.join("hall", a, { id: "anna", info: { age: 7 } });
+  hub.join("hall", b, { id: "anna" });
+  hub.join("hall", c);
+  assertEquals([...hub.people("hall")], [{ id: "anna" }]);
+  assertEquals([...hub.people("garden")], []);
+  hub.join("hall", c, { id: "carl", info: [1] });
+  hub.join("hall", c, { id: "carl", info: [2] });
+  assertEquals([...hub.people("hall")], [{ id: "anna" }, { id: "carl", info: [2] }]);
+  hub.join("hall", c, { id: "dora" });
+  hub.join("hall", c); // changes nothing
+  hub.leave("hall", a);
+  assertEquals(ids(hub), ["anna", "dora"]);
+  b.abort();
+  assertEquals(ids(hub), ["dora"]);
+  assertEquals(news, ["hall +anna", "hall +carl", "hall -carl", "hall +dora", "hall -anna"]);
+  hub.leave("hall", c);
+  assertEquals([ids(hub), news.at(-1)], [[], "hall -dora"]);
+});
+
+Deno.test("Hub.join() refuses people that cannot be sent", { permissions }, async () => {
+  using sessions = new Sessions();
+  await using hub = new Hub({ maxInfoLength: 10 });
+  const session = sessions.open();
+  const wrong: [options: Record<string, unknown>, kind: ErrorConstructor, says: string][] = [
+    [{ info: 1 }, TypeError, "info needs an id"],
+    [{ id: "" }, RangeError, "id must have 1 to maxNameLength (256) characters, got 0"],
+    [{ id: 7 }, TypeError, "id must be a string, got a number"],
+    [{ id: "x", info: () => {} }, TypeError, "info must be a value of JSON, got a function"],
+    [{ id: "x", info: 1n }, TypeError, ""],
+    [{ id: "x", info: "123456789" }, RangeError, "maxInfoLength (10) characters as JSON, got 11"],
+  ];
+  for (const [options, kind, says] of wrong) {
+    assertThrows(() => hub.join("hall", session, options), kind, says);
+  }
+  assertEquals(hub.size("hall"), 0);
+});
+
+Deno.test(
+  "people of other processes are known soon, and gone when they leave or their process does",
+  {
+    permissions,
+  },
+  async () => {
+    using sessions = new Sessions();
+    const network = new HubNetwork();
+    const [here, there]: string[][] = [[], []];
+    const a = network.hub({ ...told(here!), presenceInterval: 1000 });
+    const b = network.hub({ ...told(there!), presenceInterval: 1000 });
+    a.join("hall", sessions.open(), { id: "anna", info: "first" });
+    await network.advance(100);
+    const ben = sessions.open();
+    b.join("hall", ben, { id: "ben" });
+    const both = sessions.open();
+    b.join("hall", both, { id: "anna" });
+    await network.advance(100);
+    assertEquals([ids(a), ids(b)], [["anna", "ben"], ["ben", "anna"]]);
+    assertEquals([here, there], [["hall +anna", "hall +ben"], ["hall +ben", "hall +anna"]]);
+    b.leave("hall", ben);
+    b.leave("hall", both);
+    await network.advance(30);
+    assertEquals([ids(a), ids(b)], [["anna"], []]);
+    b.join("hall", both);
+    await network.advance(100);
+    assertEquals(ids(b), ["anna"]);
+    b.join("hall", ben, { id: "ben" });
+    await network.advance(100);
+    assertEquals(ids(a), ["anna", "ben"]);
+    network.kill(b);
+    await network.advance(2000);
+    assertEquals(ids(a), ["anna", "ben"]);
+    await network.advance(2000);
+    assertEquals(ids(a), ["anna"]);
+    assertEquals(here, ["+anna", "+ben", "-ben", "+ben", "-ben"].map((one) => `hall ${one}`));
+    assert(there!.includes("hall =anna")); // who was there already
+  },
+);
+
+Deno.test("a hub that closes tells that its people leave", { permissions }, async () => {
+  using sessions = new Sessions();
+  const network = new HubNetwork();
+  const [a, b] = [network.hub(), network.hub()];
+  a.join("hall", sessions.open(), { id: "anna" });
+  b.join("hall", sessions.open(), { id: "ben" });
+  await network.advance(1000);
+  await a.close();
+  await network.advance(30);
+  assertEquals(ids(b), ["ben"]);
+});
+
+Deno.test(
+  "thousands of people are told in messages of a limited size",
+  { permissions },
+  async () => {
+    using sessions = new Sessions();
+    const network = new HubNetwork();
+    const [a, b, c] = [network.hub(), network.hub(), network.hub()];
+    b.join("hall", sessions.open());
+    await network.advance(100);
+    for (let at = 0; at < 2500; at++) {
+      a.join("hall", sessions.open(), { id: `p${at}`, info: "x".repeat(1000) });
+    }
+    c.join("hall", sessions.open());
+    await network.advance(200);
+    assertEquals([ids(b).length, ids(c).length], [2500, 2500]);
+  },
+);
+
+Deno.test("who has missed a change asks for all people", { permissions }, () => {
+  const asked: unknown[] = [];
+  const presence = new Presence(1, {
+    now: () => 0,
+    publish: (message) => void asked.push(message),
+    nextVersion: () => 1,
+    onDue: () => {},
+    onJoin: () => {},
+    onLeave: () => {},
+  });
+  const known = (): string[] => [...presence.people].map(({ id }) => id);
+  const change = (from: number, version: number, count: number, id: string): void =>
+    presence.onMessage(2, { kind: "change", from, version, count, joined: [{ id }], left: [] });
+  change(0, 3, 1, "a");
+  change(3, 4, 2, "b");
+  assertEquals(known(), ["a", "b"]);
+  presence.onMessage(2, { kind: "beat", version: 4, count: 2 });
+  presence.publish(true);
+  assertEquals(asked, []);
+  change(5, 6, 4, "d");
+  presence.publish(true);
+  presence.onMessage(2, { kind: "beat", version: 6, count: 4 });
+  presence.publish(true);
+  assertEquals([known(), asked], [["a", "b"], [{ kind: "ask", of: 2 }, { kind: "ask", of: 2 }]]);
+  const people = (...ids: string[]) => ids.map((id) => ({ id }));
+  presence.onMessage(2, {
+    kind: "all",
+    version: 6,
+    count: 3,
+    isFirst: true,
+    joined: people("b", "c"),
+  });
+  assertEquals(known(), ["a", "b"]);
+  presence.onMessage(2, { kind: "all", version: 6, count: 3, isFirst: false, joined: people("d") });
+  assertEquals(known().sort(), ["b", "c", "d"]);
+});
+
+Deno.test("messages about presence that are malformed are told, and change nothing", {
+  permissions,
+}, async () => {
+  using sessions = new Sessions();
+  const errors: unknown[] = [];
+  const bus = new TestNetwork().bus();
+  await using hub = new Hub({ bus, onError: (error) => void errors.push(error) });
+  await hub.join("hall", sessions.open(), { id: "anna" });
+  const change = { kind: "change", version: 1, from: 0, count: 1, joined: [{ id: "x" }], left: [] };
+  const wrong: unknown[] = [
+    ...[null, 7, [], {}, { kind: "beat" }, { kind: "nod", version: 1, count: 1 }],
+    ...[{ kind: "ask", of: "me" }, { ...change, joined: [null] }, { ...change, joined: {} }],
+    ...[{ ...change, left: [1] }, { ...change, from: "0" }, { ...change, count: 0.5 }],
+  ];
+  const payloads = wrong.map((one) => new TextEncoder().encode(JSON.stringify(one)));
+  payloads.push(new Uint8Array([0xff]), new Uint8Array(0));
+  for (const [at, payload] of payloads.entries()) {
+    const bytes = encodeMessage({ kind: PRESENCE, group: "hall", key: "", payload });
+    setNumber(bytes, { sender: 5, epoch: 1, number: at + 1, elapsed: 0 });
+    bus.listener!.onMessage(bytes);
+  }
+  assertEquals(errors.length, payloads.length);
+  for (const error of errors) assertInstanceOf(error, MalformedFrameError);
+  assertEquals(ids(hub), ["anna"]);
+  assert(decodePresence(encodePresence(change as never)));
+});
