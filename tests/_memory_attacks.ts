@@ -125,8 +125,14 @@ export async function besiege(
   limit: number,
   settling = 0,
 ): Promise<Outcome> {
-  const settings = { ...way.server, maxBufferMemory: limit, frameTimeout: 120_000 };
-  await using server = await Attacked.start(attack.handler, { ...settings, tcpBacklog: 4096 });
+  const settings = {
+    ...way.server,
+    maxBufferMemory: limit,
+    frameTimeout: 120_000,
+    handshakeTimeout: 60_000, // a crowd's handshakes take long
+    tcpBacklog: 4096,
+  };
+  await using server = await Attacked.start(attack.handler, settings);
   const dial = (): Promise<Session> => server.dial({ ...way.client, connectTimeout: 60_000 });
   await using good = await dial();
   await attack.ask(good);

@@ -72,9 +72,8 @@ export class TlsConnection implements Connection, InputBorrower {
 
   get held(): number {
     let held = this.#records.held + (this.#raw.held ?? 0);
-    for (const bytes of [this.#output ?? EMPTY, ...(this.#outputs ?? [])]) {
-      held += bytes.buffer.byteLength;
-    }
+    if (this.#output !== undefined) held += this.#output.buffer.byteLength;
+    for (const { buffer } of this.#outputs ?? []) held += buffer.byteLength;
     return held;
   }
 
@@ -350,6 +349,5 @@ function noBytes(): Error {
   return new systemErrors.WriteZero("the connection took no bytes");
 }
 
-const EMPTY = new Uint8Array(0);
 const CLOSED = "the connection is closed";
 export const CUT = "the connection was cut: it ended without close_notify (RFC 8446 §6.1)";
