@@ -3,7 +3,7 @@ import { checkOptions } from "../_internal/options.ts";
 import { runtimeName } from "../_internal/runtime.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import { serve, type Server } from "../serve/serve.ts";
-import type { Session } from "../session.ts";
+import { prepare, type PreparedMessage, type Session } from "../session.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
 import { checkControl, checkHost } from "./access.ts";
 import {
@@ -17,13 +17,11 @@ import {
   text,
 } from "./http.ts";
 import { accessOf, type Admin, ADMIN_OPTIONS, type AdminOptions } from "./options.ts";
-import { columnsOf, type Sample, Sampler } from "./sampler.ts";
+import { columnsOf, Sampler, type Snapshot } from "./sampler.ts";
 import { aboutCertificates, aboutServer, isLocal, type ServedBy, unreadiness } from "./servers.ts";
 import { SessionList } from "./session_list.ts";
 import { FILES } from "./page/files.ts";
 
-/** A page that reads its events more slowly than this, in bytes, is cut off. */
-const MAX_UNREAD_EVENTS = 256 * 1024;
 const READ_METHODS = ["GET", "HEAD"];
 
 /**
@@ -80,6 +78,9 @@ class Door implements Admin {
   readonly #metrics: Pick<Metrics, "handler">;
   readonly #door: Server;
   readonly #sampler: Sampler;
+  readonly #watchers: Set<Session> = new Set();
+  /** The last event. */
+  #news: PreparedMessage = prepare("");
 
   constructor(options: AdminOptions, servers: Readonly<Record<string, ServedBy>>) {
     checkOptions(options, ADMIN_OPTIONS);
@@ -104,7 +105,6 @@ class Door implements Admin {
       frameTimeout: 10_000,
       writeTimeout: 10_000,
       shutdownTimeout: 1_000,
-      maxBufferedOutput: 32 * 1024 * 1024,
       observer: {
         onHandlerError: (error) =>
           options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
@@ -113,7 +113,7 @@ class Door implements Admin {
     for (const [name, server] of entries) {
       if (isLocal(server)) this.#lists.set(name, new SessionList(server));
     }
-    this.#sampler = new Sampler(this.#servers);
+    this.#sampler = new Sampler(this.#servers, (snapshots) => this.#onSample(snapshots));
     const closings = entries.map(([, server]) => server.finished);
     Promise.allSettled(closings).then(() => this.close());
   }
@@ -197,7 +197,7 @@ class Door implements Admin {
     const { control, token } = this.#access;
     return {
       servers: [...this.#servers].map(([name, server]) => ({
-        ...aboutServer(name, server),
+        ...aboutServer(name, server, server.stats()),
         certificates: aboutCertificates(server),
       })),
       control,
@@ -209,26 +209,24 @@ class Door implements Admin {
 
   async #sendEvents(session: Session, { method }: HttpRequest): Promise<void> {
     if (method !== "GET") throw new HttpError(405, "use GET");
-    const send = (): void => {
-      if (session.bytesBuffered > MAX_UNREAD_EVENTS) {
-        session.abort(new Error("it reads too slowly"));
-      } else session.send(`data: ${JSON.stringify(this.#news())}\n\n`);
-    };
     session.send(headOf({ status: 200, type: "text/event-stream" }));
-    send();
-    const stop = this.#sampler.listen(send);
+    session.send(this.#news);
+    this.#watchers.add(session);
     try {
       for await (const _ of session); // until the page is closed, or the door
     } finally {
-      stop();
+      this.#watchers.delete(session);
     }
   }
 
-  #news(): Record<string, unknown>[] {
-    return [...this.#servers].map(([name, server]) => {
-      const sample: Sample = this.#sampler.history(name).at(-1)!;
-      return { ...aboutServer(name, server), sample };
-    });
+  #onSample(snapshots: readonly Snapshot[]): void {
+    const news = snapshots.map(({ name, server, stats, sample }) => ({
+      ...aboutServer(name, server, stats),
+      sample,
+    }));
+    this.#news = prepare(`data: ${JSON.stringify(news)}\n\n`);
+    // One that does not read them is ended by writeTimeout, or by maxBufferedOutput.
+    for (const watcher of this.#watchers) watcher.send(this.#news);
   }
 
   /** The name of a server, which may be left out if there is only one. */

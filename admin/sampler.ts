@@ -3,6 +3,7 @@
 import { clearInterval, setInterval } from "node:timers";
 import process from "node:process";
 import type { ServerStats } from "../serve/options.ts";
+import type { WorkersStats } from "../workers/options.ts";
 import { type ServedBy, workersOf } from "./servers.ts";
 
 /** The interval of samples, in milliseconds, and how many are kept: an hour. */
@@ -35,17 +36,29 @@ export interface Sample {
   workers: number[];
 }
 
+/** A server at one moment. */
+export interface Snapshot {
+  readonly name: string;
+  readonly server: ServedBy;
+  readonly stats: ServerStats | WorkersStats;
+  readonly sample: Sample;
+}
+
 /** Takes samples of all servers, and keeps those of an hour. */
 export class Sampler {
   readonly #servers: ReadonlyMap<string, ServedBy>;
   readonly #history: Map<string, Sample[]> = new Map();
-  readonly #listeners: Set<() => void> = new Set();
+  readonly #onSample: (snapshots: readonly Snapshot[]) => void;
   readonly #timers: ReturnType<typeof setInterval>[];
   #probedAt: number = performance.now();
   #lateness = 0;
 
-  constructor(servers: ReadonlyMap<string, ServedBy>) {
+  constructor(
+    servers: ReadonlyMap<string, ServedBy>,
+    onSample: (snapshots: readonly Snapshot[]) => void,
+  ) {
     this.#servers = servers;
+    this.#onSample = onSample;
     for (const name of servers.keys()) this.#history.set(name, []);
     this.#sample();
     this.#timers = [
@@ -58,12 +71,6 @@ export class Sampler {
   /** The samples of a server, the oldest first. */
   history(name: string): readonly Sample[] {
     return this.#history.get(name)!;
-  }
-
-  /** Calls a function after each sample, until the function that it returns is called. */
-  listen(onSample: () => void): () => void {
-    this.#listeners.add(onSample);
-    return () => this.#listeners.delete(onSample);
   }
 
   stop(): void {
@@ -80,10 +87,10 @@ export class Sampler {
     const { rss, heapUsed: heap } = process.memoryUsage();
     const lateness = this.#lateness;
     this.#lateness = 0;
+    const snapshots: Snapshot[] = [];
     for (const [name, server] of this.#servers) {
       const stats = server.stats();
-      const samples = this.#history.get(name)!;
-      samples.push({
+      const sample: Sample = {
         time: Date.now(),
         active: stats.active,
         started: stats.accepted,
@@ -97,10 +104,13 @@ export class Sampler {
         held: stats.memory.held,
         ...{ rss, heap, lateness },
         workers: workersOf(stats).map(({ stats }) => stats.active),
-      });
+      };
+      snapshots.push({ name, server, stats, sample });
+      const samples = this.#history.get(name)!;
+      samples.push(sample);
       if (samples.length > MAX_SAMPLES) samples.shift();
     }
-    for (const listener of this.#listeners) listener();
+    this.#onSample(snapshots);
   }
 }
 

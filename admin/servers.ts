@@ -18,22 +18,28 @@ export function workersOf(stats: ServerStats | WorkersStats): readonly WorkerSta
 }
 
 /** Why a server is not ready for more clients; `undefined` if it is. */
-export function unreadiness(server: ServedBy): string | undefined {
+export function unreadiness(
+  server: ServedBy,
+  stats?: ServerStats | WorkersStats,
+): string | undefined {
   if (server.state !== "listening") return `is ${server.state}`;
   if (isLocal(server)) return;
-  const { workers } = server.stats();
+  const workers = workersOf(stats ?? server.stats());
   const serving = workers.filter(({ state }) => state === "serving").length;
   if (serving < workers.length) return `has ${serving} of ${workers.length} workers`;
 }
 
 /** What the page shows of a server besides its figures. */
-export function aboutServer(name: string, server: ServedBy): Record<string, unknown> {
-  const stats = server.stats();
+export function aboutServer(
+  name: string,
+  server: ServedBy,
+  stats: ServerStats | WorkersStats,
+): Record<string, unknown> {
   return {
     name,
     address: formatAddress(server.addr),
     state: server.state,
-    unready: unreadiness(server) ?? null,
+    unready: unreadiness(server, stats) ?? null,
     hasSessions: isLocal(server),
     active: stats.active,
     ends: stats.ends,
