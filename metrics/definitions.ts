@@ -1,33 +1,6 @@
 /** The metrics, with names and units after OpenTelemetry's conventions. */
 
-import type { Durations } from "../serve/options.ts";
-
-/**
- * What a metric is. A `counter` only grows, an `updowncounter` goes up and down and can be added up over servers, and a
- * `histogram` counts durations by ranges.
- */
-export type MetricKind = "counter" | "updowncounter" | "histogram";
-
-/** What all values of a metric have in common. */
-export interface MetricDefinition {
-  /** What it is. */
-  readonly kind: MetricKind;
-  /** The unit, as in UCUM: `s`, `By`, or what is counted, such as `{session}`. */
-  readonly unit: string;
-  /** What it means. */
-  readonly description: string;
-}
-
-/** The labels of a value. Their values are names that the program has chosen, or come from short lists. */
-export type MetricAttributes = Readonly<Record<string, string | number>>;
-
-/** A value of a metric. */
-export interface MetricPoint {
-  /** The labels. */
-  readonly attributes: MetricAttributes;
-  /** The number, or the durations of a histogram. */
-  readonly value: number | Durations;
-}
+import type { MetricAttributes, MetricDefinition, MetricPoint } from "../workers/metrics.ts";
 
 /** The kind, the unit and the description of each metric. */
 const METRICS = {
@@ -164,7 +137,11 @@ const METRICS = {
     "Messages that the bus could not take",
   ],
   "parley.hub.backlog": ["updowncounter", "By", "Size of the messages that wait for the bus"],
-  "parley.hub.bus.ready": ["updowncounter", "{bus}", "Whether the bus takes messages, 1 or 0"],
+  "parley.hub.disconnected": [
+    "updowncounter",
+    "{hub}",
+    "Whether the bus takes no messages, 1 or 0; of workers, how many of them",
+  ],
   "parley.hub.errors": ["counter", "{error}", "Times that something went wrong"],
   // The metrics of the process.
   "process.memory.usage": ["updowncounter", "By", "Memory that the process has in use (RSS)"],

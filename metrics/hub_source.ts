@@ -26,6 +26,6 @@ export function takeHub(stats: HubStats, take: Take): void {
   take("parley.hub.ignored_messages", stats.ignored);
   take("parley.hub.unpublished_messages", stats.unpublished);
   take("parley.hub.backlog", stats.backlog);
-  take("parley.hub.bus.ready", stats.isBusReady ? 1 : 0);
+  take("parley.hub.disconnected", stats.isBusReady ? 0 : 1);
   take("parley.hub.errors", stats.errors);
 }

@@ -1,15 +1,15 @@
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { checkMethods } from "../_internal/checks.ts";
 import type { ReconnectObserver } from "../connect/reconnect_options.ts";
 import { ClientSource } from "./client_source.ts";
 import {
-  definitionOf,
+  addMetrics,
+  type Metric,
   type MetricAttributes,
-  type MetricDefinition,
-  type MetricName,
   type MetricPoint,
-  type Take,
-} from "./definitions.ts";
+} from "../workers/metrics.ts";
+import { definitionOf, type MetricName, type Take } from "./definitions.ts";
 import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
 import { type Meter, reportTo } from "./opentelemetry.ts";
@@ -23,14 +23,6 @@ const METER_METHODS = [
   "addBatchObservableCallback",
   "removeBatchObservableCallback",
 ] as const;
-
-/** A metric and its current values. */
-export interface Metric extends MetricDefinition {
-  /** The name, such as `parley.active_sessions`. */
-  readonly name: string;
-  /** The values. */
-  readonly points: readonly MetricPoint[];
-}
 
 /**
  * The numbers of servers and clients, for Prometheus and OpenTelemetry.
@@ -115,8 +107,11 @@ export class Metrics {
       if (points === undefined) found.set(name, [point]);
       else points.push(point);
     };
+    const ofWorkers: Metric[] = [];
     for (const [name, server] of this.#servers) {
-      takeServer(server, server.stats(), takeFor(serverAttributes(name, server.addr)));
+      const stats = server.stats();
+      takeServer(server, stats, takeFor(serverAttributes(name, server.addr)));
+      if ("metrics" in stats) ofWorkers.push(...stats.metrics);
     }
     for (const [name, client] of this.#clients) {
       client.take(takeFor({ "parley.client.name": name }));
@@ -124,8 +119,9 @@ export class Metrics {
     for (const [name, hub] of this.#hubs) {
       takeHub(hub.stats(), takeFor({ "parley.hub.name": name }));
     }
-    takeProcess(takeFor({}));
-    return [...found].map(([name, points]) => ({ name, ...definitionOf(name), points }));
+    if (isMainThread) takeProcess(takeFor({}));
+    const own = [...found].map(([name, points]) => ({ name, ...definitionOf(name), points }));
+    return ofWorkers.length === 0 ? own : addMetrics([own, ofWorkers]);
   }
 
   /**

@@ -16,9 +16,8 @@
  * @module
  */
 
-export type { MetricAttributes, MetricDefinition, MetricKind, MetricPoint } from "./definitions.ts";
 export type { MeasuredHub } from "./hub_source.ts";
-export { type Metric, Metrics } from "./metrics.ts";
+export { Metrics } from "./metrics.ts";
 export type {
   BatchCallback,
   BatchResult,
@@ -34,3 +33,10 @@ export {
   traceSessions,
   type TraceSessionsOptions,
 } from "./session_spans.ts";
+export type {
+  Metric,
+  MetricAttributes,
+  MetricDefinition,
+  MetricKind,
+  MetricPoint,
+} from "../workers/metrics.ts";

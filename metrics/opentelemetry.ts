@@ -1,13 +1,8 @@
 /** The metrics through a meter of OpenTelemetry. */
 
 import type { Durations } from "../serve/options.ts";
-import {
-  definitionOf,
-  METRIC_NAMES,
-  type MetricAttributes,
-  type MetricDefinition,
-  type MetricPoint,
-} from "./definitions.ts";
+import type { Metric, MetricAttributes } from "../workers/metrics.ts";
+import { definitionOf, METRIC_NAMES } from "./definitions.ts";
 
 /** What is used of a `Meter` of `@opentelemetry/api`. */
 export interface Meter {
@@ -88,10 +83,7 @@ export interface BatchResult {
 export type BatchCallback = (result: BatchResult) => void;
 
 /** Reports metrics to a meter, until the returned function is called. */
-export function reportTo(
-  meter: Meter,
-  collect: () => readonly (MetricDefinition & { name: string; points: readonly MetricPoint[] })[],
-): () => void {
+export function reportTo(meter: Meter, collect: () => readonly Metric[]): () => void {
   const counters = new Map<string, object>();
   const histograms = new Map<string, Replay>();
   for (const name of METRIC_NAMES) {

@@ -1,7 +1,7 @@
 /** The text formats of Prometheus: 0.0.4, and OpenMetrics 1.0.0. */
 
 import type { Durations } from "../serve/options.ts";
-import type { MetricAttributes, MetricDefinition, MetricPoint } from "./definitions.ts";
+import type { Metric, MetricAttributes, MetricKind } from "../workers/metrics.ts";
 
 /** A text format. */
 export type Format = "text" | "openmetrics";
@@ -10,7 +10,7 @@ const CONTENT_TYPES: Record<Format, string> = {
   text: "text/plain; version=0.0.4; charset=utf-8",
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
-const TYPES: Record<MetricDefinition["kind"], string> = {
+const TYPES: Record<MetricKind, string> = {
   counter: "counter",
   updowncounter: "gauge",
   histogram: "histogram",
@@ -46,10 +46,7 @@ export function formatFor(accept: string = ""): Format {
 }
 
 /** Writes metrics in a format. */
-export function render(
-  metrics: readonly (MetricDefinition & { name: string; points: readonly MetricPoint[] })[],
-  format: Format,
-): string {
+export function render(metrics: readonly Metric[], format: Format): string {
   const isOpen = format === "openmetrics";
   let text = "";
   for (const { name, kind, unit, description, points } of metrics) {

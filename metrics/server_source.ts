@@ -4,7 +4,8 @@ import type { ServerState } from "../serve/observer.ts";
 import type { MemoryStats, ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { WorkersStats, WorkerStats } from "../workers/options.ts";
-import type { MetricAttributes, MetricName, Take } from "./definitions.ts";
+import type { MetricAttributes } from "../workers/metrics.ts";
+import type { MetricName, Take } from "./definitions.ts";
 
 /** What metrics use of a server: of `serve()`, or of `serveWorkers()`. */
 export interface MeasuredServer {

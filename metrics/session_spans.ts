@@ -7,7 +7,7 @@ import type { EndReason, SessionEnd } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Address } from "../transport/connection.ts";
 import { checkName } from "./names.ts";
-import type { MetricAttributes } from "./definitions.ts";
+import type { MetricAttributes } from "../workers/metrics.ts";
 
 /** What is used of a `Tracer` of `@opentelemetry/api`. */
 export interface Tracer<Span extends SessionSpan = SessionSpan> {

@@ -43,7 +43,11 @@ export function fullMetrics(): Metrics {
   metrics.addServer("one", {
     addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
     state: "listening",
-    stats: () => ({ ...stats, workers: [{ worker: 0, state: "serving", deaths: 0, stats }] }),
+    stats: () => ({
+      ...stats,
+      metrics: [],
+      workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [] }],
+    }),
   });
   metrics.clientObserver("two");
   metrics.addHub("three", {

@@ -2,10 +2,10 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import { addStats, finalStats } from "./added_stats.ts";
-import type { ToWorker } from "./messages.ts";
+import type { ToWorker, WorkerFigures } from "./messages.ts";
+import { addMetrics, finalMetrics } from "./metrics.ts";
 import type { WorkerEnd } from "./observer.ts";
 import type { WorkerStats } from "./options.ts";
 import { type LifeEnd, type LifeOptions, RunningWorker } from "./running_worker.ts";
@@ -46,7 +46,7 @@ export class Member {
   #crashes = 0;
   #deaths = 0;
   /** The figures of earlier lives. */
-  #earlier: ServerStats | undefined;
+  #earlier: WorkerFigures | undefined;
 
   constructor(worker: number, maxCrashes: number, hooks: MemberHooks) {
     this.worker = worker;
@@ -80,7 +80,7 @@ export class Member {
       worker: this.worker,
       state: this.#state(),
       deaths: this.#deaths,
-      stats: addStats([this.#earlier, this.#life?.stats]),
+      ...addFigures(this.#earlier, this.#life?.figures),
     };
   }
 
@@ -164,9 +164,11 @@ export class Member {
 
   /** Keeps the figures of the ended thread, without what it had open. */
   #retire(): void {
-    const stats = this.#life?.stats;
+    const figures = this.#life?.figures;
     this.#life = this.#servingSince = undefined;
-    if (stats !== undefined) this.#earlier = addStats([this.#earlier, finalStats(stats)]);
+    if (figures === undefined) return;
+    const [stats, metrics] = [finalStats(figures.stats), finalMetrics(figures.metrics)];
+    this.#earlier = addFigures(this.#earlier, { stats, metrics });
   }
 
   /** The delay before it starts again, in milliseconds. A worker that could not start at all is not started again. */
@@ -181,4 +183,11 @@ export class Member {
     this.#isEnded = true;
     this.#hooks.onEnd(this);
   }
+}
+
+function addFigures(...all: (WorkerFigures | undefined)[]): WorkerFigures {
+  return {
+    stats: addStats(all.map((figures) => figures?.stats)),
+    metrics: addMetrics(all.map((figures) => figures?.metrics ?? [])),
+  };
 }

@@ -3,6 +3,7 @@
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
+import type { Metric } from "./metrics.ts";
 import type { LimitsMemory } from "./shared_limits.ts";
 import type { SentError } from "./sent_error.ts";
 import type { MessagePort } from "node:worker_threads";
@@ -42,6 +43,12 @@ export type FromWorker =
   | { readonly kind: "failed"; readonly error: SentError }
   /** It has released a connection for which other workers wait. */
   | { readonly kind: "room" }
-  | { readonly kind: "pong"; readonly stats: ServerStats | undefined }
+  | { readonly kind: "pong"; readonly figures: WorkerFigures | undefined }
   /** Its server has stopped. This is its last message. */
-  | { readonly kind: "finished"; readonly stats: ServerStats };
+  | { readonly kind: "finished"; readonly figures: WorkerFigures };
+
+/** What a worker tells of itself. */
+export interface WorkerFigures {
+  readonly stats: ServerStats;
+  readonly metrics: Metric[];
+}

@@ -24,7 +24,15 @@ export type { Bus, BusListener } from "../hub/bus.ts";
 export { workerBus } from "./bus.ts";
 export { WorkerCrashError } from "../errors.ts";
 export type { WorkerEnd, WorkerEndReason, WorkersObserver } from "./observer.ts";
+export type {
+  Metric,
+  MetricAttributes,
+  MetricDefinition,
+  MetricKind,
+  MetricPoint,
+} from "./metrics.ts";
 export {
+  type MetricsSource,
   type ServeWorkersOptions,
   type ServiceModule,
   type ServiceOptions,

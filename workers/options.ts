@@ -6,6 +6,7 @@ import { SERVE_OPTIONS } from "../serve/known_options.ts";
 import type { ServerObserver } from "../serve/observer.ts";
 import type { Handler, ServeOptions, Server, ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
+import type { Metric } from "./metrics.ts";
 import type { WorkersObserver } from "./observer.ts";
 
 /**
@@ -98,12 +99,29 @@ export interface ServiceModule {
   default: Handler;
   /** Options that cannot be sent to workers. */
   options?: ServiceOptions;
+  /**
+   * What the module measures apart from its server: the hubs and clients of a `Metrics` of `@parley/tcp/metrics`. It is
+   * collected four times a second. `stats().metrics` has the sums of all workers.
+   */
+  metrics?: MetricsSource;
+}
+
+/** Something that has metrics: a `Metrics` of `@parley/tcp/metrics`. */
+export interface MetricsSource {
+  /**
+   * Returns the metrics.
+   *
+   * @returns The metrics, which can be cloned.
+   */
+  collect(): Metric[];
 }
 
 /** Figures of a server with workers. They are at most half a second old. */
 export interface WorkersStats extends ServerStats {
   /** The workers. */
   workers: WorkerStats[];
+  /** The metrics of the modules, added up. */
+  metrics: Metric[];
 }
 
 /** Figures of one worker. */
@@ -116,6 +134,8 @@ export interface WorkerStats {
   deaths: number;
   /** The figures of its server, over all its lives. */
   stats: ServerStats;
+  /** The metrics of its module, over all its lives. */
+  metrics: Metric[];
 }
 
 /** A running server whose sessions are served by workers. */

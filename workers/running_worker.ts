@@ -2,10 +2,9 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import { makeOpenConnections, resetConnections } from "../transport/node/open_connections.ts";
-import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import type { FromWorker, ToWorker, WorkerFigures, WorkerStart } from "./messages.ts";
 import type { WorkerEndReason } from "./observer.ts";
 import { receivedError } from "./sent_error.ts";
 
@@ -51,7 +50,7 @@ export interface LifeOptions {
 /** A thread that serves. */
 export class RunningWorker {
   /** Its latest figures. */
-  stats: ServerStats | undefined;
+  figures: WorkerFigures | undefined;
   readonly #hooks: LifeHooks;
   readonly #workerTimeout: number;
   readonly #thread: Worker;
@@ -141,12 +140,12 @@ export class RunningWorker {
         return this.#hooks.onRoom();
       case "pong":
         this.#isPinged = false;
-        this.stats = message.stats ?? this.stats;
+        this.figures = message.figures ?? this.figures;
         return;
       case "failed":
         return this.#leave({ reason: "error", cause: receivedError(message.error) });
       case "finished":
-        this.stats = message.stats;
+        this.figures = message.figures;
         return this.#leave({ reason: undefined, cause: undefined });
     }
   }

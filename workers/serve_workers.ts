@@ -34,6 +34,7 @@ import {
 } from "./checked_options.ts";
 import { Member } from "./member.ts";
 import type { ToWorker } from "./messages.ts";
+import { addMetrics } from "./metrics.ts";
 import type { WorkerEnd, WorkersObserver } from "./observer.ts";
 import {
   checkObserver,
@@ -192,7 +193,11 @@ class Workers implements WorkersServer {
 
   stats(): WorkersStats {
     const workers = this.#members.map((member) => member.stats());
-    return { ...addStats(workers.map(({ stats }) => stats)), workers };
+    return {
+      ...addStats(workers.map(({ stats }) => stats)),
+      workers,
+      metrics: addMetrics(workers.map(({ metrics }) => metrics)),
+    };
   }
 
   reloadTls(tls: TlsServerOptions): void {

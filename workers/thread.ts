@@ -2,12 +2,12 @@
 
 import process from "node:process";
 import { parentPort } from "node:worker_threads";
-import { checkFunction } from "../_internal/checks.ts";
+import { checkFunction, checkMethods } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { type Handler, TcpServer } from "../serve/serve.ts";
 import { noteConnections } from "../transport/node/open_connections.ts";
 import { openBus } from "./bus.ts";
-import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import type { FromWorker, ToWorker, WorkerFigures, WorkerStart } from "./messages.ts";
 import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
 import { receivedError, sentError } from "./sent_error.ts";
 import { SharedLimits } from "./shared_limits.ts";
@@ -19,11 +19,12 @@ async function run(start: WorkerStart): Promise<void> {
   const { port } = start;
   noteConnections(start.connections);
   let server: TcpServer | undefined;
+  let figures: (() => WorkerFigures) | undefined;
   let isStopping = false;
   const bus = openBus();
   const tell = (message: FromWorker): void => port.postMessage(message);
   port.on("message", (message: ToWorker) => {
-    if (message.kind === "ping") return tell({ kind: "pong", stats: server?.stats() });
+    if (message.kind === "ping") return tell({ kind: "pong", figures: figures?.() });
     if (message.kind === "peers") return bus.connect(message.ports);
     if (server !== undefined) return obey(server, message);
     isStopping ||= message.kind === "drain" || message.kind === "abort";
@@ -33,10 +34,13 @@ async function run(start: WorkerStart): Promise<void> {
   try {
     const service = await import(start.module);
     if (isStopping) return port.close();
-    server = serveModule(service, start, () => tell({ kind: "room" }));
+    const { metrics } = service as Partial<ServiceModule>;
+    if (metrics !== undefined) checkMethods(`metrics of ${start.module}`, metrics, ["collect"]);
+    const served = server = serveModule(service, start, () => tell({ kind: "room" }));
+    figures = () => ({ stats: served.stats(), metrics: metrics?.collect() ?? [] });
     tell({ kind: "listening", addr: await server.listening });
     await server.finished;
-    tell({ kind: "finished", stats: server.stats() });
+    tell({ kind: "finished", figures: figures() });
   } catch (error) {
     tell({ kind: "failed", error: sentError(error) });
   }

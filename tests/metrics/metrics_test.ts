@@ -163,7 +163,7 @@ Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
   assertEquals(await far.readLine(), "12345678");
   const value = (name: string): number => valueOf(metrics, `parley.hub.${name}`);
   assertEquals([value("groups"), value("sessions"), value("memberships")], [2, 2, 3]);
-  assertEquals([value("published_messages"), value("bus.ready")], [3, 1]);
+  assertEquals([value("published_messages"), value("disconnected")], [3, 0]);
   assertEquals(value("dropped_messages"), hub.stats().dropped);
   assert(hub.stats().dropped > 0);
   for (const session of [near, far, slow]) session.abort();

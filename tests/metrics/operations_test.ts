@@ -166,8 +166,8 @@ const CASES: Record<string, [fires: Record<string, string>, quiet: Record<string
     },
   ],
   ParleyHubWithoutBus: [
-    { 'parley_hub_bus_ready{parley_hub_name="a"}': "0x180" },
-    { 'parley_hub_bus_ready{parley_hub_name="a"}': "1x180" },
+    { 'parley_hub_disconnected{parley_hub_name="a"}': "1x180" },
+    { 'parley_hub_disconnected{parley_hub_name="a"}': "0x180" },
   ],
   ParleyHubLosesMessages: [
     {

@@ -50,11 +50,13 @@ function someMetrics(): { metrics: Metrics } & AsyncDisposable {
   for (const name of NAMES) metrics.clientObserver(name);
   listener.connect().close();
   const stats = server.stats();
-  const workers = [0, 1].map((worker) => ({ worker, state: "serving", deaths: 1, stats } as const));
+  const workers = [0, 1].map((worker) =>
+    ({ worker, state: "serving", deaths: 1, stats, metrics: [] }) as const
+  );
   metrics.addServer("workers", {
     addr: { transport: "tcp", hostname: "::1", port: 1234 },
     state: "listening",
-    stats: () => ({ ...server.stats(), workers }),
+    stats: () => ({ ...server.stats(), workers, metrics: [] }),
   });
   return { metrics, [Symbol.asyncDispose]: () => server.shutdown() };
 }
