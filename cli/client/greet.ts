@@ -14,6 +14,25 @@ import { say, standardError } from "../standard_error.ts";
 /** Sends each name after the reply to the last one, and prints the replies. By default, it reads names from standard input. */
 export async function greet(plan: Plan, args: readonly string[]): Promise<number> {
   const names = args.map(withoutLineEnd);
+  checkNames(names);
+
+  const caller = new Caller(plan);
+  try {
+    show(await caller.arrive());
+    let code = 0;
+    for await (const name of names.length > 0 ? names : typedNames(caller)) {
+      if (name === "exit") break;
+      if (isAnswerable(name)) show(await caller.say(name));
+      else if (!stdin.isTerminal()) code = 1; // at a terminal, the user can try again
+    }
+    return code;
+  } finally {
+    await caller.end();
+  }
+}
+
+/** Throws if names cannot all be said. */
+export function checkNames(names: readonly string[]): void {
   for (const name of names) {
     const problem = problemOf(name);
     if (problem !== undefined) throw new UsageError(problem);
@@ -23,28 +42,10 @@ export async function greet(plan: Plan, args: readonly string[]): Promise<number
     const unsaid = JSON.stringify(names[end + 1]);
     throw new UsageError(`exit ends the conversation: ${unsaid} cannot follow it`);
   }
-
-  const caller = new Caller(plan);
-  try {
-    show(await caller.arrive());
-    let code = 0;
-    for await (const name of names.length > 0 ? names : typedNames(caller)) {
-      if (name === "exit") break;
-      const problem = problemOf(name);
-      if (problem === undefined) show(await caller.say(name));
-      else {
-        say(`error: ${problem}`);
-        if (!stdin.isTerminal()) code = 1; // at a terminal, the user can try again
-      }
-    }
-    return code;
-  } finally {
-    await caller.end();
-  }
 }
 
 /** Prints a reply. On a terminal, control characters of the server are escaped. */
-function show(reply: string): void {
+export function show(reply: string): void {
   const isTerminal = stdout.isTerminal();
   printLine(isTerminal ? reply.split(/\r?\n/).map(printable).join("\n") : reply);
 }
@@ -156,6 +157,13 @@ async function* typedNames(caller: Caller): AsyncIterable<string> {
     const { cause } = error as Error; // of the end of standard input, as a session reports it
     throw cause instanceof ProgramError ? cause : error;
   }
+}
+
+/** Whether a name can be said. Otherwise, it tells the user why not. */
+export function isAnswerable(name: string): boolean {
+  const problem = problemOf(name);
+  if (problem !== undefined) say(`error: ${problem}`);
+  return problem === undefined;
 }
 
 /** What is wrong with a name; `undefined` if nothing is. */

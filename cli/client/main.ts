@@ -25,6 +25,9 @@ Address
   --transport NAME   deno or node (default deno, if this version allows it)
   --proxy-header V   send a PROXY header first, v1 or v2
   --reconnect        reconnect when the connection is lost
+  --udp              send datagrams: one for each name, or with --raw for each
+                     read of input, as nc -u does; it exits after a second of
+                     silence (--idle) that follows the end of input
 
 TLS, which requires --allow-read of the files
   --tls              use TLS, and verify the server's certificate
@@ -72,6 +75,11 @@ export function main(): Promise<void> {
 
 async function run(args: Arguments): Promise<number> {
   const plan = readPlan(args);
+  if (args.flags.has("udp")) {
+    const { checkUdp, talkByDatagrams } = await import("./udp.ts");
+    checkUdp(args);
+    return await talkByDatagrams(plan, args.names);
+  }
   if (plan.tls?.isInsecure) {
     say("warning: --insecure accepts any certificate: an attacker on the path can read everything");
   }

@@ -13,7 +13,7 @@ export const OPTIONS: readonly string[] = [
 
 /** The options without a value. */
 export const FLAGS: readonly string[] = [
-  ...["tls", "insecure", "reconnect", "verbose"],
+  ...["udp", "tls", "insecure", "reconnect", "verbose"],
   ...["raw", "crlf", "send-only", "recv-only", "no-shutdown", "hex"],
 ];
 

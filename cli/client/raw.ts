@@ -95,7 +95,8 @@ function lossOf(error: unknown, session: Session): unknown {
   return new ProgramError(`the connection to ${address} was lost: ${why}`);
 }
 
-function outputOf({ hex, output: path, receives }: RawPlan): RelayOutput {
+/** Where received bytes, and the dump, go. */
+export function outputOf({ hex, output: path, receives }: RawPlan): RelayOutput {
   const isColoured = stdout.isTerminal() && !isColourless();
   const sink = {
     name: "standard output",

@@ -30,6 +30,7 @@ Service
 Address
   --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
   --port PORT          port to listen on, 0 for a free one (default 1234)
+  --udp                serve datagrams: one name in each
   --unix PATH          Unix socket to listen on instead; requires --allow-read
                        and --allow-write of PATH as well
   --mode MODE          permissions of its file, such as 660 (default: the
@@ -116,6 +117,11 @@ async function run(args: Arguments): Promise<number> {
   const level = choiceOption(args, "log-level", LOG_LEVELS, "info");
   const format = choiceOption<LogFormat>(args, "log-format", ["text", "json"], "text");
   const logger = openLog(level, format);
+  if (args.flags.has("udp")) {
+    const { checkUdp, serveUdp } = await import("./udp.ts");
+    checkUdp(args, plan);
+    return await serveUdp(plan, STOP_SIGNALS, logger);
+  }
   const { certificate } = plan;
 
   let signals = 0;

@@ -17,7 +17,7 @@ export const OPTIONS: readonly string[] = [
 ];
 
 /** The options without a value. */
-export const FLAGS: readonly string[] = ["proxy-protocol", "systemd", "admin-control"];
+export const FLAGS: readonly string[] = ["proxy-protocol", "systemd", "admin-control", "udp"];
 
 /** Whether clients must begin with TLS. */
 export type TlsMode = "required" | "detect";
