@@ -71,7 +71,7 @@ Deno.test(
   async () => {
     const { stdout } = await runClient([], ["--help"]);
     const names = [
-      ...["hostname", "port", "unix", "proxy-header", "reconnect", "tls", "ca", "capture"],
+      ...["hostname", "port", "unix", "proxy-header", "reconnect", "udp", "tls", "ca", "capture"],
       ...[
         "transport",
         "servername",
