@@ -259,6 +259,17 @@ export class Hub implements AsyncDisposable {
   }
 
   /**
+   * A person of {@linkcode people}.
+   *
+   * @param group The name of the group.
+   * @param id Who it is.
+   * @returns The person, `undefined` if it is not in the group.
+   */
+  person(group: string, id: string): Person | undefined {
+    return this.#groups.get(group)?.presence?.people.get(id);
+  }
+
+  /**
    * The groups of a session.
    *
    * @param session The session.

@@ -12,6 +12,10 @@ export class People implements Iterable<Person> {
     for (const { person } of this.#all.values()) yield person;
   }
 
+  get(id: string): Person | undefined {
+    return this.#all.get(id)?.person;
+  }
+
   /** Adds a person to a source, or replaces it there. Returns whether it was in no source. */
   put(source: Source, person: Person): boolean {
     const known = this.#all.get(person.id);

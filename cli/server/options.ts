@@ -71,7 +71,7 @@ export function readPlan(args: Arguments): Plan {
     certificate: certificateOf(args),
     tlsMode: tlsModeOf(args, service),
     limits: { ...limitsOf(args), ...proxyOf(args) },
-    workers: workersOf(args, service),
+    workers: workersOf(args),
     capture: args.options.capture,
     admin: adminOf(args),
   };
@@ -109,7 +109,7 @@ function adminPlaceOf(text: string): AdminPlan["place"] {
   );
 }
 
-function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
+function workersOf(args: Arguments): Plan["workers"] {
   const { workers, transport, capture } = args.options;
   if (workers === undefined) return;
   for (const option of ["unix", "systemd"]) {
@@ -121,9 +121,6 @@ function workersOf(args: Arguments, service: ServiceName): Plan["workers"] {
   }
   if (transport === "deno") {
     throw new UsageError("--workers needs --transport node, which is its default");
-  }
-  if (service === "chat") {
-    throw new UsageError("--workers is not for --service chat, whose room is in one thread");
   }
   return workers === "auto" ? workers : integerOption(args, "workers", [1, 256], undefined);
 }

@@ -1,3 +1,4 @@
+import type { Bus } from "../../hub/mod.ts";
 import type { Handler, SessionOptions } from "../../mod.ts";
 import { chat } from "./services/chat.ts";
 import { discard } from "./services/discard.ts";
@@ -17,8 +18,8 @@ export interface Service {
   options?: SessionOptions;
 }
 
-/** The service with a name. `delay` is that of {@linkcode greeting}. */
-export function serviceOf(name: ServiceName, delay: number): Service {
+/** The service with a name. `delay` is that of {@linkcode greeting}, `bus` of {@linkcode chat}. */
+export function serviceOf(name: ServiceName, delay: number, bus?: Bus): Service {
   switch (name) {
     case "greeting":
       return { handler: greeting(delay) };
@@ -28,7 +29,7 @@ export function serviceOf(name: ServiceName, delay: number): Service {
       return { handler: discard };
     case "chat": // a client that does not read is disconnected at 64 KiB of unsent messages
       return {
-        handler: chat(),
+        handler: chat(bus),
         options: { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },
       };
   }

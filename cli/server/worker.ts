@@ -2,7 +2,7 @@
 
 import { workerData } from "node:worker_threads";
 import { type Handler, logObserver, type ServerObserver } from "../../mod.ts";
-import type { ServiceOptions } from "../../workers/mod.ts";
+import { type ServiceOptions, workerBus } from "../../workers/mod.ts";
 import { type LogFormat, type LogLevel, openLog } from "./logging.ts";
 import { type ServiceName, serviceOf } from "./services.ts";
 
@@ -15,7 +15,7 @@ export interface WorkerPlan {
 }
 
 const { service, delay, level, format } = workerData as WorkerPlan;
-const served = serviceOf(service, delay);
+const served = serviceOf(service, delay, workerBus());
 
 const handler: Handler = served.handler;
 export default handler;

@@ -52,10 +52,6 @@ const MISUSES: [args: string[], message: string][] = [
     ["--workers", "2", "--transport", "deno"],
     "--workers needs --transport node, which is its default",
   ],
-  [
-    ["--workers", "2", "--service", "chat"],
-    "--workers is not for --service chat, whose room is in one thread",
-  ],
   [["--admin-token", "f"], "--admin-token is of no use without --admin"],
   [["--admin-control"], "--admin-control is of no use without --admin"],
   [

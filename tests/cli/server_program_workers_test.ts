@@ -1,6 +1,7 @@
 // The server program with `--workers`.
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { connect, type Frames, type Session } from "../../mod.ts";
 import { assertOneLine, cannotStart, Client } from "../_programs.ts";
 import { serving, startServer } from "../_server_program.ts";
 
@@ -37,5 +38,46 @@ Deno.test(
       1,
       `no permission for read access to "${thread}": run with --allow-net ${READ}`,
     ]);
+  },
+);
+
+Deno.test(
+  { name: "server.ts --service chat --workers is one room over all workers", ignore },
+  async () => {
+    const args = ["--port=0", "--workers=3", "--service=chat"];
+    await using server = await serving(["--allow-net", READ], ...args);
+    const port = Number(server.place.split(":")[1]);
+    const names = Array.from({ length: 9 }, (_, at) => `p${at}`);
+    const people: { session: Session; heard: Frames<string> }[] = [];
+    const hear = async ({ heard }: typeof people[0], wanted: string): Promise<void> => {
+      while (await heard.read() !== wanted);
+    };
+    for (const name of names) {
+      const session = await connect({ port });
+      const person = { session, heard: session.lines() };
+      await session.send(`${name}\n`);
+      while (!(await person.heard.read())!.startsWith("* with you: "));
+      for (const other of people) await hear(other, `* ${name} joins`);
+      people.push(person);
+    }
+    for (const [at, speaker] of people.entries()) {
+      await speaker.session.send(`hello from ${at}\n`);
+      for (const other of people) {
+        if (other !== speaker) await hear(other, `p${at}: hello from ${at}`);
+      }
+    }
+    await using late = await connect({ port });
+    const heard = late.lines();
+    assertEquals(await heard.read(), "What is your name?");
+    await late.send("late\n");
+    const others = (await heard.read())!.replace("* with you: ", "").split(", ");
+    assertEquals(others.sort(), names);
+    for (const [at, { session }] of people.splice(0, 8).entries()) {
+      await session.close();
+      await hear(people.at(-1)!, `* p${at} leaves`);
+    }
+    await Promise.all([people[0]!.session.close(), late.close()]);
+    server.program.kill("SIGTERM");
+    assertEquals((await server.program.ended()).code, 0);
   },
 );

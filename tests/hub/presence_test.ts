@@ -48,6 +48,11 @@ Deno.test("Hub.people() lists the people of a group, each once, while they are t
   hub.join("hall", c);
   assertEquals([...hub.people("hall")], [{ id: "anna" }]);
   assertEquals([...hub.people("garden")], []);
+  assertEquals([hub.person("hall", "anna"), hub.person("hall", "ben")], [
+    { id: "anna" },
+    undefined,
+  ]);
+  assertEquals(hub.person("garden", "anna"), undefined);
   hub.join("hall", c, { id: "carl", info: [1] });
   hub.join("hall", c, { id: "carl", info: [2] });
   assertEquals([...hub.people("hall")], [{ id: "anna" }, { id: "carl", info: [2] }]);

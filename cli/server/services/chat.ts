@@ -5,14 +5,22 @@ import {
   printable,
   type Session,
 } from "../../../mod.ts";
+import { type Bus, Hub } from "../../../hub/mod.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 /** How many names a message to everyone contains. Further ones are only counted. */
 const MAX_NAMES = 20;
+/** The group of the hub. */
+const ROOM = "room";
+/** How long the first person in this process waits to hear of those in others, in milliseconds. */
+const SEARCH = 100;
 
-/** One room where people with names send lines to each other. No one waits for a member that does not read. */
-export function chat(): Handler {
-  const room = new Room();
+/**
+ * One room where people with names send lines to each other, over all processes of the bus. No one waits for a member that
+ * does not read.
+ */
+export function chat(bus?: Bus): Handler {
+  const room = new Room(bus);
   return async (session) => {
     try {
       await visit(room, session);
@@ -30,10 +38,10 @@ async function visit(room: Room, session: Session): Promise<void> {
   if (name === undefined) return;
   try {
     for await (const line of session.lines({ maxLength: 1000 })) {
-      room.say(name, line.split("\t").map(printable).join("\t"));
+      room.say(name, line.split("\t").map(printable).join("\t"), session);
     }
   } finally {
-    room.leave(name);
+    room.leave(session);
   }
 }
 
@@ -53,48 +61,67 @@ async function admit(room: Room, session: Session): Promise<string | undefined> 
  * with one message each, a thousand people who leave together would cause a million messages.
  */
 class Room {
-  readonly #people = new Map<string, Session>();
-  /** Members that have not been announced yet. */
+  readonly #hub: Hub;
+  readonly #isShared: boolean;
+  /** Members in this process who do not know yet who is here. */
+  readonly #newcomers = new Map<Session, string>();
+  /** Members who have not been announced yet. */
   readonly #arrived = new Set<string>();
-  #left: string[] = [];
+  readonly #left = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(bus: Bus | undefined) {
+    this.#isShared = bus !== undefined;
+    this.#hub = new Hub({
+      bus,
+      onJoin: (_, { id }) => this.#onJoin(id),
+      onLeave: (_, { id }) => this.#onLeave(id),
+    });
+  }
 
   /** Adds a member. Returns whether the name was free. */
   enter(name: string, session: Session): boolean {
-    if (this.#people.has(name)) return false;
-    this.#people.set(name, session);
-    this.#arrived.add(name);
-    this.#tellSoon();
+    if (this.#hub.person(ROOM, name) !== undefined) return false;
+    this.#newcomers.set(session, name);
+    this.#hub.join(ROOM, session, { id: name });
     return true;
   }
 
-  leave(name: string): void {
-    const isDraining = this.#people.get(name)!.draining.aborted;
-    this.#people.delete(name);
-    if (this.#people.size === 0) this.#clearNews();
-    else if (!this.#arrived.delete(name) && !isDraining) { // everyone leaves then
-      this.#left.push(name);
+  leave(session: Session): void {
+    this.#newcomers.delete(session);
+    this.#hub.leave(ROOM, session);
+  }
+
+  say(name: string, line: string, session: Session): void {
+    if (this.#timer !== undefined) this.#tell();
+    this.#hub.publish(ROOM, `${name}: ${line}\n`, { except: session });
+  }
+
+  #onJoin(name: string): void {
+    if (!this.#left.delete(name)) this.#arrived.add(name);
+    this.#tellSoon();
+  }
+
+  #onLeave(name: string): void {
+    const [other] = this.#hub.members(ROOM);
+    if (other === undefined) this.#clearNews();
+    else if (!this.#arrived.delete(name) && !other.draining.aborted) { // everyone leaves then
+      this.#left.add(name);
       this.#tellSoon();
     }
   }
 
-  say(name: string, line: string): void {
-    if (this.#timer !== undefined) this.#tell();
-    const message = prepare(`${name}: ${line}\n`);
-    for (const [other, session] of this.#people) {
-      if (other !== name) session.send(message);
-    }
-  }
-
   #tellSoon(): void {
-    this.#timer ??= setTimeout(() => this.#tell());
+    const isAlone = this.#isShared && this.#hub.size(ROOM) <= this.#newcomers.size;
+    this.#timer ??= setTimeout(() => this.#tell(), isAlone ? SEARCH : 0);
   }
 
   /** Announces arrivals and departures to the old members, and the members to the new ones. */
   #tell(): void {
-    const news = prepare(sentence(this.#left, "leave") + sentence([...this.#arrived], "join"));
-    for (const [name, session] of this.#people) {
-      if (this.#arrived.has(name)) session.send(this.#welcome(name));
+    const news = prepare(sentence(this.#left, "leave") + sentence(this.#arrived, "join"));
+    for (const session of this.#hub.members(ROOM)) {
+      const name = this.#newcomers.get(session);
+      if (name !== undefined) session.send(this.#welcome(name));
       else if (news.byteLength > 0) session.send(news); // a new member may have left again
     }
     this.#clearNews();
@@ -103,19 +130,20 @@ class Room {
   #clearNews(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#newcomers.clear();
     this.#arrived.clear();
-    this.#left = [];
+    this.#left.clear();
   }
 
   #welcome(name: string): string {
-    const others = this.#people.keys().filter((other) => other !== name);
-    return `* with you: ${listed(others, this.#people.size - 1) || "nobody"}\n`;
+    const others = [...this.#hub.people(ROOM)].map(({ id }) => id).filter((id) => id !== name);
+    return `* with you: ${listed(others, others.length) || "nobody"}\n`;
   }
 }
 
-function sentence(names: readonly string[], verb: "join" | "leave"): string {
-  if (names.length === 0) return "";
-  return `* ${listed(names, names.length)} ${names.length > 1 ? verb : `${verb}s`}\n`;
+function sentence(names: ReadonlySet<string>, verb: "join" | "leave"): string {
+  if (names.size === 0) return "";
+  return `* ${listed(names, names.size)} ${names.size > 1 ? verb : `${verb}s`}\n`;
 }
 
 /** Lists the first names, and how many more there are. */
