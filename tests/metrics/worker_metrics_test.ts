@@ -21,6 +21,7 @@ Deno.test("Metrics has what the modules of workers measure, added up", withWorke
   const value = (name: string): unknown =>
     valuesOf(metrics, `parley.hub.${name}`, "parley.hub.name").news;
   const clients = await dialEach(server, 2);
+  await until(() => server.stats().metrics.length > 0); // a worker has answered
   await until(() => value("sessions") === 2);
   for (const client of clients) {
     await client.send("rose\n");
