@@ -136,7 +136,7 @@ export class InputBuffer implements DecoderInput {
     if (this.start === this.end) {
       this.start = this.end = 0;
       if (isLent || this.buffer.length < count) {
-        this.#hold(new Uint8Array(Math.max(MIN_BUFFER, count)));
+        this.#replace(new Uint8Array(Math.max(MIN_BUFFER, count)), isLent);
       }
     }
     this.#append(bytes, isLent);
@@ -145,7 +145,7 @@ export class InputBuffer implements DecoderInput {
 
   /** Drops the memory, if nothing is unread. No bytes of it may be lent any more. */
   release(): void {
-    if (this.start === this.end) this.clear();
+    if (this.start === this.end) this.clear(false);
   }
 
   /**
@@ -154,10 +154,8 @@ export class InputBuffer implements DecoderInput {
    * @param isLent Whether bytes of it may be lent to a reading, so that it cannot be freed yet.
    */
   clear(isLent = true): void {
-    const { buffer } = this;
-    this.#hold(NONE);
+    this.#replace(NONE, isLent);
     if (isLent) this.#reading = undefined;
-    else this.#free(buffer);
     this.start = this.end = 0;
     this.#sharedEnd = NOWHERE;
   }
@@ -187,7 +185,7 @@ export class InputBuffer implements DecoderInput {
     if (unread === 0) {
       this.start = this.end = 0;
       if (this.buffer.length < limit || this.buffer.length > limit * 2) {
-        this.#hold(new Uint8Array(limit));
+        this.#replace(new Uint8Array(limit), false);
       }
       this.#reading = this.buffer;
       return this.buffer.length === limit ? this.buffer : this.buffer.subarray(0, limit);
@@ -278,12 +276,19 @@ export class InputBuffer implements DecoderInput {
       const { needed } = this;
       const useful = needed > unread ? needed : Math.min(this.cap, buffer.length * 2);
       const grown = Math.floor(buffer.length * (this.#budget?.isTight ? TIGHT_GROWTH : 2));
-      this.#hold(new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ))));
-      this.buffer.set(buffer.subarray(start, end));
-      if (!isLent) this.#free(buffer);
+      const larger = new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ)));
+      larger.set(buffer.subarray(start, end));
+      this.#replace(larger, isLent);
     }
     this.start = 0;
     this.end = unread;
+  }
+
+  /** Holds another buffer, and frees the old one unless bytes of it may be lent. */
+  #replace(buffer: Uint8Array, isLent: boolean): void {
+    const old = this.buffer;
+    this.#hold(buffer);
+    if (!isLent) this.#free(old);
   }
 
   /** Frees memory that is not held any more, unless the outstanding read fills it. */

@@ -32,6 +32,14 @@ Deno.test("InputBuffer frees what it has grown out of, unless bytes of it may be
   assertEquals(before.length, 0);
 });
 
+Deno.test("InputBuffer frees the memory of small reads once reads are larger", () => {
+  const input = filled(4 * KIB);
+  const before = input.buffer;
+  input.consume(4 * KIB);
+  input.room(16 * KIB);
+  assertEquals(before.length, 0);
+});
+
 Deno.test("InputBuffer never frees a frame that it has handed over", () => {
   const input = filled(64 * KIB);
   const frame = input.take(64 * KIB);
