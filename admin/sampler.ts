@@ -7,7 +7,7 @@ import type { WorkersStats } from "../workers/options.ts";
 import { type ServedBy, workersOf } from "./servers.ts";
 
 /** The interval of samples, in milliseconds, and how many are kept: an hour. */
-export const SAMPLE_INTERVAL = 2_000;
+const SAMPLE_INTERVAL = 2_000;
 const MAX_SAMPLES = 1_800;
 /** The interval of a timer that shows how late the event loop is, in milliseconds. */
 const PROBE_INTERVAL = 100;
@@ -60,10 +60,10 @@ export class Sampler {
     this.#servers = servers;
     this.#onSample = onSample;
     for (const name of servers.keys()) this.#history.set(name, []);
-    this.#sample();
+    this.sample();
     this.#timers = [
       setInterval(() => this.#probe(), PROBE_INTERVAL),
-      setInterval(() => this.#sample(), SAMPLE_INTERVAL),
+      setInterval(() => this.sample(), SAMPLE_INTERVAL),
     ];
     for (const timer of this.#timers) timer.unref();
   }
@@ -83,7 +83,8 @@ export class Sampler {
     this.#probedAt = now;
   }
 
-  #sample(): void {
+  /** Takes a sample of each server. */
+  sample(): void {
     const { rss, heapUsed: heap } = process.memoryUsage();
     const lateness = this.#lateness;
     this.#lateness = 0;

@@ -1,4 +1,4 @@
-import { checkFunction, checkInteger, checkObject, shown } from "../_internal/checks.ts";
+import { checkFunction, checkInteger, checkMethods, shown } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import type { ServerObserver } from "../serve/observer.ts";
 import type { Server } from "../serve/serve.ts";
@@ -109,7 +109,7 @@ export function capture(
   file: string,
   options: CaptureOptions = {},
 ): Capture {
-  checkObject("target", target);
+  checkTarget(target);
   const opened = new OpenCapture(file, options);
   if (target instanceof Session) {
     opened.add(target);
@@ -122,6 +122,15 @@ export function capture(
     opened.onClose = stop;
   }
   return opened;
+}
+
+function checkTarget(target: Session | Server): void {
+  if (target instanceof Session) return;
+  checkMethods("target", target, ["observe"]);
+  if ("sessions" in target) return;
+  throw new TypeError(
+    "target has its sessions in workers: call openCapture() in the module that serves, see the guide",
+  );
 }
 
 /**

@@ -524,6 +524,15 @@ Deno.test("capture() reports that it cannot write, and sessions go on", overTsha
   await assertRejects(() => untold.close(), Error, "ENOENT");
 });
 
+Deno.test("capture() checks its target before it opens the file", overTshark, async () => {
+  await using place = await someFile();
+  const inWorkers = { observe: () => {}, finished: Promise.resolve() } as unknown as Server;
+  for (const target of [inWorkers, {} as Server, undefined as unknown as Server]) {
+    await assertRejects(async () => await capture(target, place.file).close(), TypeError, "target");
+  }
+  assertEquals(place.files(), []);
+});
+
 Deno.test("capture() of a session that has ended says how", overTshark, async () => {
   await using place = await someFile();
   const [left, right] = memoryPair();
