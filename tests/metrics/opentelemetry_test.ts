@@ -8,7 +8,7 @@ import {
   traceSessions,
 } from "../../metrics/mod.ts";
 import type { Meter, Tracer } from "../../metrics/mod.ts";
-import { addDuration, noSessionDurations, noStats } from "../../serve/stats.ts";
+import { addSessionDuration, noSessionDurations, noStats } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { Program } from "../_programs.ts";
@@ -216,7 +216,7 @@ Deno.test("Metrics.report() records each duration once, in its range, with the e
     return meter.recorded;
   };
   assertEquals(recorded(), []);
-  for (const duration of [0, 4, 10, 10.5, 1e9]) addDuration(durations, duration);
+  for (const duration of [0, 4, 10, 10.5, 1e9]) addSessionDuration(durations, duration);
   const name = "parley.session.duration";
   const mean = 14 / 3 / 1000;
   assertEquals(recorded(), [
@@ -227,10 +227,10 @@ Deno.test("Metrics.report() records each duration once, in its range, with the e
     [name, 1e6, attributes],
   ]);
   assertEquals(recorded(), []);
-  addDuration(durations, 8);
+  addSessionDuration(durations, 8);
   assertEquals(recorded(), [[name, 0.008, attributes]]);
   durations = noSessionDurations(); // as after a restart
-  addDuration(durations, 6);
+  addSessionDuration(durations, 6);
   assertEquals(recorded(), [[name, 0.006, attributes]]);
   assertEquals(meter.observed.get("parley.active_sessions"), 0);
   end();

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type NetAddr, serve } from "../../mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { formatFor } from "../../metrics/prometheus.ts";
-import { addDuration, noStats } from "../../serve/stats.ts";
+import { addSessionDuration, noStats } from "../../serve/stats.ts";
 import { memoryListener } from "../../transport/mod.ts";
 import { canNet, canRead, canWrite } from "../_permissions.ts";
 import { isInstalled, Program } from "../_programs.ts";
@@ -76,7 +76,7 @@ Deno.test("Metrics.prometheus() passes promtool's check", {
 Deno.test("Metrics.prometheus() writes counters, gauges and histograms in both formats", () => {
   const metrics = new Metrics();
   const stats = noStats();
-  for (const duration of [10, 11, 1000, 1e12]) addDuration(stats.durations, duration);
+  for (const duration of [10, 11, 1000, 1e12]) addSessionDuration(stats.durations, duration);
   stats.accepted = 3;
   metrics.addServer('"\\\n', {
     addr: { transport: "unix", path: "/run/one.sock" },

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
 import { Metrics } from "../../metrics/mod.ts";
-import { addDuration, noSessionDurations } from "../../serve/stats.ts";
+import { addSessionDuration, noSessionDurations } from "../../serve/stats.ts";
 import { serveWorkers } from "../../workers/mod.ts";
 import { addMetrics, finalMetrics, type Metric } from "../../workers/metrics.ts";
 import { valueOf, valuesOf } from "../_metrics.ts";
@@ -61,7 +61,7 @@ Deno.test("serveWorkers() refuses metrics that are none", withWorkers, async () 
 Deno.test("addMetrics() adds up what has the same labels", { permissions: "none" }, () => {
   const durations = [5, 15].map((duration) => {
     const one = noSessionDurations();
-    addDuration(one, duration);
+    addSessionDuration(one, duration);
     return one;
   });
   const of = (value: Metric["points"][number]["value"], label = "a"): Metric[] => [{
@@ -78,8 +78,8 @@ Deno.test("addMetrics() adds up what has the same labels", { permissions: "none"
   ]);
   const [sum] = addMetrics(durations.map((one) => of(one)));
   const expected = noSessionDurations();
-  addDuration(expected, 5);
-  addDuration(expected, 15);
+  addSessionDuration(expected, 5);
+  addSessionDuration(expected, 15);
   assertEquals(sum!.points, [{ attributes: { label: "a" }, value: expected }]);
   assertEquals(durations[0]![10], { count: 1, sum: 5 }); // the parts are unchanged
   assertEquals(durations[0]![20], { count: 0, sum: 0 });
