@@ -9,7 +9,7 @@ import {
   type MetricAttributes,
   type MetricPoint,
 } from "../workers/metrics.ts";
-import { definitionOf, type MetricName, type Take } from "./definitions.ts";
+import { definitionOf, METRIC_NAMES, type MetricName, type Take } from "./definitions.ts";
 import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
 import { type Meter, reportTo } from "./opentelemetry.ts";
@@ -111,7 +111,7 @@ export class Metrics {
     for (const [name, server] of this.#servers) {
       const stats = server.stats();
       takeServer(server, stats, takeFor(serverAttributes(name, server.addr)));
-      if ("metrics" in stats) ofWorkers.push(...stats.metrics);
+      if ("metrics" in stats) ofWorkers.push(...stats.metrics.filter(({ name }) => isKnown(name)));
     }
     for (const [name, client] of this.#clients) {
       client.take(takeFor({ "parley.client.name": name }));
@@ -170,6 +170,11 @@ export class Metrics {
     const headers = { "content-type": contentType(format), vary: "accept" };
     return new Response(body, { headers });
   };
+}
+
+/** Whether a metric is one of ours: a module may export something else that collects. */
+function isKnown(name: string): boolean {
+  return (METRIC_NAMES as readonly string[]).includes(name);
 }
 
 function takeProcess(take: Take): void {

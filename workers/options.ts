@@ -101,7 +101,8 @@ export interface ServiceModule {
   options?: ServiceOptions;
   /**
    * What the module measures apart from its server: the hubs and clients of a `Metrics` of `@parley/tcp/metrics`. It is
-   * collected four times a second. `stats().metrics` has the sums of all workers.
+   * collected four times a second. `stats().metrics` has the sums of all workers, and a `Metrics` of the main thread takes
+   * those from there that have names of its own.
    */
   metrics?: MetricsSource;
 }

@@ -3,7 +3,7 @@ import { connect, type Durations, reconnect, serve } from "../../mod.ts";
 import { Hub } from "../../hub/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { METRIC_NAMES } from "../../metrics/definitions.ts";
-import { noEnds } from "../../serve/stats.ts";
+import { noEnds, noStats } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
 import { memoryListener, memoryPair } from "../../transport/mod.ts";
 import { fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
@@ -167,6 +167,24 @@ Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
   assertEquals(value("dropped_messages"), hub.stats().dropped);
   assert(hub.stats().dropped > 0);
   for (const session of [near, far, slow]) session.abort();
+});
+
+Deno.test("Metrics leaves out metrics of workers that it does not know", () => {
+  const metrics = new Metrics();
+  const point = { attributes: {}, value: 1 };
+  const own = { kind: "counter", unit: "{x}", description: "d", points: [point] } as const;
+  metrics.addServer("one", {
+    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    state: "listening",
+    stats: () => ({
+      ...noStats(),
+      workers: [],
+      metrics: [{ ...own, name: "rose\n" }, { ...own, name: "parley.hub.errors" }],
+    }),
+  });
+  const names = metrics.collect().map(({ name }) => name);
+  assertEquals(names.filter((name) => !METRIC_NAMES.includes(name as never)), []);
+  assertEquals(valueOf(metrics, "parley.hub.errors"), 1);
 });
 
 Deno.test("Metrics has all metrics that are defined, of a server, a client and a hub", () => {
