@@ -3,12 +3,14 @@
 import process from "node:process";
 import { checkBoolean, checkInteger, shown } from "../../_internal/checks.ts";
 import { checkUnixListening, checkVersion } from "../../_internal/deno_sockets.ts";
-import { checkOptions, elsewhere, type Known, NO_OPTIONS } from "../../_internal/options.ts";
+import { checkOptions, type Known, NO_OPTIONS } from "../../_internal/options.ts";
 import type { Listener } from "../connection.ts";
 import { listenNode } from "../node/listen.ts";
 
 /** The descriptor of the first socket (SD_LISTEN_FDS_START). */
 const FIRST = 3;
+/** How many connections may wait, where the runtime sets it: Deno leaves that of the socket. */
+const BACKLOG = 511;
 /** The name of sockets if `LISTEN_FDNAMES` is not set. */
 const NAMELESS = "unknown";
 
@@ -22,12 +24,6 @@ export interface ListenFdOptions {
   /** Which of the sockets with that name, or of all: 0 is the first. Needed if there are several. */
   index?: number;
   /**
-   * How many connections the system may keep waiting to be accepted: 1 to 65535. It replaces `Backlog=` of the unit.
-   *
-   * @default {4096}
-   */
-  tcpBacklog?: number;
-  /**
    * Whether output is sent at once, without Nagle's algorithm.
    *
    * @default {true}
@@ -40,7 +36,6 @@ export const LISTEN_FD_OPTIONS: Known<ListenFdOptions> = {
     if (typeof value !== "string") throw new TypeError(`${name} must be text, got ${shown(value)}`);
   },
   index: (name, value) => void checkInteger(name, value, 0, 2 ** 31),
-  tcpBacklog: elsewhere,
   noDelay: checkBoolean,
 };
 
@@ -69,8 +64,7 @@ const taken = new Set<number>();
  */
 export function listenFd(options: ListenFdOptions = NO_OPTIONS): Listener {
   checkOptions(options, LISTEN_FD_OPTIONS);
-  const { tcpBacklog = 4096, noDelay = true } = options;
-  checkInteger("tcpBacklog", tcpBacklog, 1, 65535);
+  const { noDelay = true } = options;
   checkVersion();
   checkUnixListening();
   const fd = choose(passedNames(), options);
@@ -78,7 +72,7 @@ export function listenFd(options: ListenFdOptions = NO_OPTIONS): Listener {
     throw new TypeError(`descriptor ${fd} is taken already: call listenFd() once for each socket`);
   }
   taken.add(fd);
-  return listenNode({ fd, backlog: tcpBacklog, noDelay });
+  return listenNode({ fd, backlog: BACKLOG, noDelay });
 }
 
 /** The names of the sockets, in the order of their descriptors. */
