@@ -38,6 +38,7 @@
  * | `lifetime` | the session reached `maxLifetime` |
  * | `limit` | a limit was exceeded: a frame or line too long, too much unsent output, too much memory, too many bytes a second, no descriptor left |
  * | `drain` | the server is shutting down |
+ * | `handover` | another process goes on with the session |
  * | `error` | any other error, always with a cause |
  */
 export type EndReason =
@@ -51,6 +52,7 @@ export type EndReason =
   | "lifetime"
   | "limit"
   | "drain"
+  | "handover"
   | "error";
 
 /** How a session ended. */

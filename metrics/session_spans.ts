@@ -88,7 +88,7 @@ export const TRACE_SESSIONS_OPTIONS: Known<TraceSessionsOptions> = {
 const KINDS = { server: 1, client: 2 };
 const ERROR = 2;
 /** Ends with these reasons are no errors, and neither is that of a peer without a cause. */
-const USUAL: readonly EndReason[] = ["local", "idle", "lifetime", "drain"];
+const USUAL: readonly EndReason[] = ["local", "idle", "lifetime", "drain", "handover"];
 /** The longest text that comes from a peer. */
 const MAX_TEXT = 256;
 

@@ -125,9 +125,7 @@ export class Admission {
     const permit: Permit = { block: undefined, ratedBlock: undefined, delay: 0 };
     const reason = this.#judge(connection, permit) ?? (isTaken ? undefined : "maxSessions");
     if (reason !== undefined) {
-      this.#releaseBlock(permit);
-      if (isTaken) this.#limits.release();
-      this.#refuse(connection, reason);
+      this.#reject(connection, permit, reason, isTaken);
       return true;
     }
     this.#count++;
@@ -136,6 +134,18 @@ export class Admission {
       this.#hooks.onAdmission(connection, permit);
     } else this.#runStages(connection, permit);
     return true;
+  }
+
+  /** Admits a connection that another process has served. It has passed the stages and the rate there, and does not wait. */
+  adopt(connection: Connection): Permit | undefined {
+    if (this.#isClosed) return void closeQuietly(connection);
+    const isTaken = this.#limits.take();
+    const permit: Permit = { block: undefined, ratedBlock: undefined, delay: 0 };
+    const reason = this.#judge(connection, permit, true) ?? (isTaken ? undefined : "maxSessions");
+    if (reason !== undefined) return void this.#reject(connection, permit, reason, isTaken);
+    this.#count++;
+    setSocketOptions(connection, this.#socketOptions);
+    return permit;
   }
 
   /** Releases a permit, to be called once for each. The permit may be left out if it has no block. */
@@ -197,7 +207,11 @@ export class Admission {
    * Returns why an address is refused, if it is. Otherwise the permit counts for its block. For a proxy that has not
    * sent its header yet, only `deny` is checked: it stands for many clients, whose addresses are not its own.
    */
-  #judge(connection: Connection, permit: Permit): RefusalReason | undefined {
+  #judge(
+    connection: Connection,
+    permit: Permit,
+    isKnown = false,
+  ): RefusalReason | undefined {
     if (
       this.#allow === undefined && this.#deny === undefined && !this.#limitsAddresses &&
       !this.#limitsRate
@@ -216,7 +230,8 @@ export class Admission {
     if (this.#deny?.includesIp(ip) || this.#allow?.includesIp(ip) === false) return "denied";
     if (!this.#limitsAddresses && !this.#limitsRate) return;
     const block = blockOf(ip, ip.length === 4 ? 32 : this.#ipv6PrefixLength);
-    return this.#takeBlock(permit, block) ?? this.#takeRate(permit, block);
+    return this.#takeBlock(permit, block) ??
+      (isKnown ? undefined : this.#takeRate(permit, block));
   }
 
   #takeBlock(permit: Permit, block: string): RefusalReason | undefined {
@@ -250,6 +265,13 @@ export class Admission {
   #releaseBlock(permit: Permit): void {
     if (permit.block !== undefined) this.#limits.releaseBlock(permit.block);
     permit.block = undefined;
+  }
+
+  /** Refuses a connection that holds no permit yet. */
+  #reject(connection: Connection, permit: Permit, reason: RefusalReason, isTaken: boolean): void {
+    this.#releaseBlock(permit);
+    if (isTaken) this.#limits.release();
+    this.#refuse(connection, reason);
   }
 
   #refuse(connection: Connection, reason: RefusalReason, cause?: unknown): void {

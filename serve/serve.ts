@@ -263,6 +263,23 @@ export class TcpServer implements Server {
     await this.shutdown();
   }
 
+  /** What the sessions are made of. */
+  get lives(): ReadonlyMap<Session, Lifecycle> {
+    return this.#group.members;
+  }
+
+  /** Serves a connection that another process has served before. `prepare` is called before the handler. */
+  adopt(attach: () => Connection, prepare: (session: Session) => void): void {
+    let connection: Connection;
+    try {
+      connection = attach();
+    } catch (error) { // the peer has gone, or there is no descriptor
+      return this.#onAcceptError(error, 0);
+    }
+    const permit = this.#admission.adopt(connection);
+    if (permit !== undefined) this.#begin(connection, permit, prepare);
+  }
+
   /** Another worker has released a connection. */
   onRoom(): void {
     this.#changed();
@@ -298,8 +315,7 @@ export class TcpServer implements Server {
         if (!this.#admission.shed(error)) this.#group.shed(error);
       },
       onError: (error, retryIn) => {
-        this.#stats.acceptErrors++;
-        this.#observers.tell("onAcceptError", error, retryIn);
+        this.#onAcceptError(error, retryIn);
         if (retryIn === Infinity) this.drain(false);
       },
     });
@@ -311,10 +327,11 @@ export class TcpServer implements Server {
     return this.#state === "draining" || this.#state === "closed";
   }
 
-  #begin(connection: Connection, permit: Permit): void {
+  #begin(connection: Connection, permit: Permit, prepare?: (session: Session) => void): void {
     this.#stats.accepted++;
     const session = new Session(connection, this.#options, this.#group);
     if (permit.block !== undefined) this.#permits.set(session, permit);
+    prepare?.(session);
     const isLate = this.#isStopping; // the server has stopped since the connection was accepted
     this.#run(session);
     if (isLate) this.#drainLate(session);
@@ -337,6 +354,11 @@ export class TcpServer implements Server {
     } catch (error) {
       life.onThrown(error);
     }
+  }
+
+  #onAcceptError(error: unknown, retryIn: number): void {
+    this.#stats.acceptErrors++;
+    this.#observers.tell("onAcceptError", error, retryIn);
   }
 
   #onHandlerError(error: unknown, session: Session): void {

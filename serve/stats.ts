@@ -119,6 +119,7 @@ export function noEnds(): Record<EndReason, number> {
     lifetime: 0,
     limit: 0,
     drain: 0,
+    handover: 0,
     error: 0,
   };
 }

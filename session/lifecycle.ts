@@ -219,6 +219,13 @@ export class Lifecycle implements IoEvents {
     return !ended && inputError === undefined && waiting === undefined && input.unread === 0;
   }
 
+  /** Whether another process can go on with it: it waits for the next message, and has sent everything. */
+  get canMove(): boolean {
+    const { reader, output } = this;
+    const isSent = output.buffered === 0 && !output.writing;
+    return this.#canSend && isSent && reader.waiting?.drains === true && !reader.ended;
+  }
+
   /** Whether the session threw this error, and not because of a bug in a decoder. A handler may let such errors through. */
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;

@@ -21,3 +21,7 @@ export const canUnix: boolean = canNet && canRead && canWrite && Deno.build.os !
 export function canRun(command: string): Promise<boolean> {
   return granted({ name: "run", command });
 }
+
+/** Whether a test may start processes of Deno by `fork()` with `execPath: "deno"` and `env: {}`. */
+export const canFork: boolean = await canRun("deno") &&
+  await granted({ name: "env", variable: "NODE_V8_COVERAGE" });

@@ -28,6 +28,7 @@ import { headerPrefixed } from "../codecs/header_prefixed.ts";
 import { octetCounted } from "../codecs/octet_counted.ts";
 import { respClient, respServer } from "../codecs/resp/resp.ts";
 import { FrameTooLargeError } from "../errors.ts";
+import { relayHandover } from "../handover/mod.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
@@ -86,6 +87,7 @@ const listener = {
   accept: (): Promise<Connection> => Promise.reject(new Deno.errors.BadResource()),
   close: (): void => {},
 };
+const ipcChannel = { on: (): void => {}, off: (): void => {} };
 const header = { version: 2, command: "LOCAL" } as const;
 const network = [
   "seed",
@@ -155,6 +157,10 @@ const TAKERS: Record<string, Taker> = {
       }
     },
     names: ["drainDelay"],
+  },
+  "relayHandover()": {
+    call: (o) => relayHandover(ipcChannel, ipcChannel, o),
+    names: ["onError"],
   },
   "serve() with tls": {
     call: (tls) => serve({ listener, tls }, handler),

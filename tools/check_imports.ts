@@ -33,7 +33,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["session.ts"],
   ["serve", "connect"],
   ["requests", "hub"],
-  ["workers", "capture", "datagram"],
+  ["workers", "capture", "datagram", "handover"],
   ["metrics"],
   ["admin"],
   ["testing"],

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
-import { spawn } from "node:child_process";
+import { fork, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import {
@@ -16,6 +17,7 @@ import {
   systemErrors,
 } from "@parley/tcp";
 import { jsonLines, lines } from "@parley/tcp/codecs";
+import { handOver, keep } from "@parley/tcp/handover";
 import { encodeProxyHeader } from "@parley/tcp/proxy-protocol";
 import { Metrics } from "@parley/tcp/metrics";
 import { serveWorkers } from "@parley/tcp/workers";
@@ -23,6 +25,7 @@ import {
   answer,
   dial,
   expectLine,
+  isBun,
   portOf,
   rawClient,
   readAll,
@@ -250,6 +253,34 @@ export const servers: Scenarios = {
         assert.match(text, /^process_memory_usage_bytes [1-9]\d+$/m);
         assert.match(text, /^process_cpu_time_seconds_total{cpu_mode="user"} [\d.]+$/m);
       });
+    }),
+
+  "sessions go on in another process": () =>
+    withServer({ transport: "node", readRate: { perSecond: 1, burst: 9 } }, async (session) => {
+      keep(session, "kept");
+      await answer(session);
+    }, async (server) => {
+      const session = await dial(server);
+      await session.send("rose\n");
+      await expectLine(session, "re:rose");
+      if (isBun) {
+        await assert.rejects(handOver(server, process), TypeError);
+        await session.close();
+        return;
+      }
+      const successor = fork(new URL("./_successor.ts", import.meta.url));
+      const exit = once(successor, "exit");
+      try {
+        await once(successor, "message");
+        await session.send("tulip and lily\n");
+        await until(() => server.stats().bytesRead >= 9); // the rate holds the rest back
+        assert.equal(await handOver(server, successor), 1);
+        await expectLine(session, "kept:tulip and lily");
+        await session.close();
+      } finally {
+        successor.kill("SIGKILL"); // it has the standard output of this process, too
+        await exit;
+      }
     }),
 
   "workers share a port": async () => {

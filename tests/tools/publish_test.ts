@@ -6,7 +6,7 @@ import { makeTempDir } from "../_temp_dir.ts";
 const ROOT = new URL("../../", import.meta.url);
 const SHIPPED = [
   /^(LICENSE|deno\.json|[A-Z]+\.md|\w+\.ts)$/,
-  /^(_internal|admin|capture|cli|codecs|connect|datagram|hub|metrics|proxy_protocol|requests|serve|session|testing|transport|workers)\/[\w/]+\.ts$/,
+  /^(_internal|admin|capture|cli|codecs|connect|datagram|handover|hub|metrics|proxy_protocol|requests|serve|session|testing|transport|workers)\/[\w/]+\.ts$/,
   /^(docs\/\w+\.md|bench\/README\.md|bench\/charts\/[\w-]+\.svg)$/,
 ];
 /** What stays in the repository: its tests would bring dependencies. */

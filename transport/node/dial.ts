@@ -79,7 +79,7 @@ function connectionOf(
 }
 
 /** Takes the handle from a socket that is connected and has not read anything. */
-function takeHandle(socket: Socket): StreamHandle {
+export function takeHandle(socket: Socket): StreamHandle {
   const own = socket as unknown as { _handle: StreamHandle };
   const handle = own._handle;
   own._handle = null!;

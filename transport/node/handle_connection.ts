@@ -192,6 +192,20 @@ export class HandleConnection implements Connection {
     this.release()?.close(() => this.settle());
   }
 
+  /**
+   * Stops reading, and gives the handle away with the input that arrived while no read waited. A waiting read is rejected in
+   * a later turn. Returns `undefined` if anything else has happened or is going on.
+   */
+  detach(): { handle: StreamHandle; rest: Uint8Array } | undefined {
+    const isBusy = this.#hasEnded || this.#readFault !== undefined ||
+      this.#writer !== undefined || this.#halfClosing !== undefined;
+    const rest = this.#rest ?? new Uint8Array(0);
+    const handle = isBusy ? undefined : this.release();
+    if (handle === undefined) return;
+    queueMicrotask(() => this.settle());
+    return { handle, rest };
+  }
+
   /** Removes the handle, for closing. After that, `settle()` rejects the operations that wait. */
   protected release(): StreamHandle | undefined {
     const handle = this.handle;
