@@ -66,8 +66,8 @@ export class MemoryGuard {
   /** Since when nothing is accepted, or nobody can be read, without relief; and how much was held then. */
   #blockedSince: number | undefined;
   #blockedHeld = 0;
-  /** Whether the last review had no room for some of the paused readers, and whether it had none for any reader. */
-  #isShort = false;
+  /** Whether paused readers wait because the last review had no room for them, and whether nobody else reads meanwhile. */
+  #isWaiting = false;
   #isStuck = false;
   #ended = 0;
 
@@ -155,7 +155,7 @@ export class MemoryGuard {
     if (held > this.#limit) {
       return { bytes: held - this.#limit * RISES[1], candidates: this.#byWeight(holdings) };
     }
-    if (this.#level < FULL && !this.#isShort) return { bytes: 0, candidates: [] };
+    if (this.#level < FULL && !this.#isWaiting) return { bytes: 0, candidates: [] };
     const since = this.#blockedSince;
     const limit = since === undefined ? MAX_QUIET : PATIENCE;
     const isStalled = ({ life, bytes }: Holding): boolean =>
@@ -236,17 +236,17 @@ export class MemoryGuard {
     const left = this.#limit * (1 - STEP) - held;
     let room = (this.isFull ? left : this.#limit * RISES[1] - held) - allowed;
     let isStuck = allowed === 0;
-    this.#isShort = false;
+    this.#isWaiting = false;
     for (const reader of inTurn) {
       const { growth } = reader;
       if (growth === 0 || growth <= room || isStuck && growth <= left) {
         room -= growth;
         isStuck = false;
         reader.allow(reader.demand);
-      } else this.#isShort = true;
+      } else this.#isWaiting = true;
       reader.resume();
     }
-    this.#isStuck = isStuck && this.#isShort;
+    this.#isStuck = isStuck && this.#isWaiting;
   }
 
   #tell(pressure: MemoryPressure, held: number, ended = 0): void {
