@@ -76,6 +76,19 @@ const METRICS = {
     "Sessions that a worker has open",
   ],
   "parley.worker.deaths": ["counter", "{death}", "Times that a worker has died"],
+  // The metrics of a datagram server, which also has those of a server's state, bytes and errors of handlers.
+  "parley.datagram.received": ["counter", "{datagram}", "Datagrams that came"],
+  "parley.datagram.sent": ["counter", "{datagram}", "Datagrams that were sent"],
+  "parley.datagram.dropped": ["counter", "{datagram}", "Datagrams that were dropped, by reason"],
+  "parley.datagram.errors": ["counter", "{error}", "Times that sending or receiving failed"],
+  "parley.datagram.active_handlers": ["updowncounter", "{handler}", "Handlers that run"],
+  "parley.datagram.queued": ["updowncounter", "{datagram}", "Datagrams that wait for a handler"],
+  "parley.datagram.queue.memory": ["updowncounter", "By", "Memory of datagrams that wait"],
+  "parley.datagram.proven_senders": [
+    "updowncounter",
+    "{sender}",
+    "Senders whose address is known not to be forged",
+  ],
   // The metrics of reconnecting clients, which have a name as a label.
   "parley.client.active_sessions": [
     "updowncounter",

@@ -2,6 +2,7 @@ import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { checkMethods } from "../_internal/checks.ts";
 import type { ReconnectObserver } from "../connect/reconnect_options.ts";
+import type { ServerState } from "../serve/observer.ts";
 import { ClientSource } from "./client_source.ts";
 import {
   addMetrics,
@@ -9,6 +10,7 @@ import {
   type MetricAttributes,
   type MetricPoint,
 } from "../workers/metrics.ts";
+import { type MeasuredDatagramServer, takeDatagrams } from "./datagram_source.ts";
 import { definitionOf, METRIC_NAMES, type MetricName, type Take } from "./definitions.ts";
 import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
@@ -47,6 +49,7 @@ const METER_METHODS = [
  */
 export class Metrics {
   readonly #servers: Map<string, MeasuredServer> = new Map();
+  readonly #datagramServers: Map<string, MeasuredDatagramServer> = new Map();
   readonly #clients: Map<string, ClientSource> = new Map();
   readonly #hubs: Map<string, MeasuredHub> = new Map();
 
@@ -60,11 +63,20 @@ export class Metrics {
   addServer(name: string, server: MeasuredServer): void {
     checkName(name);
     checkMethods("server", server, ["stats"]);
-    const former = this.#servers.get(name);
-    if (former !== undefined && former !== server && former.state !== "closed") {
-      throw new TypeError(`there is a server of the name ${JSON.stringify(name)} already`);
-    }
-    this.#servers.set(name, server);
+    addTo(this.#servers, name, server);
+  }
+
+  /**
+   * Adds a datagram server, in the same way. A server of sessions may have the same name.
+   *
+   * @param name The name of the server, for the label `parley.server.name`: 1 to 100 characters.
+   * @param server What `serveDatagrams()` has returned.
+   * @throws {TypeError | RangeError} If the name is invalid or belongs to a datagram server that is not closed.
+   */
+  addDatagramServer(name: string, server: MeasuredDatagramServer): void {
+    checkName(name);
+    checkMethods("server", server, ["stats"]);
+    addTo(this.#datagramServers, name, server);
   }
 
   /**
@@ -112,6 +124,9 @@ export class Metrics {
       const stats = server.stats();
       takeServer(server, stats, takeFor(serverAttributes(name, server.addr)));
       if ("metrics" in stats) ofWorkers.push(...stats.metrics.filter(({ name }) => isKnown(name)));
+    }
+    for (const [name, server] of this.#datagramServers) {
+      takeDatagrams(server, takeFor(serverAttributes(name, server.addr)));
     }
     for (const [name, client] of this.#clients) {
       client.take(takeFor({ "parley.client.name": name }));
@@ -170,6 +185,18 @@ export class Metrics {
     const headers = { "content-type": contentType(format), vary: "accept" };
     return new Response(body, { headers });
   };
+}
+
+function addTo<Server extends { readonly state: ServerState }>(
+  servers: Map<string, Server>,
+  name: string,
+  server: Server,
+): void {
+  const former = servers.get(name);
+  if (former !== undefined && former !== server && former.state !== "closed") {
+    throw new TypeError(`there is a server of the name ${JSON.stringify(name)} already`);
+  }
+  servers.set(name, server);
 }
 
 /** Whether a metric is one of ours: a module may export something else that collects. */

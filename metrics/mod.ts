@@ -16,6 +16,7 @@
  * @module
  */
 
+export type { MeasuredDatagramServer } from "./datagram_source.ts";
 export type { MeasuredHub } from "./hub_source.ts";
 export { Metrics } from "./metrics.ts";
 export type {

@@ -42,7 +42,7 @@ export function serverAttributes(name: string, addr: Address): MetricAttributes 
 
 /** Gives the values of a server. */
 export function takeServer({ state }: MeasuredServer, stats: ServerStats, take: Take): void {
-  takeState("parley.server.state", "parley.server.state", state, STATES, take);
+  takeServerState(state, take);
   take("parley.active_sessions", stats.active);
   take("parley.started_sessions", stats.accepted);
   takeEach("parley.ended_sessions", "parley.session.end_reason", stats.ends, take);
@@ -79,6 +79,11 @@ function takeWorkers({ workers }: WorkersStats, take: Take): void {
     take("parley.worker.active_sessions", stats.active, attributes);
     take("parley.worker.deaths", deaths, attributes);
   }
+}
+
+/** Gives the state of a server. */
+export function takeServerState(state: ServerState, take: Take): void {
+  takeState("parley.server.state", "parley.server.state", state, STATES, take);
 }
 
 /** Gives the bytes of sessions in both directions. */

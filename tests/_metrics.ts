@@ -1,5 +1,6 @@
 import { assert } from "@std/assert";
 import type { Durations } from "../mod.ts";
+import { noDrops } from "../datagram/observer.ts";
 import { Metrics } from "../metrics/mod.ts";
 import { noStats } from "../serve/stats.ts";
 
@@ -36,7 +37,7 @@ export function totalOf(durations: Durations): { count: number; sum: number } {
   return { count, sum };
 }
 
-/** Metrics of a server with a worker, of a client and of a hub. */
+/** Metrics of servers, one with a worker, of a client and of a hub. */
 export function fullMetrics(): Metrics {
   const metrics = new Metrics();
   const stats = noStats();
@@ -47,6 +48,15 @@ export function fullMetrics(): Metrics {
       ...stats,
       metrics: [],
       workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [] }],
+    }),
+  });
+  metrics.addDatagramServer("one", {
+    addr: { transport: "udp", hostname: "127.0.0.1", port: 1 },
+    state: "listening",
+    stats: () => ({
+      ...{ received: 0, sent: 0, bytesRead: 0, bytesWritten: 0, dropped: 0, drops: noDrops() },
+      ...{ active: 0, queued: 0, queuedBytes: 0, proven: 0 },
+      ...{ handlerErrors: 0, sendErrors: 0, receiveErrors: 0 },
     }),
   });
   metrics.clientObserver("two");

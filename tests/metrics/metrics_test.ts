@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { connect, type Durations, reconnect, serve } from "../../mod.ts";
+import { serveDatagrams } from "../../datagram/mod.ts";
 import { Hub } from "../../hub/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { METRIC_NAMES } from "../../metrics/definitions.ts";
 import { noEnds, noStats } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
+import { datagramNetwork } from "../../testing/mod.ts";
 import { memoryListener, memoryPair } from "../../transport/mod.ts";
 import { fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
 import { ask, bounded, echo, overNet, portOf, readAll, until } from "../_serving.ts";
@@ -167,6 +169,37 @@ Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
   assertEquals(value("dropped_messages"), hub.stats().dropped);
   assert(hub.stats().dropped > 0);
   for (const session of [near, far, slow]) session.abort();
+});
+
+Deno.test("Metrics.addDatagramServer() has the numbers of a datagram server", bounded, async () => {
+  const network = datagramNetwork();
+  const socket = network.socket("198.51.100.1", 53);
+  const server = serveDatagrams(
+    { socket, maxMessageSize: 4, onError: () => {} },
+    (message, sender) => {
+      if (message.length === 1) throw new Error("told to throw");
+      return sender.send(message);
+    },
+  );
+  const metrics = new Metrics();
+  metrics.addDatagramServer("dns", server);
+  await using sessions = serve({ listener: memoryListener() }, echo);
+  metrics.addServer("dns", sessions);
+  const peer = network.socket("203.0.113.7");
+  peer.start({ onMessage: () => {}, onError: () => {} });
+  for (const message of ["rose", "too large", "x"]) {
+    peer.send(new TextEncoder().encode(message), socket.addr, () => {});
+  }
+  const value = (name: string): number => valueOf(metrics, `parley.datagram.${name}`);
+  await until(() => value("received") === 3 && value("sent") === 1);
+  await until(() => server.stats().handlerErrors === 1);
+  assertEquals(positive(valuesOf(metrics, "parley.datagram.dropped", "error.type")), {
+    "too-large": 1,
+  });
+  const errors = valuesOf(metrics, "parley.handler.errors", "network.transport");
+  assertEquals(errors, { memory: 0, udp: 1 });
+  await server.shutdown();
+  peer.close();
 });
 
 Deno.test("Metrics leaves out metrics of workers that it does not know", () => {

@@ -145,6 +145,16 @@ const CASES: Record<string, [fires: Record<string, string>, quiet: Record<string
     { [`parley_workers{${server},parley_worker_state="waiting"}`]: "1x180" },
     { [`parley_workers{${server},parley_worker_state="serving"}`]: "2x180" },
   ],
+  ParleyDatagramsDropped: [
+    {
+      [`parley_datagram_dropped_total{${server},error_type="rate"}`]: "0+6x180",
+      [`parley_datagram_received_total{${server}}`]: "0+100x180",
+    },
+    {
+      [`parley_datagram_dropped_total{${server},error_type="rate"}`]: "0+4x180",
+      [`parley_datagram_received_total{${server}}`]: "0+100x180",
+    },
+  ],
   ParleyClientDisconnected: [
     {
       'parley_client_active_sessions{parley_client_name="a"}': "0x180",
