@@ -1,6 +1,6 @@
 // Connections of Deno begin on a TCP handle, and are moved to another one before a write could have to wait.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { runtime } from "../../../transport/node/handles.ts";
 import { dial, listenNodeTcp, nodePair, placeOf } from "../../_node.ts";
 import { overNet } from "../../_serving.ts";
@@ -85,6 +85,22 @@ Deno.test("A node connection is moved for a read that is over 1 KiB", overTcpHan
   far.close();
 });
 
+Deno.test(
+  "A node connection that is not moved keeps 1 KiB that nobody reads",
+  overTcpHandles,
+  async () => {
+    const [near, far] = await nodePair();
+    await far.write(Uint8Array.of(1));
+    assertEquals(await near.read(new Uint8Array(10)), 1); // from now on it listens for more
+    await far.write(pattern(50_000));
+    await new Promise((resolve) => setTimeout(resolve, 20)); // it comes
+    assert(near.held! <= 1024, `${near.held} bytes`);
+    assertEquals(await new Peer(near).bytes(50_000), pattern(50_000));
+    near.close();
+    far.close();
+  },
+);
+
 Deno.test("A node connection loses nothing while it is moved", overTcpHandles, async () => {
   for (let round = 0; round < 40; round++) {
     const [near, far] = await nodePair();
@@ -100,8 +116,15 @@ Deno.test("A node connection loses nothing while it is moved", overTcpHandles, a
       await peer.connection.closeWrite();
     };
     const peers = [new Peer(near), new Peer(far)];
+    const readSize = round % 2 === 0 ? total : 700; // the first moves it, too
     const sending = peers.map(talk);
-    const got = await Promise.all(peers.map((peer) => peer.bytes(total)));
+    const got = await Promise.all(peers.map(async ({ connection }) => {
+      const bytes = new Uint8Array(total);
+      for (let have = 0; have < total;) {
+        have += (await connection.read(bytes.subarray(have, have + readSize)))!;
+      }
+      return bytes;
+    }));
     for (const bytes of got) assertEquals(bytes, all);
     await Promise.all(sending);
     near.close();
@@ -153,3 +176,16 @@ Deno.test("A node connection stays where it is without a descriptor", overTcpHan
   near.close();
   far.close();
 });
+
+for (const isMoved of [false, true]) {
+  const when = isMoved ? "after" : "before";
+  Deno.test(`A node connection can be reset ${when} it is moved`, overTcpHandles, async () => {
+    const [near, far] = await nodePair();
+    if (isMoved) await near.write(pattern(5000));
+    const reading = near.read(new Uint8Array(10));
+    near.reset!();
+    await assertRejects(() => reading, Deno.errors.Interrupted);
+    await assertRejects(() => new Peer(far).countToEnd(), Deno.errors.ConnectionReset);
+    far.close();
+  });
+}
