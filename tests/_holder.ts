@@ -4,6 +4,7 @@ import { canRun, canUnix } from "./_permissions.ts";
 import { Program } from "./_programs.ts";
 import { bounded } from "./_serving.ts";
 import type { TempDir } from "./_temp_dir.ts";
+import { inPython } from "./_unix.ts";
 
 /** For tests with such a parent. */
 export const withHolder: { timeout: number; ignore: boolean } = {
@@ -61,6 +62,21 @@ for line in sys.stdin:
             program.send_signal(signal.SIGTERM)
         print("ended", program.wait(), flush=True)
 `;
+
+// What a service tells, one message a line.
+const MANAGE = `
+import socket, sys
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+told.bind(sys.argv[1].replace("@", "\\0"))
+print("bound", flush=True)
+while True:
+    print(told.recv(100).decode(), flush=True)
+`;
+
+/** Stands in for systemd at a path, or at `@` and an abstract name. What it is told is in its `stdout`. */
+export async function startManager(address: string): Promise<Program> {
+  return await inPython(MANAGE, address);
+}
 
 /** Writes a module; `library/` stands for this package's directory. Returns the command that runs it. */
 export async function moduleIn(

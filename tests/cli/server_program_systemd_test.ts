@@ -2,12 +2,11 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
-import { Holder, withHolder } from "../_holder.ts";
+import { Holder, startManager, withHolder } from "../_holder.ts";
 import { assertOneLine, cannotStart, run } from "../_programs.ts";
 import type { Session } from "../../session.ts";
 import { makeTempDir } from "../_temp_dir.ts";
 import { ask, readAll, until } from "../_serving.ts";
-import { inPython } from "../_unix.ts";
 
 const PROGRAM = ["deno", "run", "--quiet", "--no-prompt"];
 const SERVER = ["server.ts", "--systemd", "--service", "echo"];
@@ -51,21 +50,11 @@ for (const kind of ["TCP", "a Unix socket"]) {
   );
 }
 
-/** Prints what a service tells. */
-const MANAGER = `
-import socket, sys
-told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-told.bind("\\0" + sys.argv[1])
-print("bound", flush=True)
-while True:
-    print(told.recv(100).decode(), flush=True)
-`;
-
 Deno.test("server.ts --systemd tells systemd about its states", withHolder, async () => {
-  const name = `parley-${crypto.randomUUID()}`;
-  await using manager = await inPython(MANAGER, name);
+  const address = `@parley-${crypto.randomUUID()}`;
+  await using manager = await startManager(address);
   const command = [...PROGRAM, "--unstable-net", "--allow-env", "--allow-net", ...SERVER];
-  const env = { NOTIFY_SOCKET: `@${name}`, WATCHDOG_USEC: "100000" };
+  const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: "100000" };
   await using holder = await Holder.open([{}], command, env);
   await holder.start();
   await manager.stdout.until(/^bound\nREADY=1\nWATCHDOG=1\n/);

@@ -2,13 +2,12 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
-import { Holder, withHolder } from "../_holder.ts";
+import { Holder, startManager, withHolder } from "../_holder.ts";
 import { canRead, canWrite } from "../_permissions.ts";
 import { isInstalled } from "../_programs.ts";
 import { runCommand } from "../_server_program.ts";
 import { bounded } from "../_serving.ts";
 import { makeTempDir, type TempDir } from "../_temp_dir.ts";
-import { inPython } from "../_unix.ts";
 
 const GUIDE = new URL("../../docs/deployment.md", import.meta.url);
 
@@ -55,16 +54,6 @@ Deno.test(
   },
 );
 
-/** Prints what a service tells. */
-const MANAGER = `
-import socket, sys
-told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-told.bind(sys.argv[1])
-print("bound", flush=True)
-while True:
-    print(told.recv(100).decode(), flush=True)
-`;
-
 Deno.test(
   "The service in the guide serves with the permissions that it has there",
   withHolder,
@@ -79,7 +68,7 @@ Deno.test(
     });
     const [, line] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(await Deno.readTextFile(service))!;
     const command = line!.split(/[\s\\]+/);
-    await using manager = await inPython(MANAGER, `${dir.path}/notify`);
+    await using manager = await startManager(`${dir.path}/notify`);
     const env = { NOTIFY_SOCKET: `${dir.path}/notify`, WATCHDOG_USEC: "200000" };
     await using holder = await Holder.open([{ name: "greet" }], command, env);
     await holder.start();
