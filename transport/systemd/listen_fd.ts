@@ -24,7 +24,7 @@ export interface ListenFdOptions {
   /** Which of the sockets with that name, or of all: 0 is the first. Needed if there are several. */
   index?: number;
   /**
-   * Whether output is sent at once, without Nagle's algorithm.
+   * Whether output is sent at once, without Nagle's algorithm. If it is `true`, `noDelay` of `serve()` has no effect.
    *
    * @default {true}
    */
@@ -89,7 +89,7 @@ function passedNames(): string[] {
         "systemd must start it without another program in between",
     );
   }
-  if (!/^[1-9]\d{0,5}$/.test(count)) {
+  if (!/^[1-9]\d{0,3}$/.test(count)) {
     throw new TypeError(`LISTEN_FDS must be the number of sockets, got ${JSON.stringify(count)}`);
   }
   const { LISTEN_FDNAMES: list } = process.env;
