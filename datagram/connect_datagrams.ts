@@ -285,19 +285,11 @@ class Client<In, Out> implements DatagramClient<In, Out>, DatagramEvents {
 
   send(message: Out): Promise<void> {
     if (this.#isClosing) return rejected(closedError("client"));
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    promise.catch(() => {}); // it need not be awaited
     try {
-      const bytes = encodeDatagram(message, this.#options.codec);
-      this.#output.send(
-        bytes,
-        this.#peer,
-        (error) => error === undefined ? resolve() : reject(error),
-      );
+      return this.#output.send(encodeDatagram(message, this.#options.codec), this.#peer);
     } catch (error) {
-      reject(error);
+      return rejected(error);
     }
-    return promise;
   }
 
   async receive(options: ReceiveOptions = NO_OPTIONS): Promise<In | undefined> {

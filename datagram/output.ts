@@ -1,4 +1,5 @@
 import { type Address, formatAddress } from "../_internal/address.ts";
+import { rejected } from "../_internal/promises.ts";
 import { closedError } from "../_internal/system_errors.ts";
 import { DatagramTooLargeError, OutputLimitError } from "../errors.ts";
 import { queuedSize } from "./queue.ts";
@@ -37,26 +38,34 @@ export class DatagramOutput {
     return this.#pending.size === 0;
   }
 
-  /** Sends. `done` is called once, with the error if there is one. */
-  send(message: Uint8Array, to: Address, done: (error?: unknown) => void): void {
-    const size = queuedSize(message.length);
-    if (this.#isClosed) return done(closedError("socket"));
+  /** Sends. The promise need not be awaited: its rejection never counts as unhandled. */
+  send(message: Uint8Array, to: Address): Promise<void> {
+    const { length } = message;
+    const size = queuedSize(length);
+    if (this.#isClosed) return rejected(this.#failure(closedError("socket"), to));
     if (this.#size + size > this.#limit) {
-      return this.#fail(new OutputLimitError(this.#limit, this.#size + size), to, done);
+      return rejected(this.#failure(new OutputLimitError(this.#limit, this.#size + size), to));
     }
-    const settle = (error?: unknown): void => {
-      if (!this.#pending.delete(settle)) return;
-      this.#size -= size;
-      if (error === undefined) {
-        this.sent++;
-        this.bytesWritten += message.length;
-        done();
-      } else this.#fail(describe(error, message.length, to), to, done);
-      if (this.#pending.size === 0) this.#hooks.onIdle();
-    };
-    this.#pending.add(settle);
     this.#size += size;
-    this.#socket.send(message, to, settle);
+    const promise = new Promise<void>((resolve, reject) => {
+      // One closure for each datagram, which the socket calls: more would show in the cost of an echo.
+      const settle = (error?: unknown): void => {
+        if (!this.#pending.delete(settle)) return;
+        this.#size -= size;
+        if (error === undefined || error === null) {
+          this.sent++;
+          this.bytesWritten += length;
+          resolve();
+        } else {
+          promise.catch(() => {});
+          reject(this.#failure(describe(error, length, to), to));
+        }
+        if (this.#pending.size === 0) this.#hooks.onIdle();
+      };
+      this.#pending.add(settle);
+      this.#socket.send(message, to, settle);
+    });
+    return promise;
   }
 
   /** Fails what has not been sent. */
@@ -65,10 +74,11 @@ export class DatagramOutput {
     for (const settle of [...this.#pending]) settle(closedError("socket"));
   }
 
-  #fail(error: unknown, to: Address, done: (error: unknown) => void): void {
+  /** Counts and reports an error, and returns it. */
+  #failure(error: unknown, to: Address): unknown {
     this.errors++;
     this.#hooks.onError(error, to);
-    done(error);
+    return error;
   }
 }
 

@@ -130,7 +130,10 @@ class Server<In, Out> implements DatagramServer<Out>, DatagramEvents, SenderHook
     this.#observers = observersFor(common);
     this.#socket = openSocket(common, settings.maxMessageSize);
     this.#output = new DatagramOutput(this.#socket, settings.maxBufferedOutput, {
-      onError: (error, to) => this.#observers.tell("onSendError", error, normalizeAddress(to)),
+      onError: (error, to) => {
+        this.#noteOwn(error);
+        this.#observers.tell("onSendError", error, normalizeAddress(to));
+      },
       onIdle: () => this.#closeIfDone(),
     });
     const { ready } = this.#socket;
@@ -259,14 +262,7 @@ class Server<In, Out> implements DatagramServer<Out>, DatagramEvents, SenderHook
   }
 
   transmit(message: Uint8Array, to: Address): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#output.send(message, to, (error) => {
-      if (error === undefined) return resolve();
-      this.#noteOwn(error);
-      promise.catch(() => {}); // it need not be awaited
-      reject(error);
-    });
-    return promise;
+    return this.#output.send(message, to);
   }
 
   refuse(error: AmplificationLimitError, to: Address, size: number): void {

@@ -34,7 +34,7 @@ export interface DatagramSocket {
    *
    * @param message Its bytes. They must not change until `done` is called.
    * @param to The address of the receiver.
-   * @param done Called once, with the error if there is one.
+   * @param done Called once, later, with the error if there is one; `undefined` and `null` are none.
    */
   send(message: Uint8Array, to: Address, done: (error?: unknown) => void): void;
   /**

@@ -181,12 +181,11 @@ export class UdpSocket implements DatagramSocket {
   }
 
   #sendNow(message: Uint8Array, to: Address, done: (error?: unknown) => void): void {
-    const onSent = (error: Error | null): void => done(error ?? undefined);
     try {
-      if (this.#peer !== undefined) return this.#socket.send(message, onSent);
+      if (this.#peer !== undefined) return this.#socket.send(message, done);
       const { hostname, port } = to as NetAddr;
       const isMapped = this.#isIpv6 && !hostname.includes(":");
-      this.#socket.send(message, port, isMapped ? `::ffff:${hostname}` : hostname, onSent);
+      this.#socket.send(message, port, isMapped ? `::ffff:${hostname}` : hostname, done);
     } catch (error) { // the port is none, or the socket is closed
       queueMicrotask(() => done(error)); // of many that wait, one must not call the other
     }

@@ -61,7 +61,10 @@ class UnixDatagramSocket implements DatagramSocket {
 
   send(message: Uint8Array, to: Address, done: (error?: unknown) => void): void {
     if (!("path" in to) || to.path === "" || to.path === null) {
-      return done(new TypeError("the receiver has no path: a client must bind one to be answered"));
+      const error = new TypeError(
+        "the receiver has no path: a client must bind one to be answered",
+      );
+      return queueMicrotask(() => done(error));
     }
     const { path } = to;
     this.#sends.push(() =>
