@@ -242,6 +242,14 @@ async function openTcpReset(options?: SessionOptions, way?: Way): Promise<Resett
   };
 }
 
+/** Bytes that show where one is missing or comes twice. */
+export function pattern(length: number, seed = 0): Uint8Array {
+  return Uint8Array.from(
+    { length },
+    (_, i) => (i * 31 + (i >> 8) * 7 + (i >> 16) + seed) & 0xff,
+  );
+}
+
 /** The other end, as plain as a socket. */
 export class Peer {
   readonly connection: Connection;

@@ -3,14 +3,9 @@ import type { Connection } from "../../../transport/connection.ts";
 import { nodePair, testWays } from "../../_node.ts";
 import { runtime } from "../../../transport/node/handles.ts";
 import { assertNoDescriptorLeft, overNet, overNetCounting } from "../../_serving.ts";
-import { isPending, Peer } from "../../_transports.ts";
+import { isPending, pattern, Peer } from "../../_transports.ts";
 
 const MIB = 1024 * 1024;
-
-/** Bytes that show where one is missing or comes twice. */
-function pattern(length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 7 + (i >> 16)) & 0xff);
-}
 
 /** Writes until the other side takes nothing more, and returns how much that was. */
 async function fill(connection: Connection): Promise<{ taken: number; last: Promise<number> }> {

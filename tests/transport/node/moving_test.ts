@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { runtime } from "../../../transport/node/handles.ts";
 import { dial, listenNodeTcp, nodePair, placeOf } from "../../_node.ts";
 import { overNet } from "../../_serving.ts";
-import { Peer } from "../../_transports.ts";
+import { pattern, Peer } from "../../_transports.ts";
 
 const handles = runtime.handles();
 const overTcpHandles = { ...overNet, ignore: overNet.ignore || handles?.isDeno !== true };
@@ -24,11 +24,6 @@ async function countMoves(run: () => Promise<void>, status?: number): Promise<nu
     Pipe.prototype.open = open!;
   }
   return moves;
-}
-
-/** Bytes that show where one is missing or comes twice. */
-function pattern(length: number, seed = 0): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 7 + seed) & 0xff);
 }
 
 Deno.test("A node connection is not moved for a few small messages", overTcpHandles, async () => {

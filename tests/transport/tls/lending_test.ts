@@ -4,7 +4,7 @@ import { memoryPair } from "../../../transport/memory.ts";
 import { nodePair, testWays } from "../../_node.ts";
 import { assertNoDescriptorLeft, overNetCounting } from "../../_serving.ts";
 import { closeBoth, Lending, overTls, tlsOver, tlsPair } from "../../_tls.ts";
-import { isPending, Peer } from "../../_transports.ts";
+import { isPending, pattern, Peer } from "../../_transports.ts";
 
 /** TLS over a connection in memory whose server end lends. */
 async function lendingPair(): Promise<
@@ -32,11 +32,6 @@ function lent(connection: Connection, size: number): Promise<Uint8Array | null> 
   });
   isLater = true;
   return promise;
-}
-
-/** Bytes that show where one is missing or comes twice. */
-function pattern(length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 7 + (i >> 16)) & 0xff);
 }
 
 Deno.test("TlsConnection lends only over a connection that lends", overTls, async () => {
