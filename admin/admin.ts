@@ -18,8 +18,9 @@ import {
 } from "./http.ts";
 import { accessOf, type Admin, ADMIN_OPTIONS, type AdminOptions } from "./options.ts";
 import { columnsOf, Sampler, type Snapshot } from "./sampler.ts";
-import { aboutCertificates, aboutServer, isLocal, type ServedBy, unreadiness } from "./servers.ts";
-import { SessionList } from "./session_list.ts";
+import { aboutCertificates, aboutServer, type ServedBy, unreadiness } from "./servers.ts";
+import { readQuery } from "./session_query.ts";
+import { type Sessions, sessionsOf } from "./sessions.ts";
 import { FILES } from "./page/files.ts";
 
 const READ_METHODS = ["GET", "HEAD"];
@@ -42,7 +43,7 @@ const READ_METHODS = ["GET", "HEAD"];
  * `/sessions.json` has sessions of the `server`: `state` is `open` or `ended`, of which the last 10,000 are remembered. It
  * is sorted by `sort` (`id`, `age`, `bytes`, `bytesRead`, `bytesWritten`, `unread`, `unsent`, `idle`, `startedAt`, `endedAt`,
  * `address` or `reason`) in the `order` `desc` or `asc`, filtered by `search`, `reason`, and minima such as `minAge` and
- * `minUnsent`, and paged by `offset` and `limit` (at most 500). Sessions in workers are not listed.
+ * `minUnsent`, and paged by `offset` and `limit` (at most 500). In workers, a session is named by its `id` and `worker`.
  *
  * @param options Where to listen, and what is allowed.
  * @param servers The servers by name. A server that is alone is the default of `server`.
@@ -74,7 +75,7 @@ class Door implements Admin {
   readonly #options: AdminOptions;
   readonly #access: ReturnType<typeof accessOf>;
   readonly #servers: ReadonlyMap<string, ServedBy>;
-  readonly #lists: Map<string, SessionList> = new Map();
+  readonly #sessions: Map<string, Sessions> = new Map();
   readonly #metrics: Pick<Metrics, "handler">;
   readonly #door: Server;
   readonly #sampler: Sampler;
@@ -110,9 +111,7 @@ class Door implements Admin {
           options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
       },
     }, (session) => this.#handle(session));
-    for (const [name, server] of entries) {
-      if (isLocal(server)) this.#lists.set(name, new SessionList(server));
-    }
+    for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
     this.#sampler = new Sampler(this.#servers, (snapshots) => this.#onSample(snapshots));
     const closings = entries.map(([, server]) => server.finished);
     Promise.allSettled(closings).then(() => this.close());
@@ -128,7 +127,7 @@ class Door implements Admin {
 
   close(): Promise<void> {
     this.#sampler.stop();
-    for (const list of this.#lists.values()) list.stop();
+    for (const sessions of this.#sessions.values()) sessions.stop();
     return this.#door.shutdown();
   }
 
@@ -169,7 +168,7 @@ class Door implements Admin {
       case "/history.json":
         return json(columnsOf(this.#sampler.history(this.#named(query.get("server")))));
       case "/sessions.json":
-        return json(this.#listOf(query.get("server")).page(query));
+        return this.#page(query);
     }
     throw new HttpError(404, "there is no such path");
   }
@@ -236,24 +235,23 @@ class Door implements Admin {
     return found;
   }
 
-  #listOf(name: string | null): SessionList {
-    const list = this.#lists.get(this.#named(name));
-    if (list === undefined) throw new HttpError(404, "sessions in workers are not listed");
-    return list;
+  async #page(query: URLSearchParams): Promise<HttpResponse> {
+    const sessions = this.#sessions.get(this.#named(query.get("server")))!;
+    return json(await sessions.page(readQuery(query)));
   }
 
-  #control(request: HttpRequest, session: Session): HttpResponse {
+  async #control(request: HttpRequest, session: Session): Promise<HttpResponse> {
     if (request.method !== "POST") throw new HttpError(405, "use POST");
     checkControl(request, this.#access);
     const action = request.path.slice("/control/".length);
     const body = bodyOf(request);
-    const done = this.#act(action, body);
+    const done = await this.#act(action, body);
     const from = formatAddress(session.remoteAddr);
     this.#options.logger?.info(`admin at ${from}: ${done}`, { action, from });
     return json({ done });
   }
 
-  #act(action: string, body: Record<string, unknown>): string {
+  #act(action: string, body: Record<string, unknown>): string | Promise<string> {
     if (action === "log-level") return this.#setLogLevel(body.level);
     const name = this.#named(typeof body.server === "string" ? body.server : null);
     const server = this.#servers.get(name)!;
@@ -268,16 +266,17 @@ class Door implements Admin {
         server.shutdown().catch(() => {}); // `finished` reports it
         return `${name} drains`;
       case "end":
-        return this.#end(name, body.id);
+        return this.#end(name, body);
     }
     throw new HttpError(404, "there is no such action");
   }
 
-  #end(name: string, id: unknown): string {
-    const session = this.#listOf(name).find(id);
-    if (session === undefined) throw new HttpError(404, "there is no such open session");
-    session.abort(new Error("ended by an administrator"));
-    return `session ${session.id} of ${name} was ended`;
+  async #end(name: string, { id, worker }: Record<string, unknown>): Promise<string> {
+    const isThere = typeof id === "number" &&
+      await this.#sessions.get(name)!.end(id, typeof worker === "number" ? worker : undefined);
+    if (!isThere) throw new HttpError(404, "there is no such open session");
+    const where = worker === undefined ? "" : ` of worker ${worker}`;
+    return `session ${id}${where} of ${name} was ended`;
   }
 
   #setLogLevel(level: unknown): string {

@@ -40,7 +40,6 @@ export function aboutServer(
     address: formatAddress(server.addr),
     state: server.state,
     unready: unreadiness(server, stats) ?? null,
-    hasSessions: isLocal(server),
     active: stats.active,
     ends: stats.ends,
     refusals: stats.refusals,

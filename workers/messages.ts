@@ -3,6 +3,7 @@
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
+import type { SessionsQuestion } from "./inside.ts";
 import type { Metric } from "./metrics.ts";
 import type { LimitsMemory } from "./shared_limits.ts";
 import type { SentError } from "./sent_error.ts";
@@ -31,6 +32,14 @@ export type ToWorker =
   | { readonly kind: "reload-tls"; readonly tls: TlsServerOptions }
   /** Ports to other workers that serve, for the bus. The first time, there may be none. */
   | { readonly kind: "peers"; readonly ports: readonly MessagePort[] }
+  /** The worker remembers sessions that end from now on. */
+  | { readonly kind: "remember-sessions" }
+  /** The worker answers on the port. */
+  | {
+    readonly kind: "sessions";
+    readonly question: SessionsQuestion;
+    readonly port: MessagePort;
+  }
   /** Another worker has released a connection. */
   | { readonly kind: "room" }
   /** The worker answers with `pong`. At most one is unanswered at a time. */

@@ -24,6 +24,7 @@ import { listen } from "../transport/listen.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 import { addStats } from "./added_stats.ts";
+import { ask } from "./asking.ts";
 import {
   checkServing,
   memoryShare,
@@ -32,6 +33,7 @@ import {
   sentOptions,
   workerCount,
 } from "./checked_options.ts";
+import { type SessionsAnswer, type SessionsQuestion, setInsideOfWorkers } from "./inside.ts";
 import { Member } from "./member.ts";
 import type { ToWorker } from "./messages.ts";
 import { addMetrics } from "./metrics.ts";
@@ -111,9 +113,20 @@ class Workers implements WorkersServer {
   #isListening = false;
   #isSuspended = false;
   #isReferenced = true;
+  #remembersSessions = false;
   #pingedAt = performance.now();
   #abortTimer: ReturnType<typeof setTimeout> | undefined;
   #failure: unknown;
+
+  static {
+    setInsideOfWorkers((server) => {
+      const workers = server as Workers;
+      return {
+        rememberSessions: () => workers.#rememberSessions(),
+        askSessions: (question, worker) => workers.#askSessions(question, worker),
+      };
+    });
+  }
 
   constructor(module: string | URL, options: ServeWorkersOptions) {
     if (!isMainThread) {
@@ -307,11 +320,28 @@ class Workers implements WorkersServer {
     this.#stop({ kind: "drain", isSpread: false });
   }
 
+  #rememberSessions(): void {
+    this.#remembersSessions = true;
+    this.#post({ kind: "remember-sessions" });
+  }
+
+  async #askSessions(
+    question: SessionsQuestion,
+    worker?: number,
+  ): Promise<[number, SessionsAnswer][]> {
+    const asked = this.#members.filter((one) => worker === undefined || one.worker === worker);
+    const answers = await Promise.all(asked.map((member) => ask(member, question)));
+    return answers.flatMap((answer, n): [number, SessionsAnswer][] =>
+      answer === undefined ? [] : [[asked[n]!.worker, answer]]
+    );
+  }
+
   #onListening(member: Member, addr: Address): void {
     if (this.#isStopping) return;
     // What happened while it started.
     member.post({ kind: this.#isSuspended ? "suspend" : "resume" });
     if (this.#tls !== undefined) member.post({ kind: "reload-tls", tls: this.#tls });
+    if (this.#remembersSessions) member.post({ kind: "remember-sessions" });
     member.introduce(this.#members.filter((other) => other !== member && other.isServing));
     this.#observers.tell("onWorkerStart", member.worker);
     if (!this.#isFound) {

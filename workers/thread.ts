@@ -5,8 +5,10 @@ import { parentPort } from "node:worker_threads";
 import { checkFunction, checkMethods } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { type Handler, TcpServer } from "../serve/serve.ts";
+import { SessionList } from "../serve/session_list.ts";
 import { noteConnections } from "../transport/node/open_connections.ts";
 import { openBus } from "./bus.ts";
+import type { SessionsAnswer, SessionsQuestion } from "./inside.ts";
 import type { FromWorker, ToWorker, WorkerFigures, WorkerStart } from "./messages.ts";
 import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
 import { receivedError, sentError } from "./sent_error.ts";
@@ -20,14 +22,18 @@ async function run(start: WorkerStart): Promise<void> {
   noteConnections(start.connections);
   let server: TcpServer | undefined;
   let figures: (() => WorkerFigures) | undefined;
+  let sessions: SessionList | undefined;
   let isStopping = false;
   const bus = openBus();
   const tell = (message: FromWorker): void => port.postMessage(message);
   port.on("message", (message: ToWorker) => {
     if (message.kind === "ping") return tell({ kind: "pong", figures: figures?.() });
     if (message.kind === "peers") return bus.connect(message.ports);
-    if (server !== undefined) return obey(server, message);
-    isStopping ||= message.kind === "drain" || message.kind === "abort";
+    if (server === undefined) isStopping ||= message.kind === "drain" || message.kind === "abort";
+    else if (message.kind === "remember-sessions") sessions ??= new SessionList(server);
+    else if (message.kind === "sessions") {
+      message.port.postMessage(answer(sessions ??= new SessionList(server), message.question));
+    } else obey(server, message);
   });
   // Deno 2.9.6 does not close all sockets of a thread that ends.
   process.on("exit", () => server?.abort(new Error("the worker has ended")));
@@ -61,7 +67,14 @@ function serveModule(
   return server;
 }
 
-function obey(server: TcpServer, message: Exclude<ToWorker, { kind: "peers" | "ping" }>): void {
+function answer(sessions: SessionList, question: SessionsQuestion): SessionsAnswer {
+  return question.kind === "page" ? sessions.page(question.query) : sessions.end(question.id);
+}
+
+/** A message that is for the server itself. */
+type Order = Exclude<ToWorker, { kind: "peers" | "ping" | "remember-sessions" | "sessions" }>;
+
+function obey(server: TcpServer, message: Order): void {
   switch (message.kind) {
     case "suspend":
       return server.suspend();

@@ -220,7 +220,7 @@ const ENDED = [
   ["endedAt", "ended"], ["reason", "reason"], ["cause", "cause"],
 ];
 const TEXTS = ["address", "tls", "reason", "cause"];
-const UNSORTED = ["tls", "cause"];
+const UNSORTED = ["tls", "cause", "worker"];
 
 function cell(session, key) {
   const value = session[key];
@@ -232,7 +232,8 @@ function cell(session, key) {
 }
 
 function drawSessions({ sessions, matching, total }) {
-  const columns = query.state === "open" ? OPEN : ENDED;
+  const columns = [...(query.state === "open" ? OPEN : ENDED)];
+  if (now.workers.length > 0) columns.unshift(["worker", "worker"]);
   const head = element("tr");
   for (const [key, title] of columns) {
     const th = element("th", undefined, TEXTS.includes(key) ? "text" : "");
@@ -260,6 +261,7 @@ function drawSessions({ sessions, matching, total }) {
     if (about.control && query.state === "open") {
       const button = element("button", "end", "danger");
       button.dataset.end = session.id;
+      if (session.worker !== undefined) button.dataset.worker = session.worker;
       const td = element("td");
       td.append(button);
       row.append(td);
@@ -276,10 +278,6 @@ function drawSessions({ sessions, matching, total }) {
 let asking = 0;
 async function loadSessions() {
   const ask = ++asking;
-  if (!now.hasSessions) {
-    $("page").textContent = "sessions in workers are not listed";
-    return;
-  }
   const parameters = new URLSearchParams({ server: chosen, limit: LIMIT, ...query });
   const page = await fetchJson("/sessions.json?" + parameters);
   if (ask === asking) drawSessions(page);
@@ -377,9 +375,11 @@ $("search").addEventListener("input", () => change({ search: $("search").value }
 $("previous").addEventListener("click", () => change({ offset: Math.max(0, query.offset - LIMIT) }));
 $("next").addEventListener("click", () => change({ offset: query.offset + LIMIT }));
 $("sessions").addEventListener("click", ({ target }) => {
-  const { sort, end } = target.dataset;
+  const { sort, end, worker } = target.dataset;
   if (sort) change({ sort, order: query.sort === sort && query.order === "desc" ? "asc" : "desc" });
-  if (end && confirm("End session " + end + "?")) control("end", { id: Number(end) }).catch(tell);
+  if (end && confirm("End session " + end + "?")) {
+    control("end", { id: Number(end), ...(worker && { worker: Number(worker) }) }).catch(tell);
+  }
 });
 $("control").addEventListener("click", ({ target }) => {
   const { action } = target.dataset;

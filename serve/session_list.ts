@@ -1,24 +1,21 @@
-/** The sessions of a server, open and ended, as JSON. */
+/** What is told of the sessions of a server, open and ended. */
 
 import { textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
-import type { Server } from "../serve/options.ts";
+import type { Server } from "./options.ts";
 import { insideOf } from "../session/inside.ts";
 import type { Session } from "../session.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
-import { HttpError } from "./http.ts";
 
 /** How many ended sessions are remembered. */
 const MAX_ENDED = 10_000;
 /** The longest text of a cause, which a peer can choose. */
 const MAX_CAUSE = 300;
-const MAX_LIMIT = 500;
-const DEFAULT_LIMIT = 50;
-/** The longest text to search for. */
-const MAX_SEARCH = 200;
 
 /** The facts of a session. Times are in milliseconds. */
-interface Row {
+export interface SessionRow {
+  /** The worker that serves it. The number of the session is one among those of its worker. */
+  worker?: number;
   id: number;
   address: string;
   startedAt: number;
@@ -49,15 +46,37 @@ interface Ended {
   bytesWritten: number;
 }
 
+/** Which sessions are asked for, and in which order. */
+export interface SessionQuery {
+  isEnded: boolean;
+  sort: string;
+  direction: 1 | -1;
+  reason: string | null;
+  /** In lower case. */
+  search: string;
+  /** The least value of a number. */
+  minima: [key: string, least: number][];
+  offset: number;
+  limit: number;
+}
+
+/** A part of the sessions. */
+export interface SessionPage {
+  /** How many sessions there are, and how many match. */
+  total: number;
+  matching: number;
+  sessions: SessionRow[];
+}
+
 /** The sessions of one server. */
 export class SessionList {
-  readonly #server: Server;
+  readonly #server: Pick<Server, "sessions" | "observe">;
   readonly #ended: Ended[] = [];
   /** Where the next ended session goes, once there are `MAX_ENDED`. */
   #oldest = 0;
   readonly #stop: () => void;
 
-  constructor(server: Server) {
+  constructor(server: Pick<Server, "sessions" | "observe">) {
     this.#server = server;
     this.#stop = server.observe({ onSessionEnd: (session, end) => this.#remember(session, end) });
   }
@@ -66,29 +85,33 @@ export class SessionList {
     this.#stop();
   }
 
-  /** The open session with a number. */
-  find(id: unknown): Session | undefined {
-    for (const session of this.#server.sessions) if (session.id === id) return session;
+  /** Ends an open session. Returns whether there is one with this number. */
+  end(id: number): boolean {
+    for (const session of this.#server.sessions) {
+      if (session.id !== id) continue;
+      session.abort(new Error("ended by an administrator"));
+      return true;
+    }
+    return false;
   }
 
   /** The page of sessions that a query asks for. */
-  page(query: URLSearchParams): { total: number; matching: number; sessions: Row[] } {
-    const { isEnded, sort, direction, reason, search, minima, offset, limit } = read(query);
+  page(query: SessionQuery): SessionPage {
+    const { isEnded, reason, search, minima, offset, limit } = query;
     const all = isEnded ? this.#ended.map(rowOfEnded) : this.#open();
     const matching = all.filter((row) =>
       (reason === null || row.reason === reason) &&
       minima.every(([key, least]) => numberIn(row, key) >= least) &&
       (search === "" || textIn(row).includes(search))
     );
-    matching.sort((one, other) => direction * compare(one, other, sort));
     return {
       total: all.length,
       matching: matching.length,
-      sessions: matching.slice(offset, offset + limit),
+      sessions: sortRows(matching, query).slice(offset, offset + limit),
     };
   }
 
-  #open(): Row[] {
+  #open(): SessionRow[] {
     const now = Date.now();
     return Array.from(this.#server.sessions, (session) => rowOfOpen(session, now));
   }
@@ -112,7 +135,12 @@ export class SessionList {
   }
 }
 
-function rowOfOpen(session: Session, now: number): Row {
+/** Sorts sessions as a query asks for. */
+export function sortRows(rows: SessionRow[], { sort, direction }: SessionQuery): SessionRow[] {
+  return rows.sort((one, other) => direction * compare(one, other, sort));
+}
+
+function rowOfOpen(session: Session, now: number): SessionRow {
   const { id, remoteAddr, bytesRead, bytesWritten, bytesBuffered: unsent, tls } = session;
   const { life } = insideOf(session);
   const startedAt = session.startedAt.getTime();
@@ -131,7 +159,9 @@ function rowOfOpen(session: Session, now: number): Row {
   };
 }
 
-function rowOfEnded({ id, address, startedAt, end, cause, bytesRead, bytesWritten }: Ended): Row {
+function rowOfEnded(
+  { id, address, startedAt, end, cause, bytesRead, bytesWritten }: Ended,
+): SessionRow {
   const age = Math.round(end.duration);
   return {
     id,
@@ -146,74 +176,25 @@ function rowOfEnded({ id, address, startedAt, end, cause, bytesRead, bytesWritte
   };
 }
 
-const NUMBERS = [
+/** What sessions can be sorted by, and numbers also be filtered by. */
+export const NUMBERS: readonly string[] = [
   ...["id", "age", "bytesRead", "bytesWritten", "bytes", "unread", "unsent", "idle"],
   ...["startedAt", "endedAt"],
 ];
-const TEXTS = ["address", "reason"];
+export const TEXTS: readonly string[] = ["address", "reason"];
 
-function numberIn(row: Row, key: string): number {
+function numberIn(row: SessionRow, key: string): number {
   if (key === "bytes") return row.bytesRead + row.bytesWritten;
   return row[key as "age"] ?? 0;
 }
 
-function compare(one: Row, other: Row, sort: string): number {
+function compare(one: SessionRow, other: SessionRow, sort: string): number {
   if (!TEXTS.includes(sort)) return numberIn(one, sort) - numberIn(other, sort);
   const [a, b] = [one[sort as "address"] ?? "", other[sort as "address"] ?? ""];
   return a < b ? -1 : a > b ? 1 : one.id - other.id;
 }
 
-function textIn({ id, address, reason, cause, tls, subject }: Row): string {
+function textIn({ id, address, reason, cause, tls, subject }: SessionRow): string {
   return `#${id} ${address} ${reason ?? ""} ${cause ?? ""} ${tls ?? ""} ${subject ?? ""}`
     .toLowerCase();
-}
-
-interface Query {
-  isEnded: boolean;
-  sort: string;
-  direction: 1 | -1;
-  reason: string | null;
-  search: string;
-  /** The least value of a number. */
-  minima: [key: string, least: number][];
-  offset: number;
-  limit: number;
-}
-
-function read(query: URLSearchParams): Query {
-  const state = oneOf(query, "state", ["open", "ended"]);
-  const isEnded = state === "ended";
-  const minima: Query["minima"] = [];
-  for (const key of NUMBERS) {
-    const name = `min${key[0]!.toUpperCase()}${key.slice(1)}`;
-    if (query.has(name)) minima.push([key, whole(query, name, 0, Number.MAX_SAFE_INTEGER)]);
-  }
-  return {
-    isEnded,
-    sort: query.has("sort")
-      ? oneOf(query, "sort", [...NUMBERS, ...TEXTS])
-      : isEnded
-      ? "endedAt"
-      : "id",
-    direction: oneOf(query, "order", ["desc", "asc"]) === "asc" ? 1 : -1,
-    reason: query.get("reason") || null,
-    search: (query.get("search") ?? "").slice(0, MAX_SEARCH).toLowerCase(),
-    minima,
-    offset: whole(query, "offset", 0, Number.MAX_SAFE_INTEGER),
-    limit: whole(query, "limit", DEFAULT_LIMIT, MAX_LIMIT),
-  };
-}
-
-/** A parameter that is one of these; the first is the default. */
-function oneOf(query: URLSearchParams, name: string, values: readonly string[]): string {
-  const value = query.get(name) ?? values[0]!;
-  if (values.includes(value)) return value;
-  throw new HttpError(400, `${name} must be one of ${values.join(", ")}`);
-}
-
-function whole(query: URLSearchParams, name: string, otherwise: number, most: number): number {
-  const text = query.get(name);
-  if (text === null) return otherwise;
-  if (/^\d{1,16}$/.test(text) && Number(text) <= most) return Number(text);
-  throw new HttpError(400, `${name} must be a whole number from 0 to ${most}`);
 }
