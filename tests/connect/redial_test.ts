@@ -83,7 +83,8 @@ Deno.test(
     await using _ = inMemory(drained);
     using time = clock();
     const { events, waits: _waits, ...observer } = diary();
-    const client = reconnect({ port: 9, ...SOON, resetAfter: 1000, observer });
+    const addresses = [{ port: 9 }, { port: 9 }];
+    const client = reconnect({ addresses, ...SOON, resetAfter: 1000, observer });
     await client.run(async (session) => {
       if (session.id === 3) time.now += 1000;
       if (session.id === 6) return void client.close();
@@ -93,7 +94,7 @@ Deno.test(
     await client.close();
     const attempts = events.filter((event) => event.startsWith("dial"))
       .map((event) => Number(event.split(" ")[1]));
-    assertEquals(attempts, [1, 1, 2, 1, 1, 2]);
+    assertEquals(attempts, [1, 1, 1, 1, 1, 2]);
   },
 );
 
