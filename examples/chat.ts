@@ -1,6 +1,7 @@
-// A chat: named people in rooms, over lines.
+// A chat: named people in rooms, over lines, in one process or many.
 //
 //     deno run --allow-net examples/chat.ts
+//     deno run --allow-net --allow-read examples/chat.ts 1235 4    on port 1235, in 4 threads
 //
 // Then, in several terminals, type `nc 127.0.0.1 1235`, a name, and:
 //
@@ -12,6 +13,7 @@
 import {
   formatAddress,
   FrameTooLargeError,
+  type Handler,
   prepare,
   printable,
   serve,
@@ -19,161 +21,178 @@ import {
   type Server,
   type Session,
 } from "@parley/tcp";
+import { type Bus, Hub } from "@parley/tcp/hub";
+import { serveWorkers, type ServiceOptions, workerBus } from "@parley/tcp/workers";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 /** How many names a message contains. Further people are only counted. */
 const MAX_NAMES = 20;
+/** The group of all people, in whatever room. It is no name of a room. */
+const EVERYONE = "*";
+
+/** Who has come into a room and left it, and is not announced yet. */
+interface News {
+  readonly joined: Set<string>;
+  readonly left: Set<string>;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
 
 /**
- * People who read each other's messages. No one waits for a slow reader: the output limit of its session ends it.
+ * People who read each other's messages, in all processes of the bus. No one waits for a slow reader: the output limit of
+ * its session ends it.
  *
  * All arrivals and departures within one turn of the event loop are announced in one message. With one message each, a
  * thousand people who leave together would cause a million messages.
  */
-class Room {
-  readonly name: string;
-  readonly people = new Map<string, Session>();
-  readonly #joined = new Set<string>();
-  readonly #left = new Set<string>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+class Rooms {
+  readonly #hub: Hub;
+  readonly #news = new Map<string, News>();
 
-  constructor(name: string) {
-    this.name = name;
+  constructor(bus: Bus | undefined) {
+    this.#hub = new Hub({
+      bus,
+      onJoin: (room, { id }, isNew) => isNew && this.#onJoin(room, id),
+      onLeave: (room, { id }) => this.#onLeave(room, id),
+    });
   }
 
-  enter(name: string, session: Session): void {
-    this.people.set(name, session);
-    this.#joined.add(name);
-    this.#announceSoon();
+  /** Lets someone into the hall. Returns whether the name was free. */
+  admit(name: string, session: Session): boolean {
+    if (this.#hub.person(EVERYONE, name) !== undefined) return false;
+    this.#hub.join(EVERYONE, session, { id: name });
+    this.#hub.join("hall", session, { id: name });
+    return true;
   }
 
-  leave(name: string): void {
-    const isDraining = this.people.get(name)!.draining.aborted;
-    this.people.delete(name);
-    if (this.people.size === 0) this.#forget();
-    else if (!this.#joined.delete(name) && !isDraining) { // everyone leaves then
-      this.#left.add(name);
-      this.#announceSoon();
+  move(name: string, session: Session, from: string, to: string): void {
+    this.#hub.leave(from, session);
+    this.#hub.join(to, session, { id: name });
+  }
+
+  dismiss(session: Session): void {
+    this.#hub.leaveAll(session);
+  }
+
+  people(room: string): Set<string> {
+    return new Set([...this.#hub.people(room)].map(({ id }) => id));
+  }
+
+  say(room: string, line: string): void {
+    this.#announce(room); // the speaker must be announced first
+    this.#hub.publish(room, `${line}\n`);
+  }
+
+  #onJoin(room: string, name: string): void {
+    if (room === EVERYONE) return;
+    const { joined, left } = this.#newsOf(room);
+    if (!left.delete(name)) joined.add(name);
+  }
+
+  #onLeave(room: string, name: string): void {
+    if (room === EVERYONE) return;
+    const [other] = this.#hub.members(room);
+    if (other === undefined) return this.#forget(room);
+    if (this.#news.get(room)?.joined.delete(name)) return;
+    if (!other.draining.aborted) this.#newsOf(room).left.add(name); // otherwise, everyone leaves
+  }
+
+  #newsOf(room: string): News {
+    let news = this.#news.get(room);
+    if (news === undefined) {
+      const timer = setTimeout(() => this.#announce(room));
+      this.#news.set(room, news = { joined: new Set(), left: new Set(), timer });
     }
+    return news;
   }
 
-  say(line: string): void {
-    if (this.#timer !== undefined) this.#announce(); // the speaker must be announced first
-    this.#tell(`${line}\n`);
-  }
-
-  #announceSoon(): void {
-    this.#timer ??= setTimeout(() => this.#announce());
-  }
-
-  #announce(): void {
-    const { name } = this;
-    const left = this.#left.size > 1 ? "leave" : "leaves";
-    const joined = this.#joined.size > 1 ? `join ${name}` : `joins ${name}`;
-    let news = "";
-    if (this.#left.size > 0) news += `* ${listed(this.#left)} ${left}\n`;
-    if (this.#joined.size > 0) news += `* ${listed(this.#joined)} ${joined}\n`;
-    if (news !== "") this.#tell(news);
-    this.#forget();
-  }
-
-  #forget(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#joined.clear();
-    this.#left.clear();
-  }
-
-  #tell(text: string): void {
+  /** Tells the people of this process. Each process has the same news. */
+  #announce(room: string): void {
+    const news = this.#news.get(room);
+    if (news === undefined) return;
+    this.#forget(room);
+    const left = news.left.size > 1 ? "leave" : "leaves";
+    const joined = news.joined.size > 1 ? `join ${room}` : `joins ${room}`;
+    let text = "";
+    if (news.left.size > 0) text += `* ${listed(news.left)} ${left}\n`;
+    if (news.joined.size > 0) text += `* ${listed(news.joined)} ${joined}\n`;
+    if (text === "") return;
     const message = prepare(text);
-    for (const session of this.people.values()) session.send(message);
+    for (const session of this.#hub.members(room)) session.send(message);
+  }
+
+  #forget(room: string): void {
+    clearTimeout(this.#news.get(room)?.timer);
+    this.#news.delete(room);
   }
 }
 
-interface Person {
-  name: string;
-  room: Room;
-  session: Session;
-}
+/** A client that does not read is disconnected at 64 KiB of unsent output. */
+export const options: ServiceOptions = {
+  highWaterMark: 16 * 1024,
+  maxBufferedOutput: 64 * 1024,
+};
 
-/** Serves the chat. A client that does not read is disconnected at 64 KiB of unsent output. */
-export function chat(options: ServeOptions): Server {
-  const names = new Set<string>();
-  const rooms = new Map<string, Room>();
+/** Makes the handler of a chat, whose rooms reach over all processes of the bus. */
+export function chatHandler(bus?: Bus): Handler {
+  const rooms = new Rooms(bus);
 
-  function enter(roomName: string, name: string, session: Session): Room {
-    const room = rooms.get(roomName) ?? new Room(roomName);
-    rooms.set(roomName, room);
-    room.enter(name, session);
-    return room;
-  }
-
-  function leave({ name, room }: Person): void {
-    room.leave(name);
-    if (room.people.size === 0) rooms.delete(room.name);
-  }
-
-  async function admit(session: Session): Promise<Person | undefined> {
+  async function admit(session: Session): Promise<string | undefined> {
     await session.send("What is your name?\n");
     for await (const name of session.lines({ maxLength: 100 })) {
       if (!NAME.test(name)) await session.send("A name has 1 to 20 letters or digits. Another?\n");
-      else if (names.has(name)) await session.send(`${name} is here already. Another?\n`);
-      else {
-        names.add(name);
-        return { name, room: enter("hall", name, session), session };
-      }
+      else if (rooms.admit(name, session)) return name;
+      else await session.send(`${name} is here already. Another?\n`);
     }
   }
 
-  async function converse(person: Person): Promise<void> {
-    const { session, name } = person;
+  async function converse(name: string, session: Session): Promise<void> {
+    let room = "hall";
     for await (const line of session.lines({ maxLength: 1000 })) {
-      const { room } = person;
       const [, command, argument = ""] = /^\/(\w+) ?(.*)$/.exec(line) ?? [];
-      if (command === undefined) room.say(`${name}: ${line.split("\t").map(printable).join("\t")}`);
-      else if (command === "quit") return;
+      if (command === undefined) {
+        rooms.say(room, `${name}: ${line.split("\t").map(printable).join("\t")}`);
+      } else if (command === "quit") return;
       else if (command === "join" && NAME.test(argument)) {
-        leave(person);
-        person.room = enter(argument, name, session);
+        rooms.move(name, session, room, argument);
+        room = argument;
       } else if (command === "who") {
-        await session.send(`${room.name}: ${listed(room.people)}\n`);
+        await session.send(`${room}: ${listed(rooms.people(room))}\n`);
       } else await session.send("I know /join ROOM, /who and /quit.\n");
     }
   }
 
-  async function visit(session: Session): Promise<void> {
-    const person = await admit(session);
-    if (person === undefined) return;
+  return async (session) => {
     try {
-      await converse(person);
-    } finally {
-      leave(person);
-      names.delete(person.name);
-    }
-  }
-
-  return serve(
-    { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024, ...options },
-    async (session) => {
-      try {
-        await visit(session);
-      } catch (error) {
-        if (error instanceof FrameTooLargeError) {
-          session.send(`A line has at most ${error.limit} bytes. Good-bye!\n`);
-        }
-        throw error;
+      const name = await admit(session);
+      if (name !== undefined) await converse(name, session);
+    } catch (error) {
+      if (error instanceof FrameTooLargeError) {
+        session.send(`A line has at most ${error.limit} bytes. Good-bye!\n`);
       }
-    },
-  );
+      throw error;
+    } finally {
+      rooms.dismiss(session);
+    }
+  };
 }
 
-function listed(names: { size: number; keys(): Iterable<string> }): string {
-  const named = Iterator.from(names.keys()).take(MAX_NAMES).toArray().join(", ");
+/** Serves the chat, with the processes of `bus` if there is one. */
+export function chat({ bus, ...own }: ServeOptions & { bus?: Bus }): Server {
+  return serve({ ...options, ...own }, chatHandler(bus));
+}
+
+/** What a worker serves. */
+export default chatHandler(workerBus()) satisfies Handler as Handler;
+
+function listed(names: ReadonlySet<string>): string {
+  const named = Iterator.from(names).take(MAX_NAMES).toArray().join(", ");
   return names.size > MAX_NAMES ? `${named} and ${names.size - MAX_NAMES} more` : named;
 }
 
-if (import.meta.main) {
-  const server = chat({ port: Number(Deno.args[0] ?? 1235) });
-  console.log(`chatting on ${formatAddress(server.addr)}`);
+if (import.meta.main && workerBus() === undefined) {
+  const port = Number(Deno.args[0] ?? 1235);
+  const workers = Number(Deno.args[1] ?? 1);
+  const server = workers > 1 ? serveWorkers(import.meta.url, { port, workers }) : chat({ port });
+  console.log(`chatting on ${formatAddress(await server.listening)}`);
   await server.finished;
 }

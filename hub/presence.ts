@@ -102,10 +102,12 @@ export class Presence {
     }
     if (!isReady) return;
     const [version, count] = [this.#version, this.#local.size];
-    if (this.#isAllDue || joined.length + left.length > MAX_PEOPLE) this.#publishAll();
-    else if (version !== from) {
+    const isLarge = joined.length + left.length > MAX_PEOPLE;
+    // First the change, even if all people follow: those who know the version before learn who is new.
+    if (version !== from && !isLarge) {
       this.#hooks.publish({ kind: "change", version, from, count, joined, left });
     }
+    if (this.#isAllDue || isLarge) this.#publishAll();
     if (this.#asking.has(0)) this.#hooks.publish({ kind: "ask" });
     else for (const of of this.#asking) this.#hooks.publish({ kind: "ask", of });
     this.#asking.clear();

@@ -11,6 +11,7 @@ import {
   type Session,
   SessionEndedError,
 } from "../../mod.ts";
+import { TestNetwork } from "../hub/_bus.ts";
 import { canNet, canRun } from "../_permissions.ts";
 import { until } from "../_transports.ts";
 
@@ -24,7 +25,7 @@ interface Running extends AsyncDisposable {
 
 async function start(example: string, ...args: string[]): Promise<Running> {
   const child = new Deno.Command("deno", {
-    args: ["run", "--allow-net", `examples/${example}`, ...args],
+    args: ["run", "--allow-net", "--allow-read=.", `examples/${example}`, ...args],
     cwd: new URL("../..", import.meta.url),
     stdout: "piped",
     stderr: "inherit",
@@ -68,6 +69,62 @@ async function enter(port: number, name: string): Promise<Session> {
   assertEquals(await session.readLine(), `* ${name} joins hall`);
   return session;
 }
+
+/** Reads on until this is heard. */
+async function hear(session: Session, wanted: string): Promise<void> {
+  for (let line = ""; line !== wanted;) {
+    const next = await session.readLine();
+    if (next === undefined) throw new Error(`${wanted} was not heard`);
+    line = next;
+  }
+}
+
+/** Asks who is here until it is as wanted. Other processes learn of it a little later. */
+async function see(session: Session, isWanted: (names: string[]) => boolean): Promise<void> {
+  for (let names: string[] = []; !isWanted(names);) {
+    await session.send("/who\n");
+    let line: string | undefined = "";
+    while (!line.startsWith("hall: ")) line = await session.readLine() ?? "hall: the end";
+    names = line.slice("hall: ".length).split(", ");
+  }
+}
+
+Deno.test({ name: "chat() is one chat over all processes of a bus", ignore }, async () => {
+  const network = new TestNetwork();
+  await using here = chat({ port: 0, bus: network.bus() });
+  await using there = chat({ port: 0, bus: network.bus() });
+  await using rose = await enter(portOf(here), "rose");
+  await using think = await enter(portOf(there), "think");
+  await hear(rose, "* think joins hall");
+  await see(think, (names) => names.includes("rose"));
+  await using other = await connect({ port: portOf(there) });
+  await other.send("rose\nother\n");
+  await hear(other, "rose is here already. Another?");
+  await hear(other, "* other joins hall");
+  await hear(rose, "* other joins hall");
+  await rose.send("/who\nhello\n");
+  await hear(rose, "hall: rose, think, other");
+  for (const person of [rose, think, other]) await hear(person, "rose: hello");
+  await Promise.all([think.close(), other.close()]);
+  await see(rose, (names) => names.join() === "rose");
+});
+
+Deno.test({
+  name: "examples/chat.ts is one chat over its workers",
+  ignore: cannotStart || Deno.build.os !== "linux",
+}, async () => {
+  await using chatting = await start("chat.ts", "0", "2");
+  const people: Session[] = [];
+  for (let at = 0; at < 6; at++) {
+    const person = await enter(chatting.port, `p${at}`);
+    people.push(person);
+    for (const other of people) await see(other, (names) => names.length === people.length);
+  }
+  await people[0]!.send("hello\n");
+  for (const person of people) await hear(person, "p0: hello");
+  for (const person of people) person.abort();
+  await Promise.all(people.map(({ closed }) => closed));
+});
 
 Deno.test({
   name: "chat() keeps names apart, moves people between rooms and says who is there",

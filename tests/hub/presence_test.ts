@@ -125,6 +125,18 @@ Deno.test(
   },
 );
 
+Deno.test("people who join while another hub asks are new", { permissions }, async () => {
+  using sessions = new Sessions();
+  const network = new HubNetwork({ delay: 0 });
+  const news: string[] = [];
+  const [a, b] = [network.hub(told(news)), network.hub()];
+  a.join("hall", sessions.open(), { id: "anna" });
+  await network.advance(10);
+  b.join("hall", sessions.open(), { id: "ben" });
+  await network.advance(100);
+  assertEquals(news, ["hall +anna", "hall +ben"]);
+});
+
 Deno.test("a hub that closes tells that its people leave", { permissions }, async () => {
   using sessions = new Sessions();
   const network = new HubNetwork();
