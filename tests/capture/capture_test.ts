@@ -458,7 +458,9 @@ Deno.test("capture() renames an existing file, and refuses what is none", overTs
   assertEquals((await infoOf(`${place.file}.1`))["Number of packets"], "3");
   const link = `${place.file}.link`;
   await Deno.symlink(place.file, link);
-  for (const path of [link, "/dev/null"]) {
+  const folder = `${place.file}.folder`;
+  await Deno.mkdir(folder);
+  for (const path of [link, folder]) {
     await assertRejects(
       async () => await capture(session, path).close(),
       Error,
