@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import dashboard from "../../examples/operations/dashboard.json" with { type: "json" };
+import { noEnds } from "../../serve/stats.ts";
 import { METRIC_NAMES } from "../../metrics/definitions.ts";
 import { fullMetrics } from "../_metrics.ts";
 import { canRead, canWrite } from "../_permissions.ts";
@@ -292,11 +293,18 @@ Deno.test(
   },
 );
 
-Deno.test("docs/operations.md explains each metric and each alert", reading, async () => {
-  const guide = await Deno.readTextFile(GUIDE);
-  const rows = [...guide.matchAll(/^\| `([\w.]+)` +\|/gm)].map(([, name]) => name!);
-  const named = rows.filter((name) => /^(parley|process)\./.test(name));
-  assertEquals(named.toSorted(), METRIC_NAMES.toSorted());
-  const alerts = rows.filter((name) => name.startsWith("Parley"));
-  assertEquals(alerts.toSorted(), Object.keys(CASES).toSorted());
-});
+Deno.test(
+  "docs/operations.md explains each metric, each alert and each reason",
+  reading,
+  async () => {
+    const guide = await Deno.readTextFile(GUIDE);
+    const rows = [...guide.matchAll(/^\| `([\w.]+)` +\|/gm)].map(([, name]) => name!);
+    const named = rows.filter((name) => /^(parley|process)\./.test(name));
+    assertEquals(named.toSorted(), METRIC_NAMES.toSorted());
+    const reasons = guide.slice(guide.indexOf("### Why sessions end"));
+    const missing = Object.keys(noEnds()).filter((reason) => !reasons.includes(`\`${reason}\``));
+    assertEquals(missing, []);
+    const alerts = rows.filter((name) => name.startsWith("Parley"));
+    assertEquals(alerts.toSorted(), Object.keys(CASES).toSorted());
+  },
+);
