@@ -1,8 +1,9 @@
+import { Buffer } from "node:buffer";
+import { setImmediate } from "node:timers/promises";
+import { concat } from "../_internal/concat.ts";
 import { type Server, TcpServer } from "../serve/serve.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
-import { concat } from "../_internal/concat.ts";
 import { checkHandover, type DetachedSocket, detachSocket } from "../transport/node/handover.ts";
-import { Buffer } from "node:buffer";
 import { keptText } from "./kept.ts";
 import { type HandoverChannel, sendSocket } from "./messages.ts";
 
@@ -35,6 +36,7 @@ export async function handOver(server: Server, channel: HandoverChannel): Promis
   if (channel.send === undefined || channel.connected === false) {
     throw new TypeError("channel must be connected to another process");
   }
+  await setImmediate(); // so that a caller may loop until all sessions are handed over
   let count = 0;
   for (const [session, life] of [...server.lives]) {
     const kept = keptText(session);

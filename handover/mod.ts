@@ -12,13 +12,18 @@
  * import { handOver, keep, kept, takeOver } from "@parley/tcp/handover";
  *
  * const server = serve({ port: 1234, transport: "node", reusePort: true }, async (session: Session) => {
- *   const state = kept(session) as { visits: number } | undefined ?? { visits: 0 };
- *   for (keep(session, state);; keep(session, state)) {
- *     for await (const line of session.lines()) await session.send(`${++state.visits} ${line}\n`);
+ *   let count = kept(session) as number | undefined ?? 0;
+ *   keep(session, count);
+ *   for await (const line of session.lines()) {
+ *     await session.send(`${++count} ${line}\n`);
+ *     keep(session, count);
  *   }
  * });
  *
- * if (process.send !== undefined) takeOver(server, process); // it was started by its predecessor
+ * if (process.send !== undefined) { // it was started by its predecessor
+ *   takeOver(server, process);
+ *   process.send("ready");
+ * }
  * process.on("SIGHUP", async () => {
  *   const successor = fork(new URL(import.meta.url));
  *   await new Promise((resolve) => successor.once("message", resolve));
