@@ -24,11 +24,13 @@ footer { padding: 0 1rem 1.5rem; text-align: center; font-size: .85rem; }
 #tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
 #charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
 .panel, .tile, .chart { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; min-width: 0; margin: 0; }
-.tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+.tile { padding: .7rem .8rem; }
+.tile b { display: block; font-size: 1.25rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .quiet, .tile span, dt, th { color: var(--quiet); }
 .badge { border: 1px solid currentColor; border-radius: 1rem; padding: 0 .6rem; font-size: .85rem; font-weight: 600; color: var(--warn); }
 .badge.good { color: var(--good); } .badge.bad, .bad { color: var(--bad); } .warn { color: var(--warn); }
-.chart figcaption { display: flex; justify-content: space-between; gap: .5rem; flex-wrap: wrap; font-weight: 600; font-size: .95rem; }
+.chart { display: flex; flex-direction: column; }
+.chart figcaption { flex: 1; display: flex; justify-content: space-between; gap: .5rem; flex-wrap: wrap; font-weight: 600; font-size: .95rem; }
 .chart svg { display: block; width: 100%; height: 7.5rem; margin-top: .4rem; overflow: visible; }
 .chart path { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; stroke: var(--one); }
 .chart path.area { fill: var(--one); fill-opacity: .12; stroke: none; }

@@ -6,6 +6,7 @@ import { SCRIPT } from "../../admin/page/script.ts";
 import { connect } from "../../connect/connect.ts";
 import { serve } from "../../serve/serve.ts";
 import type { Session } from "../../session.ts";
+import { serveWorkers } from "../../workers/mod.ts";
 import { TOKEN } from "../_admin.ts";
 import { overChromium, Tab } from "../_chromium.ts";
 import { ask, portOf, until } from "../_serving.ts";
@@ -119,4 +120,28 @@ Deno.test("The page shows sessions, finds them, and controls the server", {
   for (const client of clients) client.abort();
   await server.shutdown();
   await tab.until(`$("state").textContent === "no connection"`);
+});
+
+Deno.test("The page shows workers, and the server that is chosen of several", {
+  ...overChromium,
+  ignore: overChromium.ignore || Deno.build.os !== "linux",
+}, async () => {
+  const module = new URL("../workers/_service.ts", import.meta.url);
+  await using crowd = serveWorkers(module, { port: 0, workers: 2 });
+  await using single = serve({ port: 0 }, echo);
+  await using admin = serveAdmin({ port: 0 }, { crowd, single });
+  await crowd.listening;
+  const client = await connect({ port: portOf(crowd) });
+  await ask(client, "thread");
+  await using tab = await Tab.open(`http://127.0.0.1:${portOf(admin)}/`);
+  await tab.until(`document.querySelectorAll("#sessions tbody tr").length === 1`);
+  assertEquals(await tab.run(`document.querySelector("#sessions th").textContent`), "worker");
+  await tab.until(`document.querySelectorAll("#workers tbody tr").length === 2`);
+  await tab.until(`document.querySelectorAll("#workers-chart path[d^='M']").length === 2`);
+  assertEquals(await tab.run(`$("control").hidden`), true);
+  await tab.run(`[...$("servers").children][1].click()`);
+  await tab.until(`document.title.startsWith("single") && $("workers-panel").hidden`);
+  await tab.until(`$("page").textContent === "none"`);
+  assertEquals(tab.problems, []);
+  client.abort();
 });
