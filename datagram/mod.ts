@@ -17,13 +17,13 @@
  * @module
  */
 
-export {
-  connectDatagrams,
-  type ConnectDatagramsOptions,
-  type DatagramClient,
-  type DatagramClientStats,
-  type ReceiveOptions,
-} from "./connect_datagrams.ts";
+export { connectDatagrams } from "./connect_datagrams.ts";
+export type {
+  ConnectDatagramsOptions,
+  DatagramClient,
+  DatagramClientStats,
+  ReceiveOptions,
+} from "./connect_options.ts";
 export { decodeDatagram } from "./decoding.ts";
 export {
   type DatagramDrop,

@@ -18,7 +18,7 @@ import {
   MULTICAST,
   SERVE_OPTIONS as SERVE_DATAGRAMS_OPTIONS,
 } from "../datagram/settings.ts";
-import { CONNECT_OPTIONS as CONNECT_DATAGRAMS_OPTIONS } from "../datagram/connect_datagrams.ts";
+import { CONNECT_OPTIONS as CONNECT_DATAGRAMS_OPTIONS } from "../datagram/connect_options.ts";
 import { delimited } from "../codecs/delimited.ts";
 import { jsonLines } from "../codecs/json_lines.ts";
 import { lengthPrefixed } from "../codecs/length_prefixed.ts";

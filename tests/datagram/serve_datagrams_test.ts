@@ -214,7 +214,7 @@ Deno.test("answers to an unproven sender are limited by what it has sent", bound
   assertInstanceOf(error, AmplificationLimitError);
   assertEquals([error.limit, error.size], [93, 94]);
   assertEquals([drops[0]!.reason, drops[0]!.size], ["amplification", 66]);
-  await attacker.send("4 2 1 "); // (6 + 28) × 3 = 102: 32 + 30 + 29, and no more
+  await attacker.send("4 2 1 5"); // (7 + 28) × 3 = 105: 32 + 30 + 29, and no more
   await until(() => server.stats().sent === 4 && drops.length === 2);
   // Another port of the address is another sender.
   await attacker.send("token"); // proven
@@ -517,6 +517,25 @@ Deno.test("abort() closes at once, and fails sends that wait", overNet, async ()
   await Promise.allSettled(sends); // all settle
   await assertRejects(() => server.send("x", to), Deno.errors.BadResource);
   server.abort();
+});
+
+Deno.test("abort() fails sends that a socket never completes", bounded, async () => {
+  const socket: DatagramSocket = {
+    addr: { transport: "memory", name: "stuck" },
+    start: () => {},
+    send: () => {},
+    close: () => Promise.resolve(),
+  };
+  const told: unknown[] = [];
+  const server = serveDatagrams({
+    socket,
+    observer: { onSendError: (error) => void told.push(error) },
+  }, echo);
+  const sending = server.send("x", socket.addr);
+  server.abort();
+  const error = await assertRejects(() => sending, Deno.errors.BadResource, "socket is closed");
+  assertEquals(told, [error]);
+  await server.finished;
 });
 
 Deno.test("a signal shuts the server down", overNet, async () => {

@@ -65,6 +65,26 @@ export const datagrams: Scenarios = {
     await server.shutdown();
   },
 
+  "a server on :: sends to IPv4, and shows it as such": async () => {
+    const receiver = serveDatagrams({ port: 0 }, (_, sender) => sender.send("answer"));
+    let server;
+    try {
+      const got = Promise.withResolvers<unknown>();
+      server = serveDatagrams({ hostname: "::", port: 0 }, (_, { remoteAddr }) => {
+        got.resolve(remoteAddr);
+      });
+      await server.listening;
+      const to = await receiver.listening;
+      await server.send("rose", to);
+      assert.deepEqual(await got.promise, to);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAFNOSUPPORT") throw error; // no IPv6 here
+    } finally {
+      await server?.shutdown();
+      await receiver.shutdown();
+    }
+  },
+
   "a datagram that is too large is told": async () => {
     const client = await connectDatagrams({ port: 9 });
     await assert.rejects(client.send(new Uint8Array(65_508)), DatagramTooLargeError);
