@@ -21,7 +21,7 @@ nav, .tabs { display: flex; gap: .25rem; }
 main { display: grid; gap: 1rem; padding: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); max-width: 90rem; margin: auto; }
 footer { padding: 0 1rem 1.5rem; text-align: center; font-size: .85rem; }
 #tiles, #charts, .wide { grid-column: 1 / -1; }
-#tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
+#tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
 #charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
 .panel, .tile, .chart { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; min-width: 0; margin: 0; }
 .tile { padding: .7rem .8rem; }
@@ -56,5 +56,6 @@ input[type="search"] { flex: 1 1 10rem; min-width: 0; }
 ul { margin: 0; padding: 0; list-style: none; } li { padding: .3rem 0; overflow-wrap: anywhere; }
 #control p, #control form { margin: 0 0 .7rem; }
 .buttons { display: flex; gap: .5rem; }
+@media (min-width: 50rem) { #tiles { grid-template-columns: repeat(5, 1fr); } }
 @media (max-width: 40rem) { main { padding: .6rem; gap: .6rem; } .chart svg { height: 6rem; } }
 `;

@@ -106,6 +106,9 @@ Deno.test("The page shows sessions, finds them, and controls the server", {
     await tab.look(width, 800, isDark);
     await tab.until(`innerWidth === ${width}`);
     assert(await tab.run(`document.documentElement.scrollWidth <= innerWidth`), `${width} px`);
+    const cut =
+      `[...document.querySelectorAll(".tile b")].filter((b) => b.scrollWidth > b.clientWidth)`;
+    assertEquals(await tab.run(`${cut}.length`), 0, `${width} px`);
     const ground = await tab.run(`getComputedStyle(document.body).backgroundColor`);
     assertEquals(ground, isDark ? "rgb(16, 20, 27)" : "rgb(245, 246, 248)");
   }
