@@ -86,8 +86,8 @@ export interface Bus {
    */
   start(listener: BusListener): void;
   /**
-   * Sends a message to the other processes that have subscribed to a group. It is called only while `isReady`, must not
-   * throw, and need not keep the order between groups.
+   * Sends a message to the other processes that have subscribed to a group. It is called only while `isReady`, and need not
+   * keep the order between groups. If it throws, the message is lost and the hub tells `onError`.
    *
    * @param group The name of the group: 1 to 1024 UTF-16 units, of any characters.
    * @param message The bytes, which belong to the bus from now on.
@@ -98,8 +98,8 @@ export interface Bus {
    * Subscribes to a group. Once it is no longer subscribed, it may be subscribed again.
    *
    * @param group The name of the group.
-   * @returns Resolves once messages arrive that others publish from then on, however long that takes. It never rejects,
-   * and need not resolve after `unsubscribe()` and `close()`.
+   * @returns Resolves once messages arrive that others publish from then on, however long that takes. If
+   * it rejects, the hub tells `onError` and does not try again. It need not resolve after `unsubscribe()` and `close()`.
    */
   subscribe(group: string): Promise<void>;
   /**

@@ -340,7 +340,7 @@ export class Hub implements AsyncDisposable {
     const gaps = group.gaps = new Gaps();
     group.subscribed = this.#link.bus.subscribe(name).then(() => {
       gaps.subscribedAt = this.#clock.now();
-    });
+    }).catch((error) => this.#onError(error));
     const { onJoin, onLeave } = this.#options;
     if ((onJoin ?? onLeave) !== undefined) this.#attendance.of(group);
     return group;

@@ -95,7 +95,12 @@ export class Link {
   }
 
   #give(group: string, bytes: Uint8Array): boolean {
-    const isTaken = this.bus.publish(group, bytes);
+    let isTaken = false;
+    try {
+      isTaken = this.bus.publish(group, bytes);
+    } catch (error) { // the members in this process get the message anyway
+      this.#hooks.onError(error);
+    }
     if (!isTaken) this.unpublished++;
     return isTaken;
   }

@@ -53,7 +53,7 @@ export class WorkerBus implements Bus {
 
   close(): Promise<void> {
     this.#isClosed = true;
-    for (const peer of this.#peers) peer.close();
+    for (const peer of this.#peers) peer.end();
     return Promise.resolve();
   }
 

@@ -87,6 +87,12 @@ export class Peer {
     this.#change(group, false);
   }
 
+  /** Sends what was published, and closes. */
+  end(): void {
+    this.#flush();
+    this.close();
+  }
+
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;

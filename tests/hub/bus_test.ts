@@ -303,6 +303,20 @@ Deno.test("a hub reports what is no message of a hub, and what functions of its 
   assertEquals(await b.end(), ["3"]);
 });
 
+Deno.test("a bus that throws or rejects is told, and harms no one", { permissions }, async () => {
+  const a = await member(new TestNetwork());
+  const [thrown, rejected] = [new Error("cannot publish"), new Error("cannot subscribe")];
+  a.bus.publish = () => {
+    throw thrown;
+  };
+  assertEquals(a.hub.publish("hall", "1\n"), false);
+  a.bus.subscribing = Promise.reject(rejected);
+  await a.hub.join("garden", a.session);
+  assertEquals(a.errors, [thrown, rejected]);
+  assertEquals(a.hub.stats().unpublished, 1);
+  assertEquals(await a.end(), ["1"]);
+});
+
 Deno.test(
   "messages between hubs survive encoding, and other bytes are refused",
   { permissions },

@@ -260,6 +260,21 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "a bus of workers that closes sends what was published",
+  { permissions: "none" },
+  async () => {
+    const buses = new Buses(2);
+    const [a, b] = buses.all as [WorkerBus, WorkerBus];
+    await alive(b.subscribe("hall"));
+    a.publish("hall", new TextEncoder().encode("good-bye"));
+    await a.close();
+    await until(() => buses.got[1]!.length === 1);
+    assertEquals(buses.got[1], ["good-bye"]);
+    await buses.close();
+  },
+);
+
 Deno.test("workerBus() is undefined outside of a worker of serveWorkers()", async () => {
   assertEquals(workerBus(), undefined);
   await using hub = new Hub({ bus: workerBus() });
