@@ -34,6 +34,11 @@ export class AcceptQueue<Connection extends { close(): void }> {
     this.#waiting = undefined;
   }
 
+  /** The connections that wait. They belong to the caller then. */
+  takeAll(): Connection[] {
+    return this.#connections.splice(0);
+  }
+
   /** Rejects the accept that waits. */
   fail(error: unknown): void {
     this.#waiting?.reject(error);
@@ -44,6 +49,6 @@ export class AcceptQueue<Connection extends { close(): void }> {
   close(): void {
     this.#isClosed = true;
     this.fail(closedError("listener"));
-    for (const connection of this.#connections.splice(0)) connection.close();
+    for (const connection of this.takeAll()) connection.close();
   }
 }

@@ -23,11 +23,11 @@ import { resolveSessionOptions } from "../session/options.ts";
 import {
   type Address,
   type Connection,
-  type Listener,
   normalizeAddress,
   type PeerCertificate,
 } from "../transport/connection.ts";
 import { listen } from "../transport/listen.ts";
+import type { StartedListener } from "../transport/node/listen_target.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
 import { TlsAcceptor } from "../transport/tls/server.ts";
 
@@ -87,7 +87,7 @@ export class TcpServer implements Server {
   readonly #tls: TlsAcceptor | undefined;
   readonly #shutdownTimeout: number;
   readonly #lameDuck: LameDuck;
-  readonly #listener: Listener;
+  readonly #listener: StartedListener;
   readonly #group: SessionGroup<Session> = new SessionGroup((session, end) => {
     addEnd(this.#stats, session, end);
     this.#admission.release(this.#permits.get(session));
@@ -234,10 +234,19 @@ export class TcpServer implements Server {
 
   /** Drains without a delay. If it is spread, sessions are ended one after the other. */
   drain(isSpread: boolean): void {
+    if (!this.#isStopping) this.#admitWaiting();
     if (!this.#stop()) return;
     this.#group.drain();
     this.#drainSessions(this.#group.members.values(), isSpread);
     this.#changed();
+  }
+
+  /** Admits those whom the runtime has accepted already: they are no longer in the queue of the system. */
+  #admitWaiting(): void {
+    if (this.#isSuspended || this.#memory.isFull) return;
+    for (const connection of this.#listener.acceptWaiting?.() ?? []) {
+      if (!this.#admission.admit(connection)) connection.close();
+    }
   }
 
   #drainSessions(lives: Iterable<Lifecycle>, isSpread: boolean): void {

@@ -24,3 +24,4 @@ const server = serve({
 });
 console.log(JSON.stringify(await server.listening));
 process.on("SIGTERM", () => server.shutdown());
+await server.finished;

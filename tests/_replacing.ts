@@ -1,5 +1,6 @@
 // Replaces a server under load: by one that gets the same socket, or by one that shares its port.
 
+import { assertEquals } from "@std/assert";
 import { Holder } from "./_holder.ts";
 import { Load, type Met } from "./_load.ts";
 import { Program } from "./_programs.ts";
@@ -18,7 +19,7 @@ export async function replacePassed(times: number, path?: string): Promise<Met> 
     await using _ = load;
     await load.passes(VISITS);
     for (let count = 0; count < times; count++) {
-      await holder.stop();
+      assertEquals(await holder.stop(), 0, holder.stderr);
       await holder.start();
       await load.passes(VISITS);
     }
@@ -52,7 +53,7 @@ export async function replaceSharing(times: number, drainDelay: number): Promise
       const next = await start();
       await load.passes(VISITS);
       server.kill("SIGTERM");
-      await server.ended();
+      assertEquals((await server.ended()).code, 0);
       await server[Symbol.asyncDispose]();
       server = next;
       await load.passes(VISITS);

@@ -5,6 +5,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
+import type { StartedListener } from "./node/listen_target.ts";
 import { type Connection, formatAddress, type Listener, type UnixAddr } from "./connection.ts";
 import { fileAt, isSame, nameBeside, putBack, takeAside, withMode } from "./unix_file.ts";
 
@@ -28,7 +29,7 @@ interface UnixOptions {
 /** An implementation of Unix sockets. */
 export interface UnixSockets {
   /** Listens. Errors are thrown, or reject `ready`. */
-  listen(path: string): Listener & { readonly ready?: Promise<void> | undefined };
+  listen(path: string): StartedListener;
   /** Dials. */
   dial(path: string, signal: AbortSignal): Promise<Connection>;
 }
@@ -97,7 +98,7 @@ export class UnixListener implements Listener {
   readonly ready: Promise<void> | undefined;
   readonly #mode: number | undefined;
   readonly #sockets: UnixSockets;
-  #listener: Listener | undefined;
+  #listener: StartedListener | undefined;
   #file: Stats | undefined;
   #aside: string | undefined;
   #isAccepting = false;
@@ -123,6 +124,10 @@ export class UnixListener implements Listener {
       this.#isAccepting = false;
       if (this.#isClosed) this.#putBack();
     }
+  }
+
+  acceptWaiting(): Connection[] {
+    return this.#listener?.acceptWaiting?.() ?? [];
   }
 
   close(): void {

@@ -45,6 +45,10 @@ export class AdoptedListener implements StartedListener {
     return this.#listener?.accept() ?? this.ready!.then(() => this.accept());
   }
 
+  acceptWaiting(): Connection[] {
+    return this.#listener?.acceptWaiting() ?? [];
+  }
+
   close(): void {
     this.#isClosed = true;
     if (this.#listener === undefined) this.#server.close();

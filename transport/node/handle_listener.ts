@@ -21,7 +21,7 @@ import { addressOf, bind } from "./tcp_handle.ts";
 /**
  * Listens with a handle of `node:net`.
  *
- * In Deno, a connection stays in the system's backlog until it is accepted. In Node, the handle accepts every connection,
+ * In Deno, a connection stays in the system's backlog or in the handle until it is accepted. In Node, the handle accepts every connection,
  * so up to `backlog` connections are kept here. Further ones are closed.
  *
  * In Deno 2.9.6, a handle that has failed to accept for lack of a descriptor accepts nothing more, without an error. Calling
@@ -72,6 +72,12 @@ export class HandleListener implements Listener {
     return accepted;
   }
 
+  acceptWaiting(): Connection[] {
+    let isTaken = this.#handle.accept !== undefined;
+    while (isTaken && this.#queue.length < this.#backlog) isTaken = this.#take();
+    return this.#queue.takeAll();
+  }
+
   close(): void {
     if (this.#queue.isClosed) throw closedError("listener");
     clearInterval(this.#timer);
@@ -95,15 +101,18 @@ export class HandleListener implements Listener {
     else this.#isPending = true;
   }
 
-  /** Accepts the connection that waits in the handle. */
-  #take(): void {
+  /** Accepts a connection that waits in the handle. Returns whether there was one. */
+  #take(): boolean {
     this.#isPending = false;
     const { Tcp, Pipe } = this.#handles;
     const client: StreamHandle = new (this.addr.transport === "tcp" ? Tcp : Pipe)(SOCKET);
     const status = this.#handle.accept!(client);
-    if (status === 0) return this.#hold(client);
-    client.close();
-    if (codeOf(status) !== "EAGAIN") this.#queue.fail(statusError(status, "cannot accept"));
+    if (status === 0) this.#hold(client);
+    else {
+      client.close();
+      if (codeOf(status) !== "EAGAIN") this.#queue.fail(statusError(status, "cannot accept"));
+    }
+    return status === 0;
   }
 
   #hold(client: StreamHandle): void {

@@ -1,7 +1,7 @@
 /** Where to listen, and what all listeners of `node:net` have in common. */
 
 import { classified } from "../../_internal/system_errors.ts";
-import type { Listener } from "../connection.ts";
+import type { Connection, Listener } from "../connection.ts";
 
 /** Where and how to listen, as for `node:net`: an address, a path, or a descriptor that listens already. */
 export interface ListenTarget {
@@ -20,6 +20,8 @@ export interface ListenTarget {
 export interface StartedListener extends Listener {
   /** Resolves once it listens. Missing if it listens already. */
   readonly ready?: Promise<void> | undefined;
+  /** Accepts the connections that the runtime has accepted already. They would be lost when the listener is closed. */
+  acceptWaiting?(): Connection[];
 }
 
 /** How often listeners check whether descriptors have run out, in milliseconds. */

@@ -53,6 +53,10 @@ export class ServerListener implements Listener {
     return accepted;
   }
 
+  acceptWaiting(): Connection[] {
+    return this.#queue.takeAll();
+  }
+
   close(): void {
     if (this.#queue.isClosed) throw closedError("listener");
     clearInterval(this.#timer);

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import type { Connection } from "../../../transport/connection.ts";
-import { nodePair, testWays } from "../../_node.ts";
+import { dial, nodePair, placeOf, testWays } from "../../_node.ts";
+import { listenNode } from "../../../transport/node/listen.ts";
 import { runtime } from "../../../transport/node/handles.ts";
-import { assertNoDescriptorLeft, overNet, overNetCounting } from "../../_serving.ts";
+import { assertNoDescriptorLeft, overNet, overNetCounting, until } from "../../_serving.ts";
 import { isPending, pattern, Peer } from "../../_transports.ts";
 
 const MIB = 1024 * 1024;
@@ -240,3 +241,25 @@ Deno.test(
     }
   },
 );
+
+testWays("A listener gives out the connections that the runtime has accepted", async () => {
+  const listener = listenNode({ host: "127.0.0.1", port: 0, backlog: 16, noDelay: true });
+  await listener.ready;
+  const clients = await Promise.all(
+    Array.from({ length: 10 }, () => dial(placeOf(listener.addr))),
+  );
+  const connections = [await listener.accept()];
+  await until(() => connections.push(...listener.acceptWaiting!()) === 10);
+  listener.close();
+  for (const [at, connection] of connections.entries()) { // none was closed with the listener
+    assertEquals(await connection.write(new Uint8Array([at])), 1);
+    connection.close();
+  }
+  const heard = await Promise.all(clients.map(async (client) => {
+    const buffer = new Uint8Array(1);
+    assertEquals(await client.read(buffer), 1);
+    client.close();
+    return buffer[0];
+  }));
+  assertEquals(heard.toSorted((one, other) => one! - other!), [...connections.keys()]);
+});
