@@ -116,8 +116,8 @@ export class Link {
   }
 
   #onStateChange(): void {
-    const { isReady } = this.bus;
-    if (isReady) this.#catchUp();
+    if (this.bus.isReady) this.#catchUp();
+    const { isReady } = this.bus; // it may be full again
     if (isReady === this.#isReady) return;
     this.#isReady = isReady;
     this.#hooks.onStateChange(isReady);

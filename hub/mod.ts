@@ -23,6 +23,7 @@
 export { GroupLimitError } from "../errors.ts";
 export type { Bus, BusListener } from "./bus.ts";
 export { Hub } from "./hub.ts";
+export { natsBus, type NatsBusOptions, type NatsConnection } from "./nats_bus.ts";
 export type {
   HubOptions,
   HubStats,
@@ -32,3 +33,11 @@ export type {
   PublishOptions,
   SlowPolicy,
 } from "./options.ts";
+export {
+  type IoRedisClient,
+  type NodeRedisClient,
+  redisBus,
+  type RedisBusOptions,
+  type RedisClients,
+  type RedisEvents,
+} from "./redis_bus.ts";

@@ -32,7 +32,9 @@ import { relayHandover } from "../handover/mod.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
-import { Hub } from "../hub/mod.ts";
+import { Hub, natsBus, redisBus } from "../hub/mod.ts";
+import { NATS_BUS_OPTIONS } from "../hub/nats_bus.ts";
+import { REDIS_BUS_OPTIONS } from "../hub/redis_bus.ts";
 import { HUB_OPTIONS, JOIN_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
 import { decodeProxyHeader, encodeProxyHeader } from "../proxy_protocol/mod.ts";
@@ -88,6 +90,20 @@ const listener = {
   close: (): void => {},
 };
 const ipcChannel = { on: (): void => {}, off: (): void => {} };
+const natsConnection = {
+  publish: (): void => {},
+  subscribe: () => ({ unsubscribe: (): void => {} }),
+  flush: (): Promise<void> => Promise.resolve(),
+  status: async function* (): AsyncGenerator<{ type: string }> {},
+  isClosed: (): boolean => false,
+};
+const redisClient = {
+  ...ipcChannel,
+  status: "ready",
+  publish: () => Promise.resolve(0),
+  subscribe: () => Promise.resolve(),
+  unsubscribe: () => Promise.resolve(),
+};
 const header = { version: 2, command: "LOCAL" } as const;
 const network = [
   "seed",
@@ -255,6 +271,14 @@ const TAKERS: Record<string, Taker> = {
   "Hub.join()": {
     call: (o, session) => void new Hub().join("news", session, o),
     names: Object.keys(JOIN_OPTIONS),
+  },
+  "natsBus()": {
+    call: (o) => natsBus(natsConnection, o),
+    names: Object.keys(NATS_BUS_OPTIONS),
+  },
+  "redisBus()": {
+    call: (o) => redisBus({ publisher: redisClient, subscriber: redisClient }, o),
+    names: Object.keys(REDIS_BUS_OPTIONS),
   },
   "new HubNetwork()": {
     call: (o) => new HubNetwork(o),

@@ -1,0 +1,63 @@
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assertThrows } from "@std/assert";
+import { type Bus, Hub, natsBus } from "../../hub/mod.ts";
+import { hasNats, startNats } from "../_nats.ts";
+import { bounded } from "../_serving.ts";
+import { type Broker, SCENES } from "./_brokers.ts";
+
+const withNats = { ...bounded, ignore: !hasNats };
+
+async function natsBroker(): Promise<Broker> {
+  let { program, port } = await startNats();
+  const connections: NatsConnection[] = [];
+  return {
+    async bus(prefix): Promise<Bus> {
+      const connection = await connect({
+        servers: `127.0.0.1:${port}`,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 50,
+      });
+      connections.push(connection);
+      return natsBus(connection, prefix === undefined ? {} : { prefix });
+    },
+    signal: (signal) => program.kill(signal),
+    kill: () => program[Symbol.asyncDispose](),
+    async restart(): Promise<void> {
+      ({ program } = await startNats(port));
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      await Promise.all(connections.map((connection) => connection.close()));
+      await program[Symbol.asyncDispose]();
+    },
+  };
+}
+
+for (const [shows, scene] of Object.entries(SCENES)) {
+  Deno.test(`natsBus() ${shows}`, withNats, async () => {
+    await using broker = await natsBroker();
+    await scene(broker);
+  });
+}
+
+Deno.test("natsBus() serves one hub", withNats, async () => {
+  await using broker = await natsBroker();
+  const bus = await broker.bus();
+  await using _hub = new Hub({ bus });
+  assertThrows(() => new Hub({ bus }), TypeError, "this bus is used by another hub already");
+});
+
+Deno.test(
+  "a prefix is made of tokens that mean nothing to a broker",
+  { permissions: "none" },
+  () => {
+    const connection = { isClosed: () => false } as NatsConnection;
+    for (const prefix of ["a", "a-b.c_D.1", "x".repeat(128)]) natsBus(connection, { prefix });
+    for (
+      const prefix of ["", ".", "a.", ".a", "a..b", "*", ">", "a b", "ä", "a\n", "x".repeat(129)]
+    ) {
+      assertThrows(() => natsBus(connection, { prefix }), RangeError, "prefix must be 1 to 128 ");
+    }
+    // @ts-expect-error no string
+    assertThrows(() => natsBus(connection, { prefix: 1 }), TypeError, "prefix must be a string");
+  },
+);
