@@ -257,12 +257,25 @@ export class HandleConnection implements Connection {
   }
 
   /** Called when an asynchronous write has ended. */
-  onWritten(status: number): void {
+  onWritten(status: number, bytes: Uint8Array): void {
     const writer = this.#writer;
-    if (writer === undefined || this.handle === undefined) return;
+    const { handle } = this;
+    if (writer === undefined || handle === undefined) return;
     this.#writer = undefined;
-    if (status === 0) writer.resolve(this.#writeCount);
-    else writer.reject(statusError(status, "cannot write"));
+    if (status === 0) return writer.resolve(this.#writeCount);
+    const error = statusError(status, "cannot write");
+    if (this.#isRefused(error) && this.#move(handle) !== handle) {
+      this.write(bytes).then(writer.resolve, writer.reject);
+    } else writer.reject(error);
+  }
+
+  /**
+   * Whether a TCP handle of Deno has refused to write because the peer has half-closed. The first write on a handle is always
+   * asynchronous, and a peer can half-close before it. Nothing was written then: what `FIRST_WRITES` allows is never taken
+   * in part.
+   */
+  #isRefused(error: unknown): boolean {
+    return this.#writesLeft !== undefined && (error as { code?: string }).code === "EPIPE";
   }
 
   get #isReading(): boolean {
@@ -287,9 +300,12 @@ export class HandleConnection implements Connection {
     return fault;
   }
 
-  /** The handle for another write. If the TCP handle has had its share, the socket is moved. */
+  /**
+   * The handle for another write. If the TCP handle has had its share, the socket is moved. It is also moved if the peer has
+   * half-closed: once the handle has read that, it refuses every write.
+   */
   #handleFor(bytes: number, handle: StreamHandle): StreamHandle {
-    const left = this.#writesLeft! - Math.max(bytes, MIN_COUNTED);
+    const left = this.#hasEnded ? -1 : this.#writesLeft! - Math.max(bytes, MIN_COUNTED);
     if (left < 0) return this.#move(handle);
     this.#writesLeft = left;
     return handle;
@@ -297,11 +313,11 @@ export class HandleConnection implements Connection {
 
   /**
    * Moves the socket to another handle. If it cannot be moved now, it stays, and the next call tries again: while a write
-   * waits, or if there is no descriptor.
+   * waits, or if there is no descriptor. After `closeWrite()` it stays for good: closing the TCP handle would then make the
+   * system answer further input with a reset. Nothing is written any more, and reads are small.
    */
   #move(handle: StreamHandle): StreamHandle {
-    const isHalfClosing = this.#halfClosing !== undefined && !this.#isHalfClosed;
-    if (this.#writer !== undefined || isHalfClosing) return handle;
+    if (this.#writer !== undefined || this.#halfClosing !== undefined) return handle;
     let stream;
     try {
       stream = moved(this.handles, handle);
@@ -386,7 +402,7 @@ function newRequest({ WriteRequest }: Handles): WriteRequest {
 }
 
 function onWritten(this: WriteRequest, status: number): void {
-  const { writer } = this;
+  const { writer, bytes } = this;
   this.writer = this.bytes = undefined;
-  writer?.onWritten(status);
+  writer?.onWritten(status, bytes!);
 }

@@ -66,7 +66,7 @@ export interface Request {
 
 /** An asynchronous write. Both fields are our own. */
 export interface WriteRequest extends Request {
-  writer?: { onWritten(status: number): void } | undefined;
+  writer?: { onWritten(status: number, bytes: Uint8Array): void } | undefined;
   /** Keeps the bytes alive: Node does not copy them. */
   bytes?: Uint8Array | undefined;
 }

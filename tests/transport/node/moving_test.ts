@@ -96,6 +96,58 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "A node connection is moved for a write after the peer has half-closed",
+  overTcpHandles,
+  async () => {
+    const [near, far] = await nodePair();
+    const moves = await countMoves(async () => {
+      await far.closeWrite();
+      assertEquals(await near.read(new Uint8Array(1)), null);
+      await new Peer(near).send(Uint8Array.of(1));
+      assertEquals([...await new Peer(far).bytes(1)], [1]);
+    });
+    assertEquals(moves, 1);
+    near.close();
+    far.close();
+  },
+);
+
+Deno.test(
+  "A node connection that is half-closed stays, and reads what comes",
+  overTcpHandles,
+  async () => {
+    const [near, far] = await nodePair();
+    const moves = await countMoves(async () => {
+      await near.closeWrite();
+      const sent = pattern(900, 1);
+      await new Peer(far).send(sent);
+      const got = new Uint8Array(64 * 1024);
+      const count = await near.read(got);
+      assertEquals(got.subarray(0, count!), sent);
+    });
+    assertEquals(moves, 0);
+    near.close();
+    far.close();
+  },
+);
+
+Deno.test("A node connection greets a peer that half-closes at once", overTcpHandles, async () => {
+  const listener = await listenNodeTcp();
+  const { port } = listener.addr as Deno.NetAddr;
+  for (let i = 0; i < 20; i++) {
+    const far = await Deno.connect({ port });
+    await far.closeWrite();
+    const near = await listener.accept();
+    await new Peer(near).send(Uint8Array.of(1, 2, 3));
+    await near.closeWrite();
+    assertEquals([...await new Peer(far).bytes(3)], [1, 2, 3]);
+    near.close();
+    far.close();
+  }
+  listener.close();
+});
+
 Deno.test("A node connection loses nothing while it is moved", overTcpHandles, async () => {
   for (let round = 0; round < 40; round++) {
     const [near, far] = await nodePair();
