@@ -5,6 +5,7 @@ import {
   AmplificationLimitError,
   connectDatagrams,
   type DatagramDrop,
+  type DatagramEvents,
   type DatagramSender,
   type DatagramSocket,
   DatagramTooLargeError,
@@ -278,6 +279,30 @@ for (const overflow of ["drop-newest", "drop-oldest"] as const) {
     await until(() => drops.length === 3);
     assertEquals([drops[2]!.size, server.stats().queued], [5000, 1]);
     server.resume();
+  });
+}
+
+for (const overflow of ["drop-newest", "drop-oldest"] as const) {
+  Deno.test(`200,000 datagrams at once leave the queue bounded: ${overflow}`, bounded, async () => {
+    const gate = Promise.withResolvers<void>();
+    let events: DatagramEvents | undefined;
+    const socket: DatagramSocket = {
+      addr: { transport: "memory", name: "flood" },
+      start: (given) => void (events = given),
+      send: (_message, _to, done) => queueMicrotask(done),
+      close: () => Promise.resolve(),
+    };
+    const server = serveDatagrams({ socket, overflow, observer: {} }, () => gate.promise);
+    const from = { transport: "udp", hostname: "192.0.2.1", port: 9 } as const;
+    for (let i = 0; i < 200_000; i++) events!.onMessage(new Uint8Array(768), from);
+    const room = 4 * 2 ** 20 / 1024;
+    const { active, queued, queuedBytes, dropped } = server.stats();
+    // The handlers of a long turn are deferred.
+    assertEquals([queued, queuedBytes], [room, room * 1024]);
+    assertEquals(active + queued + dropped, 200_000);
+    gate.resolve();
+    await server.shutdown();
+    assertEquals(server.stats().queued, 0);
   });
 }
 
