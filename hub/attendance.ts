@@ -2,12 +2,15 @@ import type { Clock } from "./clock.ts";
 import type { Group } from "./group.ts";
 import type { Link } from "./link.ts";
 import { PRESENCE } from "./message.ts";
-import type { Person } from "./options.ts";
+import type { HubSettings, Person } from "./options.ts";
 import { Presence } from "./presence.ts";
 import { decodePresence, encodePresence } from "./presence_message.ts";
 
 /** How long changes are gathered before they are published, in milliseconds. */
 const PUBLISH_DELAY = 20;
+/** The size of messages with many people, in bytes, and the most that a UTF-16 unit of JSON takes in them. */
+const MESSAGE_SIZE = 256 * 1024;
+const MAX_WIDTH = 6;
 /** A hub that has not been heard of for this many intervals has died. */
 const MAX_SILENCE = 2.5;
 
@@ -21,6 +24,7 @@ export interface AttendanceHooks {
 /** Who is in the groups of a hub, in this process and in others. */
 export class Attendance {
   readonly #interval: number;
+  readonly #maxPeople: number;
   readonly #clock: Clock;
   readonly #link: Link | undefined;
   readonly #hooks: AttendanceHooks;
@@ -30,8 +34,16 @@ export class Attendance {
   #stopPublishing: (() => void) | undefined;
   #stopBeating: (() => void) | undefined;
 
-  constructor(interval: number, clock: Clock, link: Link | undefined, hooks: AttendanceHooks) {
-    this.#interval = interval;
+  constructor(
+    settings: HubSettings,
+    clock: Clock,
+    link: Link | undefined,
+    hooks: AttendanceHooks,
+  ) {
+    const { presenceInterval, maxNameLength, maxInfoLength } = settings;
+    this.#interval = presenceInterval;
+    const largest = MAX_WIDTH * (maxNameLength + maxInfoLength);
+    this.#maxPeople = Math.max(1, Math.floor(MESSAGE_SIZE / largest));
     this.#clock = clock;
     this.#link = link;
     this.#hooks = hooks;
@@ -42,6 +54,7 @@ export class Attendance {
     if (group.presence !== undefined) return group.presence;
     const { name } = group;
     const presence = new Presence(this.#link?.sender ?? 0, {
+      maxPeople: this.#maxPeople,
       now: () => this.#clock.now(),
       publish: (message) => {
         try {

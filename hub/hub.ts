@@ -102,7 +102,7 @@ export class Hub implements AsyncDisposable {
         onError,
       });
     }
-    this.#attendance = new Attendance(this.#settings.presenceInterval, clock, this.#link, {
+    this.#attendance = new Attendance(this.#settings, clock, this.#link, {
       onJoin: (...args) => this.#call(this.#options.onJoin, ...args),
       onLeave: (...args) => this.#call(this.#options.onLeave, ...args),
       onError,

@@ -1,9 +1,11 @@
 import type { Person } from "./options.ts";
 import { People, type Source } from "./people.ts";
-import { MAX_PEOPLE, type PresenceMessage } from "./presence_message.ts";
+import type { PresenceMessage } from "./presence_message.ts";
 
 /** What the presence of a group uses of its hub. */
 export interface PresenceHooks {
+  /** How many people a message contains at most, so that it is not too large. */
+  readonly maxPeople: number;
   now(): number;
   /** Publishes to the group. */
   publish(message: PresenceMessage): void;
@@ -102,7 +104,7 @@ export class Presence {
     }
     if (!isReady) return;
     const [version, count] = [this.#version, this.#local.size];
-    const isLarge = joined.length + left.length > MAX_PEOPLE;
+    const isLarge = joined.length + left.length > this.#hooks.maxPeople;
     // First the change, even if all people follow: those who know the version before learn who is new.
     if (version !== from && !isLarge) {
       this.#hooks.publish({ kind: "change", version, from, count, joined, left });
@@ -177,10 +179,11 @@ export class Presence {
   #publishAll(): void {
     this.#isAllDue = false;
     const all = [...this.#local.values()];
-    for (let at = 0; at === 0 || at < all.length; at += MAX_PEOPLE) {
+    const { maxPeople } = this.#hooks;
+    for (let at = 0; at === 0 || at < all.length; at += maxPeople) {
       this.#hooks.publish({
         ...{ kind: "all", version: this.#version, count: all.length, isFirst: at === 0 },
-        joined: all.slice(at, at + MAX_PEOPLE),
+        joined: all.slice(at, at + maxPeople),
       });
     }
   }

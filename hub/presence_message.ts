@@ -4,9 +4,6 @@ import { shown } from "../_internal/checks.ts";
 import { MalformedFrameError } from "../errors.ts";
 import type { Person } from "./options.ts";
 
-/** How many people a message contains, so that it stays small whatever `maxInfoLength` is. */
-export const MAX_PEOPLE = 100;
-
 /**
  * A message about the people of one hub in a group. `version` is that of all its people in the group, which changes with
  * them, and `count` is how many there are.

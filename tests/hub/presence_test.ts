@@ -167,9 +167,26 @@ Deno.test(
   },
 );
 
+Deno.test("people are told in messages that fit the bus, whatever is said of them", {
+  permissions,
+}, async () => {
+  using sessions = new Sessions();
+  const network = new HubNetwork();
+  const errors: unknown[] = [];
+  const onError = (error: unknown): void => void errors.push(error);
+  const [a, b] = [network.hub({ maxInfoLength: 65_536, onError }), network.hub({ onError })];
+  b.join("hall", sessions.open());
+  for (let at = 0; at < 20; at++) {
+    a.join("hall", sessions.open(), { id: `p${at}`, info: "\u20ac".repeat(65_534) });
+  }
+  await network.advance(200);
+  assertEquals([ids(b).length, errors], [20, []]);
+});
+
 Deno.test("who has missed a change asks for all people", { permissions }, () => {
   const asked: unknown[] = [];
   const presence = new Presence(1, {
+    maxPeople: 100,
     now: () => 0,
     publish: (message) => void asked.push(message),
     nextVersion: () => 1,
