@@ -45,6 +45,8 @@ export interface Case {
   readonly work: Work;
   /** How long it is loaded, where that is what the case is about. */
   readonly pace?: Pace;
+  /** Whether the servers and the load share all cores, instead of having one each. */
+  readonly hasAllCores?: boolean;
   /** The contender whose cost is 1 in every ratio. */
   readonly reference: string;
   readonly contenders: readonly Contender[];

@@ -18,6 +18,8 @@ const TWO_WORKERS = "Parley, 2 workers";
 const SCRAPED = "Parley, scraped every second";
 const ON_NODE = "Parley on Node";
 const ON_BUN = "Parley on Bun";
+const ALL_CORES = "Parley, a worker for each core";
+const CLUSTER = "Node, node:cluster";
 const MQTT_EXAMPLE = "examples/mqtt";
 
 const PER_MESSAGE = { cost: ["CPU per message", "µs"], counted: "messages" } as const;
@@ -131,6 +133,26 @@ const ECHO_BALLAST: Case = {
   goals: [
     { contender: BORROWED, figure: "cost", against: BY_HAND, atMost: 1.05 },
     { contender: BYTES, figure: "cost", against: BY_HAND, atMost: 1.1 },
+  ],
+};
+
+/** All cores for each server. The load is on the same ones, so that each server gets what it leaves. */
+const ECHO_CORES: Case = {
+  name: "echo-64b-cores",
+  title: "Echo of 64 B, 64 connections, 1 in flight, on all cores, together with the load",
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+  hasAllCores: true,
+  reference: GO,
+  contenders: [
+    who(ALL_CORES, "parleyAllCores", "echo-borrowed"),
+    who("Parley, node transport", "parleyNode", "echo-borrowed"),
+    who(CLUSTER, "nodeCluster", "echo"),
+    who(GO, "go", "echo"),
+  ],
+  goals: [
+    { contender: ALL_CORES, figure: "rate", against: CLUSTER, atLeast: 1 },
+    { contender: ALL_CORES, figure: "rate", against: GO, atLeast: 0.9 },
   ],
 };
 
@@ -428,6 +450,7 @@ export const CASES: readonly Case[] = [
   cold(ECHO_64_1),
   ECHO_BALLAST,
   ECHO_WORKERS,
+  ECHO_CORES,
   ECHO_METRICS,
   ECHO_64_16,
   ECHO_64K,

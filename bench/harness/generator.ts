@@ -22,6 +22,8 @@ export interface Load {
 export interface Pace {
   readonly warmup: number;
   readonly duration: number;
+  /** Where the load runs, if it is not on its own core. */
+  readonly cores?: string;
 }
 
 /** The result: how much was done, in which time, with how much CPU time of the server and of the load. */
@@ -68,13 +70,13 @@ export class Generator {
   async run(
     { pid, port }: Pick<ServerProcess, "pid" | "port">,
     load: Load,
-    { warmup, duration }: Pace,
+    { warmup, duration, cores = LOAD_CORE }: Pace,
     meanwhile: () => Promise<void> = () => Promise.resolve(),
   ): Promise<Outcome> {
     const options = { ...load, tls: load.tls ? 1 : 0, pid, port, warmup, duration };
     const args = Object.entries(options).map(([name, value]) => `${name}=${value}`);
     const child = new Deno.Command("taskset", {
-      args: pinned(LOAD_CORE, [this.#path, ...args]),
+      args: pinned(cores, [this.#path, ...args]),
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

@@ -4,7 +4,7 @@ import { certificate } from "./build.ts";
 import type { Case, Contender, Work } from "./case.ts";
 import type { Generator, Load, Outcome, Pace } from "./generator.ts";
 import type { Peer } from "./peers.ts";
-import { type Memory, ServerProcess } from "./process.ts";
+import { ALL_CORES, type Memory, ServerProcess } from "./process.ts";
 import { runRedisBenchmark } from "./redis_benchmark.ts";
 
 /** The figures of one measurement. */
@@ -40,16 +40,17 @@ const SETTLING = { interval: 200, change: 0.002, most: 50 };
 
 /** Starts a contender, measures the work of a case, and ends it. */
 export async function measure(
-  { work, pace }: Case,
+  { work, pace, hasAllCores }: Case,
   { service }: Contender,
   { command, collecting, collects, env }: Peer,
   generator: Generator,
   common: Settings,
 ): Promise<Figures> {
-  const settings = { ...common, ...pace };
+  const cores = hasAllCores ? ALL_CORES : undefined;
+  const settings = { ...common, ...pace, ...(cores === undefined ? {} : { cores }) };
   const start = work.kind === "idle" ? collecting : command;
   const args = service === undefined ? ["PORT"] : [service, "PORT", ...await tlsFilesFor(work)];
-  await using server = await ServerProcess.start([...start, ...args], env);
+  await using server = await ServerProcess.start([...start, ...args], env, cores);
   switch (work.kind) {
     case "load":
       return await underLoad(work.load, server, generator, settings);

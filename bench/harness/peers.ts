@@ -13,12 +13,14 @@ export type PeerName =
   | "parleyScraped"
   | "parleyBallast"
   | "parleyWorkers"
+  | "parleyAllCores"
   | "parleyOnNode"
   | "parleyOnBun"
   | "deno"
   | "denoBallast"
   | "denoNet"
   | "node"
+  | "nodeCluster"
   | "bun"
   | "go"
   | "asyncio"
@@ -81,6 +83,7 @@ const PROGRAMS: Record<PeerName, Program> = {
   parleyScraped: inDeno("parley.ts", { SCRAPED: "1" }),
   parleyBallast: inDeno("parley.ts", { BALLAST: "1" }),
   parleyWorkers: inDeno("workers.ts", { WORKERS: "2" }),
+  parleyAllCores: inDeno("workers.ts", { WORKERS: "auto" }),
   parleyOnNode: {
     from: "Node from version 22.18 on, which runs TypeScript",
     version: ["node", "-p", "process.features.typescript ? process.version : process.exit(1)"],
@@ -97,6 +100,11 @@ const PROGRAMS: Record<PeerName, Program> = {
   deno: inDeno("deno.ts"),
   denoBallast: inDeno("deno.ts", { BALLAST: "1" }),
   denoNet: inDeno("net.mjs"),
+  nodeCluster: {
+    from: "Node",
+    version: ["node", "--version"],
+    command: ["node", file("cluster.mjs")],
+  },
   node: {
     from: "Node",
     version: ["node", "--version"],

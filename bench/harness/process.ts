@@ -1,8 +1,10 @@
 // Server processes on their own core, and their figures from the system.
 
 /** The core of the servers, and that of the load. */
-export const SERVER_CORE = 0;
-export const LOAD_CORE = 1;
+export const SERVER_CORE = "0";
+export const LOAD_CORE = "1";
+/** For servers that use all cores. The load is on the same ones. */
+export const ALL_CORES: string = `0-${navigator.hardwareConcurrency - 1}`;
 
 const TOO_LONG = 20_000;
 const TRY_AGAIN = 10;
@@ -27,14 +29,15 @@ export class ServerProcess implements AsyncDisposable {
     this.#child = child;
   }
 
-  /** Starts a command on the servers' core. `PORT` in it stands for a free port. Resolves once that is listened on. */
+  /** Starts a command, on the servers' core. `PORT` in it stands for a free port. Resolves once that is listened on. */
   static async start(
     command: readonly string[],
     env: Record<string, string> = {},
+    cores: string = SERVER_CORE,
   ): Promise<ServerProcess> {
     const port = freePort();
     const child = new Deno.Command("taskset", {
-      args: pinned(SERVER_CORE, command.map((part) => part === "PORT" ? `${port}` : part)),
+      args: pinned(cores, command.map((part) => part === "PORT" ? `${port}` : part)),
       env: { DENO_NO_UPDATE_CHECK: "1", ...env },
       stdin: "null",
       stdout: "null",
@@ -84,15 +87,15 @@ export function endServersOnSignals(): void {
   }
 }
 
-/** The arguments with which `taskset` runs a command on one core. */
-export function pinned(core: number, command: readonly string[]): string[] {
-  return ["--cpu-list", `${core}`, ...command];
+/** The arguments with which `taskset` runs a command on some cores. */
+export function pinned(cores: string, command: readonly string[]): string[] {
+  return ["--cpu-list", cores, ...command];
 }
 
 /** Keeps this process off the servers' core. */
 export async function pinThisProcess(): Promise<void> {
   await new Deno.Command("taskset", {
-    args: ["--all-tasks", "--cpu-list", "--pid", `${LOAD_CORE}`, `${Deno.pid}`],
+    args: ["--all-tasks", "--cpu-list", "--pid", LOAD_CORE, `${Deno.pid}`],
     stdout: "null",
   }).output();
 }

@@ -19,10 +19,22 @@ static uint64_t now(void) { return nanoseconds(CLOCK_MONOTONIC); }
 
 // The user and system time of all threads of a process, including those that have ended. It is what fields 14 and 15 of
 // /proc/PID/stat say, which are rounded to 10 ms.
-static uint64_t cpu_time(int pid) {
+static uint64_t own_cpu_time(int pid) {
   clockid_t clock;
   if (clock_getcpuclockid(pid, &clock) != 0) FAIL("there is no process %d", pid);
   return nanoseconds(clock);
+}
+
+// The same with the processes that it has started, and theirs.
+static uint64_t cpu_time(int pid) {
+  uint64_t total = own_cpu_time(pid);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+  FILE *children = fopen(path, "r");
+  if (children == NULL) return total; // this kernel does not tell
+  for (int child; fscanf(children, "%d", &child) == 1;) total += cpu_time(child);
+  fclose(children);
+  return total;
 }
 
 // Buckets of 1/64 of a power of two each, so that latencies are exact to 1.6 %.

@@ -1,6 +1,6 @@
 // The echo of parley.ts in several threads.
 //
-//     WORKERS=2 deno run -A bench/servers/workers.ts echo-borrowed PORT
+//     WORKERS=2|auto deno run -A bench/servers/workers.ts echo-borrowed PORT
 
 import process from "node:process";
 import type { Session } from "../../mod.ts";
@@ -12,5 +12,8 @@ export default async function echo(session: Session): Promise<void> {
 
 if (import.meta.main) {
   const { WORKERS: workers } = process.env;
-  serveWorkers(import.meta.url, { port: Number(process.argv[3]), workers: Number(workers) });
+  serveWorkers(import.meta.url, {
+    port: Number(process.argv[3]),
+    workers: workers === "auto" ? workers : Number(workers),
+  });
 }
