@@ -19,6 +19,9 @@ const NAMES: Record<string, string> = {
 export function startError(error: unknown, plan: Plan): unknown {
   if (error instanceof systemErrors.NotCapable) return permissionError(error, needsOf(plan));
   if (error instanceof ProgramError) return error;
+  // That of a worker has lost its class.
+  const { name, message } = error as Error;
+  if (name === "ProgramError") return new ProgramError(message);
   const misuse = misuseOf(error);
   if (misuse !== undefined) return misuse;
   const problem = plan.certificate && certificateProblem(error, plan.certificate);

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { formatAddress, type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
 import { type Admin, type LogLevelControl, serveAdmin } from "../../admin/mod.ts";
+import type { Bus } from "../../hub/mod.ts";
 import type { Capture } from "../../capture/mod.ts";
 import { captureInto, captureWarning, endCapture } from "../capturing.ts";
 import { serveWorkers, type WorkersServer } from "../../workers/mod.ts";
@@ -11,6 +12,7 @@ import { type Arguments, choiceOption, readOptionFile, runProgram } from "../pro
 import { adminError, startError } from "./errors.ts";
 import { FLAGS, OPTIONS, type Place, type Plan, readPlan } from "./options.ts";
 import { systemdOptions } from "./systemd.ts";
+import { openNats } from "./nats.ts";
 import { readCertificate, reloadCertificate, warnOfOthers } from "./tls.ts";
 import { serviceOf } from "./services.ts";
 import type { WorkerPlan } from "./worker.ts";
@@ -26,6 +28,8 @@ Service
   --workers N          how many threads serve, auto for one for each core;
                        requires --allow-read of this package, and Linux
                        (default: this thread alone)
+  --nats URL           of chat: the NATS server that makes one room of several
+                       processes, such as nats://127.0.0.1:4222
 
 Address
   --hostname HOST      address to listen on (default 127.0.0.1; 0.0.0.0 for all)
@@ -122,7 +126,9 @@ async function run(args: Arguments): Promise<number> {
     checkUdp(args, plan);
     return await serveUdp(plan, STOP_SIGNALS, logger);
   }
-  const { certificate } = plan;
+  const { certificate, nats, workers } = plan;
+  // Workers connect themselves.
+  const bus = nats === undefined || workers !== undefined ? undefined : await openNats(nats);
 
   let signals = 0;
   const onStop = (signal: StopSignal) => {
@@ -139,7 +145,7 @@ async function run(args: Arguments): Promise<number> {
     });
   }
   const capture = captureOf(plan, logger);
-  const server = start(plan, logger, { level, format }, capture);
+  const server = start(plan, logger, { level, format }, capture, bus);
   const admin = openAdmin(plan, server, logger, new LogLevelOf(logger, level));
   try {
     await admin?.listening;
@@ -218,6 +224,7 @@ function start(
   logger: Logger,
   log: Pick<WorkerPlan, "level" | "format">,
   capture: Capture | undefined,
+  bus: Bus | undefined,
 ): Running {
   try {
     const tls = plan.certificate &&
@@ -227,7 +234,7 @@ function start(
       ? serveHere(plan, {
         ...common,
         ...(capture && { observer: { onSessionStart: (session) => capture.add(session) } }),
-      })
+      }, bus)
       : serveInWorkers(plan, common, log);
     if (plan.certificate !== undefined) warnOfOthers(plan.certificate, logger);
     return server;
@@ -236,19 +243,23 @@ function start(
   }
 }
 
-function serveHere({ service, delay, place }: Plan, common: ServeOptions): Server {
-  const { handler, options } = serviceOf(service, delay);
+function serveHere(
+  { service, delay, place }: Plan,
+  common: ServeOptions,
+  bus: Bus | undefined,
+): Server {
+  const { handler, options } = serviceOf(service, delay, bus);
   const where = "systemd" in place ? systemdOptions(place.systemd, common) : place;
   return serve({ ...options, ...common, ...where }, handler);
 }
 
 function serveInWorkers(
-  { service, delay, place, workers }: Plan,
+  { service, delay, place, workers, nats }: Plan,
   { transport: _, ...common }: ServeOptions,
   log: Pick<WorkerPlan, "level" | "format">,
 ): WorkersServer {
   const { hostname, port } = place as Extract<Place, { port: number }>;
-  const workerData: WorkerPlan = { service, delay, ...log };
+  const workerData: WorkerPlan = { service, delay, nats, ...log };
   // The module has the same ending as this one when both are compiled.
   const module = new URL(`./worker.${import.meta.url.split(".").pop()!}`, import.meta.url);
   return serveWorkers(module, {

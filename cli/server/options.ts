@@ -7,7 +7,7 @@ import { type ServiceName, SERVICES } from "./services.ts";
 
 /** The options that take a value. */
 export const OPTIONS: readonly string[] = [
-  ...["service", "delay", "workers"],
+  ...["service", "delay", "workers", "nats"],
   ...["hostname", "port", "unix", "mode", "socket", "transport"],
   ...["tls-cert", "tls-key", "tls-mode"],
   ...["allow", "deny", "trusted", "max-sessions", "max-sessions-per-address", "ipv6-prefix"],
@@ -44,6 +44,8 @@ export interface Plan {
   limits: ServeOptions;
   /** How many threads serve; `undefined` for this one alone. */
   workers: number | "auto" | undefined;
+  /** The URL of the NATS server that connects the chats of several processes. */
+  nats: string | undefined;
   /** The file that sessions are captured into. */
   capture: string | undefined;
   admin: AdminPlan | undefined;
@@ -72,6 +74,7 @@ export function readPlan(args: Arguments): Plan {
     tlsMode: tlsModeOf(args, service),
     limits: { ...limitsOf(args), ...proxyOf(args) },
     workers: workersOf(args),
+    nats: natsOf(args, service),
     capture: args.options.capture,
     admin: adminOf(args),
   };
@@ -106,6 +109,17 @@ function adminPlaceOf(text: string): AdminPlan["place"] {
     `--admin must be an address such as 127.0.0.1:9090, or the path of a Unix socket, got ${
       JSON.stringify(text)
     }`,
+  );
+}
+
+function natsOf({ options: { nats } }: Arguments, service: ServiceName): string | undefined {
+  if (nats === undefined) return;
+  if (service !== "chat") {
+    throw new UsageError(`--nats is for --service chat, got --service ${service}`);
+  }
+  if (/^(nats|tls):\/\/[^\s/?#@]+$/.test(nats)) return nats;
+  throw new UsageError(
+    `--nats must be a URL such as nats://127.0.0.1:4222, got ${JSON.stringify(nats)}`,
   );
 }
 

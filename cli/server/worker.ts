@@ -4,6 +4,7 @@ import { workerData } from "node:worker_threads";
 import { type Handler, logObserver, type ServerObserver } from "../../mod.ts";
 import { type ServiceOptions, workerBus } from "../../workers/mod.ts";
 import { type LogFormat, type LogLevel, openLog } from "./logging.ts";
+import { openNats } from "./nats.ts";
 import { type ServiceName, serviceOf } from "./services.ts";
 
 /** What the program tells its workers. */
@@ -12,10 +13,11 @@ export interface WorkerPlan {
   delay: number;
   level: LogLevel;
   format: LogFormat;
+  nats: string | undefined;
 }
 
-const { service, delay, level, format } = workerData as WorkerPlan;
-const served = serviceOf(service, delay, workerBus());
+const { service, delay, level, format, nats } = workerData as WorkerPlan;
+const served = serviceOf(service, delay, nats === undefined ? workerBus() : await openNats(nats));
 
 const handler: Handler = served.handler;
 export default handler;

@@ -70,6 +70,14 @@ const MISUSES: [args: string[], message: string][] = [
     ["--workers", "2", "--capture", "f"],
     "--workers and --capture exclude each other: one thread writes the file",
   ],
+  [
+    ["--nats", "nats://127.0.0.1:4222"],
+    "--nats is for --service chat, got --service greeting",
+  ],
+  ...["127.0.0.1:4222", "nats://", "nats://a@b", "nats://a/b"].map((url): [string[], string] => [
+    ["--service=chat", "--nats", url],
+    `--nats must be a URL such as nats://127.0.0.1:4222, got "${url}"`,
+  ]),
   [["--service", "echo", "--delay", "5"], "--delay is for --service greeting, got --service echo"],
   [
     ["--unix", "s", "--port", "5"],

@@ -2,7 +2,8 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { connect, type Frames, type Session } from "../../mod.ts";
-import { assertOneLine, cannotStart, Client } from "../_programs.ts";
+import { hasNats, startNats } from "../_nats.ts";
+import { assertOneLine, cannotStart, Client, run } from "../_programs.ts";
 import { serving, startServer } from "../_server_program.ts";
 
 const ignore = cannotStart || Deno.build.os !== "linux";
@@ -79,5 +80,47 @@ Deno.test(
     await Promise.all([people[0]!.session.close(), late.close()]);
     server.program.kill("SIGTERM");
     assertEquals((await server.program.ended()).code, 0);
+  },
+);
+
+Deno.test(
+  {
+    name: "server.ts --nats makes one room of several processes",
+    ignore: ignore || !hasNats,
+  },
+  async () => {
+    const { program, port } = await startNats();
+    await using _nats = program;
+    const url = `--nats=nats://127.0.0.1:${port}`;
+    const args = ["--port=0", "--service=chat", url];
+    await using one = await serving(["--allow-net", READ], ...args, "--workers=2");
+    await using other = await serving(["--allow-net"], ...args);
+    const [rose, think] = await Promise.all(
+      [one, other].map(({ place }) => connect({ port: Number(place.split(":")[1]) })),
+    );
+    const [roses, thinks] = [rose!.lines(), think!.lines()];
+    await rose!.send("rose\n");
+    while (await roses.read() !== "* with you: nobody");
+    await think!.send("think\n");
+    while (await thinks.read() !== "* with you: rose");
+    while (await roses.read() !== "* think joins");
+    await rose!.send("hello\n");
+    while (await thinks.read() !== "rose: hello");
+    await Promise.all([rose!.close(), think!.close()]);
+    for (const { program } of [one, other]) program.kill("SIGTERM");
+    for (const { program } of [one, other]) assertEquals((await program.ended()).code, 0);
+  },
+);
+
+Deno.test(
+  { name: "server.ts --nats says that there is no NATS server, and where", ignore },
+  async () => {
+    const args = ["--port=0", "--service=chat", "--nats=nats://127.0.0.1:1"];
+    const problem = "cannot connect to --nats nats://127.0.0.1:1: connection refused";
+    assertOneLine(await run("server.ts", ...args), [1, problem]);
+    await using program = startServer(["--allow-net", READ], ...args, "--workers=2");
+    const { code, stderr } = await program.ended();
+    assertEquals(code, 1);
+    assertMatch(stderr, new RegExp(`\nerror: ${problem}\n$`));
   },
 );

@@ -22,6 +22,7 @@ const GOOD: [path: string, source: string][] = [
   ["connect/reconnect.ts", 'import { connect } from "./connect.ts";'],
   ["requests/requests.ts", 'import { Call } from "./matching.ts"; import "../session.ts";'],
   ["workers/thread.ts", 'import "../serve/serve.ts"; await import(module);'],
+  ["cli/server/nats.ts", "await import(specifier);"],
   ["datagram/udp.ts", 'import { createSocket } from "node:dgram"; Deno.listenDatagram(o);'],
   ["session.ts", '// import "./serve/serve.ts"; console.log(Deno.args)'],
   ["session.ts", "const hint = 'Deno.exit() and console.log()';"],
