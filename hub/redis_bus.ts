@@ -19,8 +19,9 @@ export interface RedisEvents {
 export interface IoRedisClient extends RedisEvents {
   /** `ready` while it is connected. */
   readonly status: string;
-  /** Sends a message. */
-  publish(channel: string, message: Buffer): Promise<number>;
+  /** Sends a message, a `Buffer` of `node:buffer`. */
+  // deno-lint-ignore no-explicit-any -- not every project has the types of Node, and nothing else fits both libraries
+  publish(channel: string, message: any): Promise<number>;
   /** Begins to emit the messages of a channel as `messageBuffer`. */
   subscribe(channel: string): Promise<unknown>;
   /** Ends it. */
@@ -31,14 +32,19 @@ export interface IoRedisClient extends RedisEvents {
 export interface NodeRedisClient extends RedisEvents {
   /** Whether it is connected. */
   readonly isReady: boolean;
-  /** Sends a message. */
-  publish(channel: string, message: Buffer): Promise<number>;
+  /** Sends a message, a `Buffer` of `node:buffer`. */
+  // deno-lint-ignore no-explicit-any -- not every project has the types of Node, and nothing else fits both libraries
+  publish(channel: string, message: any): Promise<number>;
   /** Begins to call a listener with the messages of a channel. */
-  subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<unknown>;
+  subscribe(
+    channel: string,
+    listener: (message: Uint8Array) => void,
+    buffers: true,
+  ): Promise<unknown>;
   /** Ends it. */
   unsubscribe(
     channel: string,
-    listener: (message: Buffer) => void,
+    listener: (message: Uint8Array) => void,
     buffers: true,
   ): Promise<unknown>;
 }
@@ -197,9 +203,9 @@ class RedisBus implements Bus {
     if (!this.#isClosed) this.#listener!.onError(error);
   };
 
-  readonly #onMessage = (message: Buffer): void => this.#listener!.onMessage(message);
+  readonly #onMessage = (message: Uint8Array): void => this.#listener!.onMessage(message);
 
-  readonly #onChannelMessage = (_channel: Buffer, message: Buffer): void =>
+  readonly #onChannelMessage = (_channel: Uint8Array, message: Uint8Array): void =>
     this.#onMessage(message);
 }
 
