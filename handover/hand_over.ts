@@ -21,8 +21,9 @@ const MAX_UNREAD = 64 * 1024;
  * @param channel The other process, which has called `takeOver()`.
  * @returns How many sessions were handed over.
  * @throws {TypeError} If the server is not one of `serve()`, the channel is not connected, or the runtime is Bun.
- * @throws {Error} If the channel fails, or there is no descriptor. Then one session is lost, and the remaining ones are
- * served on.
+ * @throws {Error} If the channel fails, the other process ends, or does not accept a socket within ten seconds, or there is
+ * no descriptor. Then one session is lost, and the remaining ones are served on. What a process that has died had not
+ * accepted yet is lost, too.
  *
  * @example
  * ```ts ignore

@@ -344,6 +344,34 @@ Deno.test("handOver() stops at the first session that cannot be sent", overNet, 
   await server.shutdown();
 });
 
+Deno.test("handOver() rejects if the other process dies while a socket waits for it", {
+  ...overProcesses,
+  timeout: 30_000,
+}, async () => {
+  const server = serve({ port: 0, transport: "node" }, counting("old"));
+  const clients: Session[] = [];
+  for (let n = 0; n < 4; n++) {
+    const client = await connect({ port: portOf(server) });
+    assertEquals(await ask(client, "one"), "old 1 one");
+    clients.push(client);
+  }
+  const program = new URL("./_server.ts", import.meta.url).pathname;
+  const child = fork(program, ["new", "{}"], { env: {}, execPath: "deno" });
+  await once(child, "message");
+  const exited = once(child, "exit");
+  Deno.kill(child.pid!, "SIGSTOP"); // the first socket is in the channel then, and the second one waits
+  const failed = assertRejects(() => handOver(server, child), Error, "could not be handed");
+  await until(() => server.sessions.size === 2);
+  Deno.kill(child.pid!, "SIGKILL");
+  await failed;
+  await exited;
+  if (child.connected) child.disconnect();
+  assertEquals(server.sessions.size, 2);
+  for (const client of clients.slice(2)) assertEquals(await ask(client, "two"), "old 2 two");
+  for (const client of clients) client.abort();
+  await server.shutdown();
+});
+
 Deno.test("handOver() refuses what it cannot use", bounded, async () => {
   const server = serve({ listener: memoryListener() }, echo);
   const channel = { on: () => {}, off: () => {}, send: () => true };
