@@ -1,10 +1,10 @@
-/** Who may ask the door, and who may change something. */
+/** Who may ask the admin server, and who may change something. */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseIp, withoutBrackets } from "../_internal/ip.ts";
 import { HttpError, type HttpRequest } from "./http.ts";
 
-/** What a door lets in. */
+/** What an admin server lets in. */
 export interface Access {
   /** Whether it is on a Unix socket, where the file's permissions decide. */
   isUnix: boolean;

@@ -26,7 +26,8 @@ import { FILES } from "./page/files.ts";
 const READ_METHODS = ["GET", "HEAD"];
 
 /**
- * Opens a door to servers for operators and their tools: health, metrics, sessions, and a page that shows them.
+ * Starts an admin server, for operators and their tools. It answers about other servers: health, metrics, sessions, and a page
+ * that shows them.
  *
  * | path | what it answers |
  * |---|---|
@@ -47,7 +48,7 @@ const READ_METHODS = ["GET", "HEAD"];
  *
  * @param options Where to listen, and what is allowed.
  * @param servers The servers by name. A server that is alone is the default of `server`.
- * @returns The door.
+ * @returns The admin server.
  * @throws {TypeError | RangeError} If an option is invalid.
  * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well.
  *
@@ -68,16 +69,16 @@ export function serveAdmin(
   options: AdminOptions,
   servers: Readonly<Record<string, ServedBy>>,
 ): Admin {
-  return new Door(options, servers);
+  return new AdminServer(options, servers);
 }
 
-class Door implements Admin {
+class AdminServer implements Admin {
   readonly #options: AdminOptions;
   readonly #access: ReturnType<typeof accessOf>;
   readonly #servers: ReadonlyMap<string, ServedBy>;
   readonly #sessions: Map<string, Sessions> = new Map();
   readonly #metrics: Pick<Metrics, "handler">;
-  readonly #door: Server;
+  readonly #http: Server;
   readonly #sampler: Sampler;
   readonly #watchers: Set<Session> = new Set();
   /** The last event. */
@@ -94,7 +95,7 @@ class Door implements Admin {
     this.#servers = new Map(entries);
     this.#metrics = options.metrics ?? metricsOf(entries);
     const { hostname, port, path, mode, transport } = options;
-    this.#door = serve({
+    this.#http = serve({
       ...(hostname !== undefined && { hostname }),
       ...(port !== undefined && { port }),
       ...(path !== undefined && { path }),
@@ -118,17 +119,17 @@ class Door implements Admin {
   }
 
   get addr(): Address {
-    return this.#door.addr;
+    return this.#http.addr;
   }
 
   get listening(): Promise<Address> {
-    return this.#door.listening;
+    return this.#http.listening;
   }
 
   close(): Promise<void> {
     this.#sampler.stop();
     for (const sessions of this.#sessions.values()) sessions.stop();
-    return this.#door.shutdown();
+    return this.#http.shutdown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -212,7 +213,7 @@ class Door implements Admin {
     session.send(this.#news);
     this.#watchers.add(session);
     try {
-      for await (const _ of session); // until the page is closed, or the door
+      for await (const _ of session); // until the page or this server is closed
     } finally {
       this.#watchers.delete(session);
     }

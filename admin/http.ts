@@ -1,4 +1,4 @@
-/** HTTP/1.1 (RFC 9112) over sessions, as little of it as the door needs: one request per connection. */
+/** HTTP/1.1 (RFC 9112) over sessions, as little of it as the admin server needs: one request per connection. */
 
 import type { Session } from "../session.ts";
 

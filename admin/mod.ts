@@ -1,6 +1,6 @@
 /**
- * A door to servers for operators: health and readiness for load balancers, metrics for Prometheus, and a page that shows
- * what the servers do and, if it is allowed to, controls them.
+ * An admin server for operators: health and readiness for load balancers, metrics for Prometheus, and a page that shows what
+ * other servers do and, if it is allowed to, controls them.
  *
  * @example
  * ```ts ignore

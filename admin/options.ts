@@ -70,7 +70,7 @@ export interface AdminOptions {
   logger?: Logger;
 }
 
-/** The options of the door. */
+/** The options of `serveAdmin()`. */
 export const ADMIN_OPTIONS: Known<AdminOptions> = {
   hostname: elsewhere,
   port: elsewhere,
@@ -85,21 +85,21 @@ export const ADMIN_OPTIONS: Known<AdminOptions> = {
   logger: checkLogger,
 };
 
-/** A door that is open. */
+/** A running admin server. */
 export interface Admin extends AsyncDisposable {
   /** The address that it listens on, with its actual port. */
   readonly addr: Address;
   /** Resolves to the address once it listens, and rejects as `Server.listening` does. */
   readonly listening: Promise<Address>;
   /**
-   * Closes the door, and ends what is asked for. It closes itself when all its servers are closed.
+   * Closes the admin server and ends its connections. It closes itself when all servers that it shows are closed.
    *
    * @returns Resolves once it is closed.
    */
   close(): Promise<void>;
 }
 
-/** What a door lets in. Throws if nobody could change anything, or everybody could. */
+/** What an admin server lets in. Throws if nobody could change anything, or everybody could. */
 export function accessOf({ path, hosts = [], control = false, token }: AdminOptions): Access {
   const isUnix = path !== undefined;
   if (control && !isUnix && token === undefined) {

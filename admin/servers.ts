@@ -1,4 +1,4 @@
-/** The servers behind a door. */
+/** What an admin server tells of the other servers. */
 
 import { formatAddress } from "../transport/connection.ts";
 import type { Server, ServerStats } from "../serve/options.ts";

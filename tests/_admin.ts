@@ -1,4 +1,4 @@
-// Requests to the door of operators.
+// Requests to an admin server.
 
 import type { Admin } from "../admin/mod.ts";
 import { portOf } from "./_serving.ts";

@@ -29,7 +29,7 @@ export function startError(error: unknown, plan: Plan): unknown {
   return new ProgramError(listenProblem(error, plan.place));
 }
 
-/** The same for an error of opening the door for operators. */
+/** The same for an error of starting the admin server. */
 export function adminError(error: unknown, plan: Plan): unknown {
   if (error instanceof systemErrors.NotCapable) return permissionError(error, needsOf(plan));
   if (error instanceof ProgramError) return error;

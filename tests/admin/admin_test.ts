@@ -47,7 +47,7 @@ Deno.test("/readyz says which of several servers is not ready", overNet, async (
   assertEquals((await get(admin, "/sessions.json?server=one")).status, 200);
 });
 
-Deno.test("A door closes itself when its servers are closed", overNet, async () => {
+Deno.test("serveAdmin() closes when its servers are closed", overNet, async () => {
   const server = serve({ port: 0 }, echo);
   const admin = serveAdmin({ port: 0 }, { server });
   await server.shutdown();
@@ -257,44 +257,48 @@ Deno.test("/events sends samples, and /history.json has those of before", overNe
   await client.close();
 });
 
-Deno.test("A door is closed to foreign hosts, and its answers are safe", overNet, async () => {
-  await using server = serve({ port: 0 }, echo);
-  await using admin = serveAdmin({ port: 0, hosts: ["Admin.example"] }, { server });
-  const asked = async (host: string) =>
-    (await raw(admin, `GET /healthz HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).split(" ")[1];
-  for (
-    const host of [
-      "127.0.0.1:9",
-      "localhost",
-      "LOCALHOST:1",
-      "[::1]:9",
-      "10.0.0.7",
-      "admin.example:80",
-    ]
-  ) assertEquals(await asked(host), "200", host);
-  for (
-    const host of [
-      "evil.example",
-      "",
-      "127.0.0.1.evil.example",
-      "localhost.evil",
-      "[evil]",
-      "127.0.0.1@evil",
-      "a, localhost",
-    ]
-  ) assertEquals(await asked(host), "421", host);
-  assertEquals((await raw(admin, "GET /healthz HTTP/1.1\r\n\r\n")).split(" ")[1], "421");
-  const { headers } = await get(admin, "/healthz");
-  assertStringIncludes(
-    headers.get("content-security-policy")!,
-    "default-src 'none'; script-src 'self'",
-  );
-  assertEquals(headers.get("x-content-type-options"), "nosniff");
-  assertEquals(headers.get("access-control-allow-origin"), null);
-});
+Deno.test(
+  "serveAdmin() is closed to foreign hosts, and its answers are safe",
+  overNet,
+  async () => {
+    await using server = serve({ port: 0 }, echo);
+    await using admin = serveAdmin({ port: 0, hosts: ["Admin.example"] }, { server });
+    const asked = async (host: string) =>
+      (await raw(admin, `GET /healthz HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).split(" ")[1];
+    for (
+      const host of [
+        "127.0.0.1:9",
+        "localhost",
+        "LOCALHOST:1",
+        "[::1]:9",
+        "10.0.0.7",
+        "admin.example:80",
+      ]
+    ) assertEquals(await asked(host), "200", host);
+    for (
+      const host of [
+        "evil.example",
+        "",
+        "127.0.0.1.evil.example",
+        "localhost.evil",
+        "[evil]",
+        "127.0.0.1@evil",
+        "a, localhost",
+      ]
+    ) assertEquals(await asked(host), "421", host);
+    assertEquals((await raw(admin, "GET /healthz HTTP/1.1\r\n\r\n")).split(" ")[1], "421");
+    const { headers } = await get(admin, "/healthz");
+    assertStringIncludes(
+      headers.get("content-security-policy")!,
+      "default-src 'none'; script-src 'self'",
+    );
+    assertEquals(headers.get("x-content-type-options"), "nosniff");
+    assertEquals(headers.get("access-control-allow-origin"), null);
+  },
+);
 
 Deno.test(
-  "A door refuses what is not a small, complete request",
+  "serveAdmin() refuses what is not a small, complete request",
   { ...overNet, timeout: 30_000 },
   async () => {
     await using server = serve({ port: 0 }, echo);
@@ -407,7 +411,7 @@ Deno.test(
 );
 
 Deno.test(
-  "A door on a Unix socket needs no token, and has the mode that is asked for",
+  "serveAdmin() on a Unix socket needs no token, and has the mode that is asked for",
   overUnixMode,
   async () => {
     await using place = await somePath();
