@@ -281,6 +281,7 @@ export interface DatagramServer<Out = string | Uint8Array> extends AsyncDisposab
    * @param message The message. Bytes must not change until the promise has resolved.
    * @param to The address of the receiver.
    * @returns Resolves once the system has taken the datagram. A rejection never counts as unhandled.
+   * @throws {TypeError | RangeError} If `to` is no address of the transport of this server.
    * @throws {DatagramTooLargeError} If the datagram is too large for the system or the path.
    * @throws {OutputLimitError} If too much waits to be sent.
    */

@@ -1,7 +1,7 @@
 /** Datagrams: `serveDatagrams()` and its server. */
 
 import { type Address, normalizeAddress } from "../_internal/address.ts";
-import { checkDuration, checkFunction, checkInteger, checkObject } from "../_internal/checks.ts";
+import { checkDuration, checkFunction, checkInteger } from "../_internal/checks.ts";
 import type { Observers } from "../_internal/observers.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { rejected } from "../_internal/promises.ts";
@@ -29,7 +29,7 @@ import { DatagramOutput } from "./output.ts";
 import { Admission, ProvenPeers } from "./peers.ts";
 import { DatagramQueue, owned } from "./queue.ts";
 import { Sender, type SenderHooks } from "./sender.ts";
-import { checkAmplification, queueSettings, SERVE_OPTIONS } from "./settings.ts";
+import { checkAmplification, checkReceiver, queueSettings, SERVE_OPTIONS } from "./settings.ts";
 import type { DatagramEvents, DatagramSocket } from "./socket.ts";
 
 /**
@@ -179,7 +179,7 @@ class Server<In, Out> implements DatagramServer<Out>, DatagramEvents, SenderHook
 
   send(message: Out, to: Address): Promise<void> {
     try {
-      checkObject("to", to);
+      checkReceiver(to, this.#socket.addr);
       return this.transmit(this.encode(message), to);
     } catch (error) {
       return rejected(error);

@@ -1,5 +1,6 @@
 /** What servers and clients have in common: checks of options, and opening a socket. */
 
+import type { Address, NetAddr } from "../_internal/address.ts";
 import {
   checkBoolean,
   checkFunction,
@@ -126,6 +127,20 @@ export function checkText(name: string, value: unknown): void {
   throw new TypeError(
     `${name} must be a text that is not empty, got ${value === "" ? '""' : shown(value)}`,
   );
+}
+
+/** Throws unless a socket can send to an address. */
+export function checkReceiver(to: Address, { transport }: Address): void {
+  checkObject("to", to);
+  const given: unknown = to.transport;
+  if (given !== transport) {
+    const got = typeof given === "string" ? given : shown(given);
+    throw new TypeError(`to must be an address of the transport ${transport}, got ${got}`);
+  }
+  if (transport !== "udp") return; // the socket checks it
+  const { hostname, port } = to as NetAddr;
+  checkText("hostname of to", hostname);
+  checkInteger("port of to", port, 1, 65535);
 }
 
 /** What to use instead of the kinds of sockets that no runtime has. */

@@ -403,8 +403,17 @@ Deno.test("send() tells of datagrams that are too large", overNet, async () => {
 Deno.test("send() rejects what cannot be sent, and the server lives on", overNet, async () => {
   await using server = serveDatagrams({ port: 0, maxBufferedOutput: 4096 }, echo);
   const to = { transport: "udp", hostname: "127.0.0.1", port: portOf(server) } as const;
-  await assertRejects(() => server.send("x", { ...to, port: 0 }));
-  await assertRejects(() => server.send("x", { ...to, port: 70_000 }));
+  for (
+    const [change, problem] of [
+      [{ port: 0 }, "port of to must be an integer from 1 to 65535, got 0"],
+      [{ port: 70_000 }, "port of to must be an integer from 1 to 65535, got 70000"],
+      [{ port: "9" }, "port of to must be a number, got a string"],
+      [{ hostname: 5 }, "hostname of to must be a text that is not empty, got a number"],
+      [{ hostname: undefined }, "hostname of to must be a text that is not empty"],
+      [{ transport: "unixpacket" }, "to must be an address of the transport udp, got unixpacket"],
+      [{ transport: 5 }, "to must be an address of the transport udp, got a number"],
+    ] as const
+  ) await assertRejects(() => server.send("x", { ...to, ...change } as never), Error, problem);
   await assertRejects(() => server.send("x", { ...to, hostname: "no.such.host.invalid" }));
   await assertRejects(() => server.send("x", null as never), TypeError, "to must be an object");
   await assertRejects(() => server.send(5 as never, to), TypeError, "got a number");
