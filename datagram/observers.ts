@@ -1,5 +1,5 @@
 import { Observers } from "../_internal/observers.ts";
-import { printErrors } from "../serve/observer.ts";
+import { printError } from "../serve/observer.ts";
 import { type DatagramObserver, logDatagramObserver } from "./observer.ts";
 import type { ServeDatagramsOptions } from "./options.ts";
 
@@ -15,9 +15,7 @@ export function observersFor(
   for (const event of ["onHandlerError", "onReceiveError"] as const) {
     const isHandled = observers.some((one) => one[event] !== undefined);
     if (hasOnError) observers.push({ [event]: (error: unknown) => options.onError!(error) });
-    else if (!isHandled) {
-      observers.push({ [event]: (error: unknown) => printErrors.onAcceptError(error, 0) });
-    }
+    else if (!isHandled) observers.push({ [event]: (error: unknown) => printError(error) });
   }
   return new Observers(observers, (error) => options.onError?.(error));
 }

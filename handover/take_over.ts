@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { checkFunction } from "../_internal/checks.ts";
 import { checkOptions, type Known } from "../_internal/options.ts";
+import { printError } from "../serve/observer.ts";
 import { type Server, TcpServer } from "../serve/serve.ts";
 import {
   attachSocket,
@@ -60,7 +61,7 @@ export function relayHandover(
   options: RelayHandoverOptions = {},
 ): () => void {
   checkOptions(options, RELAY_OPTIONS);
-  const { onError = () => {} } = options;
+  const { onError = printError } = options;
   return onSessions(from, async (message, socket) => {
     try {
       // A socket that waits to be sent goes on reading, and what it has read would be lost.
@@ -74,9 +75,10 @@ export function relayHandover(
 /** Options of {@linkcode relayHandover}. */
 export interface RelayHandoverOptions {
   /**
-   * Called when a session could not be passed on, which is then closed. Without it, such errors are ignored.
+   * Called when a session could not be passed on, which is then closed.
    *
    * @param error Why.
+   * @default {the error is printed}
    */
   onError?(error: unknown): void;
 }

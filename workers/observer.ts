@@ -2,7 +2,7 @@
 
 import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
-import { logObserver, printErrors, type ServerState } from "../serve/observer.ts";
+import { logObserver, printError, type ServerState } from "../serve/observer.ts";
 import type { Address } from "../transport/connection.ts";
 
 /**
@@ -55,7 +55,7 @@ export interface WorkersObserver {
 
 /** Prints how workers die, for a server without an observer. */
 export const printWorkerEnds: WorkersObserver = {
-  onWorkerEnd: (_worker, { cause }): void => printErrors.onAcceptError(cause, 0),
+  onWorkerEnd: (_worker, { cause }): void => printError(cause),
 };
 
 /** An observer that logs. */
