@@ -7,6 +7,8 @@ import type { SlowPolicy } from "./options.ts";
  * mean more and smaller writes.
  */
 const SESSION_SHARE = 16 * 1024;
+/** What a message that waits counts besides its bytes: an entry of the queue. Otherwise, empty ones would cost nothing. */
+const OVERHEAD = 128;
 
 interface Waiting {
   readonly message: PreparedMessage;
@@ -79,7 +81,7 @@ export class Member {
   #begin(): MessageQueue<Waiting> {
     const queue = new MessageQueue<Waiting>({
       maxSize: this.#maxWaiting,
-      sizeOf: ({ message }) => message.byteLength,
+      sizeOf: ({ message, key }) => message.byteLength + OVERHEAD + (key?.length ?? 0),
       keyOf: ({ key }) => key,
       overflow: "drop-oldest",
       signal: this.session.signal,

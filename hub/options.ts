@@ -46,7 +46,8 @@ export interface HubOptions {
   slow?: SlowPolicy | ((group: string) => SlowPolicy);
   /**
    * How many bytes of messages may wait for a session, unless the policy is `end`. 1 to 2^30. It must be less than the
-   * session's `maxBufferedOutput`, or the session ends first.
+   * session's `maxBufferedOutput`, or the session ends first. With `drop-oldest` and `conflate`, each message counts 128
+   * bytes more than it has, and the names of its group and key.
    *
    * @default {65536}
    */

@@ -284,7 +284,7 @@ Deno.test("drop-newest drops what has no room", { permissions }, async () => {
 Deno.test("drop-oldest drops the oldest messages that wait", { permissions }, async () => {
   await using slow = await slowPair("drop-oldest");
   for (let at = 0; at < 100; at++) slow.hub.publish("ticker", KIB(`${at}`));
-  const [sent, kept] = [16, Math.floor(40_000 / 1024)];
+  const [sent, kept] = [16, Math.floor(40_000 / (1024 + 128))];
   assertEquals(slow.hub.droppedOf(slow.session), 100 - sent - kept);
   slow.hub.publish("ticker", "x".repeat(50_000)); // larger than all that may wait
   assertEquals(slow.hub.droppedOf(slow.session), 100 - sent - kept + 1);
@@ -314,6 +314,23 @@ Deno.test("conflate keeps the latest message of each key", { permissions }, asyn
   const news = Array.from({ length: 10 }, (_, at) => `n${at}`);
   assertEquals(await reading, [...filler, "a9", "b9", "-9", ...news, "end"]);
 });
+
+for (const slow of ["drop-oldest", "conflate"] as const) {
+  Deno.test(`small messages for a slow session take bounded memory: ${slow}`, {
+    permissions,
+  }, async () => {
+    await using pair = await slowPair(slow);
+    for (let at = 0; at < 16; at++) pair.hub.publish("ticker", KIB(`${at}`), { key: "filler" });
+    for (const text of ["", "x"]) {
+      for (let at = 0; at < 1000; at++) {
+        pair.hub.publish("ticker", text, { key: `${at}`.padEnd(200) });
+      }
+    }
+    const size = slow === "conflate" ? 128 + "6 ticker".length + 200 : 128;
+    const kept = Math.floor(40_000 / (size + 1));
+    assertEquals(pair.hub.droppedOf(pair.session), 2000 - kept);
+  });
+}
 
 Deno.test("a slow session that ends drops what waits for it", { permissions }, async () => {
   await using slow = await slowPair("drop-oldest");
