@@ -166,11 +166,12 @@ export class Hub implements AsyncDisposable {
     if (member === undefined || left === undefined || !left.members.delete(member)) return;
     member.groups.delete(left);
     this.#memberships--;
-    left.presence?.leave(member);
-    if (left.members.size === 0) this.#end(left);
-    if (member.groups.size > 0) return;
-    this.#members.delete(session);
-    session.signal.removeEventListener("abort", member.onEnd!);
+    if (member.groups.size === 0) {
+      this.#members.delete(session);
+      session.signal.removeEventListener("abort", member.onEnd!);
+    }
+    left.presence?.leave(member); // which calls onLeave(), where sessions may join and leave
+    if (left.members.size === 0 && this.#groups.get(group) === left) this.#end(left);
   }
 
   /**

@@ -67,6 +67,42 @@ Deno.test("Hub.people() lists the people of a group, each once, while they are t
   assertEquals([ids(hub), news.at(-1)], [[], "hall -dora"]);
 });
 
+Deno.test("onLeave() may join and leave, and everybody is where it says", {
+  permissions,
+}, async () => {
+  using sessions = new Sessions();
+  const [a, b, c] = [sessions.open(), sessions.open(), sessions.open()];
+  let onLeave = (): void => {};
+  await using hub = new Hub({
+    onLeave(): void {
+      const now = onLeave;
+      onLeave = () => {};
+      now();
+    },
+  });
+  hub.join("hall", a, { id: "anna" });
+  onLeave = () => { // the group ends and begins again
+    hub.join("hall", b);
+    hub.leave("hall", b);
+    hub.join("hall", c);
+  };
+  hub.leave("hall", a);
+  assertEquals([hub.size("hall"), [...hub.groupsOf(c)]], [1, ["hall"]]);
+
+  hub.join("hall", a, { id: "anna" });
+  hub.join("garden", a);
+  onLeave = () => {
+    hub.leave("garden", a);
+    hub.join("street", a);
+  };
+  hub.leave("hall", a);
+  assertEquals([...hub.groupsOf(a)], ["street"]);
+  a.abort();
+  c.abort();
+  const { groups, memberships, sessions: count } = hub.stats();
+  assertEquals([groups, memberships, count, hub.size("street")], [0, 0, 0, 0]);
+});
+
 Deno.test("Hub.join() refuses people that cannot be sent", { permissions }, async () => {
   using sessions = new Sessions();
   await using hub = new Hub({ maxInfoLength: 10 });
