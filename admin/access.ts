@@ -8,8 +8,8 @@ import { HttpError, type HttpRequest } from "./http.ts";
 export interface Access {
   /** Whether it is on a Unix socket, where the file's permissions decide. */
   isUnix: boolean;
-  /** Names that may be in the `Host` header, besides IP addresses and `localhost`. */
-  hosts: readonly string[];
+  /** Names that may be in the `Host` header, besides IP addresses and `localhost`. Without them, a Unix socket takes all. */
+  hosts: readonly string[] | undefined;
   /** Whether anything may be changed. */
   control: boolean;
   /** What has to be sent to change anything. */
@@ -21,10 +21,10 @@ export interface Access {
  * that the browser has asked for must be an address, or a name that was allowed.
  */
 export function checkHost({ headers }: HttpRequest, { isUnix, hosts }: Access): void {
-  if (isUnix) return;
+  if (isUnix && hosts === undefined) return;
   const host = (headers.get("host") ?? "").toLowerCase().replace(/:\d*$/, "");
   const isAddress = parseIp(withoutBrackets(host)) !== undefined;
-  if (isAddress || host === "localhost" || hosts.includes(host)) return;
+  if (isAddress || host === "localhost" || hosts?.includes(host)) return;
   throw new HttpError(421, "this Host is not allowed here: see the option hosts");
 }
 

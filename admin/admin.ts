@@ -24,6 +24,8 @@ import { type Sessions, sessionsOf } from "./sessions.ts";
 import { FILES } from "./page/files.ts";
 
 const READ_METHODS = ["GET", "HEAD"];
+/** How many may read the events at once. They stay, and must not take the places of those who ask for health and metrics. */
+const MAX_WATCHERS = 32;
 
 /**
  * Starts an admin server, for operators and their tools. It answers about other servers: health, metrics, sessions, and a page
@@ -209,6 +211,7 @@ class AdminServer implements Admin {
 
   async #sendEvents(session: Session, { method }: HttpRequest): Promise<void> {
     if (method !== "GET") throw new HttpError(405, "use GET");
+    if (this.#watchers.size === MAX_WATCHERS) throw new HttpError(503, "too many read the events");
     session.send(headOf({ status: 200, type: "text/event-stream" }));
     session.send(this.#news);
     this.#watchers.add(session);
@@ -273,9 +276,10 @@ class AdminServer implements Admin {
   }
 
   async #end(name: string, { id, worker }: Record<string, unknown>): Promise<string> {
-    const isThere = typeof id === "number" &&
-      await this.#sessions.get(name)!.end(id, typeof worker === "number" ? worker : undefined);
-    if (!isThere) throw new HttpError(404, "there is no such open session");
+    const isNumber = typeof id === "number" && (worker === undefined || typeof worker === "number");
+    if (!isNumber || !await this.#sessions.get(name)!.end(id, worker as number | undefined)) {
+      throw new HttpError(404, "there is no such open session");
+    }
     const where = worker === undefined ? "" : ` of worker ${worker}`;
     return `session ${id}${where} of ${name} was ended`;
   }

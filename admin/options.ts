@@ -41,7 +41,8 @@ export interface AdminOptions {
   transport?: TransportName;
   /**
    * The host names by which browsers may ask for the page, such as `admin.example.org` behind a proxy. IP addresses and
-   * `localhost` are always allowed. Any other name may belong to an attacker who lets it lead here (DNS rebinding).
+   * `localhost` are always allowed. Any other name may belong to an attacker who lets it lead here (DNS rebinding). Set it
+   * for a Unix socket as well if a proxy forwards requests of browsers to it: without it, a Unix socket allows all names.
    *
    * @default {[]}
    */
@@ -100,13 +101,13 @@ export interface Admin extends AsyncDisposable {
 }
 
 /** What an admin server lets in. Throws if nobody could change anything, or everybody could. */
-export function accessOf({ path, hosts = [], control = false, token }: AdminOptions): Access {
+export function accessOf({ path, hosts, control = false, token }: AdminOptions): Access {
   const isUnix = path !== undefined;
   if (control && !isUnix && token === undefined) {
     throw new TypeError("control on TCP needs a token: anybody on this machine can connect");
   }
   if (token !== undefined && !control) throw new TypeError("token is of no use without control");
-  return { isUnix, hosts: hosts.map((host) => host.toLowerCase()), control, token };
+  return { isUnix, hosts: hosts?.map((host) => host.toLowerCase()), control, token };
 }
 
 function checkHosts(name: string, value: unknown): void {

@@ -235,6 +235,66 @@ Deno.test(
   },
 );
 
+Deno.test("readers of /events leave room for other requests", overNet, async () => {
+  await using server = serve({ listener: memoryListener() }, echo);
+  await using admin = serveAdmin({ port: 0 }, { server });
+  const statuses = new Map<string, number>();
+  const readers: Session[] = [];
+  for (let n = 0; n < 70; n++) {
+    const reader = await connect({ port: portOf(admin) });
+    await reader.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    const status = (await reader.readLine())!.split(" ")[1]!;
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    if (status === "503") await reader.close();
+    else readers.push(reader);
+  }
+  assertEquals([...statuses], [["200", 32], ["503", 38]]);
+  assertEquals((await get(admin, "/healthz")).status, 200);
+  for (const reader of readers) reader.abort();
+});
+
+Deno.test(
+  "What is logged of a change has nothing that the client has made up",
+  overNet,
+  async () => {
+    const listener = memoryListener();
+    await using server = serve({ listener }, echo);
+    await using admin = serveAdmin(controlled, { server });
+    const client = new Session(listener.connect());
+    await ask(client, "rose");
+    const { id } = [...server.sessions][0]!;
+    for (const worker of ["2\nadmin at 127.0.0.1:1: server was resumed", {}, null]) {
+      assertEquals((await post(admin, "end", { id, worker })).status, 404);
+    }
+    assertEquals(await ask(client, "rose"), "rose!");
+    assertEquals((await post(admin, "end", { id })).status, 200);
+    client.abort();
+  },
+);
+
+Deno.test(
+  "An admin server on a Unix socket checks the hosts that it is given",
+  overUnixMode,
+  async () => {
+    await using place = await somePath();
+    await using server = serve({ listener: memoryListener() }, echo);
+    const { path } = place;
+    await using admin = serveAdmin({ path, control: true, hosts: ["ok.example"] }, { server });
+    await admin.listening;
+    const suspend = async (host: string) => {
+      await using client = await connect({ path });
+      await client.send(
+        `POST /control/suspend HTTP/1.1\r\nHost: ${host}\r\nOrigin: http://${host}\r\n` +
+          "Content-Type: application/json\r\n\r\n",
+      );
+      return (await readAll(client)).split(" ")[1];
+    };
+    assertEquals(await suspend("evil.example"), "421");
+    assertEquals(server.state, "listening");
+    assertEquals(await suspend("ok.example"), "200");
+  },
+);
+
 Deno.test("/events sends samples, and /history.json has those of before", overNet, async () => {
   await using server = serve({ port: 0 }, echo);
   await using admin = serveAdmin({ port: 0 }, { server });
