@@ -21,7 +21,14 @@ export interface MeasuredServer {
   stats(): ServerStats | WorkersStats;
 }
 
-const STATES: readonly ServerState[] = ["starting", "listening", "suspended", "draining", "closed"];
+const STATES: readonly ServerState[] = [
+  "starting",
+  "listening",
+  "suspended",
+  "lame-duck",
+  "draining",
+  "closed",
+];
 const PRESSURES: readonly MemoryStats["pressure"][] = [
   "none",
   "reading-paused",

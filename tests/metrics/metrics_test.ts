@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { connect, type Durations, reconnect, serve } from "../../mod.ts";
+import { connect, type Durations, reconnect, serve, type ServerState } from "../../mod.ts";
 import { serveDatagrams } from "../../datagram/mod.ts";
 import { Hub } from "../../hub/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
@@ -39,6 +39,27 @@ Deno.test("Metrics has what a server counts, at the moment", bounded, async () =
   const { count, sum } = totalOf(durations);
   assertEquals(count, 2);
   assert(sum > 0);
+});
+
+Deno.test("Metrics has each state of a server", bounded, async () => {
+  const states: ServerState[] = [];
+  const metrics = new Metrics();
+  const look = (): void => {
+    const found = positive(valuesOf(metrics, "parley.server.state", "parley.server.state"));
+    assertEquals(found, { [server.state]: 1 });
+    states.push(server.state);
+  };
+  const server = serve({ port: 0, drainDelay: 10 }, echo);
+  metrics.addServer("echo", server);
+  look();
+  await server.listening;
+  server.observe({ onStateChange: look });
+  look();
+  server.suspend();
+  server.resume();
+  await server.shutdown();
+  const sequence = ["suspended", "listening", "lame-duck", "draining", "closed"];
+  assertEquals(states, ["starting", "listening", ...sequence]);
 });
 
 Deno.test("ServerStats.ends has each reason for which a session has ended", bounded, async (t) => {
