@@ -4,6 +4,9 @@ import process from "node:process";
 import type { Scenarios } from "./_harness.ts";
 import { attacks } from "./_attacks.ts";
 import { datagrams } from "./_datagrams.ts";
+import { hubs } from "./_hubs.ts";
+import { operations } from "./_operations.ts";
+import { pools } from "./_pools.ts";
 import { servers } from "./_servers.ts";
 import { sessions } from "./_sessions.ts";
 import { tls } from "./_tls.ts";
@@ -20,6 +23,9 @@ const all: Scenarios = {
   ...servers,
   ...attacks,
   ...datagrams,
+  ...hubs,
+  ...operations,
+  ...pools,
   ...tls,
   ...tlsCertificates,
 };

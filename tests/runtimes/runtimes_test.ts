@@ -182,6 +182,19 @@ async function activate(command: string[], cwd: string): Promise<void> {
   }
 }
 
+/** Passes two sockets to a program that listens on them by `listenFd()`, and asks on both. */
+async function listenOnPassed(command: string[], cwd: string): Promise<void> {
+  const path = `${cwd}/passed`;
+  const there = ["bash", "-c", 'cd "$0" && exec "$@"', cwd, ...command, "_activated.ts"];
+  await using holder = await Holder.open([{ name: "tcp" }, { name: "unix", path }], there);
+  await holder.start();
+  const [port] = holder.ports as [number];
+  assertEquals(await ask(await Deno.connect({ hostname: "127.0.0.1", port })), "tcp:rose\n");
+  assertEquals(await ask(await Deno.connect({ transport: "unix", path })), "unix:rose\n");
+  assertEquals(await holder.stop(), 0, holder.stderr);
+  await Deno.remove(path);
+}
+
 /** Sends a line, and returns the answer. */
 async function ask(connection: Deno.Conn): Promise<string> {
   using client = connection;
@@ -228,5 +241,6 @@ Deno.test("The package for npm works on each runtime", { ignore: !isInstalled },
     await t.step(`a flood on ${name}`, () => flood(command, path));
     await t.step(`the programs on ${name}`, () => greet(command, path));
     await t.step(`a socket that was passed, on ${name}`, () => activate(command, path));
+    await t.step(`listenFd() on ${name}`, () => listenOnPassed(command, path));
   }
 });
