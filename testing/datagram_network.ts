@@ -10,7 +10,7 @@ const MAX_SIZE = 65_507;
 /** How long a datagram that is to arrive after the next one waits for it, in milliseconds. */
 const HOLD = 5;
 
-/** The faults of a network for datagrams. Each is off unless it is set. Probabilities are from 0 to 1. */
+/** The faults of a network for datagrams. Probabilities are from 0 to 1. */
 export interface DatagramNetworkOptions {
   /**
    * The seed of the randomness: the same seed and the same sends give the same faults. An integer from 0 to 2^32 - 1.
@@ -18,13 +18,29 @@ export interface DatagramNetworkOptions {
    * @default {1}
    */
   seed?: number;
-  /** How probable it is that a datagram is lost. */
+  /**
+   * How probable it is that a datagram is lost.
+   *
+   * @default {0}
+   */
   lose?: number;
-  /** How probable it is that a datagram arrives twice. */
+  /**
+   * How probable it is that a datagram arrives twice.
+   *
+   * @default {0}
+   */
   duplicate?: number;
-  /** How probable it is that a datagram arrives after the next one to the same address. */
+  /**
+   * How probable it is that a datagram arrives after the next one to the same address.
+   *
+   * @default {0}
+   */
   reorder?: number;
-  /** Each datagram takes a random time up to this, in milliseconds, so that it may overtake others. */
+  /**
+   * Each datagram takes a random time up to this, in milliseconds, so that it may overtake others.
+   *
+   * @default {0}
+   */
   delay?: number;
 }
 

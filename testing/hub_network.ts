@@ -24,19 +24,19 @@ export interface HubNetworkOptions {
    *
    * @default {0}
    */
-  loss?: number;
+  lose?: number;
   /**
    * The share of messages that arrive twice, for each receiver. 0 to 1.
    *
    * @default {0}
    */
-  duplication?: number;
+  duplicate?: number;
   /**
    * The share of messages that later ones may overtake, for each receiver. 0 to 1.
    *
    * @default {0}
    */
-  reordering?: number;
+  reorder?: number;
   /**
    * The share of the time in which a hub is away from the bus: for up to two seconds each time. 0 to 0.9.
    *
@@ -48,9 +48,9 @@ export interface HubNetworkOptions {
 const HUB_NETWORK_OPTIONS: Known<HubNetworkOptions> = {
   seed: elsewhere,
   delay: elsewhere,
-  loss: elsewhere,
-  duplication: elsewhere,
-  reordering: elsewhere,
+  lose: elsewhere,
+  duplicate: elsewhere,
+  reorder: elsewhere,
   outage: elsewhere,
 };
 
@@ -70,7 +70,7 @@ interface Timer {
  * import { HubNetwork, sessionPair } from "@parley/tcp/testing";
  * import { assertEquals } from "@std/assert";
  *
- * const network = new HubNetwork({ seed: 7, loss: 0.5 });
+ * const network = new HubNetwork({ seed: 7, lose: 0.5 });
  * const [here, there] = [network.hub(), network.hub()];
  * const [client, session] = sessionPair();
  * there.join("news", session);
@@ -90,9 +90,9 @@ export class HubNetwork {
   now = 0;
   readonly #random: () => number;
   readonly #delay: number;
-  #loss: number;
-  #duplication: number;
-  #reordering: number;
+  #lose: number;
+  #duplicate: number;
+  #reorder: number;
   #outage: number;
   readonly #buses = new Map<Hub, SimulatedBus>();
   /** In the order of time, and of the calls. */
@@ -106,12 +106,12 @@ export class HubNetwork {
    */
   constructor(options: HubNetworkOptions = {}) {
     checkOptions(options, HUB_NETWORK_OPTIONS);
-    const { seed = 1, delay = 10, loss = 0, duplication = 0, reordering = 0, outage = 0 } = options;
+    const { seed = 1, delay = 10, lose = 0, duplicate = 0, reorder = 0, outage = 0 } = options;
     this.#random = randomFrom(checkInteger("seed", seed, 0, 2 ** 32 - 1));
     this.#delay = checkInteger("delay", delay, 0, 60_000);
-    this.#loss = checkShare("loss", loss, 1);
-    this.#duplication = checkShare("duplication", duplication, 1);
-    this.#reordering = checkShare("reordering", reordering, 1);
+    this.#lose = checkShare("lose", lose, 1);
+    this.#duplicate = checkShare("duplicate", duplicate, 1);
+    this.#reorder = checkShare("reorder", reorder, 1);
     this.#outage = checkShare("outage", outage, 0.9);
   }
 
@@ -148,9 +148,9 @@ export class HubNetwork {
 
   /** From now on, each message arrives once and in order, and the bus does not go away. */
   calm(): void {
-    this.#loss =
-      this.#duplication =
-      this.#reordering =
+    this.#lose =
+      this.#duplicate =
+      this.#reorder =
       this.#outage =
         0;
     for (const bus of this.#buses.values()) bus.setReady(true);
@@ -183,10 +183,10 @@ export class HubNetwork {
 
   #carry(from: SimulatedBus, group: string, message: Uint8Array): void {
     for (const bus of this.#buses.values()) {
-      if (bus === from || this.#random() < this.#loss) continue;
-      const copies = this.#random() < this.#duplication ? 2 : 1;
+      if (bus === from || this.#random() < this.#lose) continue;
+      const copies = this.#random() < this.#duplicate ? 2 : 1;
       for (let copy = 0; copy < copies; copy++) {
-        const earliest = this.#random() < this.#reordering ? 0 : bus.lastArrival(from);
+        const earliest = this.#random() < this.#reorder ? 0 : bus.lastArrival(from);
         const at = Math.max(earliest, this.now + this.#random() * this.#delay);
         if (earliest > 0) bus.setLastArrival(from, at);
         this.#after(at - this.now, () => bus.deliver(group, message));

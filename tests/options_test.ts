@@ -282,7 +282,7 @@ const TAKERS: Record<string, Taker> = {
   },
   "new HubNetwork()": {
     call: (o) => new HubNetwork(o),
-    names: ["seed", "delay", "loss", "duplication", "reordering", "outage"],
+    names: ["seed", "delay", "lose", "duplicate", "reorder", "outage"],
   },
   "Hub.publish()": {
     call: (o) => void new Hub().publish("news", "rain", o),

@@ -40,12 +40,12 @@ export interface Faults extends Omit<HubNetworkOptions, "seed"> {
 /** What a bus may do, by name. */
 export const FAULTS: Record<string, Faults> = {
   "delays messages": { delay: 300 },
-  "loses messages": { loss: 0.2 },
-  "repeats messages": { duplication: 0.3, delay: 100 },
-  "reorders messages": { reordering: 0.5, delay: 100 },
+  "loses messages": { lose: 0.2 },
+  "repeats messages": { duplicate: 0.3, delay: 100 },
+  "reorders messages": { reorder: 0.5, delay: 100 },
   "goes away": { outage: 0.3 },
   "does all of it, while processes die": {
-    ...{ delay: 100, loss: 0.1, duplication: 0.1, reordering: 0.1, outage: 0.2, dies: true },
+    ...{ delay: 100, lose: 0.1, duplicate: 0.1, reorder: 0.1, outage: 0.2, dies: true },
   },
 };
 

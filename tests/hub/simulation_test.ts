@@ -22,7 +22,7 @@ Deno.test(
   { permissions: "none" },
   async () => {
     const run = async (): Promise<number[]> => {
-      const network = new HubNetwork({ seed: 1, loss: 0.5, outage: 0.2 });
+      const network = new HubNetwork({ seed: 1, lose: 0.5, outage: 0.2 });
       const [a, b] = [network.hub(), network.hub()];
       const received: number[] = [];
       const [client, session] = sessionPair();
@@ -46,9 +46,9 @@ Deno.test("HubNetwork checks its options", { permissions: "none" }, () => {
   const wrong: [HubNetworkOptions, string][] = [
     [{ seed: -1 }, "seed must be"],
     [{ delay: 60_001 }, "delay must be"],
-    [{ loss: 1.1 }, "loss must be from 0 to 1, got 1.1"],
-    [{ duplication: NaN }, "duplication must be"],
-    [{ reordering: "1" as never }, "reordering must be a number, got a string"],
+    [{ lose: 1.1 }, "lose must be from 0 to 1, got 1.1"],
+    [{ duplicate: NaN }, "duplicate must be"],
+    [{ reorder: "1" as never }, "reorder must be a number, got a string"],
     [{ outage: 1 }, "outage must be from 0 to 0.9"],
   ];
   for (const [options, says] of wrong) assertThrows(() => new HubNetwork(options), Error, says);
