@@ -35,7 +35,11 @@ export interface MulticastOptions {
 
 /** Options of a UDP socket. */
 export interface SocketOptions {
-  /** Whether a socket on `::` receives IPv6 only, and not IPv4 as well. */
+  /**
+   * Whether a socket on `::` receives IPv6 only, and not IPv4 as well.
+   *
+   * @default {false}
+   */
   ipv6Only?: boolean;
   /**
    * Whether other sockets may bind the same address, as multicast receivers on one machine do (`SO_REUSEADDR`). On Linux,
@@ -46,7 +50,11 @@ export interface SocketOptions {
   reuseAddress?: boolean;
   /** How many routers a datagram may pass, plus 1: 1 to 255. The system's default is usually 64. */
   ttl?: number;
-  /** Whether datagrams may be sent to broadcast addresses. */
+  /**
+   * Whether datagrams may be sent to broadcast addresses.
+   *
+   * @default {false}
+   */
   broadcast?: boolean;
   /** The multicast groups to join, and how to send to groups. */
   multicast?: MulticastOptions;
