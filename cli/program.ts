@@ -193,17 +193,6 @@ export function integerOption<Default>(
   );
 }
 
-/** Throws if an option is given that is none of those that are of use with `flag`. */
-export function checkUsable(
-  { options, flags }: Arguments,
-  usable: ReadonlySet<string>,
-  flag: string,
-): void {
-  for (const name of [...Object.keys(options), ...flags]) {
-    if (!usable.has(name)) throw new UsageError(`--${name} is of no use with ${flag}`);
-  }
-}
-
 /** Reads one of a few words. */
 export function choiceOption<Choice extends string>(
   { options }: Arguments,

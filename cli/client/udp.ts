@@ -2,7 +2,7 @@
 
 import { formatAddress, systemErrors } from "../../mod.ts";
 import { connectDatagrams, type DatagramClient } from "../../datagram/mod.ts";
-import { type Arguments, checkUsable, ProgramError } from "../program.ts";
+import { type Arguments, ProgramError, UsageError } from "../program.ts";
 import { say } from "../standard_error.ts";
 import { stdin } from "../standard_streams.ts";
 import { dialError } from "./dial.ts";
@@ -24,8 +24,10 @@ const MAX_PIECE = 16 * 1024;
 const SILENCE = 1_000;
 
 /** Throws if an option is given that is of no use with `--udp`. */
-export function checkUdp(args: Arguments): void {
-  checkUsable(args, USABLE, "--udp");
+export function checkUdp({ options, flags }: Arguments): void {
+  for (const name of [...Object.keys(options), ...flags]) {
+    if (!USABLE.has(name)) throw new UsageError(`--${name} is of no use with --udp`);
+  }
 }
 
 /** Greets, or relays. Returns the exit code. */

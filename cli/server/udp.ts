@@ -3,7 +3,7 @@
 import process from "node:process";
 import type { Logger } from "../../mod.ts";
 import { type DatagramHandler, type DatagramServer, serveDatagrams } from "../../datagram/mod.ts";
-import { type Arguments, checkUsable, UsageError } from "../program.ts";
+import { type Arguments, UsageError } from "../program.ts";
 import { startError } from "./errors.ts";
 import type { Place, Plan } from "./options.ts";
 import { withoutLineEnd } from "./services/greeting.ts";
@@ -17,8 +17,10 @@ const USABLE = new Set([
 const MAX_MESSAGE = 1024;
 
 /** Throws if an option is given that is of no use with `--udp`. */
-export function checkUdp(args: Arguments, { service }: Plan): void {
-  checkUsable(args, USABLE, "--udp");
+export function checkUdp({ options, flags }: Arguments, { service }: Plan): void {
+  for (const name of [...Object.keys(options), ...flags]) {
+    if (!USABLE.has(name)) throw new UsageError(`--${name} is of no use with --udp`);
+  }
   if (service === "greeting") return;
   throw new UsageError(`--udp is for --service greeting, got --service ${service}`);
 }

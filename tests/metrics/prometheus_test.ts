@@ -131,7 +131,7 @@ function assertIncludesLines(text: string, lines: string[]): void {
 
 /** Scrapes in both formats: Prometheus itself always prefers OpenMetrics. */
 const config = (port: number): string => `
-global: { scrape_interval: 2s, scrape_timeout: 2s }
+global: { scrape_interval: 200ms, scrape_timeout: 200ms }
 scrape_configs:
   - job_name: openmetrics
     static_configs: [{ targets: ["127.0.0.1:${port}"] }]

@@ -12,6 +12,5 @@ const servers = ["tcp", "unix"].map((name) =>
 assert.throws(() => listenFd({ name: "tcp" }), /descriptor 3 is taken already/);
 assert.throws(() => listenFd({ name: "udp" }), /no socket with the name "udp"/);
 process.on("SIGTERM", () => servers.forEach((server) => server.shutdown()));
-console.log("ready");
 await Promise.all(servers.map(({ finished }) => finished));
 process.exit(0);

@@ -389,7 +389,7 @@ Deno.test(
   async () => {
     await assertNoDescriptorLeft(async () => {
       const tls = { ...localhost, mode: "starttls" } as const;
-      const server = serve({ port: 0, tls, handshakeTimeout: 1000, onError: () => {} }, mail);
+      const server = serve({ port: 0, tls, handshakeTimeout: 30, onError: () => {} }, mail);
       const enter = async (): Promise<Session> => {
         const client = await connect({ port: portOf(server) });
         assertEquals(await client.readLine(), "220 mail.test");
