@@ -90,7 +90,7 @@ export interface Bus {
    * keep the order between groups. If it throws, the message is lost and the hub tells `onError`.
    *
    * @param group The name of the group: 1 to 1024 UTF-16 units, of any characters.
-   * @param message The bytes, which belong to the bus from now on.
+   * @param message The bytes, which belong to the bus from now on. Several messages share an `ArrayBuffer`: do not transfer it.
    * @returns Whether the bus has taken it for everyone. `false` if it is lost for at least one process.
    */
   publish(group: string, message: Uint8Array): boolean;

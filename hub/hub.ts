@@ -9,7 +9,7 @@ import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Group } from "./group.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
-import { type BusMessage, DATA, PRESENCE } from "./message.ts";
+import { type BusMessage, copyOf, DATA, PRESENCE } from "./message.ts";
 import { Gaps } from "./numbering.ts";
 import {
   checkSession,
@@ -219,12 +219,15 @@ export class Hub implements AsyncDisposable {
     const { except, key = "", codec } = options;
     if (key !== "") this.#checkName("key", key);
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
-    const prepared = prepareOnce(message, codec);
-    // First to the others: a member that ends may publish that, which must not overtake this message.
-    const isPublished = this.#link?.publish(DATA, group, key, bytesOf(prepared)) ?? true;
-    this.#published++;
     const local = this.#groups.get(group);
-    if (local !== undefined) this.#deliver(local, prepared, key, except);
+    // Bytes that only go to others are copied once, with their header.
+    const isForOthers = local === undefined && message instanceof Uint8Array && codec === undefined;
+    const prepared = isForOthers ? undefined : prepareOnce(message, codec);
+    const bytes = prepared === undefined ? message as Uint8Array : bytesOf(prepared);
+    // First to the others: a member that ends may publish that, which must not overtake this message.
+    const isPublished = this.#link?.publish(DATA, group, key, bytes) ?? true;
+    this.#published++;
+    if (local !== undefined) this.#deliver(local, prepared!, key, except);
     return isPublished;
   }
 
@@ -371,7 +374,7 @@ export class Hub implements AsyncDisposable {
     this.#received++;
     this.#lost += lost;
     if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
-    this.#deliver(group, new Prepared(payload.slice()), key, undefined);
+    this.#deliver(group, new Prepared(copyOf(payload)), key, undefined);
   }
 
   /**

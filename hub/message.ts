@@ -1,6 +1,7 @@
 /** The format of messages between hubs. */
 
 import { longAt, putInteger, uint32At } from "../_internal/numbers.ts";
+import { decodeUtf8, writeAscii } from "../_internal/utf8.ts";
 import { MalformedFrameError } from "../errors.ts";
 
 /** What a message is. Hubs ignore other kinds, which later versions may send. */
@@ -48,23 +49,61 @@ const VERSION = 1;
 export const HEADER_SIZE = 26;
 const MAX_ELAPSED = 2 ** 32 - 1;
 
+/** Small messages share memory, in blocks of this size: to allocate 200 bytes takes up to 1 µs, a view of them 0.02. */
+const BLOCK = 64 * 1024;
+const MAX_SHARED = BLOCK / 16;
+
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+let block = new Uint8Array(0);
+let blockUsed = 0;
 
 /** Encodes a message without its number. */
 export function encodeMessage(
   { kind, group, key, payload }: Omit<BusMessage, keyof MessageNumber>,
 ): Uint8Array {
+  const bytes = allocate(HEADER_SIZE + group.length + key.length + payload.length);
+  const written = writeAscii(group, bytes, HEADER_SIZE);
+  const keyWritten = key === "" ? 0 : writeAscii(key, bytes, HEADER_SIZE + group.length);
+  if (written < 0 || keyWritten < 0) return encodeAny(kind, group, key, payload);
+  bytes.set(payload, setHeader(bytes, kind, written, keyWritten));
+  return bytes;
+}
+
+/** Encodes a message whose group and key are any text. */
+function encodeAny(kind: number, group: string, key: string, payload: Uint8Array): Uint8Array {
   const name = encoder.encode(group);
   const about = encoder.encode(key);
-  const bytes = new Uint8Array(HEADER_SIZE + name.length + about.length + payload.length);
-  bytes[0] = VERSION;
-  bytes[1] = kind;
-  putInteger(bytes, 22, name.length, 2, false);
-  putInteger(bytes, 24, about.length, 2, false);
+  const bytes = allocate(HEADER_SIZE + name.length + about.length + payload.length);
   bytes.set(name, HEADER_SIZE);
   bytes.set(about, HEADER_SIZE + name.length);
-  bytes.set(payload, HEADER_SIZE + name.length + about.length);
+  bytes.set(payload, setHeader(bytes, kind, name.length, about.length));
+  return bytes;
+}
+
+/** Returns where the payload begins. */
+function setHeader(bytes: Uint8Array, kind: number, group: number, key: number): number {
+  bytes[0] = VERSION;
+  bytes[1] = kind;
+  putInteger(bytes, 22, group, 2, false);
+  putInteger(bytes, 24, key, 2, false);
+  return HEADER_SIZE + group + key;
+}
+
+/** A copy of bytes, which shares memory with others. */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = allocate(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+function allocate(size: number): Uint8Array {
+  if (size > MAX_SHARED) return new Uint8Array(size);
+  if (block.length - blockUsed < size) {
+    block = new Uint8Array(BLOCK);
+    blockUsed = 0;
+  }
+  const bytes = block.subarray(blockUsed, blockUsed + size);
+  blockUsed += size;
   return bytes;
 }
 
@@ -105,8 +144,8 @@ export function decodeMessage(bytes: Uint8Array): BusMessage {
     epoch: uint32At(bytes, 8, 4, false),
     number: longAt(bytes, 12, 6, false, false),
     elapsed: uint32At(bytes, 18, 4, false),
-    group: decoder.decode(bytes.subarray(HEADER_SIZE, groupEnd)),
-    key: decoder.decode(bytes.subarray(groupEnd, keyEnd)),
+    group: decodeUtf8(bytes, HEADER_SIZE, groupEnd, false),
+    key: decodeUtf8(bytes, groupEnd, keyEnd, false),
     payload: bytes.subarray(keyEnd),
   };
 }
