@@ -240,6 +240,7 @@ class Server<In, Out> implements DatagramServer<Out>, DatagramEvents, SenderHook
       this.#call(owned(message) as In, sender);
     } else {
       this.#queue.push({ message: owned(message), from });
+      if (this.#isClosing) this.#queue.clear(); // onDrop() has aborted the server
       this.#pump();
     }
   }

@@ -8,6 +8,9 @@ import { LinkedList } from "../_internal/linked_list.ts";
 import { isDeno, runtimeName } from "../_internal/runtime.ts";
 import type { DatagramEvents, DatagramSocket } from "./socket.ts";
 
+/** After which time it is an error that a receiver has no room, in milliseconds. */
+const STALL = 1_000;
+
 /** What is used of `Deno.DatagramConn`, whose types need `--unstable-net` as well. */
 interface DenoDatagramConn {
   receive(buffer: Uint8Array): Promise<[Uint8Array, Address]>;
@@ -67,9 +70,7 @@ class UnixDatagramSocket implements DatagramSocket {
       return queueMicrotask(() => done(error));
     }
     const { path } = to;
-    this.#sends.push(() =>
-      this.#conn.send(message, { transport: "unixpacket", path }).then(() => done(), done)
-    );
+    this.#sends.push(() => this.#sendNow(message, path).then(() => done(), done));
     if (!this.#isReceiving || this.#isWaking) return;
     this.#isWaking = true;
     this.#waker.send(new Uint8Array(0), this.addr).catch(() => {}); // it is being closed
@@ -83,6 +84,19 @@ class UnixDatagramSocket implements DatagramSocket {
       for (const path of [this.addr.path, this.#wakerPath]) remove(path);
     }
     return Promise.resolve();
+  }
+
+  /** Deno waits until the receiver has room. Nothing can end that, and meanwhile the socket does nothing else. */
+  async #sendNow(message: Uint8Array, path: string): Promise<void> {
+    const timer = setTimeout(() => {
+      const problem = `${path} has not read its datagrams for ${STALL} ms`;
+      this.#events?.onError(new Error(`${problem}: until then, nothing is sent or received`));
+    }, STALL);
+    try {
+      await this.#conn.send(message, { transport: "unixpacket", path });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #run(): Promise<void> {

@@ -282,6 +282,22 @@ for (const overflow of ["drop-newest", "drop-oldest"] as const) {
   });
 }
 
+Deno.test("a server that onDrop() aborts handles nothing more", bounded, async () => {
+  const { socket, far } = inNetwork();
+  const handled: string[] = [];
+  const server = serveDatagrams({
+    socket,
+    overflow: "drop-oldest",
+    maxQueuedBytes: 1100,
+    observer: { onDrop: () => server.abort() },
+  }, (message) => void handled.push(text(message).trim()));
+  server.suspend();
+  const peer = far();
+  for (let i = 0; i < 4; i++) await peer.send(String(i).padEnd(100));
+  await server.finished;
+  assertEquals([handled, server.stats().queued], [[], 0]);
+});
+
 for (const overflow of ["drop-newest", "drop-oldest"] as const) {
   Deno.test(`200,000 datagrams at once leave the queue bounded: ${overflow}`, bounded, async () => {
     const gate = Promise.withResolvers<void>();

@@ -75,6 +75,56 @@ Deno.test(
   },
 );
 
+/** Sends all that the server takes, and reads nothing. */
+const DEAF = `
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[2])
+s.setblocking(False)
+while True:
+    try:
+        s.sendto(b"x", sys.argv[1])
+    except BlockingIOError:
+        time.sleep(0.01)
+    except OSError:
+        break
+`;
+
+Deno.test({
+  name: "A Unix datagram server tells who does not read its answers",
+  ...bounded,
+  ignore: ignore || cannotStartPython,
+}, async () => {
+  await using directory = await makeTempDir();
+  const printed = await runUnstable(
+    directory.path,
+    `
+    const onReceiveError = (error) => {
+      console.log(error.message.replace(localPath, "client"));
+      python.kill("SIGKILL"); // then the send fails, and the server goes on
+    };
+    const server = serveDatagrams(
+      { path, observer: { onReceiveError } },
+      (message, sender) => sender.send(message),
+    );
+    await server.listening;
+    const python = new Deno.Command("python3", {
+      args: ["-c", ${JSON.stringify(DEAF)}, path, localPath],
+    }).spawn();
+    await python.status;
+    const client = await connectDatagrams({ path, localPath: localPath + "2" });
+    await client.send("rose");
+    console.log(text(await client.receive()));
+    await client.close();
+    await server.shutdown();
+    `,
+  );
+  assertEquals(
+    printed,
+    "client has not read its datagrams for 1000 ms: until then, nothing is sent or received\nrose\n",
+  );
+});
+
 const PYTHON = `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
