@@ -73,7 +73,10 @@ class UnixDatagramSocket implements DatagramSocket {
     this.#sends.push(() => this.#sendNow(message, path).then(() => done(), done));
     if (!this.#isReceiving || this.#isWaking) return;
     this.#isWaking = true;
-    this.#waker.send(new Uint8Array(0), this.addr).catch(() => {}); // it is being closed
+    this.#waker.send(new Uint8Array(0), this.addr).catch((error) => {
+      this.#isWaking = false; // someone has removed the file, perhaps
+      if (!this.#isClosed) this.#events?.onError(error);
+    });
   }
 
   close(): Promise<void> {

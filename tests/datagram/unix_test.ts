@@ -75,6 +75,30 @@ Deno.test(
   },
 );
 
+Deno.test({
+  name: "A Unix datagram server tells that its file was removed while it sends",
+  ...bounded,
+  ignore,
+}, async () => {
+  await using directory = await makeTempDir();
+  const printed = await runUnstable(
+    directory.path,
+    `
+    const { promise, resolve } = Promise.withResolvers();
+    const server = serveDatagrams({ path, observer: { onReceiveError: resolve } }, () => {});
+    await server.listening;
+    await new Promise((done) => setTimeout(done, 20)); // the socket waits for a datagram
+    Deno.removeSync(path);
+    const sent = server.send("rose", { transport: "unixpacket", path: localPath });
+    sent.catch((error) => console.log("not sent", error.message));
+    console.log((await promise).name);
+    server.abort();
+    await server.finished;
+    `,
+  );
+  assertEquals(printed, "NotFound\nnot sent the socket is closed\n");
+});
+
 /** Sends all that the server takes, and reads nothing. */
 const DEAF = `
 import socket, sys, time
