@@ -17,6 +17,7 @@ import {
   text,
 } from "./http.ts";
 import { accessOf, type Admin, ADMIN_OPTIONS, type AdminOptions } from "./options.ts";
+import { Places } from "./places.ts";
 import { columnsOf, Sampler, type Snapshot } from "./sampler.ts";
 import { aboutCertificates, aboutServer, type ServedBy, unreadiness } from "./servers.ts";
 import { readQuery } from "./session_query.ts";
@@ -26,6 +27,8 @@ import { FILES } from "./page/files.ts";
 const READ_METHODS = ["GET", "HEAD"];
 /** How many may read the events at once. They stay, and must not take the places of those who ask for health and metrics. */
 const MAX_WATCHERS = 32;
+/** More than there are places: the connection that has to make room is still there for a moment. */
+const MAX_SESSIONS = 128;
 
 /**
  * Starts an admin server, for operators and their tools. It answers about other servers: health, metrics, sessions, and a page
@@ -82,6 +85,7 @@ class AdminServer implements Admin {
   readonly #metrics: Pick<Metrics, "handler">;
   readonly #http: Server;
   readonly #sampler: Sampler;
+  readonly #places: Places = new Places();
   readonly #watchers: Set<Session> = new Set();
   /** The last event. */
   #news: PreparedMessage = prepare("");
@@ -103,8 +107,7 @@ class AdminServer implements Admin {
       ...(path !== undefined && { path }),
       ...(mode !== undefined && { mode }),
       ...(transport !== undefined && { transport }),
-      maxSessions: 64,
-      overload: "refuse",
+      maxSessions: MAX_SESSIONS,
       idleTimeout: 60_000,
       frameTimeout: 10_000,
       writeTimeout: 10_000,
@@ -140,17 +143,22 @@ class AdminServer implements Admin {
 
   async #handle(session: Session): Promise<void> {
     let method = "GET";
+    let response: HttpResponse;
+    this.#places.enter(session);
     try {
       const request = await readRequest(session);
       if (request === undefined) return;
+      this.#places.hold(session);
       ({ method } = request);
       checkHost(request, this.#access);
       if (request.path === "/events") return await this.#sendEvents(session, request);
-      await sendResponse(session, await this.#answer(request, session), method);
+      response = await this.#answer(request, session);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
-      await sendResponse(session, json({ error: error.message }, error.status), method);
+      response = json({ error: error.message }, error.status);
     }
+    this.#places.release(session);
+    await sendResponse(session, response, method);
   }
 
   #answer(request: HttpRequest, session: Session): HttpResponse | Promise<HttpResponse> {

@@ -253,6 +253,34 @@ Deno.test("readers of /events leave room for other requests", overNet, async () 
   for (const reader of readers) reader.abort();
 });
 
+for (
+  const [what, request] of [
+    ["send nothing", ""],
+    ["send half a request", "GET /healthz HTTP/1.1\r\nHost: local"],
+    ["are refused and do not close", "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n"],
+    ["are answered and do not close", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+  ] as const
+) {
+  Deno.test(`Connections that ${what} make room for a probe`, overNet, async () => {
+    await using server = serve({ listener: memoryListener() }, echo);
+    await using admin = serveAdmin({ port: 0 }, { server });
+    const reader = await connect({ port: portOf(admin) });
+    await reader.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assertMatch((await reader.readLine())!, / 200 /);
+    const clients: Deno.TcpConn[] = [];
+    for (let n = 0; n < 200; n++) {
+      const client = await Deno.connect({ hostname: "127.0.0.1", port: portOf(admin) });
+      clients.push(client);
+      if (request !== "") await client.write(new TextEncoder().encode(request)).catch(() => {});
+      if (n % 50 === 0 || n > 195) assertEquals((await get(admin, "/healthz")).text, "ok\n");
+    }
+    // One that reads the events is not ended.
+    while (!(await reader.readLine())!.startsWith("data: [{"));
+    reader.abort();
+    for (const client of clients) client.close();
+  });
+}
+
 Deno.test(
   "What is logged of a change has nothing that the client has made up",
   overNet,
