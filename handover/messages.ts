@@ -1,7 +1,11 @@
 /** The messages between the processes. */
 
+import { shown } from "../_internal/checks.ts";
 import type { DetachedSocket } from "../transport/node/handover.ts";
 
+/** The kind and version of the message with a session. */
+const KIND = "session 1";
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 /** How long the other process may take until it accepts the next socket, in milliseconds. */
 const MAX_WAIT = 10_000;
 /** The events that tell that no more is accepted. */
@@ -31,15 +35,62 @@ export interface HandoverChannel {
 /** What is sent with the socket of a session. */
 export interface HandoverMessage {
   /** The kind and version of the message. */
-  readonly parley: "session 1";
+  readonly parley: typeof KIND;
   /** The unread input, in base64. */
   readonly unread: string;
   /** What the handler has kept, as JSON. */
   readonly kept: string;
 }
 
-export function isHandover(message: unknown): message is HandoverMessage {
-  return (message as Partial<HandoverMessage> | null)?.parley === "session 1";
+/** A message of the other process, which may have another version. */
+export type ReceivedMessage = Record<keyof HandoverMessage, unknown>;
+
+/** Whether a message is one between the processes, and not one of their users. */
+export function isHandover(message: unknown): message is ReceivedMessage {
+  return typeof message === "object" && message !== null && "parley" in message;
+}
+
+/**
+ * Checks the message that came with a socket.
+ *
+ * @throws {TypeError} If it is malformed, or of another version. The socket is then closed.
+ */
+export function checkMessage(
+  message: ReceivedMessage,
+  socket: DetachedSocket["socket"],
+): HandoverMessage {
+  try {
+    checkParts(message);
+    return message;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function checkParts(message: ReceivedMessage): asserts message is HandoverMessage {
+  const { parley, unread, kept } = message;
+  if (parley !== KIND) {
+    const got = typeof parley === "string" ? JSON.stringify(parley.slice(0, 40)) : shown(parley);
+    throw new TypeError(
+      `the other process hands sessions over in another version: expected "${KIND}", got ${got}`,
+    );
+  }
+  if (typeof unread !== "string" || !BASE64.test(unread)) {
+    throw new TypeError(`unread of a session handed over must be base64, got ${shown(unread)}`);
+  }
+  if (typeof kept !== "string" || !isJson(kept)) {
+    throw new TypeError(`kept of a session handed over must be JSON, got ${shown(kept)}`);
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Sends the socket of a session. If that fails, or takes too long, the socket is closed. */

@@ -11,14 +11,22 @@ import {
   isSocket,
 } from "../transport/node/handover.ts";
 import { keepText } from "./kept.ts";
-import { type HandoverChannel, type HandoverMessage, isHandover, sendSocket } from "./messages.ts";
+import {
+  checkMessage,
+  type HandoverChannel,
+  type HandoverMessage,
+  isHandover,
+  type ReceivedMessage,
+  sendSocket,
+} from "./messages.ts";
 
 /**
  * Serves the sessions that another process hands over. The handler is called for each, with a new session over the same
  * connection, whose first input is what the other process had not read. `kept()` returns what its handler has kept.
  *
  * `maxSessions`, `maxSessionsPerAddress`, `allow` and `deny` apply; `sessionRate` does not. A session for which there is no room
- * is refused, even with `overload: "wait"`.
+ * is refused, even with `overload: "wait"`. A message that is malformed, or of another version, is reported as an error of
+ * accepting, and its connection is closed.
  *
  * @param server A server of `serve()`.
  * @param channel The other process: `process` in a child of it.
@@ -32,10 +40,14 @@ import { type HandoverChannel, type HandoverMessage, isHandover, sendSocket } fr
  */
 export function takeOver(server: Server, channel: HandoverChannel): () => void {
   if (!(server instanceof TcpServer)) throw new TypeError("server must be one of serve()");
-  return onSessions(channel, ({ unread, kept }, socket) => {
-    server.adopt(() => attachSocket(socket), (session) => {
-      session.unread(new Uint8Array(Buffer.from(unread, "base64")));
-      keepText(session, kept);
+  return onSessions(channel, (received, socket) => {
+    let message: HandoverMessage;
+    server.adopt(() => {
+      message = checkMessage(received, socket);
+      return attachSocket(socket);
+    }, (session) => {
+      session.unread(new Uint8Array(Buffer.from(message.unread, "base64")));
+      keepText(session, message.kept);
     });
   });
 }
@@ -62,8 +74,9 @@ export function relayHandover(
 ): () => void {
   checkOptions(options, RELAY_OPTIONS);
   const { onError = printError } = options;
-  return onSessions(from, async (message, socket) => {
+  return onSessions(from, async (received, socket) => {
     try {
+      const message = checkMessage(received, socket);
       // A socket that waits to be sent goes on reading, and what it has read would be lost.
       await sendSocket(to, message, detachSocket(attachSocket(socket))!.socket);
     } catch (error) {
@@ -88,7 +101,7 @@ const RELAY_OPTIONS: Known<RelayHandoverOptions> = { onError: checkFunction };
 /** Calls `onSession` for each session that a channel brings. Returns a function that stops this. */
 function onSessions(
   channel: HandoverChannel,
-  onSession: (message: HandoverMessage, socket: DetachedSocket["socket"]) => void,
+  onSession: (received: ReceivedMessage, socket: DetachedSocket["socket"]) => void,
 ): () => void {
   checkHandover();
   const onMessage = (message: unknown, socket: unknown): void => {

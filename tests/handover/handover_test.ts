@@ -1,6 +1,13 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { connect } from "../../connect/connect.ts";
 import { handOver, keep, kept, relayHandover, takeOver } from "../../handover/mod.ts";
 import { serve, type ServeOptions } from "../../serve/serve.ts";
@@ -280,6 +287,65 @@ async function isFree(port: number): Promise<void> {
     free = answers.every((answer) => answer === "new 1 free?");
     await Promise.all(clients.map((client) => client.close()));
   }
+}
+
+/** What another process may send with a socket, and what is reported of it. */
+const MALFORMED: [message: object, problem: string][] = [
+  [{ parley: "session 2", unread: "", kept: "0" }, 'expected "session 1", got "session 2"'],
+  [{ parley: "session 2" }, 'expected "session 1", got "session 2"'],
+  [{ parley: "x".repeat(100_000), unread: "", kept: "0" }, `got "${"x".repeat(40)}"`],
+  [{ parley: null, unread: "", kept: "0" }, "got null"],
+  [{ parley: ["session 1"], unread: "", kept: "0" }, "got an object of class Array"],
+  ...[undefined, null, 5, {}, ["QQ=="], "%%%", "Q=Q"].map((unread): [object, string] => [
+    { parley: "session 1", unread, kept: "0" },
+    "unread of a session handed over must be base64",
+  ]),
+  ...[undefined, null, 5, {}, [], "", "{", "undefined"].map((kept): [object, string] => [
+    { parley: "session 1", unread: "", kept },
+    "kept of a session handed over must be JSON",
+  ]),
+];
+
+for (const name of ["takeOver", "relayHandover"] as const) {
+  Deno.test(`${name}() reports malformed messages, and closes their sockets`, {
+    ...overNet,
+    timeout: 20_000,
+  }, async () => {
+    const channel = new EventEmitter();
+    const errors: Error[] = [];
+    const onError = (error: unknown): void => void errors.push(error as Error);
+    await using server = serve({ port: 0, transport: "node", onError }, counting("new"));
+    const stop = name === "takeOver"
+      ? takeOver(server, channel)
+      : relayHandover(channel, channel, { onError });
+    let message: object = {};
+    const acceptor = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      channel.emit("message", message, socket);
+    });
+    acceptor.listen(0, "127.0.0.1");
+    await once(acceptor, "listening");
+    const { port } = acceptor.address() as AddressInfo;
+    for (const [malformed, problem] of MALFORMED) {
+      message = malformed;
+      const client = await connect({ port });
+      assertEquals(await client.readLine().catch(() => undefined), undefined);
+      await client.close();
+      assertStringIncludes(errors.at(-1)!.message, problem);
+    }
+    assertEquals(errors.length, MALFORMED.length);
+    // Messages of the user are none, and neither are those whose socket was closed on the way.
+    for (const other of [null, undefined, 5, "parley", {}, []]) channel.emit("message", other);
+    channel.emit("message", { parley: "session 1", unread: "", kept: "0" }, undefined);
+    assertEquals(errors.length, MALFORMED.length);
+    if (name === "takeOver") {
+      assertEquals(server.stats().acceptErrors, MALFORMED.length);
+      message = { parley: "session 1", unread: btoa("one"), kept: "7" };
+      await using client = await connect({ port });
+      assertEquals(await ask(client, " two"), "new 8 one two");
+    }
+    stop();
+    acceptor.close(); // which does not wait for the socket that was taken over
+  });
 }
 
 Deno.test("relayHandover() reports what it cannot pass on", overProcesses, async () => {
