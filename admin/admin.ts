@@ -95,11 +95,14 @@ class AdminServer implements Admin {
     checkObject("servers", servers);
     const entries = Object.entries(servers);
     if (entries.length === 0) throw new TypeError("servers must not be empty");
-    for (const [name, server] of entries) checkMethods(name, server, ["stats", "shutdown"]);
+    for (const [name, server] of entries) {
+      checkMethods(name, server, ["stats", "shutdown", "reloadTls"]);
+    }
     this.#options = options;
     this.#access = accessOf(options);
     this.#servers = new Map(entries);
     this.#metrics = options.metrics ?? metricsOf(entries);
+    for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
     const { hostname, port, path, mode, transport } = options;
     this.#http = serve({
       ...(hostname !== undefined && { hostname }),
@@ -117,7 +120,6 @@ class AdminServer implements Admin {
           options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
       },
     }, (session) => this.#handle(session));
-    for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
     this.#sampler = new Sampler(this.#servers, (snapshots) => this.#onSample(snapshots));
     const closings = entries.map(([, server]) => server.finished);
     Promise.allSettled(closings).then(() => this.close());

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { type AdminOptions, serveAdmin } from "../../admin/mod.ts";
+import { type AdminOptions, serveAdmin, type ServedBy } from "../../admin/mod.ts";
 import { connect } from "../../connect/connect.ts";
 import { serve } from "../../serve/serve.ts";
 import { formatAddress, memoryListener } from "../../transport/mod.ts";
@@ -540,4 +540,10 @@ Deno.test("serveAdmin() refuses options that let everybody in", overNet, async (
     assertThrows(() => serveAdmin(options, { server }), Error, message);
   }
   assertThrows(() => serveAdmin({ port: 0 }, {}), TypeError, "servers must not be empty");
+  const datagrams = { stats: () => ({}), shutdown: () => {} } as unknown as ServedBy;
+  assertThrows(
+    () => serveAdmin({ port: 0 }, { datagrams }),
+    TypeError,
+    "reloadTls of datagrams must be a function, got undefined",
+  );
 });

@@ -38,6 +38,11 @@ interface Started extends AsyncDisposable {
   readonly port: number;
 }
 
+/** Sends a signal: `ChildProcess.kill()` would also close the channel, and `Deno.kill()` needs every permission to run. */
+async function kill(pid: number, signal: "STOP" | "KILL"): Promise<void> {
+  await new Deno.Command("bash", { args: ["-c", `kill -${signal} ${pid}`] }).output();
+}
+
 async function startServer(name: string, options: Partial<ServeOptions> = {}): Promise<Started> {
   const program = new URL("./_server.ts", import.meta.url).pathname;
   const child = fork(program, [name, JSON.stringify(options)], { env: {}, execPath: "deno" });
@@ -425,10 +430,10 @@ Deno.test("handOver() rejects if the other process dies while a socket waits for
   const child = fork(program, ["new", "{}"], { env: {}, execPath: "deno" });
   await once(child, "message");
   const exited = once(child, "exit");
-  Deno.kill(child.pid!, "SIGSTOP"); // the first socket is in the channel then, and the second one waits
+  await kill(child.pid!, "STOP"); // the first socket is in the channel then, and the second one waits
   const failed = assertRejects(() => handOver(server, child), Error, "could not be handed");
   await until(() => server.sessions.size === 2);
-  Deno.kill(child.pid!, "SIGKILL");
+  await kill(child.pid!, "KILL");
   await failed;
   await exited;
   if (child.connected) child.disconnect();
