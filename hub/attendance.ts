@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { Group } from "./group.ts";
 import type { Link } from "./link.ts";
+import type { Member } from "./member.ts";
 import { PRESENCE } from "./message.ts";
 import type { HubSettings, Person } from "./options.ts";
 import { Presence } from "./presence.ts";
@@ -56,6 +57,7 @@ export class Attendance {
     const presence = new Presence(this.#link?.sender ?? 0, {
       maxPeople: this.#maxPeople,
       now: () => this.#clock.now(),
+      isMember: (member) => group.members.has(member as Member),
       publish: (message) => {
         try {
           this.#link?.publish(PRESENCE, name, "", encodePresence(message));

@@ -7,6 +7,8 @@ export interface PresenceHooks {
   /** How many people a message contains at most, so that it is not too large. */
   readonly maxPeople: number;
   now(): number;
+  /** Whether a member of this process is in the group. */
+  isMember(member: object): boolean;
   /** Publishes to the group. */
   publish(message: PresenceMessage): void;
   /** A version that this hub has not had before. */
@@ -53,7 +55,10 @@ export class Presence {
   /** A member of this process says who it is. */
   enter(member: object, person: Person): void {
     const before = this.#ids.get(member);
-    if (before !== undefined && before !== person.id) this.leave(member);
+    if (before !== undefined && before !== person.id) {
+      this.leave(member); // which calls onLeave(), where it may leave the group, or say again who it is
+      if (this.#ids.has(member) || !this.#hooks.isMember(member)) return;
+    }
     if (before !== person.id) {
       this.#ids.set(member, person.id);
       this.#members.set(person.id, (this.#members.get(person.id) ?? 0) + 1);

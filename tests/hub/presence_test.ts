@@ -103,6 +103,58 @@ Deno.test("onLeave() may join and leave, and everybody is where it says", {
   assertEquals([groups, memberships, count, hub.size("street")], [0, 0, 0, 0]);
 });
 
+for (
+  const [what, change, people] of [
+    ["leave the group", (hub, session) => hub.leave("hall", session), []],
+    ["end its session", (_, session) => session.abort(), []],
+    [
+      "join another group",
+      (hub, session) => {
+        hub.join("garden", session);
+        hub.leave("hall", session);
+      },
+      [],
+    ],
+    [
+      "leave and come back",
+      (hub, session) => {
+        hub.leave("hall", session);
+        hub.join("hall", session, { id: "carl" });
+      },
+      ["carl"],
+    ],
+    [
+      "become somebody else",
+      (hub, session) => hub.join("hall", session, { id: "carl" }),
+      ["carl"],
+    ],
+  ] as [string, (hub: Hub, session: Session) => void, string[]][]
+) {
+  Deno.test(`A member whose id is changed may ${what} in onLeave()`, { permissions }, async () => {
+    using sessions = new Sessions();
+    const news: string[] = [];
+    const hooks = told(news);
+    let isOver = false;
+    await using hub = new Hub({
+      ...hooks,
+      onLeave(group, person): void {
+        hooks.onLeave!(group, person);
+        if (!isOver) change(hub, a);
+        isOver = true;
+      },
+    });
+    const [a, other] = [sessions.open(), sessions.open()];
+    hub.join("hall", other); // so that the group does not end
+    hub.join("hall", a, { id: "anna" });
+    hub.join("hall", a, { id: "ben" });
+    assertEquals(ids(hub), people);
+    assertEquals(news, ["hall +anna", "hall -anna", ...people.map((id) => `hall +${id}`)]);
+    hub.leaveAll(a);
+    assertEquals(ids(hub), []);
+    assertEquals(news.length, 2 + 2 * people.length);
+  });
+}
+
 Deno.test("Hub.join() refuses people that cannot be sent", { permissions }, async () => {
   using sessions = new Sessions();
   await using hub = new Hub({ maxInfoLength: 10 });
@@ -225,6 +277,7 @@ Deno.test("who has missed a change asks for all people", { permissions }, () => 
     maxPeople: 100,
     now: () => 0,
     publish: (message) => void asked.push(message),
+    isMember: () => true,
     nextVersion: () => 1,
     onDue: () => {},
     onJoin: () => {},
