@@ -342,15 +342,16 @@ class Server<In, Out> implements DatagramServer<Out>, DatagramEvents, SenderHook
 
   #call(message: In, sender: Sender<Out>): void {
     turn.count();
-    let result;
+    let result: unknown;
     try {
       result = this.#handler(message, sender);
     } catch (error) {
       return this.#onHandlerError(error, sender);
     }
-    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
+    if (result === null || (typeof result !== "object" && typeof result !== "function")) return;
     this.#active++;
-    (result as PromiseLike<unknown>).then(this.#onReturn, (error) => {
+    // What is no promise may throw when it is asked for its `then()`, or call back twice. A promise is kept as it is.
+    Promise.resolve(result).then(this.#onReturn, (error) => {
       this.#onHandlerError(error, sender);
       this.#onReturn();
     });

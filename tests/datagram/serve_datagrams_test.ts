@@ -361,6 +361,41 @@ Deno.test("a handler that throws ends nothing", bounded, async () => {
   assertEquals(server.stats().handlerErrors, 3);
 });
 
+Deno.test("handlers may return any object", bounded, async () => {
+  const { socket, far } = inNetwork();
+  const errors: string[] = [];
+  const fail = (what: string) => (): never => {
+    throw new Error(what);
+  };
+  const returned: Record<string, unknown> = {
+    object: {},
+    array: [],
+    number: { then: 7 },
+    getter: Object.defineProperty({}, "then", { get: fail("getter") }),
+    then: { then: fail("then") },
+    twice: { then: (resolve: () => void) => (resolve(), resolve()) },
+    both: {
+      then(resolve: () => void, reject: (error: unknown) => void): void {
+        reject(new Error("both"));
+        resolve();
+        throw new Error("a third time");
+      },
+    },
+    proxy: new Proxy({}, { get: fail("proxy") }),
+    callable: Object.assign(() => {}, { then: fail("callable") }),
+  };
+  await using server = serveDatagrams({
+    socket,
+    onError: (error) => void errors.push((error as Error).message),
+  }, (message, sender) => returned[text(message)] ?? sender.send(message));
+  const peer = far();
+  for (const what of [...Object.keys(returned), "rose"]) await peer.send(what);
+  await until(() => peer.received.length === 1);
+  await until(() => server.stats().active === 0);
+  assertEquals(errors, ["getter", "then", "both", "proxy", "callable"]);
+  assertEquals(server.stats().handlerErrors, 5);
+});
+
 Deno.test("an observer that throws has no effect", bounded, async () => {
   const { socket, far } = inNetwork();
   const errors: string[] = [];
