@@ -10,6 +10,9 @@ import type { DatagramEvents, DatagramSocket } from "./socket.ts";
 
 /** After which time it is an error that a receiver has no room, in milliseconds. */
 const STALL = 1_000;
+/** How long the socket waits after receiving has failed, in milliseconds: twice as long after each failure in a row. */
+const MIN_RETRY = 5;
+const MAX_RETRY = 1_000;
 
 /** What is used of `Deno.DatagramConn`, whose types need `--unstable-net` as well. */
 interface DenoDatagramConn {
@@ -48,6 +51,8 @@ class UnixDatagramSocket implements DatagramSocket {
   #isReceiving = false;
   #isWaking = false;
   #isClosed = false;
+  /** Ends the wait after a failure. */
+  #stopWaiting: () => void = () => {};
 
   constructor(listen: ListenDatagram, path: string, maxMessageSize: number) {
     this.addr = { transport: "unixpacket", path };
@@ -82,6 +87,7 @@ class UnixDatagramSocket implements DatagramSocket {
   close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
+      this.#stopWaiting();
       this.#conn.close();
       this.#waker.close();
       for (const path of [this.addr.path, this.#wakerPath]) remove(path);
@@ -104,16 +110,30 @@ class UnixDatagramSocket implements DatagramSocket {
 
   async #run(): Promise<void> {
     await Promise.resolve(); // until the socket is started
+    let retryIn = 0;
     while (!this.#isClosed) {
       try {
         for (let send = this.#sends.shift(); send !== undefined; send = this.#sends.shift()) {
           await send();
         }
         await this.#receive();
+        retryIn = 0;
       } catch (error) {
-        if (!this.#isClosed) this.#events?.onError(error);
+        if (this.#isClosed) return;
+        this.#events?.onError(error);
+        retryIn = Math.min(MAX_RETRY, Math.max(MIN_RETRY, retryIn * 2));
+        await this.#wait(retryIn);
       }
     }
+  }
+
+  async #wait(duration: number): Promise<void> {
+    if (this.#isClosed) return; // by onError()
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, duration);
+    this.#stopWaiting = resolve;
+    await promise;
+    clearTimeout(timer);
   }
 
   async #receive(): Promise<void> {

@@ -99,6 +99,54 @@ Deno.test({
   assertEquals(printed, "NotFound\nnot sent the socket is closed\n");
 });
 
+Deno.test({
+  name: "A Unix datagram server waits longer and longer while it cannot receive",
+  ...bounded,
+  ignore,
+}, async () => {
+  await using directory = await makeTempDir();
+  const printed = await runUnstable(
+    directory.path,
+    `
+    // Nothing makes a socket fail at once for ever, so it is replaced.
+    let isBroken = true;
+    let failures = 0;
+    const { listenDatagram } = Deno;
+    Deno.listenDatagram = (options) => {
+      const conn = listenDatagram(options);
+      return {
+        receive(buffer) {
+          if (!isBroken || failures === 1000) return conn.receive(buffer);
+          failures++;
+          return Promise.reject(new Error("broken"));
+        },
+        send: (message, to) => conn.send(message, to),
+        close: () => conn.close(),
+      };
+    };
+    const received = Promise.withResolvers();
+    const server = serveDatagrams({ path, observer: { onReceiveError() {} } }, received.resolve);
+    await server.listening;
+    while (server.stats().receiveErrors < 5) await new Promise((done) => setTimeout(done, 5));
+    await new Promise((done) => setTimeout(done, 100));
+    console.log(failures < 20, server.stats().receiveErrors === failures);
+    await server.send("rose", { transport: "unixpacket", path: localPath }).catch(({ name }) => console.log(name));
+    isBroken = false;
+    const client = await connectDatagrams({ path, localPath });
+    await client.send("rose");
+    console.log(text(await received.promise));
+    const before = failures;
+    isBroken = true;
+    await client.send("rose");
+    while (server.stats().receiveErrors === before) await new Promise((done) => setTimeout(done, 5));
+    await client.close();
+    server.abort(); // which does not wait any longer
+    await server.finished;
+    `,
+  );
+  assertEquals(printed, "true true\nNotFound\nrose\n");
+});
+
 /** Sends all that the server takes, and reads nothing. */
 const DEAF = `
 import socket, sys, time
