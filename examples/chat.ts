@@ -2,6 +2,7 @@
 //
 //     deno run --allow-net examples/chat.ts
 //     deno run --allow-net --allow-read examples/chat.ts 1235 4    on port 1235, in 4 threads
+//     deno run --allow-net examples/chat.ts 1235 nats://127.0.0.1:4222    with all others at this NATS server
 //
 // Then, in several terminals, type `nc 127.0.0.1 1235`, a name, and:
 //
@@ -21,8 +22,9 @@ import {
   type Server,
   type Session,
 } from "@parley/tcp";
-import { type Bus, Hub } from "@parley/tcp/hub";
+import { type Bus, Hub, natsBus } from "@parley/tcp/hub";
 import { serveWorkers, type ServiceOptions, workerBus } from "@parley/tcp/workers";
+import { connectToNats } from "./nats.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 /** How many names a message contains. Further people are only counted. */
@@ -189,10 +191,21 @@ function listed(names: ReadonlySet<string>): string {
   return names.size > MAX_NAMES ? `${named} and ${names.size - MAX_NAMES} more` : named;
 }
 
+/** Serves in a number of threads, or with the processes at a NATS server. */
+async function start(
+  port: number,
+  others: string,
+): Promise<Pick<Server, "listening" | "finished">> {
+  if (others.startsWith("nats://")) {
+    return chat({ port, bus: natsBus(await connectToNats(others)) });
+  }
+  const workers = Number(others);
+  return workers > 1 ? serveWorkers(import.meta.url, { port, workers }) : chat({ port });
+}
+
 if (import.meta.main && workerBus() === undefined) {
-  const port = Number(Deno.args[0] ?? 1235);
-  const workers = Number(Deno.args[1] ?? 1);
-  const server = workers > 1 ? serveWorkers(import.meta.url, { port, workers }) : chat({ port });
+  const [port = "1235", others = "1"] = Deno.args;
+  const server = await start(Number(port), others);
   console.log(`chatting on ${formatAddress(await server.listening)}`);
   await server.finished;
 }

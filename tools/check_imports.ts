@@ -47,7 +47,7 @@ const IN_CHECKOUT_ONLY = /^(bench|examples|tests|tools)\//;
 const PROGRAM_DEPENDENCY = /^@std\/(cli|log)(\/|$)/;
 const SOCKET_MODULE = /^node:(dgram|http|http2|https|net|tls)$/;
 /** Where a module of the user is imported, and a client that the package must not depend on. */
-const IMPORTS_COMPUTED = ["workers/thread.ts", "cli/server/nats.ts"];
+const IMPORTS_COMPUTED = ["workers/thread.ts", "cli/server/nats.ts", "examples/nats.ts"];
 const ONLY_TRANSPORT = "only transport/ and datagram/ open sockets";
 
 interface Ban {

@@ -3,6 +3,7 @@
 import type { Frames, Handler, Session } from "@parley/tcp";
 import { Broker, type BrokerLimits, DEFAULT_LIMITS } from "./broker.ts";
 import { LEVEL, type Packet, packetCodec, type Reply } from "./packets.ts";
+import { SharedBroker, type SharedOptions } from "./shared_broker.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 /** How long a client may take to send CONNECT, in milliseconds. */
@@ -10,11 +11,11 @@ const CONNECT_TIMEOUT = 10_000;
 /** How long a client may be silent, in keep-alive intervals (§3.1.2.10). */
 const PATIENCE = 1.5;
 
-/** Makes a broker with its own clients and messages. */
-export function mqtt(limits: Partial<BrokerLimits> = {}): Handler {
+/** Makes a broker with its own clients and messages, which it shares with other brokers if there is a bus. */
+export function mqtt(limits?: Partial<BrokerLimits>, shared?: SharedOptions): Handler {
   const all = { ...DEFAULT_LIMITS, ...limits };
   const codec = packetCodec(all.maxPacket);
-  const broker = new Broker(codec, all);
+  const broker = shared ? new SharedBroker(codec, all, shared) : new Broker(codec, all);
   return async (session) => {
     const packets = session.frames(codec);
     const connect = await packets.read({ timeout: CONNECT_TIMEOUT });

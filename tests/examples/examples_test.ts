@@ -12,6 +12,7 @@ import {
   SessionEndedError,
 } from "../../mod.ts";
 import { TestNetwork } from "../hub/_bus.ts";
+import { hasNats, startNats } from "../_nats.ts";
 import { canNet, canRun } from "../_permissions.ts";
 import { until } from "../_transports.ts";
 
@@ -107,6 +108,22 @@ Deno.test({ name: "chat() is one chat over all processes of a bus", ignore }, as
   for (const person of [rose, think, other]) await hear(person, "rose: hello");
   await Promise.all([think.close(), other.close()]);
   await see(rose, (names) => names.join() === "rose");
+});
+
+Deno.test({
+  name: "examples/chat.ts is one chat over two processes at a NATS server",
+  ignore: cannotStart || !hasNats,
+}, async () => {
+  const nats = await startNats();
+  await using _ = nats.program;
+  const args = ["chat.ts", "0", `nats://127.0.0.1:${nats.port}`] as const;
+  await using here = await start(...args);
+  await using there = await start(...args);
+  await using rose = await enter(here.port, "rose");
+  await using think = await enter(there.port, "think");
+  for (const person of [rose, think]) await see(person, (names) => names.length === 2);
+  await rose.send("hello\n");
+  for (const person of [rose, think]) await hear(person, "rose: hello");
 });
 
 Deno.test({

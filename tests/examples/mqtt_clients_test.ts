@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serveMqtt } from "../../examples/mqtt/server.ts";
 import type { Server } from "../../mod.ts";
 import { MqttPeer } from "../_mqtt.ts";
+import { hasNats, startNats } from "../_nats.ts";
 import { canRun } from "../_permissions.ts";
 import { cannotStart, Program, start } from "../_programs.ts";
 import { bounded, overNet, portOf, until } from "../_serving.ts";
@@ -160,3 +161,55 @@ Deno.test("examples/mqtt runs, and drains when it is told to stop", withDeno, as
   await peer.session.close();
   assertEquals((await example.ended()).code, 0);
 });
+
+async function startAt(url: string): Promise<{ program: Program; port: number }> {
+  const program = start("examples/mqtt/server.ts", "0", url);
+  const [, port] = await program.stdout.until(/ready for MQTT clients on 127\.0\.0\.1:(\d+)\n/);
+  return { program, port: Number(port) };
+}
+
+Deno.test(
+  "examples/mqtt is one broker over two processes at a NATS server",
+  { ...withMosquitto, ignore: withMosquitto.ignore || cannotStart || !hasNats },
+  async () => {
+    const nats = await startNats();
+    await using _nats = nats.program;
+    const url = `nats://127.0.0.1:${nats.port}`;
+    const [here, there] = await Promise.all([startAt(url), startAt(url)]);
+    await using _here = here.program;
+    await using _there = there.program;
+
+    const filters = ["-t", "garden/+/x", "-t", "shed/#"];
+    await using sub = await subscribe(there.port, "-q", "1", ...filters);
+    await using own = await subscribe(here.port, "-q", "1", ...filters);
+    // The process subscribes at the server in its own time.
+    while (!sub.stdout.text.includes("begin")) {
+      await publish(here.port, "-t", "shed", "-m", "begin");
+    }
+    await publish(here.port, "-t", "garden/rose/x", "-m", "one");
+    await publish(here.port, "-t", "garden/rose/x", "-m", "two", "-q", "1");
+    await publish(here.port, "-t", "garden/rose", "-m", "to nobody", "-q", "1");
+    await publish(here.port, "-t", "shed/a", "-m", "kept", "-q", "1", "-r");
+    await publish(here.port, "-t", "shed/a/b", "-n");
+    for (const { stdout } of [sub, own]) await stdout.until(/> 0 0 shed\/a\/b \n/);
+    for (const one of [sub, own]) {
+      assertEquals(messagesOf(one).filter((line) => !/ready|begin/.test(line)), [
+        ...["> 0 0 garden/rose/x one", "> 1 0 garden/rose/x two", "> 1 0 shed/a kept"],
+        "> 0 0 shed/a/b ",
+      ]);
+    }
+
+    await using late = subscriber(there.port, "-t", "shed/#", "-q", "0", ...SHOWN, "-C", "1");
+    assertEquals(await late.ended(), { code: 0, stdout: "> 0 1 shed/a kept\n", stderr: "" });
+
+    await publish(there.port, "-t", "shed", "-m", "back", "-q", "1");
+    await own.stdout.until(/> 1 0 shed back\n/);
+
+    for (const { program } of [here, there]) program.kill("SIGTERM");
+    for (const one of [sub, own]) one.kill("SIGINT");
+    for (const { program } of [here, there]) {
+      const { code, stderr } = await program.ended();
+      assertEquals([code, stderr], [0, ""]);
+    }
+  },
+);

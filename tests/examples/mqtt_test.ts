@@ -1,13 +1,15 @@
 // The example of MQTT with clients by hand, which may say anything.
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Broker, type BrokerLimits, DEFAULT_LIMITS } from "../../examples/mqtt/broker.ts";
 import { packetCodec } from "../../examples/mqtt/packets.ts";
 import { serveMqtt } from "../../examples/mqtt/server.ts";
 import { TopicTree } from "../../examples/mqtt/topics.ts";
+import { Hub } from "../../hub/mod.ts";
 import { connect, type Server, type Session, type SessionEnd } from "../../mod.ts";
 import { sessionPair } from "../../testing/mod.ts";
+import { TestNetwork } from "../hub/_bus.ts";
 import { connectPacket, MqttPeer, packet, publishPacket, text } from "../_mqtt.ts";
 import { overNet, portOf, until } from "../_serving.ts";
 
@@ -70,6 +72,91 @@ Deno.test(
     assertEquals(await rose.readAll(), ["publish0 a/b: six"]);
   },
 );
+
+Deno.test("mqtt() is one broker over all processes of a bus", overNet, async () => {
+  const network = new TestNetwork();
+  const errors: unknown[] = [];
+  const limits = { maxPacket: 9000 };
+  const serveOne = (): Server =>
+    serveMqtt({ port: 0, bus: network.bus(), onError: (error) => errors.push(error) }, limits);
+  await using here = serveOne();
+  await using there = serveOne();
+  const will = { topic: "b/will", payload: "gone", qos: 1, retain: true };
+  await using rose = await MqttPeer.enter(portOf(here), { will });
+  await using think = await MqttPeer.enter(portOf(there));
+  await rose.subscribe(["a/#", 1]);
+  await think.subscribe(["a/+", 1], ["b/#", 0]);
+  await rose.send(
+    ...[publishPacket("a/b", "one"), publishPacket("a/b", "two", { id: 7 })],
+    ...[publishPacket("a/b/c", "three"), publishPacket("b", "four", { id: 8, retain: true })],
+    publishPacket("a/long", "x".repeat(8900)),
+  );
+  for (const expected of ["publish0 a/b: one", "publish1 1 a/b: two", "publish0 b: four"]) {
+    assertEquals(await think.read(), expected);
+  }
+  assertEquals((await think.read())?.length, 8900 + "publish0 a/long: ".length);
+  const own = [...await rose.readAll(), ...await rose.readAll()]; // each once
+  assertEquals(own.map((line) => line.slice(0, 21)), [
+    ...[
+      "publish0 a/b: one",
+      "publish1 1 a/b: two",
+      "puback 7",
+      "publish0 a/b/c: three",
+      "puback 8",
+    ],
+    "publish0 a/long: xxxx",
+  ]);
+
+  await using other = new Hub({ bus: network.bus() });
+  other.publish("mqtt", new Uint8Array([0xf0, 0]));
+  await until(() => errors.length === 2);
+  for (const error of errors.splice(0)) assertMatch(`${error}`, /a packet that begins with 0xf0/);
+  rose.session.abort();
+  assertEquals(await think.read(), "publish0 b/will: gone");
+  await using late = await MqttPeer.enter(portOf(there));
+  await late.subscribe(["#", 1]);
+  assertEquals(await late.readAll(), [
+    ...["publish1 retain 1 b: four", "publish1 retain 2 b/will: gone"],
+  ]);
+  assertEquals(errors, []);
+});
+
+Deno.test("mqtt() tells which messages of other brokers it has lost", overNet, async () => {
+  const network = new TestNetwork();
+  const errors: unknown[] = [];
+  const onError = (error: unknown): unknown => errors.push(error);
+  await using server = serveMqtt({ port: 0, bus: network.bus(), onError }, { maxPacket: 9000 });
+  await using rose = await MqttPeer.enter(portOf(server));
+  await rose.subscribe(["a", 1]);
+  await using other = new Hub({ bus: network.bus() });
+  const { carry } = network;
+  const publish = (text: string): boolean =>
+    other.publish("mqtt", new Uint8Array(publishPacket("a", text, { id: 1 })));
+
+  publish("one");
+  network.carry = () => {};
+  publish("lost");
+  network.carry = carry;
+  publish("two");
+  assertEquals([await rose.read(), await rose.read()], ["publish1 1 a: one", "publish1 2 a: two"]);
+  assertEquals(`${errors.splice(0)}`, "Error: messages of other brokers were lost on the bus: 1");
+
+  for (let i = 0; i < 300; i++) publish("x".repeat(8000)); // 2.4 MB at once, of which 1 MiB may wait
+  await until(() => errors.length > 0);
+  const [, lost] = /since this one was too slow: (\d+)$/.exec(`${errors.splice(0)}`) ?? [];
+  assert(Number(lost) > 100 && Number(lost) < 250, lost);
+
+  await server.shutdown();
+  await until(() => network.buses[0]!.isClosed);
+});
+
+Deno.test("mqtt() refuses packets that are too large for its bus", overNet, () => {
+  assertThrows(
+    () => serveMqtt({ port: 0, bus: new TestNetwork().bus() }),
+    RangeError,
+    "maxPacket must be at most 9936 on this bus, got 262144",
+  );
+});
 
 /** What a client may not say, once it has said who it is. */
 const BAD: Record<string, number[]> = {
