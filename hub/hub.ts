@@ -24,6 +24,7 @@ import {
   type PublishOptions,
   resolveHubOptions,
 } from "./options.ts";
+import { errorPrinter } from "./print_errors.ts";
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -64,7 +65,7 @@ type Delivery = [
  * ```
  */
 export class Hub implements AsyncDisposable {
-  readonly #options: HubOptions;
+  readonly #options: HubOptions & Required<Pick<HubOptions, "onError">>;
   readonly #settings: HubSettings;
   readonly #clock: Clock;
   readonly #link: Link | undefined;
@@ -91,7 +92,7 @@ export class Hub implements AsyncDisposable {
    */
   constructor(options: HubOptions = {}, clock: Clock = SYSTEM_CLOCK) {
     this.#settings = resolveHubOptions(options);
-    this.#options = { ...options };
+    this.#options = { ...options, onError: options.onError ?? errorPrinter() };
     this.#clock = clock;
     const onError = (error: unknown): void => this.#onError(error);
     if (options.bus !== undefined) {
@@ -446,7 +447,7 @@ export class Hub implements AsyncDisposable {
     this.#errors++;
     const { onError } = this.#options;
     // If onError() itself fails, there is no one left to tell.
-    if (onError !== undefined) attempt(() => onError(error), () => {});
+    attempt(() => onError(error), () => {});
   }
 }
 

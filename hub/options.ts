@@ -125,9 +125,10 @@ export interface HubOptions {
   onBusChange?: (isReady: boolean) => void;
   /**
    * Called with errors of the bus, with what another process has sent that is no message of a hub, and with what the other
-   * functions of these options throw. Without it, they are only counted, in `stats().errors`.
+   * functions of these options throw. They are counted as well, in `stats().errors`.
    *
    * @param error What went wrong.
+   * @default {the error is printed, at most one per second}
    */
   onError?: (error: unknown) => void;
 }

@@ -1,6 +1,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -183,6 +184,37 @@ Deno.test("Hub limits groups, groups of a session, and names", { permissions }, 
   assertThrows(() => hub.join("one", {} as Session), TypeError, "session must be a Session");
   assertThrows(() => hub.publish("one", 7 as unknown as string), TypeError, "a number");
   await closeAll(all);
+});
+
+Deno.test("Hub without onError prints an error per second, and how many it has left out", {
+  permissions,
+}, async () => {
+  let count = 0;
+  await using hub = new Hub({
+    onJoin(): never {
+      throw new Error(`fault ${++count}`);
+    },
+  });
+  const session = new Session(memoryPair()[0]);
+  const printed: string[] = [];
+  const real = console.error;
+  console.error = (text: string): void => void printed.push(text);
+  try {
+    for (let n = 0; n < 100; n++) hub.join("hall", session, { id: `${n}` });
+    assertEquals(printed.length, 1);
+    assertMatch(printed[0]!, /^Error: fault 1\n +at /);
+    for (const since = performance.now(); performance.now() < since + 1000;) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    hub.join("hall", session, { id: "last" });
+    assertEquals(printed.length, 3);
+    assertMatch(printed[1]!, /^Error: fault 101\n +at /);
+    assertEquals(printed[2], "99 more errors of the hub were not printed");
+  } finally {
+    console.error = real;
+  }
+  assertEquals(hub.stats().errors, 101);
+  session.abort();
 });
 
 Deno.test("Hub checks its options", { permissions }, () => {
