@@ -54,9 +54,12 @@ export class SocketConnection implements Connection {
     socket.on("close", this.#onEnd);
   }
 
+  /**
+   * Without the input that a paused socket reads ahead, 128 KiB at most: no pause prevents it, so it would end sessions that
+   * only have to wait.
+   */
   get held(): number {
-    const { readableLength, writableLength } = this.#socket;
-    return readableLength + writableLength + (this.#rest?.length ?? 0);
+    return this.#socket.writableLength;
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
