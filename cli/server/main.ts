@@ -248,7 +248,7 @@ function serveHere(
   common: ServeOptions,
   bus: Bus | undefined,
 ): Server {
-  const { handler, options } = serviceOf(service, delay, bus);
+  const { handler, options } = serviceOf(service, delay, bus, common.logger);
   const where = "systemd" in place ? systemdOptions(place.systemd, common) : place;
   return serve({ ...options, ...common, ...where }, handler);
 }

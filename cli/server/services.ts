@@ -1,5 +1,5 @@
 import type { Bus } from "../../hub/mod.ts";
-import type { Handler, SessionOptions } from "../../mod.ts";
+import type { Handler, Logger, SessionOptions } from "../../mod.ts";
 import { chat } from "./services/chat.ts";
 import { discard } from "./services/discard.ts";
 import { echo } from "./services/echo.ts";
@@ -18,8 +18,13 @@ export interface Service {
   options?: SessionOptions;
 }
 
-/** The service with a name. `delay` is that of {@linkcode greeting}, `bus` of {@linkcode chat}. */
-export function serviceOf(name: ServiceName, delay: number, bus?: Bus): Service {
+/** The service with a name. `delay` is that of {@linkcode greeting}, `bus` and `logger` of {@linkcode chat}. */
+export function serviceOf(
+  name: ServiceName,
+  delay: number,
+  bus?: Bus,
+  logger?: Logger,
+): Service {
   switch (name) {
     case "greeting":
       return { handler: greeting(delay) };
@@ -29,7 +34,7 @@ export function serviceOf(name: ServiceName, delay: number, bus?: Bus): Service 
       return { handler: discard };
     case "chat": // a client that does not read is disconnected at 64 KiB of unsent messages
       return {
-        handler: chat(bus),
+        handler: chat(bus, logger),
         options: { highWaterMark: 16 * 1024, maxBufferedOutput: 64 * 1024 },
       };
   }

@@ -17,7 +17,9 @@ export interface WorkerPlan {
 }
 
 const { service, delay, level, format, nats } = workerData as WorkerPlan;
-const served = serviceOf(service, delay, nats === undefined ? workerBus() : await openNats(nats));
+const logger = openLog(level, format);
+const bus = nats === undefined ? workerBus() : await openNats(nats);
+const served = serviceOf(service, delay, bus, logger);
 
 const handler: Handler = served.handler;
 export default handler;
@@ -26,6 +28,6 @@ export const options: ServiceOptions = { ...served.options, observer: ofSessions
 
 /** The program itself logs the states of the server. */
 function ofSessions(): ServerObserver {
-  const { onStateChange: _, ...observer } = logObserver(openLog(level, format));
+  const { onStateChange: _, ...observer } = logObserver(logger);
   return observer;
 }

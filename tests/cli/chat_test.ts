@@ -8,6 +8,7 @@ import { serve, type ServeOptions, type Server } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
 import { memoryListener } from "../../transport/memory.ts";
 import { bounded, overNet, portOf, until } from "../_serving.ts";
+import { TestNetwork } from "../hub/_bus.ts";
 
 const CHATS: Record<string, (options: ServeOptions) => Server> = {
   "server.ts --service chat": (options) => {
@@ -43,6 +44,25 @@ function first20(numbers: number[]): string {
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, index) => from + index);
 }
+
+Deno.test("server.ts --service chat logs errors of its bus, once per second", bounded, async () => {
+  const logged: [message: string, fields: object][] = [];
+  const log = (message: string, fields: object): void => void logged.push([message, fields]);
+  const bus = new TestNetwork().bus();
+  serviceOf("chat", 0, bus, { debug: log, info: log, warn: log, error: log });
+  const fail = () => bus.listener!.onError(new Error("the bus\nis away"));
+  for (let n = 0; n < 100; n++) fail();
+  const problem = "the bus\\nis away";
+  const message = `the room has failed: ${problem}`;
+  assertEquals(logged, [[message, { problem }]]);
+  for (const since = performance.now(); performance.now() < since + 1000;) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  fail();
+  assertEquals(logged.slice(1), [
+    [`${message}; 99 more errors were not logged`, { problem, omitted: 99 }],
+  ]);
+});
 
 for (const [name, open] of Object.entries(CHATS)) {
   Deno.test(`${name} announces a crowd in one message`, bounded, async () => {

@@ -1,6 +1,7 @@
 import {
   FrameTooLargeError,
   type Handler,
+  type Logger,
   prepare,
   printable,
   type Session,
@@ -14,13 +15,15 @@ const MAX_NAMES = 20;
 const ROOM = "room";
 /** How long the first person in this process waits to hear of those in others, in milliseconds. */
 const SEARCH = 100;
+/** Errors of the bus are logged at most once within this time, in milliseconds: another process may cause many. */
+const LOG_INTERVAL = 1_000;
 
 /**
  * One room where people with names send lines to each other, over all processes of the bus. No one waits for a member that
- * does not read.
+ * does not read. Errors of the bus are logged.
  */
-export function chat(bus?: Bus): Handler {
-  const room = new Room(bus);
+export function chat(bus?: Bus, logger?: Logger): Handler {
+  const room = new Room(bus, logger);
   return async (session) => {
     try {
       await visit(room, session);
@@ -70,12 +73,13 @@ class Room {
   readonly #left = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(bus: Bus | undefined) {
+  constructor(bus: Bus | undefined, logger: Logger | undefined) {
     this.#isShared = bus !== undefined;
     this.#hub = new Hub({
       bus,
       onJoin: (_, { id }) => this.#onJoin(id),
       onLeave: (_, { id }) => this.#onLeave(id),
+      ...(logger !== undefined && { onError: logging(logger) }),
     });
   }
 
@@ -139,6 +143,24 @@ class Room {
     const others = [...this.#hub.people(ROOM)].map(({ id }) => id).filter((id) => id !== name);
     return `* with you: ${listed(others, others.length) || "nobody"}\n`;
   }
+}
+
+/** Makes what logs the errors of the hub, and how many it has left out. */
+function logging(logger: Logger): (error: unknown) => void {
+  let loggedAt = -Infinity;
+  let omitted = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now - loggedAt < LOG_INTERVAL) return void omitted++;
+    const problem = printable(error instanceof Error ? error.message : String(error));
+    const more = omitted === 0 ? "" : `; ${omitted} more errors were not logged`;
+    logger.error(`the room has failed: ${problem}${more}`, {
+      problem,
+      ...(omitted > 0 && { omitted }),
+    });
+    loggedAt = now;
+    omitted = 0;
+  };
 }
 
 function sentence(names: ReadonlySet<string>, verb: "join" | "leave"): string {
