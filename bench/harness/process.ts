@@ -8,8 +8,8 @@ export const ALL_CORES: string = `0-${navigator.hardwareConcurrency - 1}`;
 
 const TOO_LONG = 20_000;
 const TRY_AGAIN = 10;
-/** After this time a server must still be there: `serveWorkers()` tries its port before its workers listen. */
-const STILL_THERE = 100;
+/** For so long a connection must not be cut: `serveWorkers()` tries its port before its workers listen. */
+const STABLE = 100;
 
 /** The memory of a process in KiB. Shared memory counts fully (RSS) or in proportion (PSS). */
 export interface Memory {
@@ -126,17 +126,21 @@ async function untilListening(port: number, ended: Promise<Deno.CommandStatus>):
   const deadline = performance.now() + TOO_LONG;
   let code: number | undefined;
   ended.then((status) => code = status.code);
-  const visit = async (): Promise<void> =>
-    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
   for (;;) {
     try {
-      await visit();
-      await new Promise((resolve) => setTimeout(resolve, STILL_THERE));
-      return await visit();
+      using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+      if (await isStable(connection)) return;
+      throw new Error("it ends its connections");
     } catch (error) {
       if (code !== undefined) throw new Error(`it ended with code ${code}`);
       if (performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN));
     }
   }
+}
+
+/** Whether a connection is neither ended nor reset for a while. */
+async function isStable(connection: Deno.Conn): Promise<boolean> {
+  const isCut = connection.read(new Uint8Array(1)).then((count) => count === null, () => true);
+  return !await Promise.race([isCut, new Promise((resolve) => setTimeout(resolve, STABLE))]);
 }
