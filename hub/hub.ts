@@ -220,15 +220,12 @@ export class Hub implements AsyncDisposable {
     const { except, key = "", codec } = options;
     if (key !== "") this.#checkName("key", key);
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
-    const local = this.#groups.get(group);
-    // Bytes that only go to others are copied once, with their header.
-    const isForOthers = local === undefined && message instanceof Uint8Array && codec === undefined;
-    const prepared = isForOthers ? undefined : prepareOnce(message, codec);
-    const bytes = prepared === undefined ? message as Uint8Array : bytesOf(prepared);
+    const prepared = prepareOnce(message, codec);
     // First to the others: a member that ends may publish that, which must not overtake this message.
-    const isPublished = this.#link?.publish(DATA, group, key, bytes) ?? true;
+    const isPublished = this.#link?.publish(DATA, group, key, bytesOf(prepared)) ?? true;
     this.#published++;
-    if (local !== undefined) this.#deliver(local, prepared!, key, except);
+    const local = this.#groups.get(group);
+    if (local !== undefined) this.#deliver(local, prepared, key, except);
     return isPublished;
   }
 
@@ -462,5 +459,6 @@ function prepareOnce(
   codec: PublishFrameOptions<unknown>["codec"] | undefined,
 ): PreparedMessage {
   if (codec !== undefined) return prepare(message, codec);
-  return message instanceof Prepared ? message : prepare(message as string);
+  if (message instanceof Prepared) return message;
+  return message instanceof Uint8Array ? new Prepared(copyOf(message)) : prepare(message as string);
 }
