@@ -102,7 +102,6 @@ class AdminServer implements Admin {
     this.#access = accessOf(options);
     this.#servers = new Map(entries);
     this.#metrics = options.metrics ?? metricsOf(entries);
-    for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
     const { hostname, port, path, mode, transport } = options;
     this.#http = serve({
       ...(hostname !== undefined && { hostname }),
@@ -120,6 +119,7 @@ class AdminServer implements Admin {
           options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
       },
     }, (session) => this.#handle(session));
+    for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
     this.#sampler = new Sampler(this.#servers, (snapshots) => this.#onSample(snapshots));
     const closings = entries.map(([, server]) => server.finished);
     Promise.allSettled(closings).then(() => this.close());

@@ -547,3 +547,19 @@ Deno.test("serveAdmin() refuses options that let everybody in", overNet, async (
     "reloadTls of datagrams must be a function, got undefined",
   );
 });
+
+Deno.test("serveAdmin() leaves nothing behind where it cannot listen", overNet, async () => {
+  await using server = serve({ port: 0 }, echo);
+  let observers = 0;
+  const { observe } = server;
+  Object.assign(server, {
+    observe(...args: Parameters<typeof observe>): () => void {
+      observers++;
+      return observe.apply(server, args);
+    },
+  });
+  assertThrows(() => serveAdmin({ port: portOf(server) }, { server }), Deno.errors.AddrInUse);
+  assertEquals(observers, 0);
+  await using _admin = serveAdmin({ port: 0 }, { server });
+  assertEquals(observers, 1);
+});
