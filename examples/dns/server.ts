@@ -13,11 +13,10 @@
 // An answer that is too large for UDP, or for what an unproven sender has sent, is truncated: the client asks again over
 // TCP, where nobody can forge an address. `packets.ts` has the messages, and `zone.ts` the file.
 
-import { type NetAddr, serve, type ServeOptions, type Server } from "@parley/tcp";
+import { type NetAddr, serve, type ServeOptions } from "@parley/tcp";
 import { lengthPrefixed } from "@parley/tcp/codecs";
 import {
   AmplificationLimitError,
-  type DatagramServer,
   serveDatagrams,
   type ServeDatagramsOptions,
 } from "@parley/tcp/datagram";
@@ -30,23 +29,15 @@ import {
   type Question,
   RCODES,
 } from "./packets.ts";
+import { type Pair, pairOf } from "../pair.ts";
 import { parseZone, type Zone } from "./zone.ts";
-
-/** A name server over both protocols. */
-export interface DnsServer extends AsyncDisposable {
-  readonly tcp: Server;
-  readonly udp: DatagramServer;
-  /** Resolves when both have stopped. */
-  readonly finished: Promise<unknown>;
-  shutdown(): Promise<unknown>;
-}
 
 /** Serves a zone. */
 export function serveDns(
   port: number,
   zone: Zone,
   options: { tcp?: ServeOptions; udp?: ServeDatagramsOptions } = {},
-): DnsServer {
+): Pair {
   const tcp = serve({ port, idleTimeout: 10_000, ...options.tcp }, async (session) => {
     const frames = session.frames(lengthPrefixed({ width: 2 })); // RFC 1035 §4.2.2
     for await (const message of frames) {
@@ -74,16 +65,7 @@ export function serveDns(
       await sender.send(encodeAnswer(question, answer, true));
     },
   );
-  const shutdown = () => Promise.all([tcp.shutdown(), udp.shutdown()]);
-  return {
-    tcp,
-    udp,
-    finished: Promise.all([tcp.finished, udp.finished]),
-    shutdown,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await shutdown();
-    },
-  };
+  return pairOf(tcp, udp);
 }
 
 /** The question of a message; the answer to one that cannot be parsed; `undefined` if nothing must be answered. */

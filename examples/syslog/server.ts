@@ -14,15 +14,11 @@ import {
   printable,
   serve,
   type ServeOptions,
-  type Server,
   type Session,
 } from "@parley/tcp";
 import { lines, octetCounted } from "@parley/tcp/codecs";
-import {
-  type DatagramServer,
-  serveDatagrams,
-  type ServeDatagramsOptions,
-} from "@parley/tcp/datagram";
+import { serveDatagrams, type ServeDatagramsOptions } from "@parley/tcp/datagram";
+import { type Pair, pairOf } from "../pair.ts";
 import { parseSyslog, type SyslogMessage } from "./message.ts";
 
 const MAX_LENGTH = 8 * 1024;
@@ -30,21 +26,12 @@ const ONE = "1".charCodeAt(0);
 const NINE = "9".charCodeAt(0);
 const decoder = new TextDecoder();
 
-/** A server over both protocols. */
-export interface SyslogServer extends AsyncDisposable {
-  readonly tcp: Server;
-  readonly udp: DatagramServer;
-  /** Resolves when both have stopped. */
-  readonly finished: Promise<unknown>;
-  shutdown(): Promise<unknown>;
-}
-
 /** Serves syslog on one port. `onMessage` is called with each message and the address of its sender. */
 export function serveSyslog(
   port: number,
   onMessage: (message: SyslogMessage, from: string) => void,
   options: { tcp?: ServeOptions; udp?: ServeDatagramsOptions } = {},
-): SyslogServer {
+): Pair {
   const take = (text: string, from: string): void => {
     const message = parseSyslog(text.replace(/[\n\0]$/, ""));
     if (message !== undefined) onMessage(message, from); // anything else is not syslog
@@ -57,16 +44,7 @@ export function serveSyslog(
     { port: (tcp.addr as NetAddr).port, maxMessageSize: MAX_LENGTH, ...options.udp },
     (message, sender) => take(decoder.decode(message), formatAddress(sender.remoteAddr)),
   );
-  const shutdown = () => Promise.all([tcp.shutdown(), udp.shutdown()]);
-  return {
-    tcp,
-    udp,
-    finished: Promise.all([tcp.finished, udp.finished]),
-    shutdown,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await shutdown();
-    },
-  };
+  return pairOf(tcp, udp);
 }
 
 /** The messages of a connection. A length in digits comes first, or each is a line: the first byte tells (RFC 6587 §3.4). */

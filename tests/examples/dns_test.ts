@@ -3,7 +3,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { formatError, parseQuestion } from "../../examples/dns/packets.ts";
-import { type DnsServer, serveDns } from "../../examples/dns/server.ts";
+import { serveDns } from "../../examples/dns/server.ts";
+import type { Pair } from "../../examples/pair.ts";
 import { parseZone } from "../../examples/dns/zone.ts";
 import { connectDatagrams } from "../../datagram/mod.ts";
 import { isInstalled } from "../_programs.ts";
@@ -24,7 +25,7 @@ long.example. 1 TXT ${"x".repeat(300)}
 huge.example. 1 TXT ${"x".repeat(3000)}
 `);
 
-async function dig(server: DnsServer, ...args: string[]): Promise<string> {
+async function dig(server: Pair, ...args: string[]): Promise<string> {
   const { stdout } = await new Deno.Command("dig", {
     args: ["@127.0.0.1", "-p", String(portOf(server.udp)), "+tries=3", "+time=5", ...args],
   }).output();
