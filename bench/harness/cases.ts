@@ -61,11 +61,16 @@ const PARLEY_ECHO = [
   ...elsewhere("echo-borrowed"),
 ];
 
+/** The work of the cases that compare an echo of 64 B, 64 connections, 1 in flight. */
+const ECHO = {
+  ...PER_MESSAGE,
+  work: { kind: "load", load: echo(64, 1, 64) },
+} as const satisfies Partial<Case>;
+
 const ECHO_64_1: Case = {
   name: "echo-64b-1",
   title: "Echo of 64 B, 64 connections, 1 in flight",
-  ...PER_MESSAGE,
-  work: { kind: "load", load: echo(64, 1, 64) },
+  ...ECHO,
   reference: BY_HAND,
   contenders: [
     ...PARLEY_ECHO,
@@ -93,8 +98,7 @@ const ECHO_64_1: Case = {
 const ECHO_WORKERS: Case = {
   name: "echo-64b-workers",
   title: "Echo of 64 B, 64 connections, 1 in flight, in one thread and in two",
-  ...PER_MESSAGE,
-  work: { kind: "load", load: echo(64, 1, 64) },
+  ...ECHO,
   reference: OVER_NODE,
   contenders: [
     who(OVER_NODE, "parleyNode", "echo-borrowed"),
@@ -107,8 +111,7 @@ const ECHO_WORKERS: Case = {
 const ECHO_METRICS: Case = {
   name: "echo-64b-metrics",
   title: "Echo of 64 B, 64 connections, 1 in flight, without and with metrics",
-  ...PER_MESSAGE,
-  work: { kind: "load", load: echo(64, 1, 64) },
+  ...ECHO,
   reference: BORROWED,
   contenders: [
     who(BORROWED, "parley", "echo-borrowed"),
@@ -121,8 +124,7 @@ const ECHO_METRICS: Case = {
 const ECHO_BALLAST: Case = {
   name: "echo-64b-1-heap",
   title: "Echo of 64 B, 64 connections, 1 in flight, with 8 MiB of live objects",
-  ...PER_MESSAGE,
-  work: { kind: "load", load: echo(64, 1, 64) },
+  ...ECHO,
   reference: BY_HAND,
   contenders: [
     who(BORROWED, "parleyBallast", "echo-borrowed"),
@@ -140,8 +142,7 @@ const ECHO_BALLAST: Case = {
 const ECHO_CORES: Case = {
   name: "echo-64b-cores",
   title: "Echo of 64 B, 64 connections, 1 in flight, on all cores, together with the load",
-  ...PER_MESSAGE,
-  work: { kind: "load", load: echo(64, 1, 64) },
+  ...ECHO,
   hasAllCores: true,
   reference: GO,
   contenders: [
