@@ -65,7 +65,7 @@ export class HandleConnection implements Connection {
   #readFault: unknown;
   #writer: PromiseWithResolvers<number> | undefined;
   #writeCount = 0;
-  /** How many more bytes may be written to a TCP handle of Deno. */
+  /** How many more bytes may be written to a TCP handle of Deno. Negative if more were, since it could not be moved. */
   #writesLeft: number | undefined;
   #halfClosing: PromiseWithResolvers<void> | undefined;
   #isHalfClosed = false;
@@ -272,10 +272,11 @@ export class HandleConnection implements Connection {
   /**
    * Whether a TCP handle of Deno has refused to write because the peer has half-closed. The first write on a handle is always
    * asynchronous, and a peer can half-close before it. Nothing was written then: what `FIRST_WRITES` allows is never taken
-   * in part.
+   * in part, but more may be.
    */
   #isRefused(error: unknown): boolean {
-    return this.#writesLeft !== undefined && (error as { code?: string }).code === "EPIPE";
+    const isWithin = this.#writesLeft !== undefined && this.#writesLeft >= 0;
+    return isWithin && (error as { code?: string }).code === "EPIPE";
   }
 
   get #isReading(): boolean {
@@ -306,8 +307,8 @@ export class HandleConnection implements Connection {
    */
   #handleFor(bytes: number, handle: StreamHandle): StreamHandle {
     const left = this.#hasEnded ? -1 : this.#writesLeft! - Math.max(bytes, MIN_COUNTED);
+    this.#writesLeft = Math.max(left, -1);
     if (left < 0) return this.#move(handle);
-    this.#writesLeft = left;
     return handle;
   }
 

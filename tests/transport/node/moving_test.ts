@@ -203,6 +203,48 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "A node connection repeats no write that may have been taken in part",
+  overTcpHandles,
+  async () => {
+    const [near, far] = await nodePair();
+    const chunk = new Uint8Array(100_000);
+    let accepted = 0;
+    let waiting: Promise<number> | undefined;
+    const { prototype } = handles!.Tcp;
+    const { fdForIpc } = prototype;
+    prototype.fdForIpc = () => -1; // there is no descriptor, so it has to stay on its TCP handle
+    try {
+      while (waiting === undefined) { // until the system takes no more
+        const taken = near.write(chunk);
+        const pause = new Promise<void>((resolve) => setTimeout(resolve, 200));
+        const count = await Promise.race([taken, pause]);
+        if (typeof count !== "number") waiting = taken;
+        else accepted += count;
+      }
+    } finally {
+      prototype.fdForIpc = fdForIpc!;
+    }
+    const end = near.read(new Uint8Array(1));
+    await far.closeWrite();
+    assertEquals(await end, null);
+    const failed = assertRejects(() => waiting!, Deno.errors.BrokenPipe)
+      .finally(() => near.close());
+    let received = 0; // as soon as the system takes more, the handle gives up
+    for (;;) {
+      const count = await far.read(chunk).catch(() => null);
+      if (count === null) break;
+      received += count;
+    }
+    await failed;
+    assert(
+      received <= accepted + chunk.length,
+      `${received} bytes came, ${accepted} were accepted`,
+    );
+    far.close();
+  },
+);
+
 Deno.test("A node connection stays where it is without a descriptor", overTcpHandles, async () => {
   const [near, far] = await nodePair();
   const EMFILE = -24;
