@@ -21,20 +21,25 @@ export interface MeasuredServer {
   stats(): ServerStats | WorkersStats;
 }
 
-const STATES: readonly ServerState[] = [
-  "starting",
-  "listening",
-  "suspended",
-  "lame-duck",
-  "draining",
-  "closed",
-];
-const PRESSURES: readonly MemoryStats["pressure"][] = [
-  "none",
-  "reading-paused",
-  "accepting-paused",
-];
-const WORKER_STATES: readonly WorkerStats["state"][] = ["starting", "serving", "waiting", "ended"];
+const STATES = keysOf<ServerState>({
+  starting: 0,
+  listening: 0,
+  suspended: 0,
+  "lame-duck": 0,
+  draining: 0,
+  closed: 0,
+});
+const PRESSURES = keysOf<MemoryStats["pressure"]>({
+  none: 0,
+  "reading-paused": 0,
+  "accepting-paused": 0,
+});
+const WORKER_STATES = keysOf<WorkerStats["state"]>({
+  starting: 0,
+  serving: 0,
+  waiting: 0,
+  ended: 0,
+});
 
 /** The labels of a server. A client has no influence on them. */
 export function serverAttributes(name: string, addr: Address): MetricAttributes {
@@ -120,4 +125,9 @@ function takeState<State extends string>(
   take: Take,
 ): void {
   for (const one of all) take(name, one === state ? 1 : 0, { [attribute]: one });
+}
+
+/** All values of a type. The compiler notices when one is missing. */
+function keysOf<Key extends string>(keys: Record<Key, 0>): readonly Key[] {
+  return Object.keys(keys) as Key[];
 }
