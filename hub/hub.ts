@@ -9,7 +9,7 @@ import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Group } from "./group.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
-import { type BusMessage, copyOf, DATA, PRESENCE } from "./message.ts";
+import { type BusMessage, copyOf, DATA, PRESENCE, TRACED } from "./message.ts";
 import { Gaps } from "./numbering.ts";
 import {
   checkSession,
@@ -25,6 +25,7 @@ import {
   resolveHubOptions,
 } from "./options.ts";
 import { errorPrinter } from "./print_errors.ts";
+import { CONTEXT_SIZE, contextOf, isTraceparent, withContext } from "./trace_context.ts";
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -34,6 +35,7 @@ type Delivery = [
   message: PreparedMessage,
   key: string,
   except: Session | undefined,
+  traceparent: string | undefined,
 ];
 
 /**
@@ -222,10 +224,15 @@ export class Hub implements AsyncDisposable {
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
     const prepared = prepareOnce(message, codec);
     // First to the others: a member that ends may publish that, which must not overtake this message.
-    const isPublished = this.#link?.publish(DATA, group, key, bytesOf(prepared)) ?? true;
+    const traceparent = this.#options.tracer === undefined ? undefined : this.#traceparent(group);
+    const payload = bytesOf(prepared);
+    const isPublished =
+      (traceparent === undefined
+        ? this.#link?.publish(DATA, group, key, payload)
+        : this.#link?.publish(TRACED, group, key, withContext(traceparent, payload))) ?? true;
     this.#published++;
     const local = this.#groups.get(group);
-    if (local !== undefined) this.#deliver(local, prepared, key, except);
+    if (local !== undefined) this.#deliver(local, prepared, key, except, traceparent);
     return isPublished;
   }
 
@@ -363,7 +370,7 @@ export class Hub implements AsyncDisposable {
       const isLate = (group.presenceGaps ??= new Gaps()).note(message, now) < 0;
       if (!isLate) this.#attendance.onMessage(group, sender, payload);
     }
-    if (kind !== DATA) return;
+    if (kind !== DATA && kind !== TRACED) return;
     const lost = group.gaps!.note(message, now);
     if (lost < 0) {
       this.#ignored++;
@@ -372,7 +379,13 @@ export class Hub implements AsyncDisposable {
     this.#received++;
     this.#lost += lost;
     if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
-    this.#deliver(group, new Prepared(copyOf(payload)), key, undefined);
+    if (kind === DATA) {
+      this.#deliver(group, new Prepared(copyOf(payload)), key, undefined, undefined);
+    } else {
+      const content = copyOf(payload.subarray(CONTEXT_SIZE));
+      const traceparent = this.#options.tracer && contextOf(payload);
+      this.#deliver(group, new Prepared(content), key, undefined, traceparent);
+    }
   }
 
   /**
@@ -384,7 +397,8 @@ export class Hub implements AsyncDisposable {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     try {
-      for (const [group, message, key, except] of this.#deliveries) {
+      for (const [group, message, key, except, traceparent] of this.#deliveries) {
+        if (traceparent !== undefined) this.#trace(group, except, traceparent);
         if (group.policy === "end") {
           for (const { session } of group.members) {
             if (session !== except) session.send(message);
@@ -398,6 +412,25 @@ export class Hub implements AsyncDisposable {
     } finally {
       this.#deliveries = [];
       this.#isDelivering = false;
+    }
+  }
+
+  /** The context of the trace in which a message is published. */
+  #traceparent(group: string): string | undefined {
+    let traceparent: string | undefined;
+    this.#call(() => {
+      const found = this.#options.tracer!.traceparent(group);
+      if (found === undefined) return;
+      if (isTraceparent(found)) traceparent = found;
+      else throw new TypeError("traceparent() of tracer must return one of version 00 (§3.2.2)");
+    });
+    return traceparent;
+  }
+
+  #trace(group: Group, except: Session | undefined, traceparent: string): void {
+    for (const { session } of group.members) {
+      if (session === except) continue;
+      this.#call(() => this.#options.tracer!.onDelivery(session, group.name, traceparent));
     }
   }
 

@@ -9,6 +9,7 @@ import {
   PRESENCE,
   setElapsed,
   setNumber,
+  TRACED,
 } from "./message.ts";
 import { Numbering } from "./numbering.ts";
 
@@ -40,7 +41,7 @@ export class Link {
   readonly #maxBacklog: number;
   readonly sender: number;
   /** Data and presence are numbered apart, so that a gap is one of data. */
-  readonly #numbering: { [DATA]: Numbering; [PRESENCE]: Numbering };
+  readonly #numbering: { readonly [kind in Kind]: Numbering };
   readonly #waiting = new LinkedList<Waiting>();
   #isReady: boolean;
 
@@ -53,8 +54,10 @@ export class Link {
     this.#hooks = hooks;
     this.#maxBacklog = options.maxBacklog;
     this.sender = options.sender;
+    const data = new Numbering(options.sender, options.maxGroups);
     this.#numbering = {
-      [DATA]: new Numbering(options.sender, options.maxGroups),
+      [DATA]: data,
+      [TRACED]: data,
       [PRESENCE]: new Numbering(options.sender, options.maxGroups),
     };
     bus.start({

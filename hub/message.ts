@@ -3,11 +3,14 @@
 import { longAt, putInteger, uint32At } from "../_internal/numbers.ts";
 import { decodeUtf8, writeAscii } from "../_internal/utf8.ts";
 import { MalformedFrameError } from "../errors.ts";
+import { CONTEXT_SIZE } from "./trace_context.ts";
 
 /** What a message is. Hubs ignore other kinds, which later versions may send. */
 export const DATA = 1;
 export const PRESENCE = 2;
-export type Kind = typeof DATA | typeof PRESENCE;
+/** Data whose payload begins with the context of a trace. It is numbered together with other data. */
+export const TRACED = 3;
+export type Kind = typeof DATA | typeof PRESENCE | typeof TRACED;
 
 /** The place of a message among those of its sender. */
 export interface MessageNumber {
@@ -34,7 +37,7 @@ export interface MessageNumber {
  * | 4 | `elapsed` |
  * | 2 | the length of `group` in bytes |
  * | 2 | the length of `key` in bytes |
- * | … | `group`, then `key`, in UTF-8, then `payload` |
+ * | … | `group`, then `key`, in UTF-8, then `payload`, which has at least 25 bytes if the kind is `TRACED` |
  */
 export interface BusMessage extends MessageNumber {
   readonly kind: number;
@@ -137,6 +140,9 @@ export function decodeMessage(bytes: Uint8Array): BusMessage {
   const keyEnd = groupEnd + uint32At(bytes, 24, 2, false);
   if (keyEnd > bytes.length) {
     throw malformed(`has ${bytes.length} bytes, but its group and key end at ${keyEnd}`, 22);
+  }
+  if (bytes[1] === TRACED && bytes.length < keyEnd + CONTEXT_SIZE) {
+    throw malformed(`is of a trace, but has ${bytes.length - keyEnd} bytes for it`, keyEnd);
   }
   return {
     kind: bytes[1]!,

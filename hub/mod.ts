@@ -27,6 +27,7 @@ export { natsBus, type NatsBusOptions, type NatsConnection } from "./nats_bus.ts
 export type {
   HubOptions,
   HubStats,
+  HubTracer,
   JoinOptions,
   Person,
   PublishFrameOptions,

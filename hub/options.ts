@@ -30,6 +30,25 @@ export interface Person {
   readonly info?: unknown;
 }
 
+/** Carries traces along with the messages of a hub. `traceMessages()` of `@parley/tcp/metrics` makes one for OpenTelemetry. */
+export interface HubTracer {
+  /**
+   * Returns the trace in which a message is published.
+   *
+   * @param group The group.
+   * @returns `traceparent` of version 00, as in W3C Trace Context §3.2.2; `undefined` for none.
+   */
+  traceparent(group: string): string | undefined;
+  /**
+   * A message that belongs to a trace is about to be delivered to a session. It may be dropped if the session is slow.
+   *
+   * @param session The session.
+   * @param group The group.
+   * @param traceparent What `traceparent()` has returned, in this process or in another one.
+   */
+  onDelivery(session: Session, group: string, traceparent: string): void;
+}
+
 /** Options of {@linkcode Hub}. */
 export interface HubOptions {
   /**
@@ -124,6 +143,11 @@ export interface HubOptions {
    */
   onBusChange?: (isReady: boolean) => void;
   /**
+   * Carries traces along with messages, over the bus too, where a message of a trace has 25 bytes more. Without it,
+   * messages belong to no trace, also those of processes that have a tracer.
+   */
+  tracer?: HubTracer;
+  /**
    * Called with errors of the bus, with what another process has sent that is no message of a hub, and with what the other
    * functions of these options throw. They are counted as well, in `stats().errors`.
    *
@@ -168,6 +192,7 @@ export const HUB_OPTIONS: Known<HubOptions> = {
   onJoin: checkFunction,
   onLeave: checkFunction,
   onBusChange: checkFunction,
+  tracer: (name, value) => checkMethods(name, value, ["traceparent", "onDelivery"]),
   onError: checkFunction,
 };
 

@@ -18,6 +18,7 @@
 
 export type { MeasuredDatagramServer } from "./datagram_source.ts";
 export type { MeasuredHub } from "./hub_source.ts";
+export { type ActiveSpans, traceMessages, type TraceMessagesOptions } from "./message_links.ts";
 export { Metrics } from "./metrics.ts";
 export type {
   BatchCallback,
@@ -30,6 +31,7 @@ export type { MeasuredServer } from "./server_source.ts";
 export {
   type SessionSpan,
   type SessionTracer,
+  type SpanContext,
   type Tracer,
   traceSessions,
   type TraceSessionsOptions,

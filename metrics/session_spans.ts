@@ -35,8 +35,24 @@ export interface SessionSpan {
    * @param status The code 2, and why.
    */
   setStatus(status: { code: number; message?: string }): unknown;
+  /**
+   * Adds a link to a span of another trace. If there is no such method, {@linkcode traceMessages} adds none.
+   *
+   * @param link The context of the other span, and attributes of the link.
+   */
+  addLink?(link: { context: SpanContext; attributes?: MetricAttributes }): unknown;
   /** Ends the span. */
   end(): void;
+}
+
+/** What is used of a `SpanContext` of `@opentelemetry/api`: what names a span in all processes. */
+export interface SpanContext {
+  /** The trace: 32 hexadecimal digits. */
+  traceId: string;
+  /** The span: 16 hexadecimal digits. */
+  spanId: string;
+  /** Flags, of which 1 means that the trace is sampled. */
+  traceFlags: number;
 }
 
 /** Options of {@linkcode traceSessions}. */

@@ -64,7 +64,8 @@ import { memoryListener, memoryPair } from "../transport/memory.ts";
 import { LISTEN_FD_OPTIONS, listenFd } from "../transport/systemd/listen_fd.ts";
 import { NOTIFIER_OPTIONS, serviceNotifier } from "../transport/systemd/notifier.ts";
 import { TLS_CLIENT_OPTIONS } from "../transport/tls/options.ts";
-import { traceSessions } from "../metrics/mod.ts";
+import { TRACE_MESSAGES_OPTIONS } from "../metrics/message_links.ts";
+import { traceMessages, traceSessions } from "../metrics/mod.ts";
 import { TRACE_SESSIONS_OPTIONS } from "../metrics/session_spans.ts";
 import { serveWorkers } from "../workers/mod.ts";
 import { WORKERS_OPTIONS } from "../workers/options.ts";
@@ -205,6 +206,10 @@ const TAKERS: Record<string, Taker> = {
   "traceSessions()": {
     call: (o) => traceSessions({ startSpan: () => undefined as never }, o),
     names: Object.keys(TRACE_SESSIONS_OPTIONS),
+  },
+  "traceMessages()": {
+    call: (o) => traceMessages({ getActiveSpan: () => undefined }, { spanOf: () => undefined }, o),
+    names: Object.keys(TRACE_MESSAGES_OPTIONS),
   },
   "connect()": { call: (o) => connect(o), names: Object.keys(CONNECT_OPTIONS) },
   "connect() with tls": {

@@ -227,6 +227,7 @@ Deno.test("Hub checks its options", { permissions }, () => {
     [{ maxBacklog: -1 }, "maxBacklog must be"],
     [{ bus: {} as never }, "start of bus must be a function"],
     [{ onGap: 1 as never }, "onGap must be a function"],
+    [{ tracer: { traceparent: () => "" } as never }, "onDelivery of tracer must be a function"],
   ];
   for (const [options, says] of wrong) {
     const error = assertThrows(() => new Hub(options), Error);

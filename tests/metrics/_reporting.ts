@@ -2,7 +2,9 @@
 
 import { metrics as metricsApi, trace } from "@opentelemetry/api";
 import { connect, type NetAddr, reconnect, serve } from "../../mod.ts";
-import { Metrics, traceSessions } from "../../metrics/mod.ts";
+import { Hub } from "../../hub/mod.ts";
+import { Metrics, traceMessages, traceSessions } from "../../metrics/mod.ts";
+import { TestNetwork } from "../hub/_bus.ts";
 
 const metrics = new Metrics();
 const spans = traceSessions(trace.getTracer("parley-test"));
@@ -29,6 +31,24 @@ const rude = await connect({ port });
 await rude.send("x".repeat(100));
 await rude.readLine().catch(() => {});
 rude.abort();
+const network = new TestNetwork();
+const tracer = traceMessages(trace, spans);
+const [here, there] = [1, 2].map(() => new Hub({ bus: network.bus(), tracer })) as [Hub, Hub];
+const listener = serve({ port: 0, observer: spans }, async (session) => {
+  await there.join("hall", session);
+  trace.getTracer("parley-test").startActiveSpan("say", (span) => {
+    here.publish("hall", "rose\n");
+    span.end();
+  });
+  here.publish("hall", "think\n");
+  for await (const _ of session);
+});
+const listening = await connect({ port: (listener.addr as NetAddr).port });
+await listening.readLine();
+await listening.readLine();
+await listening.close();
+await listener.shutdown();
+await Promise.all([here.close(), there.close()]);
 console.log("done");
 for await (const _ of Deno.stdin.readable);
 await server.shutdown();

@@ -48,6 +48,9 @@ interface SentSpan {
   attributes: Attribute[];
   events: { name: string }[];
   status: { code?: number; message?: string };
+  traceId: string;
+  spanId: string;
+  links?: { traceId: string; spanId: string; attributes: Attribute[] }[];
 }
 
 /** A receiver of OTLP in JSON. */
@@ -127,7 +130,7 @@ Deno.test("Metrics.report() and traceSessions() reach Deno's exporter", {
   await receiver.until(() =>
     ended().limit === 1 && (ended().local ?? 0) + (ended().peer ?? 0) === 3
   );
-  await receiver.until(() => receiver.spans.length === 7);
+  await receiver.until(() => receiver.spans.length === 9);
   assertEquals(receiver.values("parley.started_sessions"), { "": 4 });
   assertEquals(receiver.values("parley.client.dials"), { "": 3 });
   const durations = receiver.metrics.find(({ name }) => name === "parley.session.duration")!;
@@ -144,7 +147,16 @@ Deno.test("Metrics.report() and traceSessions() reach Deno's exporter", {
     "server.address": "127.0.0.1",
   });
 
-  const served = receiver.spans.filter(({ name }) => name === "session");
+  const sessions = receiver.spans.filter(({ name }) => name === "session");
+  const [linked, ...others] = sessions.filter(({ links }) =>
+    links !== undefined && links.length > 0
+  );
+  assertEquals(others, []);
+  const said = receiver.spans.find(({ name }) => name === "say")!;
+  const [link, ...more] = linked!.links!;
+  assertEquals([link!.traceId, link!.spanId, more], [said.traceId, said.spanId, []]);
+  assertEquals(plain(link!.attributes), { "parley.hub.group": "hall" });
+  const served = sessions.filter((span) => span !== linked);
   const dialled = receiver.spans.filter(({ name }) => name === "greeted");
   assertEquals([served.length, dialled.length], [4, 3]);
   for (const { kind } of dialled) assertEquals(kind, 3);
