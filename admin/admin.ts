@@ -1,4 +1,4 @@
-import { checkMethods, checkObject } from "../_internal/checks.ts";
+import { checkObject } from "../_internal/checks.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { runtimeName } from "../_internal/runtime.ts";
 import { Metrics } from "../metrics/metrics.ts";
@@ -19,7 +19,13 @@ import {
 import { accessOf, type Admin, ADMIN_OPTIONS, type AdminOptions } from "./options.ts";
 import { Places } from "./places.ts";
 import { columnsOf, Sampler, type Snapshot } from "./sampler.ts";
-import { aboutCertificates, aboutServer, type ServedBy, unreadiness } from "./servers.ts";
+import {
+  aboutCertificates,
+  aboutServer,
+  checkServed,
+  type ServedBy,
+  unreadiness,
+} from "./servers.ts";
 import { readQuery } from "./session_query.ts";
 import { type Sessions, sessionsOf } from "./sessions.ts";
 import { FILES } from "./page/files.ts";
@@ -54,7 +60,7 @@ const MAX_SESSIONS = 128;
  * @param options Where to listen, and what is allowed.
  * @param servers The servers by name. A server that is alone is the default of `server`.
  * @returns The admin server.
- * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {TypeError | RangeError} If an option is invalid, or a server is not one of `serve()` or `serveWorkers()`.
  * @throws {Deno.errors.AddrInUse} If the port is in use. Other errors of listening are thrown as well.
  *
  * @example
@@ -95,9 +101,7 @@ class AdminServer implements Admin {
     checkObject("servers", servers);
     const entries = Object.entries(servers);
     if (entries.length === 0) throw new TypeError("servers must not be empty");
-    for (const [name, server] of entries) {
-      checkMethods(name, server, ["stats", "shutdown", "reloadTls"]);
-    }
+    for (const [name, server] of entries) checkServed(name, server);
     this.#options = options;
     this.#access = accessOf(options);
     this.#servers = new Map(entries);

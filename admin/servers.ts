@@ -1,11 +1,27 @@
 /** What an admin server tells of the other servers. */
 
+import { checkMethods } from "../_internal/checks.ts";
+import { checkServer } from "../metrics/server_source.ts";
 import { formatAddress } from "../transport/connection.ts";
 import type { Server, ServerStats } from "../serve/options.ts";
+import { insideOfWorkers } from "../workers/inside.ts";
 import type { WorkersServer, WorkersStats, WorkerStats } from "../workers/options.ts";
+
+const METHODS = ["observe", "suspend", "resume", "shutdown", "reloadTls"] as const;
 
 /** A server of `serve()` or `serveWorkers()`. */
 export type ServedBy = Server | WorkersServer;
+
+/** Throws unless `server` is what `serve()` or `serveWorkers()` returns. */
+export function checkServed(name: string, server: ServedBy): void {
+  checkServer(name, server);
+  checkMethods(name, server, METHODS);
+  const isServed = isLocal(server)
+    ? typeof server.sessions[Symbol.iterator] === "function"
+    : insideOfWorkers(server) !== undefined;
+  if (isServed && Array.isArray(server.certificates) && server.finished instanceof Promise) return;
+  throw new TypeError(`${name} must be what serve() or serveWorkers() returns`);
+}
 
 /** Whether the sessions of a server are in this thread. */
 export function isLocal(server: ServedBy): server is Server {

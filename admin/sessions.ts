@@ -20,7 +20,7 @@ export interface Sessions {
 
 /** The sessions of a server, which are remembered from now on when they have ended. */
 export function sessionsOf(server: ServedBy): Sessions {
-  return isLocal(server) ? new SessionList(server) : new WorkerSessions(insideOfWorkers(server));
+  return isLocal(server) ? new SessionList(server) : new WorkerSessions(insideOfWorkers(server)!);
 }
 
 class WorkerSessions implements Sessions {

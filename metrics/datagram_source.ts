@@ -4,7 +4,8 @@ import type { DatagramStats } from "../datagram/options.ts";
 import type { ServerState } from "../serve/observer.ts";
 import type { Address } from "../transport/connection.ts";
 import type { Take } from "./definitions.ts";
-import { takeBytes, takeEach, takeServerState } from "./server_source.ts";
+import { checkMeasured } from "./check_measured.ts";
+import { checkPlace, takeBytes, takeEach, takeServerState } from "./server_source.ts";
 
 /** What metrics use of a datagram server. */
 export interface MeasuredDatagramServer {
@@ -18,6 +19,14 @@ export interface MeasuredDatagramServer {
    * @returns The figures.
    */
   stats(): DatagramStats;
+}
+
+/** Throws unless the values of a datagram server can be taken. */
+export function checkDatagramServer(name: string, server: MeasuredDatagramServer): void {
+  checkMeasured(`${name} must be what serveDatagrams() returns`, (take) => {
+    checkPlace(server);
+    takeDatagrams(server, take);
+  });
 }
 
 /** Gives the values of a datagram server. */

@@ -10,13 +10,18 @@ import {
   type MetricAttributes,
   type MetricPoint,
 } from "../workers/metrics.ts";
-import { type MeasuredDatagramServer, takeDatagrams } from "./datagram_source.ts";
+import { checkMeasured } from "./check_measured.ts";
+import {
+  checkDatagramServer,
+  type MeasuredDatagramServer,
+  takeDatagrams,
+} from "./datagram_source.ts";
 import { definitionOf, METRIC_NAMES, type MetricName, type Take } from "./definitions.ts";
 import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
 import { type Meter, reportTo } from "./opentelemetry.ts";
 import { contentType, formatFor, render } from "./prometheus.ts";
-import { type MeasuredServer, serverAttributes, takeServer } from "./server_source.ts";
+import { checkServer, type MeasuredServer, serverAttributes, takeServer } from "./server_source.ts";
 
 const METER_METHODS = [
   "createObservableCounter",
@@ -58,11 +63,12 @@ export class Metrics {
    *
    * @param name The name of the server, for the label `parley.server.name`: 1 to 100 characters.
    * @param server What `serve()` or `serveWorkers()` has returned.
-   * @throws {TypeError | RangeError} If the name is invalid or belongs to a server that is not closed.
+   * @throws {TypeError | RangeError} If the name is invalid or belongs to a server that is not closed, or `server` is
+   * something else, such as a datagram server.
    */
   addServer(name: string, server: MeasuredServer): void {
     checkName(name);
-    checkMethods("server", server, ["stats"]);
+    checkServer("server", server);
     addTo(this.#servers, name, server);
   }
 
@@ -71,11 +77,12 @@ export class Metrics {
    *
    * @param name The name of the server, for the label `parley.server.name`: 1 to 100 characters.
    * @param server What `serveDatagrams()` has returned.
-   * @throws {TypeError | RangeError} If the name is invalid or belongs to a datagram server that is not closed.
+   * @throws {TypeError | RangeError} If the name is invalid or belongs to a datagram server that is not closed, or
+   * `server` is something else.
    */
   addDatagramServer(name: string, server: MeasuredDatagramServer): void {
     checkName(name);
-    checkMethods("server", server, ["stats"]);
+    checkDatagramServer("server", server);
     addTo(this.#datagramServers, name, server);
   }
 
@@ -84,11 +91,11 @@ export class Metrics {
    *
    * @param name The name of the hub, for the label `parley.hub.name`: 1 to 100 characters.
    * @param hub The hub.
-   * @throws {TypeError | RangeError} If the name is invalid or the hub has no `stats()`.
+   * @throws {TypeError | RangeError} If the name is invalid, or `hub` is something else.
    */
   addHub(name: string, hub: MeasuredHub): void {
     checkName(name);
-    checkMethods("hub", hub, ["stats"]);
+    checkMeasured("hub must be a Hub", (take) => takeHub(hub.stats(), take));
     this.#hubs.set(name, hub);
   }
 

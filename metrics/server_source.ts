@@ -1,10 +1,12 @@
 /** What the figures of a server are as metrics. */
 
+import { checkOneOf } from "../_internal/checks.ts";
 import type { ServerState } from "../serve/observer.ts";
 import type { MemoryStats, ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { WorkersStats, WorkerStats } from "../workers/options.ts";
 import type { MetricAttributes } from "../workers/metrics.ts";
+import { checkMeasured } from "./check_measured.ts";
 import type { MetricName, Take } from "./definitions.ts";
 
 /** What metrics use of a server: of `serve()`, or of `serveWorkers()`. */
@@ -50,6 +52,22 @@ export function serverAttributes(name: string, addr: Address): MetricAttributes 
     ...("hostname" in addr && { "server.address": addr.hostname, "server.port": addr.port }),
     ...("path" in addr && { "server.address": addr.path }),
   };
+}
+
+/** Throws unless the values of a server can be taken. */
+export function checkServer(name: string, server: MeasuredServer): void {
+  const demand = `${name} must be what serve() or serveWorkers() returns, and that of ` +
+    "serveDatagrams() goes to addDatagramServer()";
+  checkMeasured(demand, (take) => {
+    checkPlace(server);
+    takeServer(server, server.stats(), take);
+  });
+}
+
+/** Throws unless there are labels and a state. */
+export function checkPlace({ addr, state }: Pick<MeasuredServer, "addr" | "state">): void {
+  serverAttributes("", addr);
+  checkOneOf("state", state, STATES);
 }
 
 /** Gives the values of a server. */

@@ -16,8 +16,12 @@ export interface WorkersInside {
   askSessions(question: SessionsQuestion, worker?: number): Promise<[number, SessionsAnswer][]>;
 }
 
-/** Looks into a server with workers. `serve_workers.ts` sets it, since only the class has access. */
-export let insideOfWorkers: (server: object) => WorkersInside;
+/**
+ * Looks into a server with workers; `undefined` if it is something else. `serve_workers.ts` sets it, since only the class
+ * has access.
+ */
+export let insideOfWorkers: (server: object) => WorkersInside | undefined = (): undefined =>
+  undefined;
 
 export function setInsideOfWorkers(look: typeof insideOfWorkers): void {
   insideOfWorkers = look;

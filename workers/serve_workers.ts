@@ -120,7 +120,8 @@ class Workers implements WorkersServer {
 
   static {
     setInsideOfWorkers((server) => {
-      const workers = server as Workers;
+      if (!(#members in server)) return;
+      const workers: Workers = server;
       return {
         rememberSessions: () => workers.#rememberSessions(),
         askSessions: (question, worker) => workers.#askSessions(question, worker),

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { type AdminOptions, serveAdmin, type ServedBy } from "../../admin/mod.ts";
 import { connect } from "../../connect/connect.ts";
+import { serveDatagrams } from "../../datagram/mod.ts";
+import { Metrics } from "../../metrics/mod.ts";
 import { serve } from "../../serve/serve.ts";
 import { formatAddress, memoryListener } from "../../transport/mod.ts";
 import { Session } from "../../session.ts";
@@ -540,12 +542,48 @@ Deno.test("serveAdmin() refuses options that let everybody in", overNet, async (
     assertThrows(() => serveAdmin(options, { server }), Error, message);
   }
   assertThrows(() => serveAdmin({ port: 0 }, {}), TypeError, "servers must not be empty");
-  const datagrams = { stats: () => ({}), shutdown: () => {} } as unknown as ServedBy;
-  assertThrows(
-    () => serveAdmin({ port: 0 }, { datagrams }),
-    TypeError,
-    "reloadTls of datagrams must be a function, got undefined",
-  );
+});
+
+Deno.test("serveAdmin() refuses what is no server of sessions, at once", overNet, async () => {
+  await using server = serve({ listener: memoryListener() }, echo);
+  await using datagrams = serveDatagrams({ port: 0 }, () => {});
+  /** A server that lacks something, or has something else. */
+  const like = (changes: object): unknown => {
+    const methods = ["stats", "observe", "suspend", "resume", "shutdown", "reloadTls"] as const;
+    const { addr, state, sessions, certificates, finished } = server;
+    return {
+      ...Object.fromEntries(methods.map((name) => [name, server[name].bind(server)])),
+      ...{ addr, state, sessions, certificates, finished },
+      ...changes,
+    };
+  };
+  const metrics = new Metrics();
+  await using _right = serveAdmin({ port: 0, metrics }, { x: like({}) as ServedBy });
+  const none = "x must be what serve() or serveWorkers() returns";
+  const cases: [wrong: unknown, message: string][] = [
+    [datagrams, `${none}, and that of serveDatagrams() goes to addDatagramServer(): `],
+    [undefined, none],
+    ["rose", none],
+    [{}, none],
+    [like({ addr: undefined }), none],
+    [like({ state: "rose" }), 'state must be "starting" or'],
+    [like({ stats: undefined }), none],
+    [like({ stats: () => ({ ...server.stats(), ends: undefined }) }), none],
+    [like({ stats: () => ({ ...server.stats(), blocked: "1" }) }), "blocked_sessions would be a s"],
+    [like({ suspend: undefined }), "suspend of x must be a function"],
+    [like({ observe: 1 }), "observe of x must be a function"],
+    [like({ sessions: {} }), none],
+    [like({ certificates: undefined }), none],
+    [like({ finished: undefined }), none],
+  ];
+  for (const [wrong, message] of cases) {
+    for (const options of [{ port: 0 }, { port: 0, metrics }]) {
+      assertThrows(() => serveAdmin(options, { x: wrong as ServedBy }), TypeError, message);
+    }
+  }
+  const { sessions: _, ...withoutSessions } = like({}) as Record<string, unknown>;
+  const workers = withoutSessions as unknown as ServedBy;
+  assertThrows(() => serveAdmin({ port: 0 }, { x: workers }), TypeError, none);
 });
 
 Deno.test("serveAdmin() leaves nothing behind where it cannot listen", overNet, async () => {

@@ -268,7 +268,33 @@ Deno.test("Metrics.addServer() refuses a name that is taken or invalid", bounded
     assertThrows(() => metrics.clientObserver(name), RangeError, "name must have 1 to 100");
   }
   assertThrows(() => metrics.addServer(1 as never, server), TypeError, "name must be a string");
-  assertThrows(() => metrics.addServer("x", {} as never), TypeError, "server");
+});
+
+Deno.test("Metrics refuses what it cannot measure when it is added", overNet, async () => {
+  const metrics = new Metrics();
+  await using sessions = serve({ listener: memoryListener() }, echo);
+  await using datagrams = serveDatagrams({ port: 0 }, () => {});
+  await using hub = new Hub();
+  const wrong = [undefined, null, 1, "rose", {}, { stats: 1 }, { stats: () => ({}) }, {
+    stats: () => undefined,
+  }];
+  const cases: [method: "addServer" | "addDatagramServer" | "addHub", wrong: unknown[]][] = [
+    ["addServer", [...wrong, datagrams, hub]],
+    ["addDatagramServer", [...wrong, sessions, hub]],
+    ["addHub", [...wrong, sessions, datagrams]],
+  ];
+  for (const [method, all] of cases) {
+    for (const one of all) {
+      assertThrows(() => metrics[method]("x", one as never), TypeError, "must be ");
+    }
+  }
+  assertThrows(
+    () => metrics.addServer("x", datagrams as never),
+    TypeError,
+    "server must be what serve() or serveWorkers() returns, and that of serveDatagrams() goes to " +
+      "addDatagramServer(): TypeError: parley.started_sessions would be undefined",
+  );
+  assertEquals(metrics.collect().filter(({ name }) => name.startsWith("parley.")), []);
 });
 
 Deno.test("Metrics.handler answers GET and HEAD by the header Accept", async () => {
