@@ -19,6 +19,8 @@ export interface ListenOptions extends SocketOptions {
   listener?: Listener;
   tcpBacklog?: number;
   reusePort?: boolean;
+  /** Whether this is only to find out if one can listen. Nothing can be accepted. */
+  isTrial?: boolean;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface ListenOptions extends SocketOptions {
  */
 export function listen(options: ListenOptions): StartedListener {
   const isNode = transportOf(options) === "node";
-  const { tcpBacklog: backlog = 511, reusePort = false, noDelay = true } = options;
+  const { tcpBacklog: backlog = 511, reusePort = false, noDelay = true, isTrial = false } = options;
   checkInteger("tcpBacklog", backlog, 1, 65535);
   const fd = descriptorOf(options, isNode);
   const path = unixPath(options);
@@ -45,7 +47,7 @@ export function listen(options: ListenOptions): StartedListener {
   const { hostname, port } = tcpAddress(options, 0);
   if (!isNode) return listenTcp({ hostname, port, tcpBacklog: backlog, reusePort });
   try {
-    return listenNode({ host: hostname, port, backlog, reusePort, noDelay });
+    return listenNode({ host: hostname, port, backlog, reusePort, noDelay, isTrial });
   } catch (error) {
     throw explained(error, hostname);
   }

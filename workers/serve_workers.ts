@@ -161,7 +161,7 @@ class Workers implements WorkersServer {
     const { tcpBacklog } = options;
     // Otherwise, a second server on the same port would get a share of the connections without an error.
     const probe = listen({
-      ...{ hostname, port, reusePort, transport: "node" },
+      ...{ hostname, port, reusePort, transport: "node", isTrial: true },
       ...(tcpBacklog !== undefined && { tcpBacklog }),
     });
     const hooks = {

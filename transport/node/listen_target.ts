@@ -12,6 +12,11 @@ export interface ListenTarget {
   reusePort?: boolean;
   /** How many connections may wait to be accepted. */
   backlog: number;
+  /**
+   * Whether this is only to find out if one can listen. It binds without listening where that tells: a client that connects
+   * meanwhile would be lost.
+   */
+  isTrial?: boolean;
   /** Whether Nagle's algorithm is off from the beginning, which costs less than turning it off later. */
   noDelay: boolean;
 }

@@ -46,6 +46,7 @@ export function moved(handles: Handles, handle: StreamHandle): StreamHandle {
   try {
     const descriptor = handle.fdForIpc!();
     if (descriptor < 0) throw systemError("EMFILE", "no descriptor for a connection");
+    // For a new descriptor it fails only if that is not open any more, so there is nothing to close.
     const status = stream.open!(descriptor);
     if (status !== 0) throw statusError(status, "cannot use a connection");
     if (handles.onOpen !== undefined) stream.descriptor = descriptor;

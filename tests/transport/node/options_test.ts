@@ -1,9 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { hasDenoSockets } from "../../../_internal/deno_sockets.ts";
+import { systemErrors } from "../../../_internal/system_error_classes.ts";
 import { connect, type ConnectOptions } from "../../../connect/connect.ts";
 import { ConnectError, ConnectionRefusedError, UnknownHostError } from "../../../errors.ts";
 import { serve, type ServeOptions } from "../../../serve/serve.ts";
+import { listen } from "../../../transport/listen.ts";
 import { memoryListener } from "../../../transport/mod.ts";
+import { runtime } from "../../../transport/node/handles.ts";
 import { dial, dialNodeFrom, listenNodeTcp, nodePair, placeOf, testWays } from "../../_node.ts";
 import { canRun, hasUnixListening } from "../../_permissions.ts";
 import { ask, bounded, echo, overNet, portOf, runModule } from "../../_serving.ts";
@@ -177,6 +180,28 @@ Deno.test("serve() shares its port over node:net without a flag", {
     console.log(counts[0] + counts[1], counts[0] > 10, counts[1] > 10);
   `);
   assertEquals([code, stdout], [0, "100 true true\n"], stderr);
+});
+
+Deno.test("Finding out whether one can listen takes no connection from others on the port", {
+  ...overNet,
+  ignore: overNet.ignore || !isLinux || runtime.handles()?.reusePort === undefined,
+}, async () => {
+  const options = { ...node, hostname: "127.0.0.1", reusePort: true };
+  const listener = listen({ ...options, port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const trial = listen({ ...options, port, isTrial: true });
+  const clients = await Promise.all(Array.from({ length: 30 }, () => Deno.connect({ port })));
+  trial.close();
+  const ends = clients.map((client) => client.read(new Uint8Array(1)).catch(String));
+  const taken = (async () => {
+    for (const _ of clients) (await listener.accept()).close();
+  })();
+  assertEquals(await Promise.all(ends), clients.map(() => null)); // half of them would be reset
+  await taken;
+  for (const client of clients) client.close();
+  const alone = { ...options, port, reusePort: false, isTrial: true };
+  assertThrows(() => listen(alone), systemErrors.AddrInUse);
+  listener.close();
 });
 
 for (const kind of ["TCP", "Unix"]) {
