@@ -1,5 +1,5 @@
+import { printingObserver } from "../_internal/error_printer.ts";
 import { Observers } from "../_internal/observers.ts";
-import { printError } from "../serve/observer.ts";
 import { type DatagramObserver, logDatagramObserver } from "./observer.ts";
 import type { ServeDatagramsOptions } from "./options.ts";
 
@@ -12,10 +12,15 @@ export function observersFor(
   if (observer !== undefined) observers.push(observer);
   if (logger !== undefined) observers.push(logDatagramObserver(logger));
   const hasOnError = options.onError !== undefined;
-  for (const event of ["onHandlerError", "onReceiveError"] as const) {
+  for (
+    const [event, kind] of [
+      ["onHandlerError", "errors of handlers"],
+      ["onReceiveError", "errors of receiving"],
+    ] as const
+  ) {
     const isHandled = observers.some((one) => one[event] !== undefined);
     if (hasOnError) observers.push({ [event]: (error: unknown) => options.onError!(error) });
-    else if (!isHandled) observers.push({ [event]: (error: unknown) => printError(error) });
+    else if (!isHandled) observers.push(printingObserver(event, kind));
   }
   return new Observers(observers, (error) => options.onError?.(error));
 }

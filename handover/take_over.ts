@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { checkFunction } from "../_internal/checks.ts";
+import { printError } from "../_internal/error_printer.ts";
 import { checkOptions, type Known } from "../_internal/options.ts";
-import { printError } from "../serve/observer.ts";
 import { type Server, TcpServer } from "../serve/serve.ts";
 import {
   attachSocket,

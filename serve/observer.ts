@@ -166,17 +166,6 @@ export interface ServerObserver {
   onHandlerError?(error: unknown, session: Session): void;
 }
 
-/** Prints errors if a server has no observer for them. Otherwise, its handlers would fail silently. */
-export const printErrors: Required<Pick<ServerObserver, "onHandlerError" | "onAcceptError">> = {
-  onHandlerError: printError,
-  onAcceptError: printError,
-};
-
-/** Prints an error that the program does not handle. */
-export function printError(error: unknown): void {
-  console.error(stackOf(error));
-}
-
 /** At most this many refusals are logged within the window (in milliseconds): refused peers must not fill the log. */
 const MAX_REFUSALS = 10;
 const REFUSAL_WINDOW = 10_000;

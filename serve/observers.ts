@@ -1,7 +1,8 @@
 /** The observers of a server. */
 
+import { printingObserver } from "../_internal/error_printer.ts";
 import { Observers } from "../_internal/observers.ts";
-import { logObserver, printErrors, type ServerObserver } from "./observer.ts";
+import { logObserver, type ServerObserver } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
 
 /** Makes the observers of a server from its options. */
@@ -21,10 +22,15 @@ function observersOf(options: ServeOptions): ServerObserver[] {
       onAcceptError: (error) => options.onError!(error),
     });
   }
-  for (const event of ["onHandlerError", "onAcceptError"] as const) {
-    if (!observers.some((one) => one[event] !== undefined)) {
-      observers.push({ [event]: printErrors[event] });
-    }
+  // Otherwise, handlers would fail silently.
+  for (
+    const [event, kind] of [
+      ["onHandlerError", "errors of handlers"],
+      ["onAcceptError", "errors of accepting"],
+    ] as const
+  ) {
+    const isHandled = observers.some((one) => one[event] !== undefined);
+    if (!isHandled) observers.push(printingObserver(event, kind));
   }
   return observers;
 }

@@ -69,6 +69,14 @@ export function clock(): Disposable & { now: number } {
   return fake;
 }
 
+/** Collects what the library prints, instead of printing it. */
+export function capturePrinted(): Disposable & { texts: string[] } {
+  const real = console.error;
+  const texts: string[] = [];
+  console.error = (text: string): void => void texts.push(text);
+  return { texts, [Symbol.dispose]: () => void (console.error = real) };
+}
+
 /** How many descriptors this process has open. Without `--allow-all`, it may not look itself. */
 async function descriptors(): Promise<number> {
   const { stdout } = await new Deno.Command("bash", {

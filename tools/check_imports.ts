@@ -66,8 +66,8 @@ const BANS: readonly Ban[] = [
   {
     code: /(?<![.\w])console\s*\.\s*\w+|\bDeno\s*\.\s*(stdout|stderr)\b/g,
     rule: "only cli/ and examples/ print",
-    // An observer prints the errors of a server without other observers.
-    allowed: /^(serve\/observer\.ts$|(cli|examples|bench|tests|tools)\/)/,
+    // Errors that the program does not handle are printed.
+    allowed: /^(_internal\/error_printer\.ts$|(cli|examples|bench|tests|tools)\/)/,
   },
   {
     code: /\b(Deno|process)\s*\.\s*(exit|exitCode)\b/g,

@@ -1,8 +1,9 @@
 /** The events of a server with workers. */
 
+import { printError } from "../_internal/error_printer.ts";
 import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, textOf } from "../_internal/thrown.ts";
-import { logObserver, printError, type ServerState } from "../serve/observer.ts";
+import { logObserver, type ServerState } from "../serve/observer.ts";
 import type { Address } from "../transport/connection.ts";
 
 /**

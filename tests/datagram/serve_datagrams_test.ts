@@ -16,7 +16,7 @@ import { OutputLimitError, TruncatedFrameError } from "../../errors.ts";
 import { datagramNetwork } from "../../testing/mod.ts";
 import { bytes, Peer, portOf, text } from "../_datagrams.ts";
 import { canRun } from "../_permissions.ts";
-import { bounded, canIpv6, overNet, settle, until } from "../_serving.ts";
+import { bounded, canIpv6, capturePrinted, overNet, settle, until } from "../_serving.ts";
 
 const echo = (message: Uint8Array, sender: DatagramSender) => sender.send(message);
 
@@ -656,6 +656,22 @@ Deno.test("multicast datagrams reach each member", overNet, async () => {
     TypeError,
     "cannot join the multicast group 10.0.0.1",
   );
+});
+
+Deno.test("serveDatagrams() prints 10 errors within 10 s, and how many it has left out", async () => {
+  using printed = capturePrinted();
+  const { socket, far } = inNetwork();
+  const server = serveDatagrams({ socket }, (message) => {
+    throw text(message);
+  });
+  const peer = far();
+  for (let i = 0; i < 100; i++) await peer.send(`fault ${i}`);
+  await until(() => server.stats().received === 100);
+  await server.shutdown();
+  assertEquals(printed.texts, [
+    ...Array.from({ length: 10 }, (_, i) => `fault ${i}`),
+    "90 more errors of handlers were not printed",
+  ]);
 });
 
 Deno.test("a process can end although its server receives", {

@@ -9,6 +9,7 @@ import { canNet, canRun } from "../_permissions.ts";
 import { isDisturbing, THROWN } from "../_thrown.ts";
 import {
   bounded,
+  capturePrinted,
   clock,
   echo,
   overDenoNet,
@@ -236,22 +237,21 @@ Deno.test("serve() accepts console as a logger", { ...bounded, ignore: !canRunDe
   assertEquals(lines[1], 'session 1 from memory a started { id: 1, address: "memory a" }');
 });
 
-/** A server whose sessions each have thrown at them what a handler can throw, one after the other. */
+/** Servers whose handlers throw each what a handler can throw, one after the other. */
 const THROWING = `
   import { serve } from "library/serve/serve.ts";
   import { Session } from "library/session.ts";
   import { THROWN } from "library/tests/_thrown.ts";
   import { memoryListener } from "library/transport/mod.ts";
-  const listener = memoryListener();
-  let next = 0;
-  const server = serve({ listener, OPTIONS }, () => {
-    throw THROWN[next++][1];
-  });
-  for (const _ of THROWN) {
+  for (const [, thrown] of THROWN) {
+    const listener = memoryListener();
+    const server = serve({ listener, OPTIONS }, () => {
+      throw thrown;
+    });
     const client = new Session(listener.connect());
     await client.bytes().next().catch(() => {}); // it is reset
+    await server.shutdown();
   }
-  await server.shutdown();
 `;
 
 Deno.test("serve() prints whatever is thrown, and nothing that disturbs a terminal", {
@@ -264,6 +264,32 @@ Deno.test("serve() prints whatever is thrown, and nothing that disturbs a termin
   const firsts = stderr.trimEnd().split("\n").filter((line) => !/^( +at |caused by )/.test(line));
   assertEquals(firsts, THROWN.map(([, thrown]) => textOf(thrown)));
 });
+
+Deno.test(
+  "serve() prints 10 errors within 10 s, and how many it has left out",
+  bounded,
+  async () => {
+    using time = clock();
+    using printed = capturePrinted();
+    const listener = memoryListener();
+    const server = serve({ listener }, ({ id }) => {
+      throw `fault ${id}`;
+    });
+    const fail = async (times: number): Promise<void> => {
+      for (let i = 0; i < times; i++) await readToReset(new Session(listener.connect()));
+    };
+    await fail(100);
+    const first = Array.from({ length: 10 }, (_, i) => `fault ${i + 1}`);
+    assertEquals(printed.texts, first);
+    time.now += 10_000;
+    await fail(12);
+    const omitted = ["fault 101", "90 more errors of handlers were not printed"];
+    const second = Array.from({ length: 9 }, (_, i) => `fault ${i + 102}`);
+    assertEquals(printed.texts, [...first, ...omitted, ...second]);
+    await server.shutdown();
+    assertEquals(printed.texts.at(-1), "2 more errors of handlers were not printed");
+  },
+);
 
 Deno.test("serve() logs whatever is thrown to console, and nothing that disturbs a terminal", {
   ...bounded,

@@ -3,7 +3,6 @@ import { type SessionEnd, SessionEndedError } from "../../errors.ts";
 import {
   type LogFields,
   logObserver,
-  printErrors,
   type Refusal,
   type ServerObserver,
 } from "../../serve/observer.ts";
@@ -252,21 +251,4 @@ Deno.test("logObserver() logs what is thrown and no error", { permissions: "none
       { id: 1, address: "memory b", error },
     ]);
   }
-});
-
-Deno.test("printErrors prints errors without observers", { permissions: "none" }, async () => {
-  const session = await someSession();
-  const printed: unknown[][] = [];
-  const real = console.error;
-  console.error = (...args: unknown[]): void => void printed.push(args);
-  const [thrown, failed] = [new Error("no\nsuch command"), "no descriptors"];
-  try {
-    printErrors.onHandlerError!(thrown, session);
-    printErrors.onAcceptError!(failed, 5);
-  } finally {
-    console.error = real;
-  }
-  assertEquals(printed.length, 2);
-  assertMatch(String(printed[0]), /^Error: no\\nsuch command\n +at /);
-  assertEquals(printed[1], ["no descriptors"]);
 });

@@ -1,0 +1,43 @@
+import { LineLimit } from "./line_limit.ts";
+import { stackOf } from "./thrown.ts";
+
+/** At most this many errors are printed within the window (in milliseconds): strangers may cause many. */
+const MAX_ERRORS = 10;
+const WINDOW = 10_000;
+
+/** Prints errors that the program does not handle, and how many of them it has left out. */
+export class ErrorPrinter {
+  readonly #kind: string;
+  readonly #limit = new LineLimit(MAX_ERRORS, WINDOW);
+
+  /** @param kind What the errors are, such as `errors of the hub`. */
+  constructor(kind: string) {
+    this.#kind = kind;
+  }
+
+  print(error: unknown): void {
+    if (!this.#limit.take()) return;
+    printError(error);
+    this.printOmitted();
+  }
+
+  /** Prints how many were left out. */
+  printOmitted(): void {
+    const omitted = this.#limit.takeOmitted();
+    if (omitted > 0) console.error(`${omitted} more ${this.#kind} were not printed`);
+  }
+}
+
+/** An observer that prints the errors of an event, and when the server is closed how many it has left out. */
+export function printingObserver(event: string, kind: string): object {
+  const printer = new ErrorPrinter(kind);
+  return {
+    [event]: (error: unknown) => printer.print(error),
+    onStateChange: (state: string) => state === "closed" && printer.printOmitted(),
+  };
+}
+
+/** Prints an error that the program does not handle. */
+export function printError(error: unknown): void {
+  console.error(stackOf(error));
+}
