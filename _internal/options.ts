@@ -3,7 +3,11 @@
 import { checkFunction, checkObject } from "./checks.ts";
 
 /** Throws if the value of an option is not what it must be. */
-export type Check = (name: string, value: unknown) => void;
+export interface Check {
+  (name: string, value: unknown): void;
+  /** The checks of the options inside, where it has some. */
+  readonly inner?: Readonly<Record<string, Check>>;
+}
 
 /** The checks of all options of a function. The compiler makes sure that none is missing. */
 export type Known<Options> = Readonly<Record<keyof Options, Check>>;
@@ -16,8 +20,23 @@ export const NO_OPTIONS: Readonly<Record<never, never>> = Object.freeze({});
 
 /** For options that contain options. */
 export function within(known: Readonly<Record<string, Check>>): Check {
-  return (name, value) => checkOptions(value, known, name);
+  const check = (name: string, value: unknown): void => checkOptions(value, known, name);
+  return Object.assign(check, { inner: known });
 }
+
+/** Where options belong that are often given elsewhere, and names that other libraries have for them. */
+export const PLACES: Readonly<Record<string, string>> = {
+  maxLength: "session.lines() and codecs have it",
+  maxLineLength: "session.lines() and lines() have maxLength",
+  maxFrameLength: "codecs have maxLength",
+  onTooLong: "session.lines() and codecs have it",
+  borrow: "session.bytes() has it",
+  fatal: "sessions, session.text() and session.lines() have it",
+  chunkSize: "serve() and connect() have it",
+  idleTimeout: "serve() and connect() have it",
+  frameTimeout: "serve() and connect() have it",
+  writeTimeout: "serve() and connect() have it",
+};
 
 /** For objects that may have some of these methods, and anything else. */
 export function optionalMethods<Methods>(methods: readonly (keyof Methods & string)[]): Check {
@@ -49,12 +68,23 @@ export function checkOptions(
     const value = (options as Record<string, unknown>)[option];
     if (value === undefined) continue;
     if (!Object.hasOwn(known, option)) {
-      const meant = nearest(option, Object.keys(known));
-      const hint = meant === undefined ? "" : `: did you mean ${before}${meant}?`;
-      throw new TypeError(`there is no option ${before}${option}${hint}`);
+      throw new TypeError(`there is no option ${before}${option}${hint(option, known, before)}`);
     }
     known[option]!(before + option, value);
   }
+}
+
+/** What to do about an option that does not exist. */
+function hint(option: string, known: Readonly<Record<string, Check>>, before: string): string {
+  const inside = Object.keys(known).filter((name) =>
+    Object.hasOwn(known[name]!.inner ?? {}, option)
+  );
+  if (inside.length > 0) {
+    return `: did you mean ${inside.map((name) => `${before}${name}.${option}`).join(" or ")}?`;
+  }
+  const meant = nearest(option, Object.keys(known));
+  if (meant !== undefined) return `: did you mean ${before}${meant}?`;
+  return Object.hasOwn(PLACES, option) ? `: ${PLACES[option]}` : "";
 }
 
 /** The name that is most similar to a misspelled one, if there is a similar one. */

@@ -152,7 +152,7 @@ export interface HubOptions {
    * functions of these options throw. They are counted as well, in `stats().errors`.
    *
    * @param error What went wrong.
-   * @default {the error is printed, at most one per second}
+   * @default {the error is printed, at most 10 within 10 seconds}
    */
   onError?: (error: unknown) => void;
 }

@@ -8,6 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { serveAdmin } from "../admin/mod.ts";
+import { PLACES } from "../_internal/options.ts";
 import { ADMIN_OPTIONS } from "../admin/options.ts";
 import { CAPTURE_OPTIONS, openCapture } from "../capture/capture.ts";
 import { Cursor } from "../codecs/cursor.ts";
@@ -474,6 +475,25 @@ for (const [name, { call, names, where }] of Object.entries(TAKERS)) {
     }
   });
 }
+
+Deno.test("options in the wrong place are refused with the right one", async () => {
+  const given: [taker: string, options: Record<string, unknown>, says: string][] = [
+    ["serve()", { cert: "" }, "cert: did you mean tls.cert?"],
+    ["serve()", { perSecond: 1 }, "did you mean readRate.perSecond or writeRate.perSecond or sess"],
+    ["connect()", { serverName: "" }, "serverName: did you mean tls.serverName?"],
+    ["serve()", { maxLineLength: 1 }, "maxLineLength: session.lines() and lines() have maxLength"],
+    ["serve()", { maxLength: 1 }, "maxLength: session.lines() and codecs have it"],
+    ["lines()", { idleTimeout: 1 }, "idleTimeout: serve() and connect() have it"],
+    ["lines()", { maxLineLength: 1 }, "maxLineLength: did you mean maxLength?"],
+  ];
+  for (const [taker, options, says] of given) {
+    const { message } = await thrownBy(TAKERS[taker]!.call, options);
+    assertStringIncludes(message, says);
+  }
+  const known = { ...SERVE_OPTIONS, ...LINES_OPTIONS, ...BYTES_OPTIONS };
+  const synonyms = ["maxLineLength", "maxFrameLength"];
+  assertEquals(Object.keys(PLACES).filter((name) => !(name in known)), synonyms);
+});
 
 /** Options that must be of a certain type, and what they are refused with. */
 const WRONG: [taker: string, options: Record<string, unknown>, says: string][] = [
