@@ -114,18 +114,23 @@ async function parseArgsOf(info: string): Promise<string> {
  */
 async function checkDeclarations(root: string): Promise<void> {
   const files = await filesIn(root);
+  const relative = (path: string): string => path.slice(root.length + 1);
   const manifest = JSON.parse(await Deno.readTextFile(`${root}/package.json`));
   const wanted = Object.values(manifest.exports as Record<string, { types: string }>)
     .map(({ types }) => new URL(types, `file://${root}/`).pathname);
   for (const path of files.filter((path) => path.endsWith(".d.ts"))) {
     const code = (await Deno.readTextFile(path)).replaceAll(/\/\*[^]*?\*\//g, "");
     const foreign = /\bDeno\b|"(?:node|npm|jsr):[^"]*"/.exec(code);
-    if (foreign !== null) throw new Error(`${path} has ${foreign[0]}`);
+    if (foreign !== null) {
+      const rest = code.slice(code.lastIndexOf("\n", foreign.index) + 1);
+      const line = rest.slice(0, rest.indexOf("\n")).trim();
+      throw new Error(`types of ${relative(path)} have ${foreign[0]}: ${line}`);
+    }
     for (const [, specifier] of code.matchAll(/(?:from|import\()\s*"(\.[^"]*)\.js"/g)) {
       wanted.push(new URL(`${specifier}.d.ts`, `file://${path}`).pathname);
     }
   }
-  const missing = wanted.filter((path) => !files.includes(path));
+  const missing = wanted.filter((path) => !files.includes(path)).map(relative);
   if (missing.length > 0) throw new Error(`no types: ${[...new Set(missing)].join(", ")}`);
 }
 
