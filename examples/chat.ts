@@ -75,6 +75,10 @@ class Rooms {
     this.#hub.leaveAll(session);
   }
 
+  close(): Promise<void> {
+    return this.#hub.close();
+  }
+
   people(room: string): Set<string> {
     return new Set([...this.#hub.people(room)].map(({ id }) => id));
   }
@@ -134,10 +138,8 @@ export const options: ServiceOptions = {
   maxBufferedOutput: 64 * 1024,
 };
 
-/** Makes the handler of a chat, whose rooms reach over all processes of the bus. */
-export function chatHandler(bus?: Bus): Handler {
-  const rooms = new Rooms(bus);
-
+/** Makes the handler of a chat. */
+function chatHandler(rooms: Rooms): Handler {
   async function admit(session: Session): Promise<string | undefined> {
     await session.send("What is your name?\n");
     for await (const name of session.lines({ maxLength: 100 })) {
@@ -179,33 +181,33 @@ export function chatHandler(bus?: Bus): Handler {
 }
 
 /** Serves the chat, with the processes of `bus` if there is one. */
-export function chat({ bus, ...own }: ServeOptions & { bus?: Bus }): Server {
-  return serve({ ...options, ...own }, chatHandler(bus));
+export function chat({ bus, ...own }: ServeOptions & { bus?: Bus | undefined }): Server {
+  const rooms = new Rooms(bus);
+  const server = serve({ ...options, ...own }, chatHandler(rooms));
+  server.finished.then(() => rooms.close());
+  return server;
 }
 
-/** What a worker serves. */
-export default chatHandler(workerBus()) satisfies Handler as Handler;
+/** What a worker serves. Its rooms end with it. */
+export default chatHandler(new Rooms(workerBus())) satisfies Handler as Handler;
 
 function listed(names: ReadonlySet<string>): string {
   const named = Iterator.from(names).take(MAX_NAMES).toArray().join(", ");
   return names.size > MAX_NAMES ? `${named} and ${names.size - MAX_NAMES} more` : named;
 }
 
-/** Serves in a number of threads, or with the processes at a NATS server. */
-async function start(
-  port: number,
-  others: string,
-): Promise<Pick<Server, "listening" | "finished">> {
-  if (others.startsWith("nats://")) {
-    return chat({ port, bus: natsBus(await connectToNats(others)) });
-  }
-  const workers = Number(others);
-  return workers > 1 ? serveWorkers(import.meta.url, { port, workers }) : chat({ port });
-}
-
 if (import.meta.main && workerBus() === undefined) {
   const [port = "1235", others = "1"] = Deno.args;
-  const server = await start(Number(port), others);
+  const nats = others.startsWith("nats://") ? await connectToNats(others) : undefined;
+  const where = { port: Number(port) };
+  const workers = Number(others);
+  const server = workers > 1
+    ? serveWorkers(import.meta.url, { ...where, workers })
+    : chat({ ...where, bus: nats && natsBus(nats) });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => server.shutdown());
+  }
   console.log(`chatting on ${formatAddress(await server.listening)}`);
   await server.finished;
+  await nats?.close();
 }
