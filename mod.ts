@@ -71,6 +71,7 @@ export {
   type SessionPool,
   sessionPool,
   type SessionPoolOptions,
+  type SessionPoolStats,
 } from "./connect/pool.ts";
 export type { ProxyHeaderInit } from "./proxy_protocol/mod.ts";
 export {

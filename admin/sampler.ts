@@ -2,6 +2,8 @@
 
 import { clearInterval, setInterval } from "node:timers";
 import process from "node:process";
+import { type Durations, longestSince } from "../_internal/durations.ts";
+import { Lateness } from "../_internal/lateness.ts";
 import type { ServerStats } from "../serve/options.ts";
 import type { WorkersStats } from "../workers/options.ts";
 import { type ServedBy, workersOf } from "./servers.ts";
@@ -9,8 +11,6 @@ import { type ServedBy, workersOf } from "./servers.ts";
 /** The interval of samples, in milliseconds, and how many are kept: an hour. */
 const SAMPLE_INTERVAL = 2_000;
 const MAX_SAMPLES = 1_800;
-/** The interval of a timer that shows how late the event loop is, in milliseconds. */
-const PROBE_INTERVAL = 100;
 
 /** The figures of one server. Counts are those since it has begun. */
 export interface Sample {
@@ -34,6 +34,8 @@ export interface Sample {
   lateness: number;
   /** The open sessions of each worker. */
   workers: number[];
+  /** How late the event loop of each worker was at most. */
+  workersLateness: number[];
 }
 
 /** A server at one moment. */
@@ -49,9 +51,10 @@ export class Sampler {
   readonly #servers: ReadonlyMap<string, ServedBy>;
   readonly #history: Map<string, Sample[]> = new Map();
   readonly #onSample: (snapshots: readonly Snapshot[]) => void;
-  readonly #timers: ReturnType<typeof setInterval>[];
-  #probedAt: number = performance.now();
-  #lateness = 0;
+  readonly #lateness: Lateness = new Lateness();
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** How late the event loops were by the last sample, by thread. */
+  readonly #latest: Map<string, Durations> = new Map();
 
   constructor(
     servers: ReadonlyMap<string, ServedBy>,
@@ -61,11 +64,9 @@ export class Sampler {
     this.#onSample = onSample;
     for (const name of servers.keys()) this.#history.set(name, []);
     this.sample();
-    this.#timers = [
-      setInterval(() => this.#probe(), PROBE_INTERVAL),
-      setInterval(() => this.sample(), SAMPLE_INTERVAL),
-    ];
-    for (const timer of this.#timers) timer.unref();
+    this.#lateness.start();
+    this.#timer = setInterval(() => this.sample(), SAMPLE_INTERVAL);
+    this.#timer.unref();
   }
 
   /** The samples of a server, the oldest first. */
@@ -74,23 +75,25 @@ export class Sampler {
   }
 
   stop(): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#lateness.stop();
+    clearInterval(this.#timer);
   }
 
-  #probe(): void {
-    const now = performance.now();
-    this.#lateness = Math.max(this.#lateness, now - this.#probedAt - PROBE_INTERVAL);
-    this.#probedAt = now;
+  /** How late a thread was at most since the last sample. */
+  #latenessOf(thread: string, durations: Durations): number {
+    const before = this.#latest.get(thread);
+    this.#latest.set(thread, structuredClone(durations));
+    return longestSince(before, durations);
   }
 
   /** Takes a sample of each server. */
   sample(): void {
     const { rss, heapUsed: heap } = process.memoryUsage();
-    const lateness = this.#lateness;
-    this.#lateness = 0;
+    const lateness = this.#latenessOf("main", this.#lateness.durations);
     const snapshots: Snapshot[] = [];
     for (const [name, server] of this.#servers) {
       const stats = server.stats();
+      const workers = workersOf(stats);
       const sample: Sample = {
         time: Date.now(),
         active: stats.active,
@@ -104,7 +107,10 @@ export class Sampler {
         blocked: stats.blocked,
         held: stats.memory.held,
         ...{ rss, heap, lateness },
-        workers: workersOf(stats).map(({ stats }) => stats.active),
+        workers: workers.map(({ stats }) => stats.active),
+        workersLateness: workers.map(({ worker, lateness }) =>
+          this.#latenessOf(`${worker} ${name}`, lateness)
+        ),
       };
       snapshots.push({ name, server, stats, sample });
       const samples = this.#history.get(name)!;
@@ -122,8 +128,8 @@ export function columnsOf(samples: readonly Sample[]): Record<keyof Sample, unkn
   return Object.fromEntries(entries);
 }
 
-function rounded(value: number | number[]): number | number[] {
-  return typeof value === "number" ? Math.round(value * 10) / 10 : value;
+function rounded(value: number | number[]): unknown {
+  return typeof value === "number" ? Math.round(value * 10) / 10 : value.map(rounded);
 }
 
 function sum(counts: ServerStats["ends"]): number {

@@ -1,11 +1,14 @@
+import { addDuration, type Durations, noDurations, WAITS } from "../_internal/durations.ts";
 import { type Link, LinkedList } from "../_internal/linked_list.ts";
 
 /** A caller that waits for a result. */
 export interface Caller<Result> {
   readonly result: PromiseWithResolvers<Result>;
+  /** Since when it waits, by `performance.now()`. */
+  readonly since: number;
   /** How long the caller waits, in milliseconds. */
   readonly timeout: number;
-  /** Until when it waits, by `performance.now()`. */
+  /** Until when it waits. */
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
   onAbort?: () => void;
@@ -14,6 +17,8 @@ export interface Caller<Result> {
 
 /** A queue of callers. */
 export class Callers<Result> implements Iterable<Caller<Result>> {
+  /** How long those have waited who wait no more. */
+  readonly waits: Durations = noDurations(WAITS);
   readonly #list = new LinkedList<Caller<Result>>();
 
   get length(): number {
@@ -25,8 +30,12 @@ export class Callers<Result> implements Iterable<Caller<Result>> {
   }
 
   add(timeout: number, signal: AbortSignal | undefined): Caller<Result> {
-    const deadline = timeout === Infinity ? Infinity : performance.now() + timeout;
-    const caller: Caller<Result> = { result: Promise.withResolvers(), timeout, deadline, signal };
+    const since = performance.now();
+    const deadline = since + timeout;
+    const caller: Caller<Result> = {
+      result: Promise.withResolvers(),
+      ...{ since, timeout, deadline, signal },
+    };
     caller.link = this.#list.push(caller);
     if (signal !== undefined) {
       caller.onAbort = () => this.take(caller).reject(signal.reason);
@@ -36,8 +45,9 @@ export class Callers<Result> implements Iterable<Caller<Result>> {
   }
 
   /** Removes a caller from the queue, to settle its result. */
-  take({ result, link, signal, onAbort }: Caller<Result>): PromiseWithResolvers<Result> {
+  take({ result, since, link, signal, onAbort }: Caller<Result>): PromiseWithResolvers<Result> {
     this.#list.remove(link!);
+    addDuration(this.waits, WAITS, performance.now() - since);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
     return result;
   }

@@ -15,6 +15,7 @@ import {
   type SessionPool,
   type SessionPoolOptions,
   type SessionPoolSettings,
+  type SessionPoolStats,
 } from "./pool_options.ts";
 import type { PooledSession } from "./pooled_session.ts";
 import { isOwnError, withinSetUp } from "./set_up.ts";
@@ -24,6 +25,7 @@ export type {
   SessionLeaseOptions,
   SessionPool,
   SessionPoolOptions,
+  SessionPoolStats,
 } from "./pool_options.ts";
 
 /**
@@ -78,6 +80,8 @@ class Pool implements SessionPool {
   #dials = 0;
   /** How many dials and checks are under way, each for one caller. */
   #pending = 0;
+  #leases = 0;
+  readonly #refusals = { maxWaiting: 0, waitTimeout: 0 };
   #lastFailure: unknown;
   /** What new callers are refused with, once the pool has ended. */
   #refusal: { error: unknown } | undefined;
@@ -102,6 +106,19 @@ class Pool implements SessionPool {
     return this.#callers.length;
   }
 
+  stats(): SessionPoolStats {
+    const { sessions, idle, waiting } = this;
+    let leased = 0;
+    for (const { isLent } of this.#members) if (isLent) leased++;
+    return {
+      ...{ sessions, idle, leased, waiting },
+      leases: this.#leases,
+      waits: structuredClone(this.#callers.waits),
+      refusals: { ...this.#refusals },
+      ...this.#addresses.counts,
+    };
+  }
+
   async get(options: SessionLeaseOptions = NO_OPTIONS): Promise<SessionLease> {
     checkOptions(options, SESSION_LEASE_OPTIONS);
     const { maxSessions, maxWaiting, waitTimeout, signal: poolSignal } = this.#settings;
@@ -117,6 +134,7 @@ class Pool implements SessionPool {
     if (!caller.link!.isListed) return await caller.result.promise;
     const waiting = this.#callers.length - this.#pending - 1;
     if (waiting >= maxWaiting) {
+      this.#refusals.maxWaiting++;
       this.#callers.take(caller).reject(new PoolExhaustedError(maxSessions, waiting, 0));
     } else this.#alarm.set(caller.deadline);
     return await caller.result.promise;
@@ -236,6 +254,7 @@ class Pool implements SessionPool {
     }
     const caller = this.#callers.first;
     if (caller === undefined) return this.#addIdle(pooled);
+    this.#leases++;
     this.#callers.take(caller).resolve(pooled.lend(() => this.#onReturn(pooled)));
   }
 
@@ -298,6 +317,7 @@ class Pool implements SessionPool {
       if (deadline > now) next = Math.min(next, deadline);
       else {
         const waiting = this.#callers.length;
+        this.#refusals.waitTimeout++;
         const error = new PoolExhaustedError(maxSessions, waiting, timeout, options);
         this.#callers.take(caller).reject(error);
       }

@@ -27,6 +27,8 @@ class PoolAddress {
 
 /** The addresses that a pool dials: the one with the fewest sessions first. */
 export class PoolAddresses {
+  /** How often an address was dialled, and how often that has failed. */
+  readonly counts = { dials: 0, dialErrors: 0 };
   readonly #addresses: readonly PoolAddress[];
   readonly #addressOf = new WeakMap<PooledSession, PoolAddress>();
 
@@ -39,12 +41,14 @@ export class PoolAddresses {
     let failure: unknown;
     for (const address of this.#inOrder()) {
       address.sessions++;
+      this.counts.dials++;
       try {
         const pooled = await this.#dial(address, settings, signal);
         this.#addressOf.set(pooled, address);
         return pooled;
       } catch (error) {
         address.sessions--;
+        this.counts.dialErrors++;
         signal.throwIfAborted();
         address.failedAt = performance.now();
         failure = error;

@@ -1,6 +1,7 @@
 /** The options of `sessionPool()` and the types of what it returns; `pool.ts` publishes them. */
 
 import { checkDuration, checkFunction, checkInteger, checkSignal } from "../_internal/checks.ts";
+import type { Durations } from "../_internal/durations.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import type { Session } from "../session.ts";
 import { CONNECT_OPTIONS, type ConnectOptions } from "./connect.ts";
@@ -111,6 +112,28 @@ export interface SessionLease extends AsyncDisposable {
   abort(reason?: unknown): void;
 }
 
+/** Figures of a pool. Counts are those since it was made. */
+export interface SessionPoolStats {
+  /** How many sessions there are, including those that are being dialled, checked or closed. */
+  sessions: number;
+  /** How many of them are unused. */
+  idle: number;
+  /** How many of them callers have. */
+  leased: number;
+  /** How many callers wait. */
+  waiting: number;
+  /** How often a session was handed out. */
+  leases: number;
+  /** How long the callers waited that wait no more, with a session or without. */
+  waits: Durations;
+  /** How many callers were refused: at once by `maxWaiting`, or after their `waitTimeout`. */
+  refusals: Record<"maxWaiting" | "waitTimeout", number>;
+  /** How often an address was dialled. */
+  dials: number;
+  /** How many of these dials have failed, or their `setUp`. */
+  dialErrors: number;
+}
+
 /** A pool of sessions, each of which is lent to one caller at a time. */
 export interface SessionPool extends AsyncDisposable {
   /** How many sessions there are, including those that are being dialled or closed. */
@@ -119,6 +142,12 @@ export interface SessionPool extends AsyncDisposable {
   readonly idle: number;
   /** How many callers wait. */
   readonly waiting: number;
+  /**
+   * Returns the current figures.
+   *
+   * @returns The figures.
+   */
+  stats(): SessionPoolStats;
   /**
    * Waits for an unused session, or dials a new one. Callers are served in their order.
    *

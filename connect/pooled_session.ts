@@ -11,6 +11,8 @@ export class PooledSession {
   readonly address: string;
   /** Since when it has been idle, by `performance.now()`. */
   idleSince = 0;
+  /** Whether a caller has it. */
+  isLent = false;
   #watch: Reading<Uint8Array> | undefined;
 
   constructor(session: Session, life: Lifecycle, address: string) {
@@ -44,7 +46,11 @@ export class PooledSession {
   /** Lends the session. `onReturn` is called once, when it is given back. */
   lend(onReturn: () => void): SessionLease {
     this.life.output.isUnanswered = this.life.reader.wasGivenUp = false;
-    return new Lease(this.session, onReturn);
+    this.isLent = true;
+    return new Lease(this.session, () => {
+      this.isLent = false;
+      onReturn();
+    });
   }
 }
 

@@ -13,6 +13,8 @@ export interface MeasuredDatagramServer {
   readonly addr: Address;
   /** Its state. */
   readonly state: ServerState;
+  /** Settles when it has stopped. Until then, the lateness of the event loop is measured. */
+  readonly finished?: Promise<void>;
   /**
    * Returns its figures.
    *

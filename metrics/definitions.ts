@@ -75,6 +75,11 @@ const METRICS = {
     "{session}",
     "Sessions that a worker has open",
   ],
+  "parley.worker.event_loop.lateness": [
+    "histogram",
+    "s",
+    "How late the event loop of a worker was, ten times a second",
+  ],
   "parley.worker.deaths": ["counter", "{death}", "Times that a worker has died"],
   // The metrics of a datagram server, which also has those of a server's state, bytes and errors of handlers.
   "parley.datagram.received": ["counter", "{datagram}", "Datagrams that came"],
@@ -156,7 +161,38 @@ const METRICS = {
     "Whether the bus takes no messages, 1 or 0; of workers, how many of them",
   ],
   "parley.hub.errors": ["counter", "{error}", "Times that something went wrong"],
+  // The metrics of pools of sessions, which have a name as a label.
+  "parley.pool.sessions": ["updowncounter", "{session}", "Sessions of a pool, by state"],
+  "parley.pool.waiting_callers": ["updowncounter", "{caller}", "Callers that wait for a session"],
+  "parley.pool.leases": ["counter", "{lease}", "Times that a session was handed out"],
+  "parley.pool.wait.duration": [
+    "histogram",
+    "s",
+    "How long callers waited, with a session in the end or without",
+  ],
+  "parley.pool.refused_callers": [
+    "counter",
+    "{caller}",
+    "Callers that got no session, by the limit",
+  ],
+  "parley.pool.dials": ["counter", "{dial}", "Dials that pools have begun"],
+  "parley.pool.dial.errors": ["counter", "{error}", "Dials that have failed, or their set-up"],
+  // The metrics of captures, which have a name as a label.
+  "parley.capture.sessions": ["counter", "{session}", "Sessions that were captured"],
+  "parley.capture.packets": ["counter", "{packet}", "Packets that were captured"],
+  "parley.capture.dropped_packets": [
+    "counter",
+    "{packet}",
+    "Packets that were dropped because the file was not written in time",
+  ],
+  "parley.capture.written": ["counter", "By", "Bytes that were written into files"],
+  "parley.capture.files": ["counter", "{file}", "Files that were begun"],
   // The metrics of the process.
+  "parley.event_loop.lateness": [
+    "histogram",
+    "s",
+    "How late the event loop of the main thread was, ten times a second",
+  ],
   "process.memory.usage": ["updowncounter", "By", "Memory that the process has in use (RSS)"],
   "process.cpu.time": ["counter", "s", "CPU time of the process, by mode"],
   "process.uptime": ["updowncounter", "s", "How long the process has run"],

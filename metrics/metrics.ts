@@ -1,6 +1,7 @@
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { checkMethods } from "../_internal/checks.ts";
+import { Lateness } from "../_internal/lateness.ts";
 import type { ReconnectObserver } from "../connect/reconnect_options.ts";
 import type { ServerState } from "../serve/observer.ts";
 import { ClientSource } from "./client_source.ts";
@@ -10,6 +11,7 @@ import {
   type MetricAttributes,
   type MetricPoint,
 } from "../workers/metrics.ts";
+import { type MeasuredCapture, takeCapture } from "./capture_source.ts";
 import { checkMeasured } from "./check_measured.ts";
 import {
   checkDatagramServer,
@@ -20,6 +22,7 @@ import { definitionOf, METRIC_NAMES, type MetricName, type Take } from "./defini
 import { type MeasuredHub, takeHub } from "./hub_source.ts";
 import { checkName } from "./names.ts";
 import { type Meter, reportTo } from "./opentelemetry.ts";
+import { type MeasuredPool, takePool } from "./pool_source.ts";
 import { contentType, formatFor, render } from "./prometheus.ts";
 import { checkServer, type MeasuredServer, serverAttributes, takeServer } from "./server_source.ts";
 
@@ -56,7 +59,11 @@ export class Metrics {
   readonly #servers: Map<string, MeasuredServer> = new Map();
   readonly #datagramServers: Map<string, MeasuredDatagramServer> = new Map();
   readonly #clients: Map<string, ClientSource> = new Map();
-  readonly #hubs: Map<string, MeasuredHub> = new Map();
+  /** Hubs, pools and captures, by their kind and name. */
+  readonly #others: Map<string, Other> = new Map();
+  readonly #lateness: Lateness = new Lateness();
+  /** The servers during which the lateness is measured. */
+  readonly #running: Set<object> = new Set();
 
   /**
    * Adds a server. A server of the same name that is closed is replaced.
@@ -70,6 +77,7 @@ export class Metrics {
     checkName(name);
     checkServer("server", server);
     addTo(this.#servers, name, server);
+    this.#measureDuring(server);
   }
 
   /**
@@ -84,6 +92,7 @@ export class Metrics {
     checkName(name);
     checkDatagramServer("server", server);
     addTo(this.#datagramServers, name, server);
+    this.#measureDuring(server);
   }
 
   /**
@@ -94,9 +103,31 @@ export class Metrics {
    * @throws {TypeError | RangeError} If the name is invalid, or `hub` is something else.
    */
   addHub(name: string, hub: MeasuredHub): void {
-    checkName(name);
-    checkMeasured("hub must be a Hub", (take) => takeHub(hub.stats(), take));
-    this.#hubs.set(name, hub);
+    this.#add("hub", name, "hub must be a Hub", (take) => takeHub(hub.stats(), take));
+  }
+
+  /**
+   * Adds a pool of sessions. It replaces a former one of the same name.
+   *
+   * @param name The name of the pool, for the label `parley.pool.name`: 1 to 100 characters.
+   * @param pool What `sessionPool()` has returned.
+   * @throws {TypeError | RangeError} If the name is invalid, or `pool` is something else.
+   */
+  addPool(name: string, pool: MeasuredPool): void {
+    const demand = "pool must be what sessionPool() returns";
+    this.#add("pool", name, demand, (take) => takePool(pool.stats(), take));
+  }
+
+  /**
+   * Adds a capture. It replaces a former one of the same name.
+   *
+   * @param name The name of the capture, for the label `parley.capture.name`: 1 to 100 characters.
+   * @param capture What `capture()` or `openCapture()` has returned.
+   * @throws {TypeError | RangeError} If the name is invalid, or `capture` is something else.
+   */
+  addCapture(name: string, capture: MeasuredCapture): void {
+    const demand = "capture must be what capture() or openCapture() returns";
+    this.#add("capture", name, demand, (take) => takeCapture(capture.stats(), take));
   }
 
   /**
@@ -138,10 +169,12 @@ export class Metrics {
     for (const [name, client] of this.#clients) {
       client.take(takeFor({ "parley.client.name": name }));
     }
-    for (const [name, hub] of this.#hubs) {
-      takeHub(hub.stats(), takeFor({ "parley.hub.name": name }));
+    for (const { attributes, takeAll } of this.#others.values()) takeAll(takeFor(attributes));
+    if (isMainThread) {
+      const take = takeFor({});
+      take("parley.event_loop.lateness", structuredClone(this.#lateness.durations));
+      takeProcess(take);
     }
-    if (isMainThread) takeProcess(takeFor({}));
     const own = [...found].map(([name, points]) => ({ name, ...definitionOf(name), points }));
     return ofWorkers.length === 0 ? own : addMetrics([own, ofWorkers]);
   }
@@ -192,6 +225,35 @@ export class Metrics {
     const headers = { "content-type": contentType(format), vary: "accept" };
     return new Response(body, { headers });
   };
+
+  #add(kind: string, name: string, demand: string, takeAll: Other["takeAll"]): void {
+    checkName(name);
+    checkMeasured(demand, takeAll);
+    this.#others.set(`${kind} ${name}`, {
+      attributes: { [`parley.${kind}.name`]: name },
+      takeAll,
+    });
+  }
+
+  /** Measures the lateness of the event loop while there is a server: nothing of it is left when all are closed. */
+  #measureDuring(server: MeasuredServer | MeasuredDatagramServer): void {
+    const { finished } = server;
+    if (!isMainThread || finished === undefined || server.state === "closed") return;
+    if (this.#running.has(server)) return;
+    this.#running.add(server);
+    this.#lateness.start();
+    const onEnd = (): void => {
+      this.#running.delete(server);
+      if (this.#running.size === 0) this.#lateness.stop();
+    };
+    finished.then(onEnd, onEnd);
+  }
+}
+
+/** A hub, a pool or a capture. */
+interface Other {
+  readonly attributes: MetricAttributes;
+  takeAll(take: Take): void;
 }
 
 function addTo<Server extends { readonly state: ServerState }>(

@@ -16,6 +16,7 @@
  * @module
  */
 
+export type { MeasuredCapture } from "./capture_source.ts";
 export type { MeasuredDatagramServer } from "./datagram_source.ts";
 export type { MeasuredHub } from "./hub_source.ts";
 export { type ActiveSpans, traceMessages, type TraceMessagesOptions } from "./message_links.ts";
@@ -27,6 +28,7 @@ export type {
   InstrumentOptions,
   Meter,
 } from "./opentelemetry.ts";
+export type { MeasuredPool } from "./pool_source.ts";
 export type { MeasuredServer } from "./server_source.ts";
 export {
   type SessionSpan,

@@ -15,6 +15,8 @@ export interface MeasuredServer {
   readonly addr: Address;
   /** Its state. */
   readonly state: ServerState;
+  /** Settles when it has stopped. Until then, the lateness of the event loop is measured. */
+  readonly finished?: Promise<void>;
   /**
    * Returns its figures.
    *
@@ -104,9 +106,10 @@ function takeWorkers({ workers }: WorkersStats, take: Take): void {
     const count = workers.filter((worker) => worker.state === state).length;
     take("parley.workers", count, { "parley.worker.state": state });
   }
-  for (const { worker, deaths, stats } of workers) {
+  for (const { worker, deaths, stats, lateness } of workers) {
     const attributes = { "parley.worker": worker };
     take("parley.worker.active_sessions", stats.active, attributes);
+    take("parley.worker.event_loop.lateness", lateness, attributes);
     take("parley.worker.deaths", deaths, attributes);
   }
 }

@@ -1,5 +1,6 @@
 /** The options of `serve()` and the types of what it returns; `serve.ts` publishes them. */
 
+import type { Durations } from "../_internal/durations.ts";
 import type { EndReason, TlsFailure } from "../errors.ts";
 import type {
   Logger,
@@ -13,6 +14,8 @@ import type { SessionOptions } from "../session/options.ts";
 import type { Address, Listener, PeerCertificate } from "../transport/connection.ts";
 import type { TransportName } from "../transport/socket_options.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
+
+export type { DurationRange, Durations } from "../_internal/durations.ts";
 
 /**
  * Serves one session. When the handler returns, the session is closed gracefully. When it throws, its session ends and all
@@ -286,17 +289,6 @@ export interface ServerStats {
   waits: RateStats;
   /** The memory of the sessions' buffers. */
   memory: MemoryStats;
-}
-
-/** Durations, counted in ranges. The key is the longest duration of a range, in milliseconds; that of the last is `Infinity`. */
-export type Durations = Record<number, DurationRange>;
-
-/** Durations within a range. */
-export interface DurationRange {
-  /** How many. */
-  count: number;
-  /** Their sum in milliseconds. */
-  sum: number;
 }
 
 /** The rate at which an address may begin sessions. */

@@ -1,11 +1,12 @@
 /** The figures of a server. */
 
+import { addDuration, type Durations, noDurations } from "../_internal/durations.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import { type EndReason, type SessionEnd, type TlsFailure, TlsHandshakeError } from "../errors.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import type { Connection } from "../transport/connection.ts";
 import { noRefusals } from "./admission.ts";
-import type { Durations, ServerStats } from "./options.ts";
+import type { ServerStats } from "./options.ts";
 
 /** The longest duration of each range, in milliseconds. OpenTelemetry advises such ranges for Kestrel's durations. */
 const SESSIONS = [
@@ -91,19 +92,6 @@ export async function countHandshake(
     if (isFailure) stats.handshakeFailures[error.code]++;
     throw error;
   }
-}
-
-/** A loop over the keys of `durations` would take 2 µs, which a short session notices. */
-function addDuration(durations: Durations, ranges: readonly number[], duration: number): void {
-  let at = 0;
-  while (duration > ranges[at]!) at++;
-  const range = durations[ranges[at]!]!;
-  range.count++;
-  range.sum += duration;
-}
-
-function noDurations(longest: readonly number[]): Durations {
-  return Object.fromEntries(longest.map((duration) => [duration, { count: 0, sum: 0 }]));
 }
 
 /** Counts of ends, all 0. */

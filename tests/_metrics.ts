@@ -1,6 +1,7 @@
 import { assert } from "@std/assert";
 import type { Durations } from "../mod.ts";
 import { noDrops } from "../datagram/observer.ts";
+import { noDurations, WAITS } from "../_internal/durations.ts";
 import { Metrics } from "../metrics/mod.ts";
 import { noStats } from "../serve/stats.ts";
 
@@ -37,17 +38,18 @@ export function totalOf(durations: Durations): { count: number; sum: number } {
   return { count, sum };
 }
 
-/** Metrics of servers, one with a worker, of a client and of a hub. */
+/** Metrics of servers, one with a worker, of a client, a hub, a pool and a capture. */
 export function fullMetrics(): Metrics {
   const metrics = new Metrics();
   const stats = noStats();
+  const lateness = noDurations(WAITS);
   metrics.addServer("one", {
     addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
     state: "listening",
     stats: () => ({
       ...stats,
       metrics: [],
-      workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [] }],
+      workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [], lateness }],
     }),
   });
   metrics.addDatagramServer("one", {
@@ -66,6 +68,16 @@ export function fullMetrics(): Metrics {
       ...{ replaced: 0, lost: 0, ignored: 0, unpublished: 0, backlog: 0, errors: 0 },
       isBusReady: true,
     }),
+  });
+  metrics.addPool("four", {
+    stats: () => ({
+      ...{ sessions: 0, idle: 0, leased: 0, waiting: 0, leases: 0, dials: 0, dialErrors: 0 },
+      refusals: { maxWaiting: 0, waitTimeout: 0 },
+      waits: noDurations(WAITS),
+    }),
+  });
+  metrics.addCapture("five", {
+    stats: () => ({ sessions: 0, packets: 0, droppedPackets: 0, bytesWritten: 0, files: 0 }),
   });
   return metrics;
 }

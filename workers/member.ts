@@ -2,6 +2,7 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { addedDurations, noDurations, WAITS } from "../_internal/durations.ts";
 import type { Address } from "../transport/connection.ts";
 import { addStats, finalStats } from "./added_stats.ts";
 import type { ToWorker, WorkerFigures } from "./messages.ts";
@@ -168,7 +169,7 @@ export class Member {
     this.#life = this.#servingSince = undefined;
     if (figures === undefined) return;
     const [stats, metrics] = [finalStats(figures.stats), finalMetrics(figures.metrics)];
-    this.#earlier = addFigures(this.#earlier, { stats, metrics });
+    this.#earlier = addFigures(this.#earlier, { ...figures, stats, metrics });
   }
 
   /** The delay before it starts again, in milliseconds. A worker that could not start at all is not started again. */
@@ -189,5 +190,9 @@ function addFigures(...all: (WorkerFigures | undefined)[]): WorkerFigures {
   return {
     stats: addStats(all.map((figures) => figures?.stats)),
     metrics: addMetrics(all.map((figures) => figures?.metrics ?? [])),
+    lateness: all.reduce(
+      (sum, figures) => figures === undefined ? sum : addedDurations(sum, figures.lateness),
+      noDurations(WAITS),
+    ),
   };
 }

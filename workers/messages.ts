@@ -1,5 +1,6 @@
 /** The messages between the main thread and a worker, over their own message port. */
 
+import type { Durations } from "../_internal/durations.ts";
 import type { ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { TlsServerOptions } from "../transport/tls/options.ts";
@@ -60,4 +61,5 @@ export type FromWorker =
 export interface WorkerFigures {
   readonly stats: ServerStats;
   readonly metrics: Metric[];
+  readonly lateness: Durations;
 }

@@ -1,6 +1,6 @@
 /** Metrics of workers: what their modules measure, apart from their servers. */
 
-import type { Durations } from "../serve/options.ts";
+import { addedDurations, type Durations } from "../_internal/durations.ts";
 
 /**
  * What a metric is. A `counter` only grows, an `updowncounter` goes up and down and can be added up over servers, and a
@@ -67,11 +67,5 @@ function addPoint(points: Points, { attributes, value }: MetricPoint): void {
 
 function add(one: MetricPoint["value"], other: MetricPoint["value"]): MetricPoint["value"] {
   if (typeof one === "number" || typeof other === "number") return Number(one) + Number(other);
-  const sum = structuredClone(one);
-  for (const [longest, { count, sum: duration }] of Object.entries(other)) {
-    const range = sum[longest as unknown as number] ??= { count: 0, sum: 0 };
-    range.count += count;
-    range.sum += duration;
-  }
-  return sum;
+  return addedDurations(one, other);
 }

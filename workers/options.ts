@@ -4,7 +4,7 @@ import { checkDuration, checkInteger, shown } from "../_internal/checks.ts";
 import { type Check, elsewhere, type Known, optionalMethods } from "../_internal/options.ts";
 import { SERVE_OPTIONS } from "../serve/known_options.ts";
 import type { ServerObserver } from "../serve/observer.ts";
-import type { Handler, ServeOptions, Server, ServerStats } from "../serve/options.ts";
+import type { Durations, Handler, ServeOptions, Server, ServerStats } from "../serve/options.ts";
 import type { Address } from "../transport/connection.ts";
 import type { Metric } from "./metrics.ts";
 import type { WorkersObserver } from "./observer.ts";
@@ -137,6 +137,8 @@ export interface WorkerStats {
   stats: ServerStats;
   /** The metrics of its module, over all its lives. */
   metrics: Metric[];
+  /** How late its event loop was, ten times a second, over all its lives. */
+  lateness: Durations;
 }
 
 /** A running server whose sessions are served by workers. */

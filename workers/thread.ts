@@ -3,6 +3,7 @@
 import process from "node:process";
 import { parentPort } from "node:worker_threads";
 import { checkFunction, checkMethods } from "../_internal/checks.ts";
+import { Lateness } from "../_internal/lateness.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { type Handler, TcpServer } from "../serve/serve.ts";
 import { SessionList } from "../serve/session_list.ts";
@@ -25,6 +26,7 @@ async function run(start: WorkerStart): Promise<void> {
   let sessions: SessionList | undefined;
   let isStopping = false;
   const bus = openBus();
+  const lateness = new Lateness();
   const tell = (message: FromWorker): void => port.postMessage(message);
   port.on("message", (message: ToWorker) => {
     if (message.kind === "ping") return tell({ kind: "pong", figures: figures?.() });
@@ -43,13 +45,20 @@ async function run(start: WorkerStart): Promise<void> {
     const { metrics } = service as Partial<ServiceModule>;
     if (metrics !== undefined) checkMethods(`metrics of ${start.module}`, metrics, ["collect"]);
     const served = server = serveModule(service, start, () => tell({ kind: "room" }));
-    figures = () => ({ stats: served.stats(), metrics: metrics?.collect() ?? [] });
+    const { durations } = lateness;
+    lateness.start();
+    figures = () => ({
+      stats: served.stats(),
+      metrics: metrics?.collect() ?? [],
+      lateness: durations,
+    });
     tell({ kind: "listening", addr: await server.listening });
     await server.finished;
     tell({ kind: "finished", figures: figures() });
   } catch (error) {
     tell({ kind: "failed", error: sentError(error) });
   }
+  lateness.stop();
   port.close(); // nothing else in this file keeps the thread alive
 }
 

@@ -19,7 +19,7 @@ const CHARTS = [
   { title: "Buffers", format: size, lines: [["held", level("held")], ["unsent", level("unsent")]] },
   { title: "Writes that wait for clients", format: count, lines: [["blocked", level("blocked")]] },
 ];
-let workersChart; // of the chosen server, if it has workers
+let workersCharts = []; // of the chosen server, if it has workers
 
 function makeChart(chart) {
   const figure = element("figure", undefined, "chart");
@@ -65,7 +65,7 @@ function pointsOf(value) {
 
 function drawCharts() {
   const span = history.length > 1 ? history.at(-1).time - history[0].time : 0;
-  for (const chart of workersChart ? [...CHARTS, workersChart] : CHARTS) {
+  for (const chart of [...CHARTS, ...workersCharts]) {
     const all = chart.lines.map(([, value]) => pointsOf(value));
     const most = Math.max(...all.flat(), 0);
     all.forEach((points, n) => {

@@ -52,29 +52,33 @@ function drawCounts(id, counts) {
 
 function beginWorkers() {
   const { workers } = now;
-  $("workers-chart").replaceChildren();
-  workersChart = undefined;
-  if (workers.length === 0) return;
-  const lines = workers.map((_, n) => ["#" + n, (sample) => sample.workers[n] ?? 0]);
-  workersChart = { title: "Sessions of each", format: count, lines };
-  $("workers-chart").append(makeChart(workersChart));
-  workersChart.area.remove();
-  workers.forEach((_, n) => {
-    const colour = "hsl(" + Math.round(n * 360 / workers.length + 215) % 360 + " 65% 50%)";
-    workersChart.paths[n].style.stroke = workersChart.keys[n].style.color = colour;
-  });
+  const lines = (key) => workers.map((_, n) => ["#" + n, (sample) => sample[key][n] ?? 0]);
+  workersCharts = workers.length === 0 ? [] : [
+    { title: "Sessions of each", format: count, lines: lines("workers") },
+    { title: "Lateness of each", format: late, lines: lines("workersLateness") },
+  ];
+  $("workers-chart").replaceChildren(...workersCharts.map(makeChart));
+  for (const { area, paths, keys } of workersCharts) {
+    area.remove();
+    workers.forEach((_, n) => {
+      const colour = "hsl(" + Math.round(n * 360 / workers.length + 215) % 360 + " 65% 50%)";
+      paths[n].style.stroke = keys[n].style.color = colour;
+    });
+  }
 }
 
 function drawWorkers() {
   $("workers-panel").hidden = now.workers.length === 0;
   if (now.workers.length === 0) return;
   const head = element("tr");
-  head.append(...["worker", "state", "sessions", "deaths"].map((name) => element("th", name)));
+  head.append(...["worker", "state", "sessions", "late", "deaths"].map((name) => element("th", name)));
   $("workers").tHead.replaceChildren(head);
-  $("workers").tBodies[0].replaceChildren(...now.workers.map(({ worker, state, active, deaths }) => {
+  $("workers").tBodies[0].replaceChildren(...now.workers.map(({ worker, state, active, deaths }, n) => {
     const row = element("tr");
     row.append(element("td", worker), element("td", state, state === "serving" ? "" : "bad"));
-    row.append(element("td", count(active)), element("td", count(deaths), deaths > 0 ? "warn" : ""));
+    const lateness = now.sample.workersLateness[n] ?? 0;
+    row.append(element("td", count(active)), element("td", late(lateness), lateness > 100 ? "warn" : ""));
+    row.append(element("td", count(deaths), deaths > 0 ? "warn" : ""));
     return row;
   }));
 }

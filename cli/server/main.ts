@@ -6,6 +6,7 @@ import { type Admin, type LogLevelControl, serveAdmin } from "../../admin/mod.ts
 import type { Bus } from "../../hub/mod.ts";
 import type { Capture } from "../../capture/mod.ts";
 import { captureInto, captureWarning, endCapture } from "../capturing.ts";
+import { Metrics } from "../../metrics/mod.ts";
 import { serveWorkers, type WorkersServer } from "../../workers/mod.ts";
 import { LOG_LEVELS, type LogFormat, LogLevelOf, openLog } from "./logging.ts";
 import { type Arguments, choiceOption, readOptionFile, runProgram } from "../program.ts";
@@ -146,7 +147,7 @@ async function run(args: Arguments): Promise<number> {
   }
   const capture = captureOf(plan, logger);
   const server = start(plan, logger, { level, format }, capture, bus);
-  const admin = openAdmin(plan, server, logger, new LogLevelOf(logger, level));
+  const admin = openAdmin(plan, server, capture, logger, new LogLevelOf(logger, level));
   try {
     await admin?.listening;
   } catch (error) {
@@ -184,16 +185,21 @@ function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
 function openAdmin(
   plan: Plan,
   server: Running,
+  capture: Capture | undefined,
   logger: Logger,
   logLevel: LogLevelControl,
 ): Admin | undefined {
   if (plan.admin === undefined) return;
   const { place, control, token } = plan.admin;
+  const metrics = new Metrics();
+  metrics.addServer(plan.service, server);
+  if (capture !== undefined) metrics.addCapture(plan.service, capture);
   try {
     const admin = serveAdmin({
       ...place,
       control,
       ...(token !== undefined && { token: readOptionFile("--admin-token", token).trim() }),
+      metrics,
       logLevel,
       logger,
     }, { [plan.service]: server });

@@ -18,7 +18,11 @@ function permissionsFor(file: string): string[] {
 Deno.test("server.ts and client.ts --capture write what both say", options, async () => {
   await using dir = await makeTempDir();
   const [ours, theirs] = [`${dir.path}/server.pcapng`, `${dir.path}/client.pcapng`];
-  await using server = await serving(permissionsFor(ours), "--port", "0", "--capture", ours);
+  await using server = await serving(
+    permissionsFor(ours),
+    ...["--port", "0", "--capture", ours, "--admin", "127.0.0.1:0"],
+  );
+  const [, admin] = await server.program.stderr.until(/page for operators is at (\S+)\n/);
   const port = server.place.split(":")[1]!;
   const { code, stdout, stderr } = await runClient(permissionsFor(theirs), [
     ...["--port", port, "--capture", theirs, "rose", "think"],
@@ -28,6 +32,8 @@ Deno.test("server.ts and client.ts --capture write what both say", options, asyn
     stderr,
     `warning: --capture ${theirs} holds all that is sent and received, also within TLS, and passwords\n`,
   );
+  const metrics = await (await fetch(`http://${admin}/metrics`)).text();
+  assertStringIncludes(metrics, 'parley_capture_sessions_total{parley_capture_name="greeting"} 1');
   server.program.kill("SIGTERM");
   const ended = await server.program.ended();
   assertEquals(ended.code, 0);

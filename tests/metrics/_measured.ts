@@ -18,6 +18,8 @@ export default async function serve(session: Session): Promise<void> {
       setTimeout(() => {
         throw new Error("told to die");
       });
+    } else if (line === "block") {
+      for (const until = performance.now() + 300; performance.now() < until;);
     } else hub.publish("hall", `${line}\n`);
   }
 }

@@ -1,17 +1,35 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { connect, type Durations, reconnect, serve, type ServerState } from "../../mod.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  connect,
+  type Durations,
+  PoolExhaustedError,
+  reconnect,
+  serve,
+  type ServerState,
+  sessionPool,
+} from "../../mod.ts";
+import { openCapture } from "../../capture/mod.ts";
 import { serveDatagrams } from "../../datagram/mod.ts";
 import { Hub } from "../../hub/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { METRIC_NAMES } from "../../metrics/definitions.ts";
 import { noEnds, noStats } from "../../serve/stats.ts";
 import { Session } from "../../session.ts";
-import { datagramNetwork } from "../../testing/mod.ts";
+import { datagramNetwork, sessionPair } from "../../testing/mod.ts";
 import { memoryListener, memoryPair } from "../../transport/mod.ts";
+import { canRead, canWrite } from "../_permissions.ts";
+import { makeTempDir } from "../_temp_dir.ts";
 import { fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
 import { ask, bounded, echo, overNet, portOf, readAll, until } from "../_serving.ts";
 import { serveTls } from "../_tls_serving.ts";
 
+const overFiles = { ...bounded, ignore: !canRead || !canWrite };
 const REASON = "parley.session.end_reason";
 
 Deno.test("Metrics has what a server counts, at the moment", bounded, async () => {
@@ -192,6 +210,89 @@ Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
   for (const session of [near, far, slow]) session.abort();
 });
 
+Deno.test("Metrics has how late the event loop is, while there is a server", bounded, async () => {
+  const metrics = new Metrics();
+  const late = (): Durations => valuesOf(metrics, "parley.event_loop.lateness")[""] as Durations;
+  assertEquals(totalOf(late()).count, 0);
+  const [one, other] = [0, 1].map(() => serve({ listener: memoryListener() }, echo));
+  metrics.addServer("one", one!);
+  metrics.addServer("one", one!);
+  metrics.addServer("other", other!);
+  await one!.shutdown();
+  const before = totalOf(late()).count;
+  await until(() => totalOf(late()).count > before);
+  for (const until = performance.now() + 300; performance.now() < until;);
+  const counted = (from: number): number =>
+    Object.entries(late()).reduce(
+      (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
+      0,
+    );
+  await until(() => counted(100) > 0);
+  await other!.shutdown();
+  metrics.addServer("one", one!); // it has ended: there must be no timer, or the test would leak it
+});
+
+Deno.test("Metrics.addPool() has the numbers of a pool", overNet, async () => {
+  await using server = serve({ port: 0 }, echo);
+  await using pool = sessionPool({ port: portOf(server), maxSessions: 1, maxWaiting: 1 });
+  const metrics = new Metrics();
+  metrics.addPool("echo", pool);
+  const value = (name: string, label = "parley.pool.name"): unknown =>
+    valuesOf(metrics, `parley.pool.${name}`, label);
+  const states = (): unknown => value("sessions", "parley.pool.session.state");
+  assertEquals(states(), { idle: 0, leased: 0, other: 0 });
+  const lease = await pool.get();
+  assertEquals(states(), { idle: 0, leased: 1, other: 0 });
+  const refused = pool.get({ timeout: 1 });
+  assertEquals(value("waiting_callers"), { echo: 1 });
+  await assertRejects(() => pool.get(), PoolExhaustedError);
+  await assertRejects(() => refused, PoolExhaustedError);
+  assertEquals(value("refused_callers", "error.type"), { maxWaiting: 1, waitTimeout: 1 });
+  await ask(lease.session, "rose");
+  lease.release();
+  assertEquals(states(), { idle: 1, leased: 0, other: 0 });
+  await pool.use((session) => ask(session, "jo"));
+  assertEquals([value("leases"), value("dials")], [{ echo: 2 }, { echo: 1 }]);
+  const { echo: waits } = value("wait.duration") as Record<string, Durations>;
+  assertEquals(totalOf(waits!).count, 4);
+});
+
+Deno.test("Metrics.addPool() counts each address that is dialled, and fails", overNet, async () => {
+  const closed = serve({ port: 0 }, echo);
+  const port = portOf(closed);
+  await closed.shutdown();
+  await using server = serve({ port: 0 }, echo);
+  await using pool = sessionPool({ addresses: [{ port }, { port: portOf(server) }] });
+  const metrics = new Metrics();
+  metrics.addPool("echo", pool);
+  await pool.use((session) => ask(session, "rose"));
+  const value = (name: string): number => valueOf(metrics, `parley.pool.${name}`);
+  assertEquals([value("dials"), value("dial.errors"), value("leases")], [2, 1, 1]);
+});
+
+Deno.test("Metrics.addCapture() has the numbers of a capture", overFiles, async () => {
+  await using dir = await makeTempDir();
+  const capture = openCapture(`${dir.path}/a.pcapng`, { maxFileSize: 65_536, maxQueue: 131_072 });
+  const metrics = new Metrics();
+  metrics.addCapture("all", capture);
+  const value = (name: string): number => valueOf(metrics, `parley.capture.${name}`);
+  assertEquals([value("sessions"), value("packets"), value("files")], [0, 0, 1]);
+  const [client, session] = sessionPair();
+  capture.add(session);
+  const reading = Array.fromAsync(client.bytes());
+  for (let n = 0; n < 10; n++) await session.send(new Uint8Array(100_000));
+  await session.close();
+  await reading;
+  await capture.close();
+  assertEquals(value("sessions"), 1);
+  assert(value("packets") > 5);
+  assert(value("dropped_packets") > 0); // larger than the queue
+  assert(value("files") > 1);
+  const { size } = await Deno.stat(`${dir.path}/a.pcapng`);
+  assert(value("written") > size);
+  await client.close();
+});
+
 Deno.test("Metrics.addDatagramServer() has the numbers of a datagram server", bounded, async () => {
   const network = datagramNetwork();
   const socket = network.socket("198.51.100.1", 53);
@@ -294,7 +395,8 @@ Deno.test("Metrics refuses what it cannot measure when it is added", overNet, as
     "server must be what serve() or serveWorkers() returns, and that of serveDatagrams() goes to " +
       "addDatagramServer(): TypeError: parley.started_sessions would be undefined",
   );
-  assertEquals(metrics.collect().filter(({ name }) => name.startsWith("parley.")), []);
+  const names = metrics.collect().map(({ name }) => name);
+  assertEquals(names.filter((name) => /^parley\.(?!event_loop)/.test(name)), []);
 });
 
 Deno.test("Metrics.handler answers GET and HEAD by the header Accept", async () => {

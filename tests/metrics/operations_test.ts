@@ -146,6 +146,26 @@ const CASES: Record<string, [fires: Record<string, string>, quiet: Record<string
     { [`parley_workers{${server},parley_worker_state="waiting"}`]: "1x180" },
     { [`parley_workers{${server},parley_worker_state="serving"}`]: "2x180" },
   ],
+  ParleyEventLoopLate: [
+    {
+      'parley_event_loop_lateness_seconds_bucket{le="0.1"}': "0+9x180",
+      'parley_event_loop_lateness_seconds_bucket{le="0.2"}': "0+10x180",
+      'parley_event_loop_lateness_seconds_bucket{le="+Inf"}': "0+10x180",
+    },
+    {
+      'parley_event_loop_lateness_seconds_bucket{le="0.1"}': "0+10x180",
+      'parley_event_loop_lateness_seconds_bucket{le="0.2"}': "0+10x180",
+      'parley_event_loop_lateness_seconds_bucket{le="+Inf"}': "0+10x180",
+      [`parley_worker_event_loop_lateness_seconds_bucket{${server},parley_worker="0",le="0.1"}`]:
+        "0+10x180",
+      [`parley_worker_event_loop_lateness_seconds_bucket{${server},parley_worker="0",le="+Inf"}`]:
+        "0+10x180",
+    },
+  ],
+  ParleyCaptureDrops: [
+    { 'parley_capture_dropped_packets_total{parley_capture_name="a"}': "0x55 1x10" },
+    { 'parley_capture_dropped_packets_total{parley_capture_name="a"}': "1x180" },
+  ],
   ParleyDatagramsDropped: [
     {
       [`parley_datagram_dropped_total{${server},error_type="rate"}`]: "0+6x180",
@@ -175,6 +195,12 @@ const CASES: Record<string, [fires: Record<string, string>, quiet: Record<string
       'parley_client_ended_sessions_total{parley_client_name="a",parley_session_end_reason="local"}':
         "0+1x180",
     },
+  ],
+  ParleyPoolExhausted: [
+    {
+      'parley_pool_refused_callers_total{parley_pool_name="a",error_type="maxWaiting"}': "0+1x180",
+    },
+    { 'parley_pool_refused_callers_total{parley_pool_name="a",error_type="maxWaiting"}': "1x180" },
   ],
   ParleyHubWithoutBus: [
     { 'parley_hub_disconnected{parley_hub_name="a"}': "1x180" },

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type NetAddr, serve } from "../../mod.ts";
+import { noDurations, WAITS } from "../../_internal/durations.ts";
 import { Metrics } from "../../metrics/mod.ts";
 import { formatFor } from "../../metrics/prometheus.ts";
 import { addSessionDuration, noStats } from "../../serve/stats.ts";
@@ -50,8 +51,9 @@ function someMetrics(): { metrics: Metrics } & AsyncDisposable {
   for (const name of NAMES) metrics.clientObserver(name);
   listener.connect().close();
   const stats = server.stats();
+  const lateness = noDurations(WAITS);
   const workers = [0, 1].map((worker) =>
-    ({ worker, state: "serving", deaths: 1, stats, metrics: [] }) as const
+    ({ worker, state: "serving", deaths: 1, stats, metrics: [], lateness }) as const
   );
   metrics.addServer("workers", {
     addr: { transport: "tcp", hostname: "::1", port: 1234 },
