@@ -86,8 +86,9 @@ export interface Bus {
    */
   start(listener: BusListener): void;
   /**
-   * Sends a message to the other processes that have subscribed to a group. It is called only while `isReady`, and need not
-   * keep the order between groups. If it throws, the message is lost and the hub tells `onError`.
+   * Sends a message to the other processes that have subscribed to a group. The hub makes one of all that it has published to
+   * the group in a turn of the event loop, up to 16 KiB. It calls this only while `isReady`. The bus need not keep the order
+   * between groups. If it throws, the message is lost and the hub tells `onError`.
    *
    * @param group The name of the group: 1 to 1024 UTF-16 units, of any characters.
    * @param message The bytes, which belong to the bus from now on. Several messages share an `ArrayBuffer`: do not transfer it.

@@ -9,7 +9,7 @@ import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Group } from "./group.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
-import { type BusMessage, copyOf, DATA, PRESENCE, TRACED } from "./message.ts";
+import { type Batch, copyOf, DATA, messagesOf, PRESENCE, TRACED } from "./message.ts";
 import { Gaps } from "./numbering.ts";
 import {
   checkSession,
@@ -100,7 +100,8 @@ export class Hub implements AsyncDisposable {
     if (options.bus !== undefined) {
       this.#link = new Link(options.bus, { ...this.#settings, sender: randomSender() }, {
         now: () => clock.now(),
-        onMessage: (message) => this.#onMessage(message),
+        soon: (call) => clock.soon(call),
+        onBatch: (batch) => this.#onBatch(batch),
         onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
         onError,
       });
@@ -187,13 +188,14 @@ export class Hub implements AsyncDisposable {
   }
 
   /**
-   * Sends text or bytes to all members of a group, in all processes. They are encoded once for each process.
+   * Sends text or bytes to all members of a group, in all processes. They are encoded once for each process. The bus gets
+   * them at the end of this turn of the event loop, together with what else the turn publishes to the group.
    *
    * @param group The name of the group.
    * @param message Text, bytes, or a message of `prepare()`.
    * @param options `except`: a session that does not get it. `key`: what it is about, for `conflate`.
-   * @returns Whether other processes may get it: `false` if the bus is away and the backlog is full, or if the bus could
-   * not take it for everyone. The members in this process get it anyway. Always `true` without a bus.
+   * @returns Whether other processes may get it: `false` if the bus is away and the backlog is full. What is lost later
+   * counts as `unpublished` in {@linkcode stats}. The members in this process get it anyway. Always `true` without a bus.
    * @throws {TypeError | RangeError} If the name is no text, empty or too long, the message is no message or too large for
    * the bus, or the hub is closed.
    */
@@ -337,7 +339,7 @@ export class Hub implements AsyncDisposable {
 
   async #close(): Promise<void> {
     for (const session of this.#members.keys()) this.leaveAll(session);
-    await this.#link?.bus.close();
+    await this.#link?.close();
   }
 
   #begin(name: string): Group {
@@ -361,30 +363,34 @@ export class Hub implements AsyncDisposable {
     this.#link?.bus.unsubscribe(group.name);
   }
 
-  #onMessage(message: BusMessage): void {
-    const group = this.#groups.get(message.group);
+  #onBatch(batch: Batch): void {
+    const group = this.#groups.get(batch.group);
     if (group === undefined) return; // its subscription has just ended
     const now = this.#clock.now();
-    const { number, kind, payload, key, sender } = message;
+    const { kind, sender, number, count, content } = batch;
     if (kind === PRESENCE) {
-      const isLate = (group.presenceGaps ??= new Gaps()).note(message, now) < 0;
-      if (!isLate) this.#attendance.onMessage(group, sender, payload);
+      const isLate = (group.presenceGaps ??= new Gaps()).note(batch, now) < 0;
+      if (isLate) return;
+      for (const { payload } of messagesOf(content)) {
+        this.#attendance.onMessage(group, sender, payload);
+      }
     }
     if (kind !== DATA && kind !== TRACED) return;
-    const lost = group.gaps!.note(message, now);
+    const lost = group.gaps!.note(batch, now);
     if (lost < 0) {
-      this.#ignored++;
+      this.#ignored += count;
       return;
     }
-    this.#received++;
+    this.#received += count;
     this.#lost += lost;
     if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
-    if (kind === DATA) {
-      this.#deliver(group, new Prepared(copyOf(payload)), key, undefined, undefined);
-    } else {
-      const content = copyOf(payload.subarray(CONTEXT_SIZE));
-      const traceparent = this.#options.tracer && contextOf(payload);
-      this.#deliver(group, new Prepared(content), key, undefined, traceparent);
+    for (const { key, payload } of messagesOf(copyOf(content))) {
+      if (kind === DATA) this.#deliver(group, new Prepared(payload), key, undefined, undefined);
+      else {
+        const message = new Prepared(payload.subarray(CONTEXT_SIZE));
+        const traceparent = this.#options.tracer && contextOf(payload);
+        this.#deliver(group, message, key, undefined, traceparent);
+      }
     }
   }
 
@@ -393,25 +399,27 @@ export class Hub implements AsyncDisposable {
    * overtake this one on its way to the other members.
    */
   #deliver(...delivery: Delivery): void {
-    this.#deliveries.push(delivery);
-    if (this.#isDelivering) return;
+    if (this.#isDelivering) return void this.#deliveries.push(delivery);
     this.#isDelivering = true;
     try {
-      for (const [group, message, key, except, traceparent] of this.#deliveries) {
-        if (traceparent !== undefined) this.#trace(group, except, traceparent);
-        if (group.policy === "end") {
-          for (const { session } of group.members) {
-            if (session !== except) session.send(message);
-          }
-        } else {
-          for (const member of group.members) {
-            if (member.session !== except) member.deliver(group, message, key);
-          }
-        }
-      }
+      this.#deliverNow(...delivery);
+      for (const next of this.#deliveries) this.#deliverNow(...next);
     } finally {
-      this.#deliveries = [];
+      if (this.#deliveries.length > 0) this.#deliveries = [];
       this.#isDelivering = false;
+    }
+  }
+
+  #deliverNow(...[group, message, key, except, traceparent]: Delivery): void {
+    if (traceparent !== undefined) this.#trace(group, except, traceparent);
+    if (group.policy === "end") {
+      for (const { session } of group.members) {
+        if (session !== except) session.send(message);
+      }
+    } else {
+      for (const member of group.members) {
+        if (member.session !== except) member.deliver(group, message, key);
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 /** The numbers of messages between hubs: what is lost, and what arrives twice. */
 
-import type { BusMessage, MessageNumber } from "./message.ts";
+import type { Batch, MessageNumber } from "./message.ts";
 
 /** The last message that this hub has published to a group. */
 interface Stream {
@@ -24,12 +24,14 @@ export class Numbering {
     this.#maxGroups = maxGroups;
   }
 
-  /** The number of the next message to a group. */
-  next(group: string, now: number): MessageNumber {
+  /** The number of the next message to a group, of which `count` follow. */
+  next(group: string, now: number, count: number): MessageNumber {
     const stream = this.#young.get(group) ?? this.#rejuvenate(group, now);
     const elapsed = now - stream.at;
+    const number = stream.number + 1;
     stream.at = now;
-    return { sender: this.sender, epoch: stream.epoch, number: ++stream.number, elapsed };
+    stream.number += count;
+    return { sender: this.sender, epoch: stream.epoch, number, elapsed };
   }
 
   /** The last message to a group had to wait until now. */
@@ -61,22 +63,26 @@ export class Gaps {
   readonly #senders = new Map<number, { epoch: number; number: number }>();
 
   /**
-   * Notes a message.
+   * Notes messages that have arrived.
    *
-   * @returns How many messages before it were lost, or -1 if the message arrives again or too late.
+   * @returns How many messages before them were lost, or -1 if they arrive again or too late.
    */
-  note({ sender, epoch, number, elapsed }: BusMessage, now: number): number {
+  note(
+    { sender, epoch, number, elapsed, count }: MessageNumber & Pick<Batch, "count">,
+    now: number,
+  ): number {
     const last = this.#senders.get(sender);
     if (last !== undefined && last.epoch === epoch) {
       const lost = number - last.number - 1;
-      if (lost >= 0) last.number = number;
-      return Math.max(lost, -1);
+      if (lost < 0) return -1;
+      last.number = number + count - 1;
+      return lost;
     }
     if (last !== undefined && last.epoch > epoch) return -1;
     if (last === undefined && this.#senders.size >= MAX_SENDERS) {
       this.#senders.delete(this.#senders.keys().next().value!);
     }
-    this.#senders.set(sender, { epoch, number });
+    this.#senders.set(sender, { epoch, number: number + count - 1 });
     // A message that was published before the group was subscribed is not lost. Its transport may have taken some time, so
     // that a message just before the subscription counts as lost, but none after it counts as old.
     const isBefore = last === undefined && now - elapsed <= this.subscribedAt;

@@ -128,6 +128,7 @@ export class HubNetwork {
     });
     const clock = {
       now: () => this.now,
+      soon: (call: () => void) => void this.#after(0, call),
       after: (delay: number, call: () => void) => this.#after(delay, call),
     };
     const hub = new Hub({ ...options, bus }, clock);

@@ -11,7 +11,7 @@ import { connect, type Server, type Session, type SessionEnd } from "../../mod.t
 import { sessionPair } from "../../testing/mod.ts";
 import { TestNetwork } from "../hub/_bus.ts";
 import { connectPacket, MqttPeer, packet, publishPacket, text } from "../_mqtt.ts";
-import { overNet, portOf, until } from "../_serving.ts";
+import { overNet, portOf, settle, until } from "../_serving.ts";
 
 interface TestBroker extends AsyncDisposable {
   readonly server: Server;
@@ -134,8 +134,10 @@ Deno.test("mqtt() tells which messages of other brokers it has lost", overNet, a
     other.publish("mqtt", new Uint8Array(publishPacket("a", text, { id: 1 })));
 
   publish("one");
+  await settle();
   network.carry = () => {};
   publish("lost");
+  await settle();
   network.carry = carry;
   publish("two");
   assertEquals([await rose.read(), await rose.read()], ["publish1 1 a: one", "publish1 2 a: two"]);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { MalformedFrameError } from "../../errors.ts";
 import { Hub, type HubOptions } from "../../hub/mod.ts";
-import { encodeMessage, PRESENCE, setNumber } from "../../hub/message.ts";
+import { Outgoing, PRESENCE } from "../../hub/message.ts";
 import { decodePresence, encodePresence } from "../../hub/presence_message.ts";
 import { Presence } from "../../hub/presence.ts";
 import { Session } from "../../session.ts";
@@ -327,9 +327,8 @@ Deno.test("messages about presence that are malformed are told, and change nothi
   const payloads = wrong.map((one) => new TextEncoder().encode(JSON.stringify(one)));
   payloads.push(new Uint8Array([0xff]), new Uint8Array(0));
   for (const [at, payload] of payloads.entries()) {
-    const bytes = encodeMessage({ kind: PRESENCE, group: "hall", key: "", payload });
-    setNumber(bytes, { sender: 5, epoch: 1, number: at + 1, elapsed: 0 });
-    bus.listener!.onMessage(bytes);
+    const batch = new Outgoing(PRESENCE, "hall", { key: "", payload });
+    bus.listener!.onMessage(batch.encode({ sender: 5, epoch: 1, number: at + 1, elapsed: 0 }));
   }
   assertEquals(errors.length, payloads.length);
   for (const error of errors) assertInstanceOf(error, MalformedFrameError);

@@ -3,7 +3,8 @@
 import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { MalformedFrameError } from "../../errors.ts";
 import { Hub, type HubTracer } from "../../hub/mod.ts";
-import { encodeMessage, setNumber, TRACED } from "../../hub/message.ts";
+import { SYSTEM_CLOCK } from "../../hub/clock.ts";
+import { Outgoing, TRACED } from "../../hub/message.ts";
 import type { Session } from "../../session.ts";
 import { sessionPair } from "../../testing/mod.ts";
 import { type TestBus, TestNetwork } from "./_bus.ts";
@@ -35,7 +36,7 @@ interface Member {
   end(): Promise<string[]>;
 }
 
-/** A hub with a member in the group `hall`. */
+/** A hub with a member in the group `hall`. What it publishes is on the bus at once. */
 async function member(network: TestNetwork, tracer?: HubTracer): Promise<Member> {
   const bus = network.bus();
   const errors: unknown[] = [];
@@ -45,7 +46,7 @@ async function member(network: TestNetwork, tracer?: HubTracer): Promise<Member>
     onError: (error) => void errors.push(error),
     onGap: (...gap) => void gaps.push(gap),
     ...(tracer && { tracer }),
-  });
+  }, { ...SYSTEM_CLOCK, soon: (call) => call() });
   const [client, session] = sessionPair();
   await hub.join("hall", session);
   return {
@@ -146,9 +147,9 @@ Deno.test("a Hub ignores the trace of another process that is none, and reports 
   const a = await member(network, traces);
   let number = 0;
   const send = (payload: Uint8Array): void => {
-    const message = encodeMessage({ kind: TRACED, group: "hall", key: "", payload });
-    setNumber(message, { sender: 1, epoch: 1, number: ++number, elapsed: 0 });
-    a.bus.listener!.onMessage(message);
+    const batch = new Outgoing(TRACED, "hall", { key: "", payload });
+    const bytes = batch.encode({ sender: 1, epoch: 1, number: ++number, elapsed: 0 });
+    a.bus.listener!.onMessage(bytes);
   };
   for (let size = 0; size < 25; size++) send(new Uint8Array(size).fill(1));
   assertEquals(a.errors.length, 25);

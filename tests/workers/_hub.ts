@@ -1,5 +1,6 @@
 // A service of tests whose workers have a hub together: each line is a command.
 
+import { setImmediate } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import { Hub } from "../../hub/mod.ts";
 import type { Session } from "../../mod.ts";
@@ -17,12 +18,11 @@ function spin(duration: number): void {
 }
 
 /** Publishes numbered messages of a size, in one turn, and returns how many were not taken for all. */
-function flood(group: string, count: number, size: number): number {
-  let untaken = 0;
-  for (let at = 0; at < count; at++) {
-    if (!hub.publish(group, `${at} `.padEnd(size - 1) + "\n")) untaken++;
-  }
-  return untaken;
+async function flood(group: string, count: number, size: number): Promise<number> {
+  const before = hub.stats().unpublished;
+  for (let at = 0; at < count; at++) hub.publish(group, `${at} `.padEnd(size - 1) + "\n");
+  await setImmediate(); // the bus has got the last of them
+  return hub.stats().unpublished - before;
 }
 
 const COMMANDS: Record<string, (session: Session, ...rest: string[]) => unknown> = {
