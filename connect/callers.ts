@@ -11,6 +11,8 @@ export interface Caller<Result> {
   /** Until when it waits. */
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
+  /** Whether there was no result at once. */
+  hasWaited: boolean;
   onAbort?: () => void;
   link?: Link<Caller<Result>>;
 }
@@ -34,7 +36,11 @@ export class Callers<Result> implements Iterable<Caller<Result>> {
     const deadline = since + timeout;
     const caller: Caller<Result> = {
       result: Promise.withResolvers(),
-      ...{ since, timeout, deadline, signal },
+      since,
+      timeout,
+      deadline,
+      signal,
+      hasWaited: false,
     };
     caller.link = this.#list.push(caller);
     if (signal !== undefined) {
@@ -45,9 +51,11 @@ export class Callers<Result> implements Iterable<Caller<Result>> {
   }
 
   /** Removes a caller from the queue, to settle its result. */
-  take({ result, since, link, signal, onAbort }: Caller<Result>): PromiseWithResolvers<Result> {
+  take(
+    { result, since, hasWaited, link, signal, onAbort }: Caller<Result>,
+  ): PromiseWithResolvers<Result> {
     this.#list.remove(link!);
-    addDuration(this.waits, WAITS, performance.now() - since);
+    addDuration(this.waits, WAITS, hasWaited ? performance.now() - since : 0);
     if (onAbort !== undefined) signal!.removeEventListener("abort", onAbort);
     return result;
   }

@@ -132,6 +132,7 @@ class Pool implements SessionPool {
     const caller = this.#callers.add(timeout, signal);
     this.#serve();
     if (!caller.link!.isListed) return await caller.result.promise;
+    caller.hasWaited = true;
     const waiting = this.#callers.length - this.#pending - 1;
     if (waiting >= maxWaiting) {
       this.#refusals.maxWaiting++;
@@ -259,6 +260,7 @@ class Pool implements SessionPool {
   }
 
   #onReturn(pooled: PooledSession): void {
+    pooled.isLent = false;
     const { session, life } = pooled;
     const { isReusable } = this.#settings;
     let isGood = false;

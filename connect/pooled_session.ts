@@ -47,10 +47,7 @@ export class PooledSession {
   lend(onReturn: () => void): SessionLease {
     this.life.output.isUnanswered = this.life.reader.wasGivenUp = false;
     this.isLent = true;
-    return new Lease(this.session, () => {
-      this.isLent = false;
-      onReturn();
-    });
+    return new Lease(this.session, onReturn);
   }
 }
 
