@@ -4,6 +4,7 @@ import process from "node:process";
 import type { Scenarios } from "./_harness.ts";
 import { attacks } from "./_attacks.ts";
 import { datagrams } from "./_datagrams.ts";
+import { endings } from "./_endings.ts";
 import { hubs } from "./_hubs.ts";
 import { operations } from "./_operations.ts";
 import { pools } from "./_pools.ts";
@@ -23,6 +24,7 @@ const all: Scenarios = {
   ...servers,
   ...attacks,
   ...datagrams,
+  ...endings,
   ...hubs,
   ...operations,
   ...pools,

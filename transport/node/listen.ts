@@ -2,6 +2,8 @@ import { lazy } from "../lazy.ts";
 import { statusError } from "../../_internal/system_errors.ts";
 import { type Address, formatAddress } from "../connection.ts";
 import { AdoptedListener } from "./adopted_listener.ts";
+import { BunListener } from "./bun_listener.ts";
+import { bunListen, canListen } from "./bun_sockets.ts";
 import { HandleListener } from "./handle_listener.ts";
 import {
   type Handles,
@@ -15,14 +17,17 @@ import type { ListenTarget, StartedListener } from "./listen_target.ts";
 import { ServerListener } from "./server_listener.ts";
 import { addressOf, bind } from "./tcp_handle.ts";
 
-/** Listens with `node:net`. Errors are thrown, or reject `ready`. */
+/** Listens with `node:net`, or with `Bun.listen`. Errors are thrown, or reject `ready`. */
 export function listenNode(target: ListenTarget): StartedListener {
   const handles = runtime.handles();
   const { host, path, port } = target;
   if (target.reusePort && handles !== undefined && handles.reusePort === undefined) {
     throw new TypeError("this version of the runtime does not support reusePort");
   }
-  if (handles === undefined) return new ServerListener({ ...target });
+  if (handles === undefined) {
+    const isBun = bunListen !== undefined && canListen(target);
+    return isBun ? new BunListener(target) : new ServerListener({ ...target });
+  }
   if (path !== undefined) return listenUnix(handles, path, target);
   // In Deno, a handle looks up a name itself, and the permission to listen is for the name.
   const isDirect = host !== undefined && (lazy.net.isIP(host) !== 0 || handles.isDeno);
