@@ -10,7 +10,7 @@ import { Group } from "./group.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
 import { type Batch, copyOf, DATA, messagesOf, PRESENCE, TRACED } from "./message.ts";
-import { Gaps } from "./numbering.ts";
+import { EndedGaps, Gaps } from "./numbering.ts";
 import {
   checkSession,
   type HubOptions,
@@ -73,6 +73,7 @@ export class Hub implements AsyncDisposable {
   readonly #link: Link | undefined;
   readonly #attendance: Attendance;
   readonly #groups = new Map<string, Group>();
+  readonly #endedGaps = new EndedGaps();
   readonly #members = new Map<Session, Member>();
   readonly #counts = { dropped: 0, replaced: 0 };
   #memberships = 0;
@@ -348,9 +349,9 @@ export class Hub implements AsyncDisposable {
     const group = new Group(name, this.#settings.policyOf(name));
     this.#groups.set(name, group);
     if (this.#link === undefined) return group;
-    const gaps = group.gaps = new Gaps();
+    const gaps = group.gaps = this.#endedGaps.take(name) ?? new Gaps();
     group.subscribed = this.#link.bus.subscribe(name).then(() => {
-      gaps.subscribedAt = this.#clock.now();
+      if (this.#groups.get(name) === group) gaps.subscribedAt = this.#clock.now();
     }).catch((error) => this.#onError(error));
     const { onJoin, onLeave } = this.#options;
     if ((onJoin ?? onLeave) !== undefined) this.#attendance.of(group);
@@ -360,6 +361,9 @@ export class Hub implements AsyncDisposable {
   #end(group: Group): void {
     this.#groups.delete(group.name);
     this.#attendance.end(group);
+    if (group.gaps !== undefined && group.gaps.size > 0) {
+      this.#endedGaps.keep(group.name, group.gaps);
+    }
     this.#link?.bus.unsubscribe(group.name);
   }
 

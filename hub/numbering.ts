@@ -55,12 +55,33 @@ export class Numbering {
 
 /** How many senders of a group are known at a time. */
 const MAX_SENDERS = 4096;
+/** How many senders are known of all groups that have ended. */
+const MAX_ENDED_SENDERS = 10_000;
+
+/** The last message of a sender that has arrived. */
+interface Last {
+  epoch: number;
+  number: number;
+  subscription: number;
+}
 
 /** Notices what a group does not get of what other hubs have published to it. */
 export class Gaps {
   /** Since when messages arrive, in milliseconds of the hub's clock. */
   subscribedAt: number = Infinity;
-  readonly #senders = new Map<number, { epoch: number; number: number }>();
+  readonly #senders = new Map<number, Last>();
+  #subscription = 0;
+
+  /** How many senders are known. */
+  get size(): number {
+    return this.#senders.size;
+  }
+
+  /** No more messages arrive, until the group is subscribed again. */
+  end(): void {
+    this.subscribedAt = Infinity;
+    this.#subscription++;
+  }
 
   /**
    * Notes messages that have arrived.
@@ -71,21 +92,53 @@ export class Gaps {
     { sender, epoch, number, elapsed, count }: MessageNumber & Pick<Batch, "count">,
     now: number,
   ): number {
-    const last = this.#senders.get(sender);
-    if (last !== undefined && last.epoch === epoch) {
-      const lost = number - last.number - 1;
-      if (lost < 0) return -1;
-      last.number = number + count - 1;
-      return lost;
-    }
-    if (last !== undefined && last.epoch > epoch) return -1;
-    if (last === undefined && this.#senders.size >= MAX_SENDERS) {
-      this.#senders.delete(this.#senders.keys().next().value!);
-    }
-    this.#senders.set(sender, { epoch, number: number + count - 1 });
+    const last = this.#senders.get(sender) ?? this.#meet(sender);
+    if (epoch < last.epoch) return -1;
+    const lost = number - 1 - (epoch === last.epoch ? last.number : 0);
+    if (lost < 0) return -1;
+    const isFirst = last.subscription !== this.#subscription;
+    last.epoch = epoch;
+    last.number = number + count - 1;
+    last.subscription = this.#subscription;
     // A message that was published before the group was subscribed is not lost. Its transport may have taken some time, so
     // that a message just before the subscription counts as lost, but none after it counts as old.
-    const isBefore = last === undefined && now - elapsed <= this.subscribedAt;
-    return isBefore ? 0 : number - 1;
+    return isFirst && now - elapsed <= this.subscribedAt ? 0 : lost;
+  }
+
+  #meet(sender: number): Last {
+    if (this.#senders.size >= MAX_SENDERS) {
+      this.#senders.delete(this.#senders.keys().next().value!);
+    }
+    const last = { epoch: 0, number: 0, subscription: -1 };
+    this.#senders.set(sender, last);
+    return last;
+  }
+}
+
+/**
+ * The gaps of groups that have ended. A group that begins again goes on with them, so that what has arrived before does not
+ * count as lost.
+ */
+export class EndedGaps {
+  /** In the order in which they have ended. */
+  readonly #groups = new Map<string, Gaps>();
+  #senders = 0;
+
+  keep(group: string, gaps: Gaps): void {
+    gaps.end();
+    this.#groups.set(group, gaps);
+    this.#senders += gaps.size;
+    for (const oldest of this.#groups.keys()) {
+      if (this.#senders <= MAX_ENDED_SENDERS) break;
+      this.take(oldest);
+    }
+  }
+
+  take(group: string): Gaps | undefined {
+    const gaps = this.#groups.get(group);
+    if (gaps === undefined) return;
+    this.#groups.delete(group);
+    this.#senders -= gaps.size;
+    return gaps;
   }
 }

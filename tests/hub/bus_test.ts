@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { MalformedFrameError } from "../../errors.ts";
 import { type Clock, SYSTEM_CLOCK } from "../../hub/clock.ts";
 import { Hub, type HubOptions } from "../../hub/mod.ts";
-import { Gaps, Numbering } from "../../hub/numbering.ts";
+import { EndedGaps, Gaps, Numbering } from "../../hub/numbering.ts";
 import type { Session } from "../../session.ts";
 import { sessionPair } from "../../testing/mod.ts";
 import { settle } from "../_serving.ts";
@@ -152,6 +152,64 @@ Deno.test(
     assertEquals(await late.end(), ["2", "3", "4"]);
   },
 );
+
+Deno.test(
+  "what has arrived before a group ends and begins again is no gap, and does not arrive again",
+  {
+    permissions,
+  },
+  async () => {
+    const network = new TestNetwork();
+    let now = 1000;
+    const clock = { now: () => now };
+    const [a, b] = [await member(network, {}, clock), await member(network, {}, clock)];
+    const { carry } = network;
+    for (const at of [1, 2, 3]) a.hub.publish("hall", `${at}\n`);
+    b.hub.leave("hall", b.session);
+    a.hub.publish("hall", "4\n");
+    now += 10;
+    await b.hub.join("hall", b.session);
+    now += 10;
+    const late: (() => void)[] = [];
+    network.carry = (deliver, to) => to === b.bus ? late.push(deliver) : undefined;
+    a.hub.publish("hall", "5\n");
+    network.carry = carry;
+    now += 10;
+    a.hub.publish("hall", "6\n");
+    for (const deliver of late) deliver();
+    assertEquals(b.gaps, [["hall", 4, 5]]);
+    b.hub.leave("hall", b.session);
+    a.hub.publish("hall", "7\n");
+    now += 10;
+    await b.hub.join("hall", b.session);
+    a.hub.publish("hall", "8\n");
+    assertEquals(b.gaps.length, 1);
+    const { received, lost, ignored } = b.hub.stats();
+    assertEquals({ received, lost, ignored }, { received: 5, lost: 2, ignored: 1 });
+    await a.end();
+    assertEquals(await b.end(), ["1", "2", "3", "6", "8"]);
+  },
+);
+
+Deno.test("EndedGaps forgets the groups that have ended first", { permissions }, () => {
+  const ended = new EndedGaps();
+  const gapsOf = (senders: number): Gaps => {
+    const gaps = new Gaps();
+    for (let sender = 1; sender <= senders; sender++) {
+      gaps.note({ sender, epoch: 1, number: 1, elapsed: 0, count: 1 }, 0);
+    }
+    return gaps;
+  };
+  const [first, second, third] = [gapsOf(4000), gapsOf(4000), gapsOf(2001)];
+  ended.keep("first", first!);
+  ended.keep("second", second!);
+  assertEquals([ended.take("first"), ended.take("first")], [first, undefined]);
+  ended.keep("first", first!);
+  ended.keep("third", third!);
+  assertEquals(["first", "second", "third"].map((name) => ended.take(name)), [
+    ...[first, undefined, third],
+  ]);
+});
 
 Deno.test(
   "local delivery goes on while the bus is away, and what is published waits within a limit",
