@@ -30,6 +30,10 @@ interface PendingConnection {
   connection: Connection;
   /** The error that ran out of descriptors: the connection is refused whatever the stages decide. */
   exhaustion?: unknown;
+  /** Ends the wait for a rate, while there is one. */
+  endWait?: (() => void) | undefined;
+  /** The server has stopped, and the connection is not to become a session. */
+  isDropped: boolean;
 }
 
 /** Room for one connection, held from the accept until its descriptor is free. */
@@ -73,8 +77,6 @@ export class Admission {
   readonly #allow: CidrList | undefined;
   readonly #deny: CidrList | undefined;
   readonly #limitsRate: boolean;
-  /** Ends the waits for a rate. */
-  readonly #waiting: Set<() => void> = new Set();
   readonly #ipv6PrefixLength: number;
   readonly #socketOptions: SocketOptions;
   readonly #pending: Set<PendingConnection> = new Set();
@@ -155,11 +157,15 @@ export class Admission {
     if (permit !== undefined) this.#releaseBlock(permit);
   }
 
-  /** Closes the pending connections. */
+  /** Closes those that wait for a rate. The other pending connections go on: their clients have been accepted. */
+  drain(): void {
+    for (const pending of this.#pending) if (pending.endWait !== undefined) drop(pending);
+  }
+
+  /** Closes the pending connections, and those to come. */
   close(): void {
     this.#isClosed = true;
-    for (const end of this.#waiting) end();
-    for (const { connection } of this.#pending) closeQuietly(connection);
+    for (const pending of this.#pending) drop(pending);
   }
 
   /** Refuses the newest pending connection, to free its descriptor. Returns whether there was one. */
@@ -172,12 +178,12 @@ export class Admission {
   }
 
   async #runStages(connection: Connection, permit: Permit): Promise<void> {
-    const pending: PendingConnection = { connection };
+    const pending: PendingConnection = { connection, isDropped: this.#isClosed };
     this.#pending.add(pending);
     let reason: RefusalReason | undefined;
     let cause: unknown;
-    if (permit.delay > 0) await this.#wait(permit);
-    for (const stage of this.#isClosed ? [] : this.#stages) {
+    if (permit.delay > 0) await this.#wait(pending, permit);
+    for (const stage of pending.isDropped ? [] : this.#stages) {
       try {
         pending.connection = await stage.run(pending.connection);
         reason = this.#judge(pending.connection, permit);
@@ -185,20 +191,20 @@ export class Admission {
         reason = error instanceof Error && error.cause instanceof PeerLeft ? "left" : stage.reason;
         cause = error;
       }
-      if (reason === undefined && permit.delay > 0) await this.#wait(permit);
-      if (reason !== undefined || this.#isClosed) break;
+      if (reason === undefined && permit.delay > 0) await this.#wait(pending, permit);
+      if (reason !== undefined || pending.isDropped) break;
     }
     while (
       reason === undefined && pending.exhaustion === undefined && this.#hooks.isSuspended()
     ) await this.#hooks.nextChange();
     this.#pending.delete(pending);
     if (pending.exhaustion !== undefined) [reason, cause] = ["descriptors", pending.exhaustion];
-    if (reason === undefined && !this.#isClosed) {
+    if (reason === undefined && !pending.isDropped) {
       return this.#hooks.onAdmission(pending.connection, permit);
     }
     this.release(permit);
     // A connection that this side has closed is not refused.
-    if (this.#isClosed) closeQuietly(pending.connection);
+    if (pending.isDropped) closeQuietly(pending.connection);
     else this.#refuse(pending.connection, reason!, cause);
     this.#hooks.onRelease();
   }
@@ -250,15 +256,15 @@ export class Admission {
   }
 
   /** Waits as long as the rate of the address asks for, or until the server stops. */
-  async #wait(permit: Permit): Promise<void> {
+  async #wait(pending: PendingConnection, permit: Permit): Promise<void> {
     const { delay } = permit;
     permit.delay = 0;
     this.waits++;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.ceil(delay));
-    this.#waiting.add(resolve);
+    pending.endWait = resolve;
     await promise;
-    this.#waiting.delete(resolve);
+    pending.endWait = undefined;
     clearTimeout(timer);
   }
 
@@ -283,6 +289,13 @@ export class Admission {
       ...(cause !== undefined && { cause }),
     });
   }
+}
+
+/** Closes a pending connection, because the server has stopped. */
+function drop(pending: PendingConnection): void {
+  pending.isDropped = true;
+  pending.endWait?.();
+  closeQuietly(pending.connection);
 }
 
 /** Counts of refusals, all 0. */

@@ -382,7 +382,7 @@ export interface Server extends AsyncDisposable {
   resume(): void;
   /**
    * Stops accepting and drains: loops that wait for the next message end, and the sessions have `shutdownTimeout` to end
-   * before they are aborted.
+   * before they are aborted. So have those whose client is still in a TLS handshake or has not sent its PROXY header yet.
    *
    * With a `drainDelay`, this begins only after the delay, and sessions are ended one after the other: within the first
    * half of `shutdownTimeout`, loops end at most 100 ms apart, and each session has at least the other half to end before

@@ -111,6 +111,8 @@ export class TcpServer implements Server {
   #isAborted = false;
   #isSuspended = false;
   #change: PromiseWithResolvers<void> | undefined;
+  /** When sessions must have ended, by `performance.now()`. */
+  #drainEnd = 0;
   readonly #stopDrains: (() => void)[] = [];
 
   constructor(
@@ -236,8 +238,14 @@ export class TcpServer implements Server {
   drain(isSpread: boolean): void {
     if (!this.#isStopping) this.#admitWaiting();
     if (!this.#stop()) return;
+    this.#admission.drain();
+    this.#drainEnd = performance.now() + this.#shutdownTimeout;
+    if (this.#shutdownTimeout < Infinity) {
+      const timer = setTimeout(() => this.#admission.close(), this.#shutdownTimeout);
+      this.#stopDrains.push(() => clearTimeout(timer));
+    }
     this.#group.drain();
-    this.#drainSessions(this.#group.members.values(), isSpread);
+    this.#drainSessions(this.#group.members.values(), this.#shutdownTimeout, isSpread);
     this.#changed();
   }
 
@@ -249,13 +257,14 @@ export class TcpServer implements Server {
     }
   }
 
-  #drainSessions(lives: Iterable<Lifecycle>, isSpread: boolean): void {
-    this.#stopDrains.push(drainSessions(lives, this.#shutdownTimeout, isSpread));
+  #drainSessions(lives: Iterable<Lifecycle>, timeout: number, isSpread: boolean): void {
+    this.#stopDrains.push(drainSessions(lives, timeout, isSpread));
   }
 
   abort(reason?: unknown): void {
     this.#isAborted = true;
     this.#stop();
+    this.#admission.close();
     this.#group.terminate("local", reason);
     this.#changed();
   }
@@ -348,7 +357,8 @@ export class TcpServer implements Server {
 
   #drainLate(session: Session): void {
     const life = this.#group.members.get(session);
-    if (life !== undefined) this.#drainSessions([life], false);
+    const rest = Math.max(0, this.#drainEnd - performance.now());
+    if (life !== undefined) this.#drainSessions([life], rest, false);
   }
 
   /** Calls the handler. An async function here, or closures over more, would make each idle session larger. */
@@ -381,7 +391,6 @@ export class TcpServer implements Server {
     this.#lameDuck.stop();
     this.#isSuspended = false;
     this.#setState("draining");
-    this.#admission.close();
     try {
       this.#listener.close();
     } catch { /* it was closed already */ }

@@ -126,15 +126,11 @@ Deno.test({ name: "chat() is one chat over all processes of a bus", ignore }, as
 
 Deno.test({ name: "chat() closes its bus when the server has ended", ignore }, async () => {
   const bus = new TestNetwork().bus();
-  const closed = new Promise<void>((resolve) => {
-    const close = bus.close.bind(bus);
-    bus.close = () => close().then(resolve);
-  });
   await using server = chat({ port: 0, bus });
   const rose = await enter(portOf(server), "rose");
   await rose.close();
   await server.shutdown();
-  await closed;
+  await until(() => bus.isClosed);
 });
 
 Deno.test({

@@ -16,6 +16,7 @@ import {
   ask,
   bounded,
   canIpv6,
+  clock,
   ConnectionOver,
   echo,
   listenerOver,
@@ -579,24 +580,93 @@ Deno.test("serve() counts who is on the way in as a session", bounded, async () 
   ]);
 });
 
-Deno.test("Server.shutdown() closes who is on the way in at once", bounded, async () => {
-  const reads: Stage = {
-    reason: "proxy-header",
-    async run(connection): Promise<Connection> {
-      await connection.read(new Uint8Array(1));
-      return connection;
-    },
-  };
-  const seen = recorder();
-  const options = { observer: seen, shutdownTimeout: Infinity };
-  const { server, dial } = serveFrom(options, echo, [reads]);
+for (const isSuspended of [false, true]) {
+  const when = isSuspended ? ", if it was suspended, too" : "";
+  Deno.test(`Server.shutdown() serves who is on the way in${when}`, bounded, async () => {
+    const stage = gate();
+    const seen = recorder();
+    const answer: Handler = async (session) => {
+      await session.send(`${await session.readLine()}!`);
+    };
+    const { server, dial } = serveFrom({ observer: seen }, answer, [stage]);
+    const client = new Session(dial());
+    await settle();
+    if (isSuspended) server.suspend();
+    const [inside] = stage.inside;
+    if (isSuspended) inside!.resolve(inside!.connection); // and waits for resume()
+    await settle();
+    const stopped = server.shutdown();
+    await settle();
+    assertEquals(server.state, "draining");
+    inside!.resolve(inside!.connection);
+    await client.send("rose\n");
+    assertEquals(await readAll(client), "rose!");
+    await client.close();
+    await stopped;
+    assertEquals(seen.events.filter((event) => /start|refused/.test(event)), ["start 1"]);
+  });
+}
+
+Deno.test(
+  "Server.shutdown() closes who is on the way in after shutdownTimeout",
+  bounded,
+  async () => {
+    const reads: Stage = {
+      reason: "proxy-header",
+      async run(connection): Promise<Connection> {
+        await connection.read(new Uint8Array(1));
+        return connection;
+      },
+    };
+    const seen = recorder();
+    const options = { observer: seen, shutdownTimeout: 20 };
+    const { server, dial } = serveFrom(options, echo, [reads]);
+    const client = new Session(dial());
+    await settle();
+    await server.shutdown();
+    assertEquals(await readAll(client), "");
+    await client.close();
+    assertEquals(seen.events, ["listening", "draining", "closed"]);
+    assertEquals([server.stats().accepted, server.stats().refused], [0, 0]);
+  },
+);
+
+Deno.test(
+  "Server.shutdown() gives who comes in late the rest of shutdownTimeout",
+  bounded,
+  async () => {
+    const stage = gate();
+    using time = clock();
+    const seen = recorder();
+    const options = { observer: seen, shutdownTimeout: 5_000 };
+    const { server, dial } = serveFrom(options, (session) => session.readLine(), [stage]);
+    const client = new Session(dial());
+    await settle();
+    const stopped = server.shutdown();
+    time.now += 4_999;
+    stage.inside[0]!.resolve(stage.inside[0]!.connection);
+    await settle();
+    assertEquals(server.stats().active, 1);
+    time.now += 1;
+    await stopped; // by a timer of 1 ms
+    assertEquals(seen.events.filter((event) => event.startsWith("end")).length, 1);
+    client.abort();
+    await client.closed;
+  },
+);
+
+Deno.test("Server.abort() during a drain closes who is on the way in", bounded, async () => {
+  const stage = gate();
+  const { server, dial } = serveFrom({}, echo, [stage]);
   const client = new Session(dial());
   await settle();
-  await server.shutdown();
+  server.shutdown();
+  await settle();
+  server.abort();
   assertEquals(await readAll(client), "");
+  stage.inside[0]!.reject(new Error("closed"));
+  await server.finished;
   await client.close();
-  assertEquals(seen.events, ["listening", "draining", "closed"]);
-  assertEquals([server.stats().accepted, server.stats().refused], [0, 0]);
 });
 
 Deno.test("Server.abort() closes who is on the way in", bounded, async () => {
@@ -636,20 +706,6 @@ Deno.test("Server.suspend() lets who is on the way in wait for resume()", bounde
   await server.shutdown();
   assertEquals(await readAll(late), "");
   await late.close();
-});
-
-Deno.test("Server.shutdown() closes who has come in and waits for resume()", bounded, async () => {
-  const stage = gate();
-  const { server, dial } = serveFrom({}, echo, [stage]);
-  const client = new Session(dial());
-  await settle();
-  server.suspend();
-  stage.inside[0]!.resolve(stage.inside[0]!.connection);
-  await settle();
-  await server.shutdown();
-  assertEquals(await readAll(client), "");
-  assertEquals(server.stats().accepted, 0);
-  await client.close();
 });
 
 /** Sends a PROXY header for a client, or none of its own, and tells whether it comes in. */
