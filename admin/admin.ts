@@ -100,7 +100,9 @@ class AdminServer implements Admin {
     checkOptions(options, ADMIN_OPTIONS);
     checkObject("servers", servers);
     const entries = Object.entries(servers);
-    if (entries.length === 0) throw new TypeError("servers must not be empty");
+    if (entries.length === 0) {
+      throw new TypeError("servers must have a server by its name, such as { greet: server }");
+    }
     for (const [name, server] of entries) checkServed(name, server);
     this.#options = options;
     this.#access = accessOf(options);

@@ -1,6 +1,7 @@
 /** What handlers keep for the next process. */
 
-import type { Session } from "../session.ts";
+import { shown } from "../_internal/checks.ts";
+import { Session } from "../session.ts";
 
 /** The longest JSON that is kept of a session, in UTF-16 code units. */
 const MAX_KEPT = 64 * 1024;
@@ -13,7 +14,7 @@ const texts: WeakMap<Session, string> = new WeakMap();
  *
  * @param session The session.
  * @param state A value for JSON, of at most 65,536 characters. It is copied at once.
- * @throws {TypeError} If JSON has no such value.
+ * @throws {TypeError} If JSON has no such value, or `session` is something else.
  * @throws {RangeError} If it is too long.
  *
  * @example
@@ -30,6 +31,9 @@ const texts: WeakMap<Session, string> = new WeakMap();
  * ```
  */
 export function keep(session: Session, state: unknown): void {
+  if (!(session instanceof Session)) {
+    throw new TypeError(`session must be a Session, got ${shown(session)}`);
+  }
   const text = JSON.stringify(state) as string | undefined;
   if (text === undefined) {
     throw new TypeError(`state must be a value for JSON, got a ${typeof state}`);

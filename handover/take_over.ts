@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { checkFunction } from "../_internal/checks.ts";
-import { printError } from "../_internal/error_printer.ts";
+import { ErrorPrinter } from "../_internal/error_printer.ts";
 import { checkOptions, type Known } from "../_internal/options.ts";
 import { type Server, TcpServer } from "../serve/serve.ts";
 import {
@@ -73,7 +73,8 @@ export function relayHandover(
   options: RelayHandoverOptions = {},
 ): () => void {
   checkOptions(options, RELAY_OPTIONS);
-  const { onError = printError } = options;
+  const printer = new ErrorPrinter("errors of handing over");
+  const { onError = (error) => printer.print(error) } = options;
   return onSessions(from, async (received, socket) => {
     try {
       const message = checkMessage(received, socket);
@@ -91,7 +92,7 @@ export interface RelayHandoverOptions {
    * Called when a session could not be passed on, which is then closed.
    *
    * @param error Why.
-   * @default {the error is printed}
+   * @default {the error is printed, at most 10 within 10 seconds}
    */
   onError?(error: unknown): void;
 }

@@ -1,5 +1,6 @@
 /** A bus over NATS. */
 
+import { checkMethods } from "../_internal/checks.ts";
 import { checkOptions, type Known, NO_OPTIONS } from "../_internal/options.ts";
 import type { Bus, BusListener } from "./bus.ts";
 import { checkPrefix, MAX_UNCONFIRMED } from "./broker.ts";
@@ -55,7 +56,7 @@ const encoder = new TextEncoder();
  * closed.
  * @param options `prefix`: what the subjects begin with.
  * @returns The bus, for one hub.
- * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {TypeError | RangeError} If an option is invalid, or what is given is no such connection.
  *
  * @example
  * ```ts ignore
@@ -67,6 +68,7 @@ const encoder = new TextEncoder();
  * ```
  */
 export function natsBus(connection: NatsConnection, options: NatsBusOptions = NO_OPTIONS): Bus {
+  checkMethods("connection", connection, ["publish", "subscribe", "flush", "status", "isClosed"]);
   checkOptions(options, NATS_BUS_OPTIONS);
   return new NatsBus(connection, options.prefix ?? "parley");
 }

@@ -1,6 +1,7 @@
 /** A bus over Redis. */
 
 import { Buffer } from "node:buffer";
+import { checkMethods, checkObject } from "../_internal/checks.ts";
 import { checkOptions, type Known, NO_OPTIONS } from "../_internal/options.ts";
 import { checkPrefix, MAX_UNCONFIRMED } from "./broker.ts";
 import type { Bus, BusListener } from "./bus.ts";
@@ -80,7 +81,7 @@ export const REDIS_BUS_OPTIONS: Known<RedisBusOptions> = { prefix: checkPrefix }
  * @param clients Two connected clients of `ioredis` or of `redis`. They stay open when the bus is closed.
  * @param options `prefix`: what the channels begin with.
  * @returns The bus, for one hub.
- * @throws {TypeError | RangeError} If an option is invalid.
+ * @throws {TypeError | RangeError} If an option is invalid, or what is given is no such connections.
  *
  * @example
  * ```ts ignore
@@ -92,6 +93,15 @@ export const REDIS_BUS_OPTIONS: Known<RedisBusOptions> = { prefix: checkPrefix }
  * ```
  */
 export function redisBus(clients: RedisClients, options: RedisBusOptions = NO_OPTIONS): Bus {
+  checkObject("clients", clients);
+  for (const name of ["publisher", "subscriber"] as const) {
+    checkMethods(name, clients[name], ["on", "off", "publish", "subscribe", "unsubscribe"]);
+  }
+  if (clients.publisher === clients.subscriber) {
+    throw new TypeError(
+      "publisher and subscriber must be two connections: one that is subscribed cannot publish",
+    );
+  }
   checkOptions(options, REDIS_BUS_OPTIONS);
   return new RedisBus(clients, options.prefix ?? "parley");
 }

@@ -29,7 +29,7 @@ import { headerPrefixed } from "../codecs/header_prefixed.ts";
 import { octetCounted } from "../codecs/octet_counted.ts";
 import { respClient, respServer } from "../codecs/resp/resp.ts";
 import { FrameTooLargeError } from "../errors.ts";
-import { relayHandover } from "../handover/mod.ts";
+import { keep, relayHandover } from "../handover/mod.ts";
 import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
@@ -283,7 +283,7 @@ const TAKERS: Record<string, Taker> = {
     names: Object.keys(NATS_BUS_OPTIONS),
   },
   "redisBus()": {
-    call: (o) => redisBus({ publisher: redisClient, subscriber: redisClient }, o),
+    call: (o) => redisBus({ publisher: redisClient, subscriber: { ...redisClient } }, o),
     names: Object.keys(REDIS_BUS_OPTIONS),
   },
   "new HubNetwork()": {
@@ -665,6 +665,25 @@ Deno.test("serve() refuses a listener and new Session() a connection that lack s
   }
   const says = "connection must be an object, got undefined";
   assertThrows(() => new Session(undefined as unknown as Connection), TypeError, says);
+});
+
+Deno.test("What is no connection of a broker, and no session, is refused at once", () => {
+  const noFlush = { ...natsConnection, flush: undefined };
+  const noOff = { ...redisClient, off: undefined };
+  const calls: [call: (...args: never[]) => unknown, args: unknown[], says: string][] = [
+    [natsBus, [], "connection must be an object, got undefined"],
+    [natsBus, ["nats://127.0.0.1"], "connection must be an object, got a string"],
+    [natsBus, [Promise.resolve(natsConnection)], "publish of connection must be a function"],
+    [natsBus, [noFlush], "flush of connection must be a function, got undefined"],
+    [redisBus, [], "clients must be an object, got undefined"],
+    [redisBus, [redisClient], "publisher must be an object, got undefined"],
+    [redisBus, [{ publisher: redisClient, subscriber: noOff }], "off of subscriber must be"],
+    [redisBus, [{ publisher: redisClient, subscriber: redisClient }], "must be two connections"],
+    [keep, [{}, 1], "session must be a Session, got an object"],
+  ];
+  for (const [call, args, says] of calls) {
+    assertThrows(() => call(...args as never[]), TypeError, says);
+  }
 });
 
 Deno.test("Options that are something else entirely are not guessed at", async () => {

@@ -541,7 +541,11 @@ Deno.test("serveAdmin() refuses options that let everybody in", overNet, async (
   for (const [options, message] of cases) {
     assertThrows(() => serveAdmin(options, { server }), Error, message);
   }
-  assertThrows(() => serveAdmin({ port: 0 }, {}), TypeError, "servers must not be empty");
+  assertThrows(
+    () => serveAdmin({ port: 0 }, {}),
+    TypeError,
+    "servers must have a server by its name",
+  );
 });
 
 Deno.test("serveAdmin() refuses what is no server of sessions, at once", overNet, async () => {
