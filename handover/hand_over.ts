@@ -5,7 +5,7 @@ import { type Server, TcpServer } from "../serve/serve.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import { checkHandover, type DetachedSocket, detachSocket } from "../transport/node/handover.ts";
 import { keptText } from "./kept.ts";
-import { type HandoverChannel, sendSocket } from "./messages.ts";
+import { type HandoverChannel, SocketSender } from "./messages.ts";
 
 /** The most unread input that is handed over with a session, in bytes. */
 const MAX_UNREAD = 64 * 1024;
@@ -38,13 +38,14 @@ export async function handOver(server: Server, channel: HandoverChannel): Promis
     throw new TypeError("channel must be connected to another process");
   }
   await setImmediate(); // so that a caller may loop until all sessions are handed over
+  const sender = new SocketSender(channel);
   let count = 0;
   for (const [session, life] of [...server.lives]) {
     const kept = keptText(session);
     const moved = kept === undefined ? undefined : detach(life);
     if (moved === undefined) continue;
     const unread = Buffer.from(moved.unread).toString("base64");
-    await sendSocket(channel, { parley: "session 1", unread, kept: kept! }, moved.socket);
+    await sender.send({ parley: "session 1", unread, kept: kept! }, moved.socket);
     count++;
   }
   return count;

@@ -93,34 +93,47 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Sends the socket of a session. If that fails, or takes too long, the socket is closed. */
-export function sendSocket(
-  channel: HandoverChannel,
-  message: HandoverMessage,
-  socket: DetachedSocket["socket"],
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let isSettled = false;
-    const onSent = (error: Error | null): void => {
-      if (isSettled) return;
-      isSettled = true;
-      clearTimeout(timer);
-      for (const event of ENDS) channel.off(event, onEnd);
-      if (!error) return resolve();
-      socket.destroy();
-      reject(new Error("a session could not be handed over", { cause: error }));
-    };
-    // A socket waits until the other process has accepted the one before. If that ends meanwhile, Deno 2.9 never calls back,
-    // and a channel that was cut has no "disconnect", but a child process has "exit".
-    const onEnd = (): void => onSent(new Error("the other process has ended"));
-    const timer = setTimeout(() => {
-      onSent(new Error(`the other process has not accepted a socket within ${MAX_WAIT} ms`));
-    }, MAX_WAIT);
-    for (const event of ENDS) channel.on(event, onEnd);
-    try {
-      channel.send!(message, socket as never, undefined, onSent);
-    } catch (error) {
-      onSent(error as Error);
-    }
-  });
+/** Sends the sockets of sessions over a channel. One that cannot be sent, or takes too long, is closed. */
+export class SocketSender {
+  readonly #channel: HandoverChannel;
+  /** Settles the sends that wait. */
+  readonly #waiting = new Set<(error: Error | null) => void>();
+
+  constructor(channel: HandoverChannel) {
+    this.#channel = channel;
+  }
+
+  send(message: HandoverMessage, socket: DetachedSocket["socket"]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onSent = (error: Error | null): void => {
+        if (!this.#waiting.delete(onSent)) return;
+        clearTimeout(timer);
+        if (this.#waiting.size === 0) {
+          for (const event of ENDS) this.#channel.off(event, this.#onEnd);
+        }
+        if (!error) return resolve();
+        socket.destroy();
+        reject(new Error("a session could not be handed over", { cause: error }));
+      };
+      const timer = setTimeout(() => {
+        onSent(new Error(`the other process has not accepted a socket within ${MAX_WAIT} ms`));
+      }, MAX_WAIT);
+      // One listener for all: a relay may have any number of sockets on their way.
+      if (this.#waiting.size === 0) {
+        for (const event of ENDS) this.#channel.on(event, this.#onEnd);
+      }
+      this.#waiting.add(onSent);
+      try {
+        this.#channel.send!(message, socket as never, undefined, onSent);
+      } catch (error) {
+        onSent(error as Error);
+      }
+    });
+  }
+
+  // A socket waits until the other process has accepted the one before. If that ends meanwhile, Deno 2.9 never calls back,
+  // and a channel that was cut has no "disconnect", but a child process has "exit".
+  readonly #onEnd = (): void => {
+    for (const onSent of this.#waiting) onSent(new Error("the other process has ended"));
+  };
 }

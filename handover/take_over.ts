@@ -17,7 +17,7 @@ import {
   type HandoverMessage,
   isHandover,
   type ReceivedMessage,
-  sendSocket,
+  SocketSender,
 } from "./messages.ts";
 
 /**
@@ -73,13 +73,14 @@ export function relayHandover(
   options: RelayHandoverOptions = {},
 ): () => void {
   checkOptions(options, RELAY_OPTIONS);
+  const sender = new SocketSender(to);
   const printer = new ErrorPrinter("errors of handing over");
   const { onError = (error) => printer.print(error) } = options;
   return onSessions(from, async (received, socket) => {
     try {
       const message = checkMessage(received, socket);
       // A socket that waits to be sent goes on reading, and what it has read would be lost.
-      await sendSocket(to, message, detachSocket(attachSocket(socket))!.socket);
+      await sender.send(message, detachSocket(attachSocket(socket))!.socket);
     } catch (error) {
       onError(error);
     }

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { connect } from "../../connect/connect.ts";
 import { handOver, keep, kept, relayHandover, takeOver } from "../../handover/mod.ts";
 import { serve, type ServeOptions } from "../../serve/serve.ts";
@@ -351,6 +351,48 @@ for (const name of ["takeOver", "relayHandover"] as const) {
     stop();
     acceptor.close(); // which does not wait for the socket that was taken over
   });
+}
+
+for (const ending of ["sent", "exit"] as const) {
+  Deno.test(
+    `relayHandover() listens once for all sockets on their way (${ending})`,
+    overNet,
+    async () => {
+      const COUNT = 20;
+      const [from, to] = [new EventEmitter(), new EventEmitter()];
+      const sent: [Socket, () => void][] = [];
+      const send = (
+        _: object,
+        socket: Socket,
+        __: undefined,
+        done: (error: null) => void,
+      ): boolean => sent.push([socket, () => done(null)]) > 0;
+      const errors: unknown[] = [];
+      const channel = Object.assign(to, { send });
+      const stop = relayHandover(from, channel, { onError: (error) => void errors.push(error) });
+      const acceptor = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+        from.emit("message", { parley: "session 1", unread: "", kept: "0" }, socket);
+      });
+      acceptor.listen(0, "127.0.0.1");
+      await once(acceptor, "listening");
+      const { port } = acceptor.address() as AddressInfo;
+      const clients = await Promise.all(Array.from({ length: COUNT }, () => connect({ port })));
+      await until(() => sent.length === COUNT);
+      const counts = () => ["exit", "disconnect"].map((event) => to.listenerCount(event));
+      assertEquals(counts(), [1, 1]);
+      if (ending === "exit") to.emit("exit");
+      for (const [socket, done] of sent) {
+        done(); // after the end, too late
+        socket.destroy();
+      }
+      assertEquals(counts(), [0, 0]);
+      await settle();
+      assertEquals(errors.length, ending === "exit" ? COUNT : 0);
+      for (const client of clients) client.abort();
+      stop();
+      acceptor.close();
+    },
+  );
 }
 
 Deno.test("relayHandover() reports what it cannot pass on", overProcesses, async () => {
