@@ -68,8 +68,6 @@ export class Output extends OutputBuffer {
   bytesWritten = 0;
   /** Whether this output is in the flush queue. */
   queued = false;
-  /** Whether a write is under way. */
-  writing = false;
   /** Whether anything was written since the last read. */
   isUnanswered = false;
   /** Keeps writes within a rate, if there is one. */
@@ -93,8 +91,8 @@ export class Output extends OutputBuffer {
   #failed = false;
   /** How many writes are nested now. */
   #depth = 0;
-  /** While a codec encodes a message: the bytes accepted before it, and whether a write had to wait for it. */
-  #encodingFrom: number | undefined;
+  /** Whether a codec encodes a message now, and whether a write had to wait for it. */
+  #isEncoding = false;
   #isHeldBack = false;
   /** While detached: up to which total of accepted bytes output may be written, and what waits for `attach()`. */
   #barrier = Infinity;
@@ -121,9 +119,9 @@ export class Output extends OutputBuffer {
   }
 
   send(data: string | Uint8Array | PreparedMessage): Promise<void> {
-    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
+    if (this.#isEncoding) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const before = this.accepted;
+    const before = this.acceptedAtLeast;
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
     else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));
@@ -136,17 +134,17 @@ export class Output extends OutputBuffer {
     codec: Pick<Codec<unknown, Message>, "encode">,
     message: Message,
   ): Promise<void> {
-    if (this.#encodingFrom !== undefined) return rejected(new TypeError(ENCODING));
+    if (this.#isEncoding) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed);
-    const before = this.accepted;
-    this.#encodingFrom = before;
+    const before = this.acceptedAtLeast;
+    this.#isEncoding = true;
     try {
       this.addFrame(codec, message);
     } catch (error) {
       if (this.#failed) this.clear();
       return rejected(error);
     } finally {
-      this.#encodingFrom = undefined;
+      this.#isEncoding = false;
       if (this.#isHeldBack) this.#catchUp();
     }
     return this.#settle(before);
@@ -193,8 +191,13 @@ export class Output extends OutputBuffer {
 
   /** Resolves once the connection has taken everything that was accepted so far. */
   flushed(): Promise<void> {
+    if (this.#isEncoding) { // the message may still be taken back
+      const flushed = DONE.then(() => this.flushed());
+      flushed.catch(() => {});
+      return flushed;
+    }
     if (this.buffered > 0) this.flush();
-    return this.#wait(this.#encodingFrom ?? this.accepted);
+    return this.#wait(this.accepted);
   }
 
   /** How many bytes of memory are held, including those that are being written. */
@@ -251,7 +254,10 @@ export class Output extends OutputBuffer {
       this.budget.review();
       if (this.#failed) return rejected(this.#closed);
     }
-    if (!referenced && this.accepted - this.bytesWritten < this.#highWaterMark) {
+    const from = this.bytesWritten;
+    const isLow = this.acceptedAtMost - from < this.#highWaterMark ||
+      this.accepted - from < this.#highWaterMark;
+    if (!referenced && isLow) {
       if (!this.queued && !this.writing) this.#queue.add(this);
       return DONE;
     }
@@ -298,10 +304,11 @@ export class Output extends OutputBuffer {
 
   /** Writes the next piece, unless there is none or it has to wait. */
   #writeNext(): void {
-    if (this.#encodingFrom !== undefined) {
+    if (this.#isEncoding) {
       this.#isHeldBack = true;
       return;
     }
+    this.encodeText();
     if (this.isEmpty || this.bytesWritten >= this.#barrier || this.throttle?.isWaiting) return;
     const piece = this.#piece = this.take();
     this.#current = piece.bytes;

@@ -19,6 +19,16 @@ import { writeAscii } from "../_internal/utf8.ts";
 export const LARGE: number = 16 * 1024;
 /** The largest piece in which small sends are gathered. */
 const MAX_PIECE = 64 * 1024;
+/**
+ * Text of at least this many UTF-16 units is gathered as text, and then encoded at once. Of several lines, that takes 30 ns
+ * each instead of 110, since V8 makes the text `${line}\n` of its parts only when its characters are read. Shorter text
+ * never has parts.
+ */
+const MIN_GATHERED = 13;
+/** How many units are gathered. */
+const MAX_GATHERED = 1024;
+/** How many bytes of UTF-8 a UTF-16 unit takes at most. */
+const MAX_UNIT = 3;
 
 const encoder = new TextEncoder();
 
@@ -28,19 +38,25 @@ export interface Piece {
   readonly gathered: Uint8Array | undefined;
 }
 
-/** All outputs without a piece share it. */
+/** All outputs without a piece, or without a text, share them. */
 const NO_PIECES: Piece[] = [];
+const NO_TEXTS: string[] = [];
 
 /** Gathers sends into a few pieces, in order. */
 export class OutputBuffer implements FrameWriter {
-  /** The total number of bytes that were added. */
-  accepted = 0;
+  /** Whether a write is under way. If not, one will begin in this turn, so text can be gathered until then. */
+  writing = false;
   /** Whether a piece refers to a caller's memory. It is set here and cleared by the output. */
   referenced = false;
   /** The pieces before the tail. */
   #pieces: Piece[] = NO_PIECES;
   #tail: Uint8Array | undefined;
   #tailLength = 0;
+  /** The total number of bytes that were added, if each unit of the gathered text takes one byte. */
+  #accepted = 0;
+  /** Texts after the tail that are not encoded yet, and how many UTF-16 units they have in all. */
+  #texts: string[] = NO_TEXTS;
+  #textLength = 0;
   protected readonly pool: BufferPool;
   protected readonly budget: Budget;
 
@@ -50,7 +66,22 @@ export class OutputBuffer implements FrameWriter {
   }
 
   get isEmpty(): boolean {
-    return this.#tailLength === 0 && this.#pieces.length === 0;
+    return this.#tailLength === 0 && this.#pieces.length === 0 && this.#textLength === 0;
+  }
+
+  /** The total number of bytes that were added. */
+  get accepted(): number {
+    this.encodeText();
+    return this.#accepted;
+  }
+
+  /** The bounds of that number while text is gathered, which they leave as it is. */
+  protected get acceptedAtLeast(): number {
+    return this.#accepted;
+  }
+
+  protected get acceptedAtMost(): number {
+    return this.#accepted + (MAX_UNIT - 1) * this.#textLength;
   }
 
   bytes(data: Uint8Array): void {
@@ -150,7 +181,7 @@ export class OutputBuffer implements FrameWriter {
     buffer.copyWithin(at + size - gap, at + size, end);
     if (sealed === undefined) this.#tailLength -= gap;
     else this.#pieces[piece] = { bytes: buffer.subarray(0, end - gap), gathered: buffer };
-    this.accepted -= gap;
+    this.#accepted -= gap;
   }
 
   add(data: Uint8Array): void {
@@ -170,10 +201,34 @@ export class OutputBuffer implements FrameWriter {
   }
 
   addText(text: string): void {
-    if (text.length >= LARGE) return this.#push(encoder.encode(text));
+    const { length } = text;
+    if (length >= LARGE) return this.#push(encoder.encode(text));
+    // The first text of a turn is often the only one.
+    const isFirst = this.#textLength === 0 && (length < MIN_GATHERED || this.#tailLength === 0);
+    if (isFirst || this.writing || length > MAX_GATHERED) return this.#addEncoded(text);
+    if (this.#textLength + length > MAX_GATHERED) this.encodeText();
+    if (this.#textLength > 0) this.#texts.push(text);
+    else this.#texts = [text];
+    this.#textLength += length;
+    this.#accepted += length;
+  }
+
+  /** Encodes the gathered texts. */
+  protected encodeText(): void {
+    if (this.#textLength === 0) return;
+    const texts = this.#texts;
+    this.#accepted -= this.#textLength;
+    this.#texts = NO_TEXTS;
+    this.#textLength = 0;
+    const text = texts.join("");
+    if (!joinsSurrogates(texts, text)) return this.#addEncoded(text);
+    for (const each of texts) this.#addEncoded(each);
+  }
+
+  #addEncoded(text: string): void {
     let written = writeAscii(text, this.#reserve(text.length), this.#tailLength);
     if (written < 0) {
-      const buffer = this.#reserve(text.length * 3); // UTF-8 takes at most three bytes for each UTF-16 unit
+      const buffer = this.#reserve(text.length * MAX_UNIT);
       written = encoder.encodeInto(text, buffer.subarray(this.#tailLength)).written;
     }
     this.#grew(written);
@@ -181,15 +236,21 @@ export class OutputBuffer implements FrameWriter {
 
   /** Encodes a message. If the codec throws, nothing is added. */
   addFrame<Message>(codec: Pick<Codec<unknown, Message>, "encode">, message: Message): void {
-    const { accepted } = this;
+    const accepted = this.#accepted;
+    const texts = this.#texts;
+    const textCount = texts.length;
+    const textLength = this.#textLength;
     const { length } = this.#pieces;
     const tailLength = this.#tailLength;
     try {
       codec.encode(message, this);
       this.checkOpen();
     } catch (error) {
-      this.accepted = accepted;
       this.#truncate(length, tailLength);
+      this.#accepted = accepted;
+      texts.length = textCount;
+      this.#texts = texts;
+      this.#textLength = textLength;
       this.referenced = false;
       throw error;
     }
@@ -211,6 +272,7 @@ export class OutputBuffer implements FrameWriter {
 
   /** Removes and returns the first piece. The buffer must not be empty. */
   take(): Piece {
+    this.encodeText();
     if (this.#pieces.length > 0) return this.#pieces.shift()!;
     const gathered = this.#tail!;
     const bytes = gathered.subarray(0, this.#tailLength);
@@ -221,6 +283,7 @@ export class OutputBuffer implements FrameWriter {
 
   /** Ends the current piece: what is added next begins a new one. */
   seal(): void {
+    this.encodeText();
     const tail = this.#tail;
     if (tail === undefined || this.#tailLength === 0) return;
     this.#addPiece({ bytes: tail.subarray(0, this.#tailLength), gathered: tail });
@@ -241,6 +304,8 @@ export class OutputBuffer implements FrameWriter {
 
   /** Drops all pieces. */
   clear(): void {
+    this.#texts = NO_TEXTS;
+    this.#textLength = 0;
     this.#truncate(0, 0);
   }
 
@@ -252,11 +317,12 @@ export class OutputBuffer implements FrameWriter {
 
   #grew(count: number): void {
     this.#tailLength += count;
-    this.accepted += count;
+    this.#accepted += count;
   }
 
-  /** Returns the tail with room for `count` more bytes. */
+  /** Returns the tail, after all that was added so far, with room for `count` more bytes. */
   #reserve(count: number): Uint8Array {
+    this.encodeText();
     const tail = this.#tail;
     if (tail !== undefined && tail.length - this.#tailLength >= count) return tail;
     return this.#tail = tail === undefined ? this.pool.take(count) : this.#enlarge(tail, count);
@@ -285,7 +351,7 @@ export class OutputBuffer implements FrameWriter {
   #push(bytes: Uint8Array): void {
     this.seal();
     this.#addPiece({ bytes, gathered: undefined });
-    this.accepted += bytes.length;
+    this.#accepted += bytes.length;
     this.budget.change(bytes.length);
   }
 }
@@ -293,6 +359,17 @@ export class OutputBuffer implements FrameWriter {
 /** How many bytes of memory a piece holds: its whole buffer, or the bytes that are sent from a caller's memory. */
 export function sizeOf({ bytes, gathered }: Piece): number {
   return (gathered ?? bytes).length;
+}
+
+/** Whether a text begins in the middle of a character, so that it could become one with the text before it. */
+function joinsSurrogates(texts: readonly string[], joined: string): boolean {
+  let at = 0;
+  for (const { length } of texts) {
+    const isLow = (joined.charCodeAt(at) & 0xfc00) === 0xdc00;
+    if (isLow && at > 0) return true;
+    at += length;
+  }
+  return false;
 }
 
 function checkVarint(value: number | bigint, maxWidth: number): void {
