@@ -1,4 +1,4 @@
-import { Buffer } from "node:buffer";
+import { Buffer, isAscii as isAllAscii } from "node:buffer";
 import { MalformedFrameError } from "../errors.ts";
 
 const { latin1Slice } = Buffer.prototype as unknown as {
@@ -56,6 +56,11 @@ function asciiText(b: Uint8Array, at: number, end: number): string | undefined {
   if (length === 5) return (c | d | e | f | g) < 0x80 ? code(c, d, e, f, g) : undefined;
   const h = b[at + 5]!;
   return (c | d | e | f | g | h) < 0x80 ? code(c, d, e, f, g, h) : undefined;
+}
+
+/** Decodes many bytes, unless they are not all ASCII. */
+export function decodeAscii(buffer: Uint8Array, start: number, end: number): string | undefined {
+  return isAllAscii(buffer.subarray(start, end)) ? latin1Slice.call(buffer, start, end) : undefined;
 }
 
 function isAscii(buffer: Uint8Array, start: number, end: number): boolean {

@@ -1,6 +1,7 @@
 import { checkBoolean, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
 import { indexOfByte } from "../_internal/index_of.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
+import type { AheadInput } from "../_internal/text_ahead.ts";
 import { decodeUtf8, utf8Length } from "../_internal/utf8.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
@@ -8,6 +9,9 @@ import type { OnTooLong } from "./skipping.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
+/** Lines are decoded together if they are probably that long, with their end, and if that many are unread. */
+const LONG = 9;
+const MANY = 4;
 /** Characters that the peer, or another program that gets the line, may take for the end of a line. */
 const NOT_IN_A_LINE = [
   ["\n", "a line feed"],
@@ -137,8 +141,13 @@ class LinesDecoder implements Decoder<string> {
   readonly #maxLength: number;
   readonly #fatal: boolean;
   readonly #onTooLong: OnTooLong | undefined;
-  /** The byte that ends a line. */
+  /** What ends a line, and its byte. */
+  readonly #end: string;
   readonly #last: number;
+  /** How many bytes the last line had, with its end. */
+  #size = 0;
+  /** Whether the input had decoded ahead when the last line was read. */
+  #isAhead = false;
   /** How many of the unread bytes are known to end no line. */
   #scanned = 0;
   /** How many bytes of this line were dropped. */
@@ -148,11 +157,17 @@ class LinesDecoder implements Decoder<string> {
     this.maxBuffered = maxLength + 1; // a carriage return may come before its line feed
     this.#maxLength = maxLength;
     this.#fatal = fatal;
-    this.#last = ending === "\r" ? CR : LF;
+    this.#end = ending === "\r" ? "\r" : "\n";
+    this.#last = this.#end.charCodeAt(0);
     this.#onTooLong = onTooLong;
   }
 
-  decode(input: DecoderInput): string | typeof MORE {
+  decode(input: DecoderInput & AheadInput): string | typeof MORE {
+    const isMany = this.#isAhead || input.end - input.start >= this.#size * MANY;
+    if (isMany && this.#size >= LONG && this.#scanned + this.#dropped === 0) {
+      const line = this.#fromText(input);
+      if (line !== undefined) return line;
+    }
     for (;;) {
       const { buffer, start, end } = input;
       const last = this.#last;
@@ -170,9 +185,25 @@ class LinesDecoder implements Decoder<string> {
       }
       this.#scanned = 0;
       const line = decodeUtf8(buffer, start, start + length, this.#fatal);
-      input.consume(at + 1 - start);
+      input.consume(this.#size = at + 1 - start);
       return line;
     }
+  }
+
+  /** A line of the text that the input has decoded ahead, unless it is too long or not all there. */
+  #fromText(input: DecoderInput & AheadInput): string | undefined {
+    const ahead = input.textAhead?.(this.#size * MANY);
+    const text = ahead?.text;
+    this.#isAhead = text !== undefined;
+    if (text === undefined) return;
+    const from = input.start - ahead!.start;
+    const at = text.indexOf(this.#end, from);
+    if (at < 0) return;
+    const hasReturn = this.#last === LF && at > from && text.charCodeAt(at - 1) === CR;
+    const stop = hasReturn ? at - 1 : at;
+    if (stop - from > this.#maxLength) return;
+    input.consume(this.#size = at + 1 - from);
+    return text.slice(from, stop);
   }
 
   finish(input: DecoderInput): string | typeof MORE {

@@ -1,6 +1,8 @@
 import type { DecoderInput } from "../codecs/codec.ts";
 import { FrameTooLargeError } from "../errors.ts";
 import { free } from "../_internal/free.ts";
+import type { AheadInput, TextAhead } from "../_internal/text_ahead.ts";
+import { decodeAscii } from "../_internal/utf8.ts";
 import { Budget } from "./budget.ts";
 
 /** The largest read. Each read that fills its buffer makes the next one larger. */
@@ -15,6 +17,8 @@ const HAND_OVER = 16 * 1024;
 const SMALL = 1024;
 const MIN_SHARED = 512;
 const MAX_SHARED = 4096;
+/** How many bytes are decoded ahead, at most. V8 keeps all of that text while any line of at least 13 characters is kept. */
+const MAX_AHEAD = 1024;
 /** The smallest buffer for bytes that were lent. */
 const MIN_BUFFER = 256;
 /** The buffer before the first read. All inputs can share it, since it is empty. */
@@ -29,7 +33,7 @@ const SMALL_READS = 8;
  *
  * Memory grows with the bytes that were received, never with a length that a peer claims.
  */
-export class InputBuffer implements DecoderInput {
+export class InputBuffer implements DecoderInput, AheadInput {
   buffer: Uint8Array = NONE;
   start = 0;
   end = 0;
@@ -50,6 +54,7 @@ export class InputBuffer implements DecoderInput {
   #sharedEnd = NOWHERE;
   #shift = 0;
   #sharedSeen = 0;
+  #ahead: TextAhead | undefined;
 
   constructor(minRead: number, budget: Budget = new Budget()) {
     this.#minRead = minRead;
@@ -79,15 +84,31 @@ export class InputBuffer implements DecoderInput {
       this.start += count;
       return buffer.slice(start, start + count);
     }
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
     this.start = this.end = 0;
     this.#hold(new Uint8Array(Math.max(this.readSize, end - start - count)));
     this.#append(buffer.subarray(start + count, end));
     return buffer.subarray(start, start + count);
   }
 
-  /** Drops the memory for small frames, if there were none since the last call. */
+  textAhead(least: number): TextAhead | undefined {
+    const { start, end } = this;
+    const ahead = this.#ahead;
+    if (ahead !== undefined && start < ahead.end) return ahead;
+    if (end - start < least) return;
+    const stop = Math.min(end, start + MAX_AHEAD);
+    return this.#ahead = { text: decodeAscii(this.buffer, start, stop), start, end: stop };
+  }
+
+  /** Bytes of the buffer are about to move or to be replaced. */
+  #forget(): void {
+    this.#sharedEnd = NOWHERE;
+    this.#ahead = undefined;
+  }
+
+  /** Drops the memory for small frames, if there were none since the last call, and the text that was decoded ahead. */
   shrink(): void {
+    this.#ahead = undefined;
     if (this.#sharedLength === this.#sharedSeen) this.#shared = NONE;
     this.#sharedSeen = this.#sharedLength;
   }
@@ -100,7 +121,7 @@ export class InputBuffer implements DecoderInput {
 
   /** Puts bytes back before the unread ones. It copies them, unless they are the same bytes at the same place. */
   unshift(bytes: Uint8Array): void {
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
     const at = this.start - bytes.length;
     const isThere = bytes.buffer === this.buffer.buffer &&
       bytes.byteOffset === this.buffer.byteOffset + at;
@@ -132,7 +153,7 @@ export class InputBuffer implements DecoderInput {
    */
   accept(bytes: Uint8Array, size: number, isLent: boolean): void {
     const count = bytes.length;
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
     if (this.start === this.end) {
       this.start = this.end = 0;
       if (isLent || this.buffer.length < count) {
@@ -157,7 +178,7 @@ export class InputBuffer implements DecoderInput {
     this.#replace(NONE, isLent);
     if (isLent) this.#reading = undefined;
     this.start = this.end = 0;
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
   }
 
   /** The outstanding read has ended, and what it has brought is dropped. So is its memory, if only `clear()` had to spare it. */
@@ -180,7 +201,7 @@ export class InputBuffer implements DecoderInput {
    * @param limit The most bytes that the read may bring; the default depends on the last reads.
    */
   room(limit: number = this.readSize): Uint8Array {
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
     const unread = this.end - this.start;
     if (unread === 0) {
       this.start = this.end = 0;
@@ -203,7 +224,7 @@ export class InputBuffer implements DecoderInput {
     if (inPlace) {
       this.end += count;
     } else if (this.end === this.start) {
-      this.#sharedEnd = NOWHERE;
+      this.#forget();
       this.#hold(room);
       this.start = 0;
       this.end = count;
@@ -269,7 +290,7 @@ export class InputBuffer implements DecoderInput {
   /** Moves or grows the buffer so that `count` bytes fit after the unread ones. The cost is proportional to the input. */
   #makeRoom(unread: number, count: number, isLent = false): void {
     const { buffer, start, end } = this;
-    this.#sharedEnd = NOWHERE;
+    this.#forget();
     if (!isLent && start >= unread && buffer.length - unread >= count) {
       buffer.copyWithin(0, start, end);
     } else {
