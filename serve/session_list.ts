@@ -97,23 +97,9 @@ export class SessionList {
 
   /** The page of sessions that a query asks for. */
   page(query: SessionQuery): SessionPage {
-    const { isEnded, reason, search, minima, offset, limit } = query;
-    const all = isEnded ? this.#ended.map(rowOfEnded) : this.#open();
-    const matching = all.filter((row) =>
-      (reason === null || row.reason === reason) &&
-      minima.every(([key, least]) => numberIn(row, key) >= least) &&
-      (search === "" || textIn(row).includes(search))
-    );
-    return {
-      total: all.length,
-      matching: matching.length,
-      sessions: sortRows(matching, query).slice(offset, offset + limit),
-    };
-  }
-
-  #open(): SessionRow[] {
-    const now = Date.now();
-    return Array.from(this.#server.sessions, (session) => rowOfOpen(session, now));
+    return query.isEnded
+      ? pageOf(this.#ended, query, ENDED, rowOfEnded)
+      : pageOf([...this.#server.sessions], query, OPEN, rowOfOpen);
   }
 
   #remember(session: Session, { reason, duration, cause }: SessionEnd): void {
@@ -135,10 +121,62 @@ export class SessionList {
   }
 }
 
+/** The numbers of a session by their names. What is missing is 0. `now` is in milliseconds since 1970. */
+type Numbers<One> = Readonly<Record<string, (one: One, now: number) => number>>;
+
+/** The page of some sessions. Sorted by a number, rows are made only of those on the page: that takes a fifth of the time. */
+function pageOf<One>(
+  all: readonly One[],
+  query: SessionQuery,
+  numbers: Numbers<One>,
+  rowOf: (one: One, now: number) => SessionRow,
+): SessionPage {
+  const { reason, search, minima, sort, direction, offset, limit } = query;
+  const now = Date.now();
+  const large = minima.length === 0
+    ? all
+    : all.filter((one) => minima.every(([key, least]) => (numbers[key]?.(one, now) ?? 0) >= least));
+  if (reason !== null || search !== "" || TEXTS.includes(sort)) {
+    const rows = large.map((one) => rowOf(one, now)).filter((row) =>
+      (reason === null || row.reason === reason) && (search === "" || textIn(row).includes(search))
+    );
+    const sessions = sortRows(rows, query).slice(offset, offset + limit);
+    return { total: all.length, matching: rows.length, sessions };
+  }
+  const keys = Float64Array.from(large, (one) => numbers[sort]?.(one, now) ?? 0);
+  const order = [...keys.keys()].sort((one, other) => direction * (keys[one]! - keys[other]!));
+  const sessions = order.slice(offset, offset + limit).map((at) => rowOf(large[at]!, now));
+  return { total: all.length, matching: large.length, sessions };
+}
+
 /** Sorts sessions as a query asks for. */
 export function sortRows(rows: SessionRow[], { sort, direction }: SessionQuery): SessionRow[] {
   return rows.sort((one, other) => direction * compare(one, other, sort));
 }
+
+/** The numbers of an open session. */
+const OPEN: Numbers<Session> = {
+  id: ({ id }) => id,
+  age: ({ startedAt }, now) => now - startedAt.getTime(),
+  bytesRead: ({ bytesRead }) => bytesRead,
+  bytesWritten: ({ bytesWritten }) => bytesWritten,
+  bytes: ({ bytesRead, bytesWritten }) => bytesRead + bytesWritten,
+  unread: (session) => insideOf(session).life.reader.input.unread,
+  unsent: ({ bytesBuffered }) => bytesBuffered,
+  idle: (session) => insideOf(session).life.idleFor,
+  startedAt: ({ startedAt }) => startedAt.getTime(),
+};
+
+/** The numbers of an ended session. */
+const ENDED: Numbers<Ended> = {
+  id: ({ id }) => id,
+  age: ({ end }) => Math.round(end.duration),
+  bytesRead: ({ bytesRead }) => bytesRead,
+  bytesWritten: ({ bytesWritten }) => bytesWritten,
+  bytes: ({ bytesRead, bytesWritten }) => bytesRead + bytesWritten,
+  startedAt: ({ startedAt }) => startedAt,
+  endedAt: ({ startedAt, end }) => startedAt + Math.round(end.duration),
+};
 
 function rowOfOpen(session: Session, now: number): SessionRow {
   const { id, remoteAddr, bytesRead, bytesWritten, bytesBuffered: unsent, tls } = session;

@@ -6,6 +6,7 @@ import { Metrics } from "../../metrics/mod.ts";
 import { serve } from "../../serve/serve.ts";
 import { formatAddress, memoryListener } from "../../transport/mod.ts";
 import { Session } from "../../session.ts";
+import { NUMBERS } from "../../serve/session_list.ts";
 import { serveWorkers } from "../../workers/mod.ts";
 import { get, getJson, post, raw, TOKEN } from "../_admin.ts";
 import { ask, echo, overNet, portOf, readAll, until } from "../_serving.ts";
@@ -199,6 +200,43 @@ Deno.test("/sessions.json is sorted, filtered and paged", overNet, async () => {
   for (
     const query of ["sort=constructor", "limit=501", "limit=-1", "order=up", "state=x", "minAge=x"]
   ) assertEquals((await get(admin, `/sessions.json?${query}`)).status, 400, query);
+});
+
+Deno.test("/sessions.json sorts by each number as its rows would be sorted", overNet, async () => {
+  const listener = memoryListener();
+  await using server = serve({ listener }, echo);
+  await using admin = serveAdmin({ port: 0 }, { server });
+  const clients = Array.from({ length: 40 }, () => new Session(listener.connect()));
+  for (const client of clients) {
+    const length = Math.floor(Math.random() * 20);
+    await ask(client, "x".repeat(length));
+    await client.send("unfinished".slice(0, length % 4));
+  }
+  for (const client of clients.slice(0, 15)) await client.close();
+  await until(() => server.stats().active === 25);
+  for (const sort of NUMBERS) {
+    for (const order of ["asc", "desc"]) {
+      for (const state of ["open", "ended"]) {
+        const query = `/sessions.json?state=${state}&sort=${sort}&order=${order}`;
+        const page = await getJson(admin, query);
+        const rows = await getJson(admin, `${query}&search=%23`); // each row has it
+        const ids = (found: typeof page): number[] =>
+          found.sessions.map(({ id }: { id: number }) => id);
+        assertEquals([page.total, page.matching], [rows.total, rows.matching]);
+        if (sort === "idle") continue; // it may go on in between
+        assertEquals(ids(page), ids(rows), query);
+        const numbers = page.sessions.map((row: Record<string, number>) =>
+          sort === "bytes" ? row.bytesRead! + row.bytesWritten! : row[sort] ?? 0
+        );
+        const sorted = numbers.toSorted((one: number, other: number) => one - other);
+        assertEquals(numbers, order === "asc" ? sorted : sorted.reverse(), query);
+        const minimum = `min${sort[0]!.toUpperCase()}${sort.slice(1)}=${Math.max(...numbers)}`;
+        const { matching } = await getJson(admin, `${query}&${minimum}`);
+        if (sort !== "age") assertEquals(matching >= 1 && matching <= page.matching, true, query);
+      }
+    }
+  }
+  for (const client of clients) client.abort();
 });
 
 Deno.test("/sessions.json remembers the last 10,000 that have ended", overNet, async () => {
