@@ -7,7 +7,14 @@
  */
 
 import { parseArgs } from "node:util";
-import { LOAD_CORE, outputOf, pinned, pinThisProcess, SERVER_CORE } from "./harness/process.ts";
+import {
+  cpuTime,
+  LOAD_CORE,
+  outputOf,
+  pinned,
+  pinThisProcess,
+  SERVER_CORE,
+} from "./harness/process.ts";
 import { estimate, median, ratios } from "./harness/stats.ts";
 
 const SOCKETS = 64;
@@ -39,16 +46,6 @@ function contenders(node: string | undefined): Contender[] {
     { name: "Node, by hand, told of errors", command: [node, byHand, "told"], reference: 3 },
     { name: "Node, serveDatagrams()", command: [node, ours], reference: 3 },
   ];
-}
-
-/** The CPU time of a process so far, in seconds. */
-async function cpuTime(pid: number): Promise<number> {
-  let nanoseconds = 0;
-  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
-    const text = await Deno.readTextFile(`/proc/${pid}/task/${name}/schedstat`);
-    nanoseconds += Number(text.split(" ")[0]);
-  }
-  return nanoseconds / 1e9;
 }
 
 /** The CPU time of an echo, in microseconds. */

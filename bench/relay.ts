@@ -9,7 +9,7 @@
 
 import { Buffer } from "node:buffer";
 import { parseArgs } from "node:util";
-import { outputOf, pinThisProcess, ServerProcess } from "./harness/process.ts";
+import { cpuTime, outputOf, pinThisProcess, ServerProcess } from "./harness/process.ts";
 import { estimate, median, ratios } from "./harness/stats.ts";
 
 const MIB = 1024 * 1024;
@@ -48,20 +48,6 @@ function relaysTo(port: number, folder: string): Relay[] {
     { name: "examples/proxy.ts", command: proxy },
     { name: "examples/proxy.ts, node transport", command: [...proxy, "node"] },
   ];
-}
-
-/** The CPU time of a process and of its children so far, in seconds. */
-async function cpuTime(pid: number): Promise<number> {
-  let nanoseconds = 0;
-  let children = 0;
-  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
-    const task = `/proc/${pid}/task/${name}`;
-    nanoseconds += Number((await Deno.readTextFile(`${task}/schedstat`)).split(" ")[0]);
-    for (const child of (await Deno.readTextFile(`${task}/children`)).split(" ")) {
-      if (child.trim() !== "") children += await cpuTime(Number(child));
-    }
-  }
-  return nanoseconds / 1e9 + children;
 }
 
 async function send(conn: Deno.Conn, block: Uint8Array, size: number): Promise<void> {

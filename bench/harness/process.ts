@@ -117,6 +117,20 @@ export async function outputOf(
   }
 }
 
+/** The CPU time of a process and of its children so far, in seconds. */
+export async function cpuTime(pid: number): Promise<number> {
+  let nanoseconds = 0;
+  let children = 0;
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const task = `/proc/${pid}/task/${name}`;
+    nanoseconds += Number((await Deno.readTextFile(`${task}/schedstat`)).split(" ")[0]);
+    for (const child of (await Deno.readTextFile(`${task}/children`)).split(" ")) {
+      if (child.trim() !== "") children += await cpuTime(Number(child));
+    }
+  }
+  return nanoseconds / 1e9 + children;
+}
+
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
