@@ -1,5 +1,6 @@
 /** The server program's log: records of `@std/log`, as text or JSON lines on standard error. */
 
+import type { Logger as SessionLogger } from "../../mod.ts";
 import type { LogLevelControl } from "../../admin/mod.ts";
 import { BaseHandler } from "@std/log/base-handler";
 import { getLogger } from "@std/log/get-logger";
@@ -34,26 +35,51 @@ export function openLog(level: LogLevel, format: LogFormat): Logger {
   return logger;
 }
 
-/** The level of the log, which can be changed while the program runs. */
+/** The level of the log, which can be changed while the program runs, for all its threads. */
 export class LogLevelOf implements LogLevelControl {
   readonly levels: readonly string[] = LOG_LEVELS;
+  /** The position of the level among all. Threads share it. */
+  readonly shared: Int32Array;
   readonly #logger: Logger;
-  #level: LogLevel;
+  /** The position that the logger has been set to. */
+  #set: number;
 
-  constructor(logger: Logger, level: LogLevel) {
+  constructor(logger: Logger, level: LogLevel, shared?: Int32Array) {
     this.#logger = logger;
-    this.#level = level;
+    this.#set = LOG_LEVELS.indexOf(level);
+    this.shared = shared ?? new Int32Array(new SharedArrayBuffer(4)).fill(this.#set);
   }
 
   get level(): string {
-    return this.#level;
+    return LOG_LEVELS[this.#set]!;
   }
 
   set level(level: string) {
-    this.#level = level as LogLevel;
-    this.#logger.levelName = LEVELS[this.#level];
-    for (const handler of this.#logger.handlers) handler.levelName = LEVELS[this.#level];
+    Atomics.store(this.shared, 0, LOG_LEVELS.indexOf(level as LogLevel));
+    this.follow();
   }
+
+  /** Sets the logger as another thread may have set it, and returns it. */
+  follow(): Logger {
+    const now = Atomics.load(this.shared, 0);
+    if (now !== this.#set) {
+      this.#set = now;
+      const levelName = LEVELS[LOG_LEVELS[now]!];
+      this.#logger.levelName = levelName;
+      for (const handler of this.#logger.handlers) handler.levelName = levelName;
+    }
+    return this.#logger;
+  }
+}
+
+/** A logger whose level another thread may set. */
+export function following(level: LogLevelOf): SessionLogger {
+  return {
+    debug: (message, fields) => void level.follow().debug(message, fields),
+    info: (message, fields) => void level.follow().info(message, fields),
+    warn: (message, fields) => void level.follow().warn(message, fields),
+    error: (message, fields) => void level.follow().error(message, fields),
+  };
 }
 
 class StandardErrorHandler extends BaseHandler {

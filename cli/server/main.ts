@@ -146,8 +146,10 @@ async function run(args: Arguments): Promise<number> {
     });
   }
   const capture = captureOf(plan, logger);
-  const server = start(plan, logger, { level, format }, capture, bus);
-  const admin = openAdmin(plan, server, capture, logger, new LogLevelOf(logger, level));
+  const logLevel = new LogLevelOf(logger, level);
+  const log = { level, format, sharedLevel: logLevel.shared };
+  const server = start(plan, logger, log, capture, bus);
+  const admin = openAdmin(plan, server, capture, logger, logLevel);
   try {
     await admin?.listening;
   } catch (error) {
@@ -163,6 +165,9 @@ async function run(args: Arguments): Promise<number> {
   if (capture !== undefined) await endCapture(capture, (problem) => logger.warn(problem, {}));
   return signals > 1 ? 1 : 0;
 }
+
+/** What workers are told of the log. */
+type WorkerLog = Pick<WorkerPlan, "level" | "format" | "sharedLevel">;
 
 /** A server, with or without workers. */
 type Running = Server | WorkersServer;
@@ -228,7 +233,7 @@ function captureOf(plan: Plan, logger: Logger): Capture | undefined {
 function start(
   plan: Plan,
   logger: Logger,
-  log: Pick<WorkerPlan, "level" | "format">,
+  log: WorkerLog,
   capture: Capture | undefined,
   bus: Bus | undefined,
 ): Running {
@@ -262,7 +267,7 @@ function serveHere(
 function serveInWorkers(
   { service, delay, place, workers, nats }: Plan,
   { transport: _, ...common }: ServeOptions,
-  log: Pick<WorkerPlan, "level" | "format">,
+  log: WorkerLog,
 ): WorkersServer {
   const { hostname, port } = place as Extract<Place, { port: number }>;
   const workerData: WorkerPlan = { service, delay, nats, ...log };

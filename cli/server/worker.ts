@@ -3,7 +3,7 @@
 import { workerData } from "node:worker_threads";
 import { type Handler, logObserver, type ServerObserver } from "../../mod.ts";
 import { type ServiceOptions, workerBus } from "../../workers/mod.ts";
-import { type LogFormat, type LogLevel, openLog } from "./logging.ts";
+import { following, type LogFormat, type LogLevel, LogLevelOf, openLog } from "./logging.ts";
 import { openNats } from "./nats.ts";
 import { type ServiceName, serviceOf } from "./services.ts";
 
@@ -13,11 +13,13 @@ export interface WorkerPlan {
   delay: number;
   level: LogLevel;
   format: LogFormat;
+  /** What the main thread sets the level to. */
+  sharedLevel: Int32Array;
   nats: string | undefined;
 }
 
-const { service, delay, level, format, nats } = workerData as WorkerPlan;
-const logger = openLog(level, format);
+const { service, delay, level, format, sharedLevel, nats } = workerData as WorkerPlan;
+const logger = following(new LogLevelOf(openLog(level, format), level, sharedLevel));
 const bus = nats === undefined ? workerBus() : await openNats(nats);
 const served = serviceOf(service, delay, bus, logger);
 

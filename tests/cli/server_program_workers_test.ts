@@ -1,10 +1,13 @@
 // The server program with `--workers`.
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connect, type Frames, type Session } from "../../mod.ts";
 import { hasNats, startNats } from "../_nats.ts";
 import { assertOneLine, cannotStart, Client, run } from "../_programs.ts";
+import { canSys, canUnix } from "../_permissions.ts";
 import { serving, startServer } from "../_server_program.ts";
+import { readAll } from "../_serving.ts";
+import { makeTempDir } from "../_temp_dir.ts";
 
 const ignore = cannotStart || Deno.build.os !== "linux";
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -29,6 +32,42 @@ Deno.test(
     assertMatch(stderr, /closed \(127\.0\.0\.1:\d+\)\n$/);
   },
 );
+
+Deno.test({
+  name: "server.ts --workers --admin changes the log level of the workers",
+  ignore: ignore || !canUnix || !canSys,
+}, async () => {
+  await using dir = await makeTempDir();
+  const path = `${dir.path}/admin.sock`;
+  const files = `${ROOT},${dir.path}`;
+  await using server = await serving(
+    ["--allow-net", "--allow-sys", `--allow-read=${files}`, `--allow-write=${dir.path}`],
+    ...["--port=0", "--workers=1", "--admin", path, "--admin-control"],
+  );
+  const port = Number(server.place.split(":")[1]);
+  const setLevel = async (level: string): Promise<void> => {
+    await using admin = await connect({ path });
+    const body = JSON.stringify({ level });
+    await admin.send(
+      `POST /control/log-level HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    assertStringIncludes(await readAll(admin), `{"done":"the log level is ${level}"}`);
+  };
+  const visit = async (): Promise<void> => {
+    using client = await Client.connect(port);
+    await client.hear("welcome!");
+  };
+  await visit();
+  await server.program.stderr.until(/session 1 from .* ended/);
+  await setLevel("error");
+  await visit();
+  await setLevel("info");
+  await visit();
+  await server.program.stderr.until(/session 3 from .* ended/);
+  server.program.kill("SIGTERM");
+  const { code, stderr } = await server.program.ended();
+  assertEquals([code, /session 2 from \S+ started/.test(stderr)], [0, false], stderr);
+});
 
 Deno.test(
   { name: "server.ts --workers names the permission that is missing", ignore },
