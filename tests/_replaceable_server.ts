@@ -4,11 +4,12 @@ import process from "node:process";
 import { listenFd, serve } from "../mod.ts";
 
 const [settings] = process.argv.slice(2);
-const { where, drainDelay = 0 } = JSON.parse(settings!);
+const { where, drainDelay = 0, tls } = JSON.parse(settings!);
 
 const server = serve({
   ...(where ?? { listener: listenFd() }),
   drainDelay,
+  tls,
   shutdownTimeout: 2000,
   goodbye: (reason) => reason === "drain" ? "bye\n" : undefined,
 }, async (session) => {

@@ -1,6 +1,7 @@
 // Replaces a server under load: by one that gets the same socket, or by one that shares its port.
 
 import { assertEquals } from "@std/assert";
+import type { TlsCertificate, TlsClientOptions } from "../mod.ts";
 import { Holder } from "./_holder.ts";
 import { Load, type Met } from "./_load.ts";
 import { Program } from "./_programs.ts";
@@ -9,12 +10,21 @@ const SERVER = ["run", "--quiet", "-A", "tests/_replaceable_server.ts"];
 /** How many visits each server gets, at least. */
 const VISITS = 20;
 
+/** The options of TLS of a server and its clients. */
+interface Tls {
+  server: TlsCertificate;
+  client: TlsClientOptions;
+}
+
 /** The parent holds the socket, as systemd does: clients wait while no server runs. */
-export async function replacePassed(times: number, path?: string): Promise<Met> {
-  const command = ["deno", ...SERVER, JSON.stringify({ where: null })];
+export async function replacePassed(times: number, path?: string, tls?: Tls): Promise<Met> {
+  const command = ["deno", ...SERVER, JSON.stringify({ where: null, tls: tls?.server })];
   await using holder = await Holder.open([path === undefined ? {} : { path }], command);
   await holder.start();
-  const load = new Load(path === undefined ? { port: holder.ports[0]! } : { path });
+  const load = new Load({
+    ...(path === undefined ? { port: holder.ports[0]! } : { path }),
+    ...(tls && { tls: tls.client }),
+  });
   {
     await using _ = load;
     await load.passes(VISITS);

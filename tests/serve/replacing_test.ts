@@ -7,6 +7,7 @@ import { Program } from "../_programs.ts";
 import { replacePassed } from "../_replacing.ts";
 import { canUnshare } from "../_serving.ts";
 import { makeTempDir } from "../_temp_dir.ts";
+import { ca, localhost, overTls } from "../_tls_serving.ts";
 
 const TIMES = 10;
 
@@ -33,6 +34,14 @@ Deno.test(
     assertUnnoticed(await replacePassed(3, `${dir.path}/socket`), 3);
   },
 );
+
+Deno.test("A server under TLS is replaced, and no client notices", {
+  ...withHolder,
+  ignore: withHolder.ignore || overTls.ignore,
+}, async () => {
+  const tls = { server: localhost, client: { ca, serverName: "localhost" } };
+  assertUnnoticed(await replacePassed(5, undefined, tls), 5);
+});
 
 // Without this setting, Linux resets the connections that wait in the queue of a listener that is closed.
 const MIGRATE = "ip link set lo up && echo 1 > /proc/sys/net/ipv4/tcp_migrate_req";
