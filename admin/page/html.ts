@@ -35,7 +35,7 @@ export const HTML = `<!doctype html>
 </section>
 <section class="panel" aria-labelledby="ends-title"><h2 id="ends-title">Why sessions ended</h2><dl id="ends" class="counts"></dl></section>
 <section class="panel" aria-labelledby="refusals-title"><h2 id="refusals-title">Why connections were refused</h2><dl id="refusals" class="counts"></dl></section>
-<section class="panel" aria-labelledby="workers-title" id="workers-panel" hidden><h2 id="workers-title">Workers</h2><div id="workers-chart"></div><div class="scroll"><table id="workers"><thead></thead><tbody></tbody></table></div></section>
+<section class="panel wide" aria-labelledby="workers-title" id="workers-panel" hidden><h2 id="workers-title">Workers</h2><div id="workers-chart"></div><div class="scroll"><table id="workers"><thead></thead><tbody></tbody></table></div></section>
 <section class="panel" aria-labelledby="certificates-title" id="certificates-panel" hidden><h2 id="certificates-title">Certificates</h2><ul id="certificates"></ul></section>
 <section class="panel" aria-labelledby="control-title" id="control" hidden><h2 id="control-title">Control</h2>
 <form id="token-row"><label>Token <input id="token" type="password" autocomplete="off"></label></form>

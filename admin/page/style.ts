@@ -21,9 +21,8 @@ nav, .tabs { display: flex; gap: .25rem; }
 main { display: grid; gap: 1rem; padding: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); max-width: 90rem; margin: auto; }
 footer { padding: 0 1rem 1.5rem; text-align: center; font-size: .85rem; }
 #tiles, #charts, .wide { grid-column: 1 / -1; }
-#workers-chart { display: grid; gap: 1rem; }
 #tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
-#charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
+#charts, #workers-chart { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
 .panel, .tile, .chart { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; min-width: 0; margin: 0; }
 .tile { padding: .7rem .8rem; }
 .tile b { display: block; font-size: 1.25rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
