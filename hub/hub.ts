@@ -79,6 +79,7 @@ export class Hub implements AsyncDisposable {
   #memberships = 0;
   #published = 0;
   #received = 0;
+  #delivered = 0;
   #lost = 0;
   #ignored = 0;
   #errors = 0;
@@ -315,6 +316,7 @@ export class Hub implements AsyncDisposable {
       published: this.#published,
       ...this.#counts,
       received: this.#received,
+      delivered: this.#delivered,
       lost: this.#lost,
       ignored: this.#ignored,
       unpublished: this.#link?.unpublished ?? 0,
@@ -416,6 +418,8 @@ export class Hub implements AsyncDisposable {
 
   #deliverNow(...[group, message, key, except, traceparent]: Delivery): void {
     if (traceparent !== undefined) this.#trace(group, except, traceparent);
+    this.#delivered += group.members.size;
+    if (except !== undefined && this.#members.get(except)?.groups.has(group)) this.#delivered--;
     if (group.policy === "end") {
       for (const { session } of group.members) {
         if (session !== except) session.send(message);

@@ -277,6 +277,8 @@ export interface HubStats {
   replaced: number;
   /** Messages of other processes that have arrived. */
   received: number;
+  /** Messages for sessions, all sessions counted, with those that were dropped or replaced. */
+  delivered: number;
   /** Messages of other processes that did not arrive, as `onGap` was told. */
   lost: number;
   /** Messages of other processes that arrived twice, or after a later one, and were ignored. */

@@ -129,6 +129,11 @@ const METRICS = {
     "{message}",
     "Messages of other processes that have arrived",
   ],
+  "parley.hub.delivered_messages": [
+    "counter",
+    "{message}",
+    "Messages for sessions, all sessions counted, with those that were dropped or replaced",
+  ],
   "parley.hub.dropped_messages": [
     "counter",
     "{message}",

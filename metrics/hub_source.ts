@@ -20,6 +20,7 @@ export function takeHub(stats: HubStats, take: Take): void {
   take("parley.hub.memberships", stats.memberships);
   take("parley.hub.published_messages", stats.published);
   take("parley.hub.received_messages", stats.received);
+  take("parley.hub.delivered_messages", stats.delivered);
   take("parley.hub.dropped_messages", stats.dropped);
   take("parley.hub.replaced_messages", stats.replaced);
   take("parley.hub.lost_messages", stats.lost);

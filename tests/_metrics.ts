@@ -64,7 +64,15 @@ export function fullMetrics(): Metrics {
   metrics.clientObserver("two");
   metrics.addHub("three", {
     stats: () => ({
-      ...{ groups: 0, sessions: 0, memberships: 0, published: 0, received: 0, dropped: 0 },
+      ...{
+        groups: 0,
+        sessions: 0,
+        memberships: 0,
+        published: 0,
+        received: 0,
+        dropped: 0,
+        delivered: 0,
+      },
       ...{ replaced: 0, lost: 0, ignored: 0, unpublished: 0, backlog: 0, errors: 0 },
       isBusReady: true,
     }),

@@ -207,6 +207,11 @@ Deno.test("Metrics.addHub() has the numbers of a hub", bounded, async () => {
   assertEquals([value("published_messages"), value("disconnected")], [3, 0]);
   assertEquals(value("dropped_messages"), hub.stats().dropped);
   assert(hub.stats().dropped > 0);
+  assertEquals(value("delivered_messages"), 6);
+  hub.publish("hall", "1\n", { except: near });
+  hub.publish("roof", "2\n", { except: slow }); // which is not there
+  hub.publish("cellar", "3\n");
+  assertEquals(value("delivered_messages"), 8);
   for (const session of [near, far, slow]) session.abort();
 });
 
