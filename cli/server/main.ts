@@ -1,6 +1,7 @@
 /** The server program. */
 
 import process from "node:process";
+import { setTimeout } from "node:timers";
 import { formatAddress, type Logger, serve, type ServeOptions, type Server } from "../../mod.ts";
 import { type Admin, type LogLevelControl, serveAdmin } from "../../admin/mod.ts";
 import type { Bus } from "../../hub/mod.ts";
@@ -172,13 +173,23 @@ type WorkerLog = Pick<WorkerPlan, "level" | "format" | "sharedLevel">;
 /** A server, with or without workers. */
 type Running = Server | WorkersServer;
 
+/** After how many milliseconds a server without sessions reports what it waits for. Usually it has ended by then. */
+const PATIENCE = 1_000;
+
 /** Reports what a stopping server waits for, and how to stop it at once. */
 function tellRest(server: Running, signal: StopSignal, logger: Logger): void {
   const { active } = server.stats();
   const isLameDuck = server.state === "lame-duck";
-  if (active === 0 && !isLameDuck) return;
-  const sessions = active === 1 ? "1 session" : `${active} sessions`;
   const another = signal === "SIGINT" ? "another Ctrl-C (SIGINT)" : `another ${signal}`;
+  if (active === 0 && !isLameDuck) {
+    setTimeout(() => {
+      if (server.state !== "draining") return;
+      const clients = "clients in a TLS handshake or before their PROXY header";
+      logger.info(`waiting for ${clients}: ${another} ends them at once`, { active });
+    }, PATIENCE).unref();
+    return;
+  }
+  const sessions = active === 1 ? "1 session" : `${active} sessions`;
   logger.info(
     isLameDuck
       ? `accepting until the drain delay is over: ${another} stops the server at once`

@@ -74,6 +74,23 @@ Deno.test({ name: "server.ts --tls-cert serves over TLS alone", ignore }, async 
 });
 
 Deno.test({
+  name: "server.ts says that it waits for a handshake when it stops",
+  ignore: ignoreSignals,
+}, async () => {
+  await using dir = await makeTempDir();
+  const files = await makeCertificate(dir.path, "one");
+  await using server = await serving(permissionsFor(files), ...argsFor(files));
+  const { program, place } = server;
+  using _silent = await Client.connect(Number(place.split(":")[1]));
+  assertEquals(await nameAt(place), "one"); // the silent one before it is accepted
+  await program.stderr.until(/session 1 .* ended/);
+  program.kill("SIGTERM");
+  await program.stderr.until(/waiting for clients in a TLS handshake .*: another SIGTERM ends /);
+  program.kill("SIGTERM");
+  assertEquals((await program.ended()).code, 1);
+});
+
+Deno.test({
   name: "server.ts reads its certificate again on SIGHUP, and open sessions go on",
   ignore: ignoreSignals,
 }, async () => {
