@@ -7,16 +7,79 @@ export interface BusListener {
    * twice or out of order: the hub notices.
    *
    * @param message The bytes that the other hub has published. They are not used after the call.
+   * @param position Where it was stored, if the bus has a history and the message came by it.
+   * @param previous The position of the message before it in the same group, whoever has published it.
    */
-  onMessage(message: Uint8Array): void;
+  onMessage(message: Uint8Array, position?: string, previous?: string): void;
   /** {@linkcode Bus.isReady} has changed. */
   onStateChange(): void;
+  /**
+   * Messages of {@linkcode BusHistory.publish} are stored, or the bus has given them up. It is not called before `publish()`
+   * has returned.
+   *
+   * @param count How many, of the oldest.
+   */
+  onStored(count: number): void;
   /**
    * Something went wrong that the hub cannot see, such as a subscription that was refused.
    *
    * @param error What went wrong.
    */
   onError(error: unknown): void;
+}
+
+/** A message in a history. */
+export interface HistoryEntry {
+  /** Where it is. */
+  readonly position: string;
+  /** The bytes that a hub has published, which belong to the hub from now on. Without it, the hub skips the entry. */
+  readonly message?: Uint8Array;
+}
+
+/** Messages of a group that follow each other in a history. */
+export interface HistoryPage {
+  /** The messages, the oldest first. None if there is none after the position. */
+  readonly entries: readonly HistoryEntry[];
+  /** Whether the entry at the position is still there, or it is `"0"`. If not, messages after it may be missing as well. */
+  readonly isComplete: boolean;
+  /** Whether there were no more at the time. */
+  readonly isLast: boolean;
+}
+
+/**
+ * Keeps the last messages of each group, for those who come later and for hubs that have missed some.
+ *
+ * The messages of a group are in one order, in which the bus also delivers them: that of their positions. A position is a
+ * decimal integer of up to 64 bits, or two of them with a hyphen in between. `"0"` is before all messages.
+ */
+export interface BusHistory {
+  /**
+   * Stores a message at the end of the history of a group, and then sends it to all processes that have subscribed to the
+   * group, this one included. If a connection breaks meanwhile, the bus goes on until the message is stored, once.
+   * It is called as {@linkcode Bus.publish} is.
+   *
+   * @param group The name of the group.
+   * @param message The bytes.
+   * @returns Whether the bus has taken it.
+   */
+  publish(group: string, message: Uint8Array): boolean;
+  /**
+   * Reads the next messages of a group: some 64 KiB, or a single one that is larger.
+   *
+   * @param group The name of the group.
+   * @param after The position before them. It may be one of another broker, or invented.
+   * @returns What follows. If it rejects while {@linkcode Bus.isReady} is `false`, the hub tries again when it is `true`.
+   */
+  read(group: string, after: string): Promise<HistoryPage>;
+  /**
+   * The position before the last messages of a group. If there is nothing yet, an entry without a message is added: so every
+   * position is that of an entry, and it is known whether what followed it is still there.
+   *
+   * @param group The name of the group.
+   * @param count How many messages there should be after it. 0 for the position of the last entry.
+   * @returns The position, `"0"` if there are no more than `count` entries. It may reject as `read()` does.
+   */
+  tail(group: string, count: number): Promise<string>;
 }
 
 /**
@@ -78,6 +141,8 @@ export interface Bus {
   readonly isReady: boolean;
   /** The largest message that it takes, in bytes. Without it, 1 MiB. */
   readonly maxMessageSize?: number;
+  /** Keeps messages, if the bus can do so and the user wants it. */
+  readonly history?: BusHistory | undefined;
   /**
    * Begins to deliver. The hub calls it once, before anything else.
    *

@@ -7,6 +7,7 @@ import { bytesOf, PreparedMessage as Prepared } from "../session/prepared_messag
 import { Attendance } from "./attendance.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Group } from "./group.ts";
+import { HistoryReader } from "./history.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
 import { type Batch, copyOf, DATA, messagesOf, PRESENCE, TRACED } from "./message.ts";
@@ -23,8 +24,11 @@ import {
   type PublishFrameOptions,
   type PublishOptions,
   resolveHubOptions,
+  sinceOf,
 } from "./options.ts";
+import { type Since, START } from "./position.ts";
 import { errorPrinter } from "./print_errors.ts";
+import { Replay } from "./replay.ts";
 import { CONTEXT_SIZE, contextOf, isTraceparent, withContext } from "./trace_context.ts";
 
 const DONE: Promise<void> = Promise.resolve();
@@ -71,6 +75,7 @@ export class Hub implements AsyncDisposable {
   readonly #settings: HubSettings;
   readonly #clock: Clock;
   readonly #link: Link | undefined;
+  readonly #history: HistoryReader | undefined;
   readonly #attendance: Attendance;
   readonly #groups = new Map<string, Group>();
   readonly #endedGaps = new EndedGaps();
@@ -103,10 +108,17 @@ export class Hub implements AsyncDisposable {
       this.#link = new Link(options.bus, { ...this.#settings, sender: randomSender() }, {
         now: () => clock.now(),
         soon: (call) => clock.soon(call),
-        onBatch: (batch) => this.#onBatch(batch),
-        onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
+        onBatch: (...batch) => this.#onBatch(...batch),
+        onStateChange: (isReady) => {
+          if (isReady) this.#history?.recover(this.#groups.values());
+          this.#call(this.#options.onBusChange, isReady);
+        },
         onError,
       });
+      const { history } = options.bus;
+      if (history !== undefined) {
+        this.#history = new HistoryReader(this.#link, history, onError);
+      }
     }
     this.#attendance = new Attendance(this.#settings, clock, this.#link, {
       onJoin: (...args) => this.#call(this.#options.onJoin, ...args),
@@ -121,17 +133,24 @@ export class Hub implements AsyncDisposable {
    *
    * @param group The name of the group.
    * @param session The session.
-   * @param options `id` and `info`: who the member is, for {@linkcode people}.
+   * @param options `id` and `info`: who the member is, for {@linkcode people}. `since` and `last`: what the session gets
+   * of the history first, if it was not in the group.
    * @returns Resolves once messages of other processes arrive. Until the bus has subscribed to the group, those of this
-   * process arrive only. It need not be awaited, and never rejects.
+   * process arrive only. With `since` or `last`, it resolves once the session has got what it has missed. It need not be
+   * awaited, and never rejects.
    * @throws {GroupLimitError} If there are too many groups.
-   * @throws {TypeError | RangeError} If the name is no text, empty or too long, or the hub is closed.
+   * @throws {TypeError | RangeError} If the name is no text, empty or too long, an option is invalid, the bus has no history
+   * for `since` and `last`, or the hub is closed.
    */
   join(group: string, session: Session, options: JoinOptions = NO_OPTIONS): Promise<void> {
     this.#checkName("group", group);
     checkSession("session", session);
     checkOptions(options, JOIN_OPTIONS);
     const person = this.#personOf(options);
+    const since = sinceOf(options);
+    if (since !== undefined && this.#history === undefined) {
+      throw new TypeError("since and last need a bus with a history");
+    }
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
     if (session.signal.aborted) return DONE;
     const known = this.#members.get(session);
@@ -153,10 +172,12 @@ export class Hub implements AsyncDisposable {
       session.signal.addEventListener("abort", member.onEnd = () => this.leaveAll(session));
     }
     entered.members.add(member);
+    const replayed = since && this.#replay(entered, member, since);
+    if (since === undefined) entered.receivers.add(member);
     member.groups.add(entered);
     this.#memberships++;
     if (person !== undefined) this.#attendance.of(entered).enter(member, person);
-    return entered.subscribed;
+    return replayed ?? entered.subscribed;
   }
 
   /**
@@ -170,6 +191,9 @@ export class Hub implements AsyncDisposable {
     const member = this.#members.get(session);
     const left = this.#groups.get(group);
     if (member === undefined || left === undefined || !left.members.delete(member)) return;
+    left.receivers.delete(member);
+    left.replays.get(member)?.stop();
+    left.replays.delete(member);
     member.groups.delete(left);
     this.#memberships--;
     if (member.groups.size === 0) {
@@ -236,8 +260,33 @@ export class Hub implements AsyncDisposable {
         : this.#link?.publish(TRACED, group, key, withContext(traceparent, payload))) ?? true;
     this.#published++;
     const local = this.#groups.get(group);
-    if (local !== undefined) this.#deliver(local, prepared, key, except, traceparent);
+    if (local !== undefined) {
+      for (const replay of local.replays.values()) {
+        replay.onPublish(this.#link!.last!, { message: prepared, key }, except);
+      }
+      this.#deliver(local, prepared, key, except, traceparent);
+    }
     return isPublished;
+  }
+
+  /**
+   * Where a session is in the history of a group: what others have published and was delivered to it comes before. Joined
+   * with it as `since`, in any process, a session gets what comes after. Messages that this process has published just now
+   * may not be stored yet, and would then come again.
+   *
+   * If it is sent to the client, within the messages, the client can go on from there after it has lost its connection.
+   *
+   * @param group The name of the group.
+   * @param session The session.
+   * @returns The position, at most 41 characters: digits, and a hyphen. `undefined` if the session is not in the group, the
+   * bus has no history, or has not answered yet.
+   */
+  position(group: string, session: Session): string | undefined {
+    const joined = this.#groups.get(group);
+    const member = this.#members.get(session);
+    if (joined === undefined || member === undefined || !joined.members.has(member)) return;
+    const { position } = joined.replays.get(member) ?? joined.timeline ?? {};
+    return position === START ? undefined : position; // nothing was sent yet
   }
 
   /**
@@ -352,8 +401,11 @@ export class Hub implements AsyncDisposable {
     this.#groups.set(name, group);
     if (this.#link === undefined) return group;
     const gaps = group.gaps = this.#endedGaps.take(name) ?? new Gaps();
+    this.#history?.begin(group, (...batch) => this.#receive(group, ...batch));
     group.subscribed = this.#link.bus.subscribe(name).then(() => {
-      if (this.#groups.get(name) === group) gaps.subscribedAt = this.#clock.now();
+      if (this.#groups.get(name) !== group) return;
+      gaps.subscribedAt = this.#clock.now();
+      return group.timeline?.recover();
     }).catch((error) => this.#onError(error));
     const { onJoin, onLeave } = this.#options;
     if ((onJoin ?? onLeave) !== undefined) this.#attendance.of(group);
@@ -362,6 +414,7 @@ export class Hub implements AsyncDisposable {
 
   #end(group: Group): void {
     this.#groups.delete(group.name);
+    group.timeline?.end();
     this.#attendance.end(group);
     if (group.gaps !== undefined && group.gaps.size > 0) {
       this.#endedGaps.keep(group.name, group.gaps);
@@ -369,20 +422,26 @@ export class Hub implements AsyncDisposable {
     this.#link?.bus.unsubscribe(group.name);
   }
 
-  #onBatch(batch: Batch): void {
+  #onBatch(batch: Batch, position?: string, previous?: string): void {
     const group = this.#groups.get(batch.group);
     if (group === undefined) return; // its subscription has just ended
-    const now = this.#clock.now();
-    const { kind, sender, number, count, content } = batch;
+    const { kind, sender, content } = batch;
     if (kind === PRESENCE) {
-      const isLate = (group.presenceGaps ??= new Gaps()).note(batch, now) < 0;
+      const isLate = (group.presenceGaps ??= new Gaps()).note(batch, this.#clock.now()) < 0;
       if (isLate) return;
       for (const { payload } of messagesOf(content)) {
         this.#attendance.onMessage(group, sender, payload);
       }
     }
     if (kind !== DATA && kind !== TRACED) return;
-    const lost = group.gaps!.note(batch, now);
+    if (position === undefined || group.timeline === undefined) this.#receive(group, batch);
+    else group.timeline.onBatch(batch, position, previous ?? START);
+  }
+
+  /** Messages of another hub are next. */
+  #receive(group: Group, batch: Batch, isWhole = false): void {
+    const { kind, number, count, content } = batch;
+    const lost = group.gaps!.note(batch, isWhole ? -Infinity : this.#clock.now());
     if (lost < 0) {
       this.#ignored += count;
       return;
@@ -398,6 +457,27 @@ export class Hub implements AsyncDisposable {
         this.#deliver(group, message, key, undefined, traceparent);
       }
     }
+  }
+
+  /** Lets a member get the history, and then what is published. */
+  #replay(group: Group, member: Member, since: Since): Promise<void> {
+    const { name, replays, receivers } = group;
+    const { session } = member;
+    const replay = new Replay(group, session, this.#history!, {
+      onLive: (rest) => {
+        replays.delete(member);
+        receivers.add(member);
+        for (const { message, key } of rest) {
+          if (group.policy === "end") session.send(message);
+          else member.deliver(group, message, key);
+        }
+      },
+      onGap: (from, to) => this.#call(this.#options.onGap, name, from, to, session),
+    });
+    replays.set(member, replay);
+    return replay.run(since).catch((error) => { // the session has ended, and so has left
+      if (replays.get(member) === replay) this.#onError(error);
+    });
   }
 
   /**
@@ -421,11 +501,11 @@ export class Hub implements AsyncDisposable {
     this.#delivered += group.members.size;
     if (except !== undefined && this.#members.get(except)?.groups.has(group)) this.#delivered--;
     if (group.policy === "end") {
-      for (const { session } of group.members) {
+      for (const { session } of group.receivers) {
         if (session !== except) session.send(message);
       }
     } else {
-      for (const member of group.members) {
+      for (const member of group.receivers) {
         if (member.session !== except) member.deliver(group, message, key);
       }
     }
@@ -444,7 +524,7 @@ export class Hub implements AsyncDisposable {
   }
 
   #trace(group: Group, except: Session | undefined, traceparent: string): void {
-    for (const { session } of group.members) {
+    for (const { session } of group.receivers) {
       if (session === except) continue;
       this.#call(() => this.#options.tracer!.onDelivery(session, group.name, traceparent));
     }

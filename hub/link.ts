@@ -1,10 +1,13 @@
 import { LinkedList } from "../_internal/linked_list.ts";
+import { MalformedFrameError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
+import { isPosition } from "./position.ts";
 import {
   type Batch,
   DATA,
   decodeBatch,
   type Kind,
+  type MessageNumber,
   Outgoing,
   PRESENCE,
   setElapsed,
@@ -25,8 +28,8 @@ export interface LinkHooks {
   now(): number;
   /** Calls at the end of this turn of the event loop. */
   soon(call: () => void): void;
-  /** Another hub has published messages. */
-  onBatch(batch: Batch): void;
+  /** Another hub has published messages. With a position, it may be this one. */
+  onBatch(batch: Batch, position?: string, previous?: string): void;
   onStateChange(isReady: boolean): void;
   onError(error: unknown): void;
 }
@@ -55,7 +58,14 @@ export class Link {
   #pendingSize = 0;
   #isFlushing = false;
   readonly #waiting = new LinkedList<Waiting>();
+  /** The messages that the bus stores now. */
+  readonly #storing = new LinkedList<Waiting>();
   #isReady: boolean;
+  /** Resolves when the bus is ready or closed. */
+  #change: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
+  /** The number of the last messages that were sent or wait. */
+  last: MessageNumber | undefined;
 
   constructor(
     bus: Bus,
@@ -73,8 +83,11 @@ export class Link {
       [PRESENCE]: new Numbering(options.sender, options.maxGroups),
     };
     bus.start({
-      onMessage: (message) => this.#onMessage(message),
+      onMessage: (...message) => this.#onMessage(...message),
       onStateChange: () => this.#onStateChange(),
+      onStored: (count) => {
+        for (; count > 0; count--) this.#storing.shift();
+      },
       onError: (error) => hooks.onError(error),
     });
     this.#isReady = bus.isReady;
@@ -86,7 +99,7 @@ export class Link {
 
   /**
    * Publishes a message at the end of this turn, together with others to the same group. If the bus is away, the message
-   * waits.
+   * waits. If the bus has a history, each message is given to it at once and alone.
    *
    * @returns Whether it is not lost yet.
    * @throws {RangeError} If it is too large for the bus.
@@ -94,6 +107,10 @@ export class Link {
   publish(kind: Kind, group: string, key: string, payload: Uint8Array): boolean {
     const message = { key, payload };
     const maxSize = this.bus.maxMessageSize ?? MAX_MESSAGE;
+    if (this.bus.history !== undefined && kind !== PRESENCE) {
+      checkSize(sizeOf(group, message), maxSize);
+      return this.#number(new Outgoing(kind, group, message));
+    }
     const batch = this.#pending.get(group);
     if (batch?.kind !== kind || !batch.add(message, Math.min(maxSize, MAX_BATCH))) {
       const next = new Outgoing(kind, group, message);
@@ -120,11 +137,15 @@ export class Link {
   }
 
   #send(batch: Outgoing): boolean {
+    this.#pending.delete(batch.group);
+    return this.#number(batch);
+  }
+
+  #number(batch: Outgoing): boolean {
     const { kind, group, messages: { length: count } } = batch;
-    this.#pending.delete(group);
-    const number = this.#numbering[kind].next(group, this.#hooks.now(), count);
-    const bytes = batch.encode(number);
-    if (this.#isOpen) return this.#give(group, count, bytes);
+    this.last = this.#numbering[kind].next(group, this.#hooks.now(), count);
+    const bytes = batch.encode(this.last);
+    if (this.#isOpen) return this.#give({ kind, group, count, bytes });
     if (this.waitingSize + bytes.length > this.#maxBacklog) {
       this.unpublished += count;
       return false;
@@ -144,10 +165,30 @@ export class Link {
     return this.#waiting.length === 0 && this.bus.isReady;
   }
 
-  #give(group: string, count: number, bytes: Uint8Array): boolean {
+  /** Resolves once the bus is ready, with `false` if it is closed. */
+  async untilReady(): Promise<boolean> {
+    while (!this.bus.isReady && !this.#isClosed) {
+      await (this.#change ??= Promise.withResolvers()).promise;
+    }
+    return !this.#isClosed;
+  }
+
+  /** The messages to a group that will be stored, and are not yet. */
+  *unstored(of: string): Generator<Batch, void, void> {
+    for (const list of [this.#storing, this.#waiting]) {
+      for (const { kind, group, bytes } of list) {
+        if (kind !== PRESENCE && group === of) yield decodeBatch(bytes);
+      }
+    }
+  }
+
+  #give(messages: Waiting): boolean {
+    const { kind, group, count, bytes } = messages;
+    const history = kind === PRESENCE ? undefined : this.bus.history;
     let isTaken = false;
     try {
-      isTaken = this.bus.publish(group, bytes);
+      isTaken = (history ?? this.bus).publish(group, bytes);
+      if (isTaken && history !== undefined) this.#storing.push(messages);
     } catch (error) { // the members in this process get the messages anyway
       this.#hooks.onError(error);
     }
@@ -155,24 +196,35 @@ export class Link {
     return isTaken;
   }
 
-  #onMessage(bytes: Uint8Array): void {
+  #onMessage(bytes: Uint8Array, position?: string, previous?: string): void {
     let batch;
     try {
       batch = decodeBatch(bytes);
+      if (position !== undefined && !isPosition(position)) {
+        throw new MalformedFrameError("a batch on the bus has no valid position", 0);
+      }
     } catch (error) {
       return this.#hooks.onError(error);
     }
-    if (batch.sender !== this.sender) this.#hooks.onBatch(batch);
+    if (batch.sender !== this.sender || position !== undefined) {
+      this.#hooks.onBatch(batch, position, previous);
+    }
   }
 
   /** Ends, after the bus has got what was published. */
   close(): Promise<void> {
     this.flush();
+    this.#isClosed = true;
+    this.#change?.resolve();
     return this.bus.close();
   }
 
   #onStateChange(): void {
-    if (this.bus.isReady) this.#catchUp();
+    if (this.bus.isReady) {
+      this.#catchUp();
+      this.#change?.resolve();
+      this.#change = undefined;
+    }
     const { isReady } = this.bus; // it may be full again
     if (isReady === this.#isReady) return;
     this.#isReady = isReady;
@@ -182,11 +234,12 @@ export class Link {
   /** Publishes what waits. */
   #catchUp(): void {
     while (this.#waiting.length > 0 && this.bus.isReady) {
-      const { kind, group, count, bytes } = this.#waiting.shift()!;
+      const messages = this.#waiting.shift()!;
+      const { kind, group, bytes } = messages;
       this.waitingSize -= bytes.length;
       setElapsed(bytes, 0); // that of the messages between which they waited is not known any more
       this.#numbering[kind].touch(group, this.#hooks.now());
-      this.#give(group, count, bytes);
+      this.#give(messages);
     }
   }
 }

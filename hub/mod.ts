@@ -21,7 +21,8 @@
  */
 
 export { GroupLimitError } from "../errors.ts";
-export type { Bus, BusListener } from "./bus.ts";
+export type { Bus, BusHistory, BusListener, HistoryEntry, HistoryPage } from "./bus.ts";
+export type { HistoryOptions } from "./history_options.ts";
 export { Hub } from "./hub.ts";
 export { natsBus, type NatsBusOptions, type NatsConnection } from "./nats_bus.ts";
 export type {

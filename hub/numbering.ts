@@ -83,9 +83,17 @@ export class Gaps {
     this.#subscription++;
   }
 
+  /** Whether messages are not among those that were noted, nor before them. */
+  isNew({ sender, epoch, number }: MessageNumber): boolean {
+    const last = this.#senders.get(sender);
+    return last === undefined || epoch > last.epoch || epoch === last.epoch && number > last.number;
+  }
+
   /**
    * Notes messages that have arrived.
    *
+   * @param batch The messages.
+   * @param now The time, or `-Infinity` if no message of a sender that is new here can be missing before them.
    * @returns How many messages before them were lost, or -1 if they arrive again or too late.
    */
   note(

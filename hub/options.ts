@@ -4,11 +4,13 @@ import {
   checkInteger,
   checkMethods,
   checkOneOf,
+  shown,
 } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { Session } from "../session.ts";
 import type { Bus } from "./bus.ts";
+import { isPosition, type Since } from "./position.ts";
 
 /**
  * What a group does with a message for a session whose peer reads too slowly.
@@ -101,11 +103,16 @@ export interface HubOptions {
    * Called if messages that another hub has published to a group did not arrive here. It is called when the next message of
    * that hub to the group arrives, before its delivery. Messages from before the group had members here do not count.
    *
+   * If the bus has a history, the messages are first looked for there. With `since` or `last` of `join()`, it is also called
+   * for the session alone, if messages are missing among those that it gets first.
+   *
    * @param group The group.
-   * @param from The number of the first message that is missing. Each hub counts its messages to each group from 1.
-   * @param to The number of the last one.
+   * @param from The number of the first message that is missing. Each hub counts its messages to each group from 1. 0 if it
+   * is not known: `since` is older than what the bus has kept, or the history cannot be read.
+   * @param to The number of the last one, or 0.
+   * @param session The session that misses them, if the other members do not.
    */
-  onGap?: (group: string, from: number, to: number) => void;
+  onGap?: (group: string, from: number, to: number, session?: Session) => void;
   /**
    * How often the hub tells other processes who is in its groups, in milliseconds. If a process dies, its people leave
    * within four intervals.
@@ -233,9 +240,42 @@ export interface JoinOptions {
   id?: string;
   /** What the application says of the person: a value of JSON. */
   info?: unknown;
+  /**
+   * A {@linkcode Hub.position}, of any process: the session first gets what was published after it, as far as the bus has
+   * kept it. It may come from a peer.
+   */
+  since?: string | undefined;
+  /**
+   * How many of the messages that the bus has kept the session gets first, at most: the last ones, or all after `since`
+   * if these are fewer. 0 to 10,000.
+   */
+  last?: number | undefined;
 }
 
-export const JOIN_OPTIONS: Known<JoinOptions> = { id: elsewhere, info: elsewhere };
+export const JOIN_OPTIONS: Known<JoinOptions> = {
+  id: elsewhere,
+  info: elsewhere,
+  since: elsewhere,
+  last: elsewhere,
+};
+
+const MAX_LAST = 10_000;
+
+/** From where a session wants the history, or `undefined` if it does not. */
+export function sinceOf({ since, last }: JoinOptions): Since | undefined {
+  if (since !== undefined) {
+    if (typeof since !== "string") {
+      throw new TypeError(`since must be a string, got ${shown(since)}`);
+    }
+    if (!isPosition(since)) {
+      throw new RangeError(
+        `since must be a position of a hub, got ${JSON.stringify(since.slice(0, 50))}`,
+      );
+    }
+  }
+  if (last !== undefined) checkInteger("last", last, 0, MAX_LAST);
+  return since === undefined && last === undefined ? undefined : { since, last };
+}
 
 /** Options of {@linkcode Hub.publish}. */
 export interface PublishOptions {

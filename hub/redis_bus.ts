@@ -2,9 +2,12 @@
 
 import { Buffer } from "node:buffer";
 import { checkMethods, checkObject } from "../_internal/checks.ts";
-import { checkOptions, type Known, NO_OPTIONS } from "../_internal/options.ts";
+import { checkOptions, type Known, NO_OPTIONS, within } from "../_internal/options.ts";
 import { checkPrefix, MAX_UNCONFIRMED } from "./broker.ts";
-import type { Bus, BusListener } from "./bus.ts";
+import type { Bus, BusHistory, BusListener } from "./bus.ts";
+import { HISTORY_OPTIONS, type HistoryOptions, resolveHistoryOptions } from "./history_options.ts";
+import { receive, RedisStreams } from "./redis_history.ts";
+import { StoreQueue, type Unstored } from "./store_queue.ts";
 
 /** The events of a client of either library. */
 export interface RedisEvents {
@@ -27,6 +30,9 @@ export interface IoRedisClient extends RedisEvents {
   subscribe(channel: string): Promise<unknown>;
   /** Ends it. */
   unsubscribe(channel: string): Promise<unknown>;
+  /** Sends a command, whose answer has `Buffer`s. It is used with `history`. */
+  // deno-lint-ignore no-explicit-any -- as above
+  callBuffer(command: string, args: any[]): Promise<unknown>;
 }
 
 /** The part of a client of `redis` (node-redis) that the bus uses. */
@@ -48,6 +54,9 @@ export interface NodeRedisClient extends RedisEvents {
     listener: (message: Uint8Array) => void,
     buffers: true,
   ): Promise<unknown>;
+  /** Sends a command. It is used with `history`. */
+  // deno-lint-ignore no-explicit-any -- as above
+  sendCommand(args: any, options: any): Promise<unknown>;
 }
 
 /** Two connections to Redis, of the same library: one that is subscribed cannot publish. */
@@ -67,9 +76,19 @@ export interface RedisBusOptions {
    * @default {"parley"}
    */
   prefix?: string;
+  /**
+   * Keeps messages in streams of Redis, for `since` and `last` of `Hub.join()` and for messages that were lost on the way.
+   * All hubs with the same prefix must have it, or none. It needs Redis 6.2, and no cluster.
+   *
+   * @default {nothing is kept}
+   */
+  history?: HistoryOptions | undefined;
 }
 
-export const REDIS_BUS_OPTIONS: Known<RedisBusOptions> = { prefix: checkPrefix };
+export const REDIS_BUS_OPTIONS: Known<RedisBusOptions> = {
+  prefix: checkPrefix,
+  history: within(HISTORY_OPTIONS),
+};
 
 /**
  * A bus over pub/sub of Redis, for hubs in several processes and on several machines. Each process subscribes only to the
@@ -79,7 +98,7 @@ export const REDIS_BUS_OPTIONS: Known<RedisBusOptions> = { prefix: checkPrefix }
  * messages wait in the hub, up to its `maxBacklog`.
  *
  * @param clients Two connected clients of `ioredis` or of `redis`. They stay open when the bus is closed.
- * @param options `prefix`: what the channels begin with.
+ * @param options `prefix`: what the channels begin with. `history`: what Redis keeps.
  * @returns The bus, for one hub.
  * @throws {TypeError | RangeError} If an option is invalid, or what is given is no such connections.
  *
@@ -103,7 +122,11 @@ export function redisBus(clients: RedisClients, options: RedisBusOptions = NO_OP
     );
   }
   checkOptions(options, REDIS_BUS_OPTIONS);
-  return new RedisBus(clients, options.prefix ?? "parley");
+  if (options.history !== undefined) {
+    const method = isIoRedis(clients.publisher) ? "callBuffer" : "sendCommand";
+    checkMethods("publisher", clients.publisher, [method]);
+  }
+  return new RedisBus(clients, options);
 }
 
 class RedisBus implements Bus {
@@ -118,11 +141,19 @@ class RedisBus implements Bus {
   /** Resolves at the next change of a connection. */
   #changed: PromiseWithResolvers<void> = Promise.withResolvers();
   #isClosed = false;
+  readonly history: BusHistory | undefined;
+  #queue: StoreQueue | undefined;
+  /** Resolves once the subscriber has subscribed again to all its groups. */
+  #resubscribed: Promise<unknown> = Promise.resolve();
 
-  constructor({ publisher, subscriber }: RedisClients, prefix: string) {
+  constructor(
+    { publisher, subscriber }: RedisClients,
+    { prefix = "parley", history }: RedisBusOptions,
+  ) {
     this.#publisher = publisher;
     this.#subscriber = subscriber;
     this.#prefix = prefix;
+    this.history = history && this.#keep(resolveHistoryOptions(history));
   }
 
   get isReady(): boolean {
@@ -144,7 +175,7 @@ class RedisBus implements Bus {
 
   publish(group: string, message: Uint8Array): boolean {
     const { length } = message;
-    const bytes = Buffer.from(message.buffer, message.byteOffset, length);
+    const bytes = bufferOf(message);
     const settle = (): void => {
       const wasReady = this.isReady;
       this.#unconfirmed -= length;
@@ -189,6 +220,10 @@ class RedisBus implements Bus {
 
   close(): Promise<void> {
     this.#isClosed = true;
+    if (this.#queue !== undefined) {
+      this.#queue.close();
+      this.unsubscribe(""); // as resubscribed
+    }
     for (const group of this.#groups.keys()) this.unsubscribe(group);
     for (const client of [this.#publisher, this.#subscriber]) {
       for (const event of EVENTS) client.off(event, this.#onChange);
@@ -198,6 +233,67 @@ class RedisBus implements Bus {
     return Promise.resolve();
   }
 
+  /** A stream for each group, with the name of its channel. */
+  #keep(options: Required<HistoryOptions>): BusHistory {
+    const batches = `${this.#prefix}#${crypto.randomUUID()}`;
+    const streams = new RedisStreams(options, batches, (script, keys, args) => {
+      const all = [script, `${keys.length}`, ...keys, ...args.map(bufferOf)];
+      return isIoRedis(this.#publisher)
+        ? this.#publisher.callBuffer("EVAL", all)
+        : this.#publisher.sendCommand(["EVAL", ...all], BUFFERS);
+    }, this.#onError);
+    const queue = this.#queue = new StoreQueue({
+      store: (batch, number) => this.#store(streams, batch, number),
+      untilConnected: async (): Promise<void> => {
+        while (!isConnected(this.#publisher) && !this.#isClosed) await this.#changed.promise;
+      },
+      onStored: (batch) => {
+        const wasReady = this.isReady;
+        for (const { bytes } of batch) this.#unconfirmed -= bytes.length;
+        this.#listener!.onStored(batch.length);
+        if (!wasReady && this.isReady) this.#listener!.onStateChange();
+      },
+    });
+    return {
+      publish: (group, bytes): boolean => {
+        this.#unconfirmed += bytes.length;
+        queue.push({ group, bytes });
+        if (!this.isReady) this.#listener!.onStateChange();
+        return true;
+      },
+      read: async (group, after) => {
+        await this.#resubscribed; // or what is stored from now on might be missed
+        return await streams.read(this.#channel(group), after);
+      },
+      tail: async (group, count) => {
+        await this.#resubscribed;
+        return await streams.tail(this.#channel(group), count);
+      },
+    };
+  }
+
+  async #store(streams: RedisStreams, batch: readonly Unstored[], number: number): Promise<void> {
+    const channels = batch.map(({ group }) => this.#channel(group));
+    try {
+      await streams.store(batch, number, channels);
+    } catch (error) {
+      if (!isConnected(this.#publisher)) throw error;
+      this.#onError(error); // Redis refuses it: it has no memory left, for example
+      for (const [at, { bytes }] of batch.entries()) {
+        this.#publisher.publish(channels[at]!, bufferOf(bytes)).catch(this.#onError);
+      }
+    }
+  }
+
+  /** The clients subscribe again by themselves. A further subscription is confirmed after those. */
+  #resubscribe(): void {
+    const channel = this.#channel(""); // no group has this name
+    const subscribed = isIoRedis(this.#subscriber)
+      ? this.#subscriber.subscribe(channel)
+      : this.#subscriber.subscribe(channel, this.#onMessage, true);
+    this.#resubscribed = subscribed.catch(() => {}); // the connection is lost again
+  }
+
   #channel(group: string): string {
     return `${this.#prefix}:${group}`;
   }
@@ -205,6 +301,7 @@ class RedisBus implements Bus {
   readonly #onChange = (): void => {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
+    if (this.#queue !== undefined && isConnected(this.#subscriber)) this.#resubscribe();
     this.#listener!.onStateChange();
   };
 
@@ -213,10 +310,20 @@ class RedisBus implements Bus {
     if (!this.#isClosed) this.#listener!.onError(error);
   };
 
-  readonly #onMessage = (message: Uint8Array): void => this.#listener!.onMessage(message);
+  readonly #onMessage = (message: Uint8Array): void => {
+    if (this.#queue === undefined) this.#listener!.onMessage(message);
+    else receive(message, (...received) => this.#listener!.onMessage(...received));
+  };
 
   readonly #onChannelMessage = (_channel: Uint8Array, message: Uint8Array): void =>
     this.#onMessage(message);
+}
+
+/** So that node-redis returns texts as bytes: those that it calls `BLOB_STRING`. */
+const BUFFERS = { typeMapping: { 36: Buffer } };
+
+function bufferOf<Text>(data: Uint8Array | Text): Buffer | Text {
+  return data instanceof Uint8Array ? Buffer.from(data.buffer, data.byteOffset, data.length) : data;
 }
 
 /** The events after which a client may be connected, or may not be any more. */

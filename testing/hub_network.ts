@@ -1,6 +1,6 @@
 import { checkInteger, shown } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
-import type { Bus, BusListener } from "../hub/bus.ts";
+import type { Bus, BusHistory, BusListener, HistoryPage } from "../hub/bus.ts";
 import { Hub } from "../hub/hub.ts";
 import type { HubOptions } from "../hub/options.ts";
 import { randomFrom } from "./disturb.ts";
@@ -43,6 +43,11 @@ export interface HubNetworkOptions {
    * @default {0}
    */
   outage?: number;
+  /**
+   * How many messages of each group the bus keeps, for `since` and `last` of `join()`. Without it, the bus has no history.
+   * 1 to 2^24.
+   */
+  history?: number | undefined;
 }
 
 const HUB_NETWORK_OPTIONS: Known<HubNetworkOptions> = {
@@ -52,6 +57,7 @@ const HUB_NETWORK_OPTIONS: Known<HubNetworkOptions> = {
   duplicate: elsewhere,
   reorder: elsewhere,
   outage: elsewhere,
+  history: (name, value) => checkInteger(name, value, 1, 2 ** 24),
 };
 
 const MAX_OUTAGE = 2000;
@@ -94,6 +100,7 @@ export class HubNetwork {
   #duplicate: number;
   #reorder: number;
   #outage: number;
+  readonly #histories: Histories | undefined;
   readonly #buses = new Map<Hub, SimulatedBus>();
   /** In the order of time, and of the calls. */
   #timers: Timer[] = [];
@@ -113,6 +120,7 @@ export class HubNetwork {
     this.#duplicate = checkShare("duplicate", duplicate, 1);
     this.#reorder = checkShare("reorder", reorder, 1);
     this.#outage = checkShare("outage", outage, 0.9);
+    if (options.history !== undefined) this.#histories = new Histories(options.history);
   }
 
   /**
@@ -123,9 +131,10 @@ export class HubNetwork {
    */
   hub(options: Omit<HubOptions, "bus"> = {}): Hub {
     const bus = new SimulatedBus(this.#delay, this.#random, {
-      carry: (from, group, message) => this.#carry(from, group, message),
+      carry: (...message) => this.#carry(...message),
       after: (delay, call) => void this.#after(delay, call),
-    });
+      now: () => this.now,
+    }, this.#histories);
     const clock = {
       now: () => this.now,
       soon: (call: () => void) => void this.#after(0, call),
@@ -170,7 +179,7 @@ export class HubNetwork {
       this.#timers.shift();
       this.now = next.at;
       next.call();
-      for (let step = 0; step < 5; step++) await null; // what waits for a subscription goes on
+      for (let step = 0; step < 25; step++) await null; // what waits for the bus goes on
     }
     this.now = end;
   }
@@ -182,15 +191,15 @@ export class HubNetwork {
     return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
   }
 
-  #carry(from: SimulatedBus, group: string, message: Uint8Array): void {
+  #carry(from: SimulatedBus, group: string, ...message: Carried): void {
     for (const bus of this.#buses.values()) {
-      if (bus === from || this.#random() < this.#lose) continue;
+      if (bus === from && message.length === 1 || this.#random() < this.#lose) continue;
       const copies = this.#random() < this.#duplicate ? 2 : 1;
       for (let copy = 0; copy < copies; copy++) {
         const earliest = this.#random() < this.#reorder ? 0 : bus.lastArrival(from);
         const at = Math.max(earliest, this.now + this.#random() * this.#delay);
         if (earliest > 0) bus.setLastArrival(from, at);
-        this.#after(at - this.now, () => bus.deliver(group, message));
+        this.#after(at - this.now, () => bus.deliver(group, ...message));
       }
     }
   }
@@ -211,8 +220,66 @@ export class HubNetwork {
 
 /** What a simulated bus uses of its network. */
 interface NetworkHooks {
-  carry(from: SimulatedBus, group: string, message: Uint8Array): void;
+  carry(from: SimulatedBus, group: string, ...message: Carried): void;
   after(delay: number, call: () => void): void;
+  now(): number;
+}
+
+/** A message, and where it was stored, if it was. */
+type Carried = [message: Uint8Array, position?: string, previous?: string];
+
+/** How many messages a page has at most. It is small, so that tests see several pages. */
+const PAGE = 4;
+
+interface Stored {
+  readonly position: number;
+  readonly message?: Uint8Array;
+}
+
+/** The last messages of each group. */
+class Histories {
+  readonly #size: number;
+  readonly #groups = new Map<string, Stored[]>();
+  #last = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** Returns the position of the message, and that of the one before it. */
+  add(group: string, message?: Uint8Array): [position: string, previous: string] {
+    const entries = this.#of(group);
+    const previous = entries.at(-1)?.position ?? 0;
+    entries.push({ position: ++this.#last, ...(message !== undefined && { message }) });
+    if (entries.length > this.#size) entries.shift();
+    return [`${this.#last}`, `${previous}`];
+  }
+
+  read(group: string, after: string): HistoryPage {
+    const all = this.#of(group);
+    const position = Number(after);
+    const following = all.filter((entry) => entry.position > position);
+    return {
+      entries: following.slice(0, PAGE).map(({ position, message }) => ({
+        position: `${position}`,
+        ...(message !== undefined && { message: message.slice() }),
+      })),
+      isComplete: position === 0 || all.some((entry) => entry.position === position),
+      isLast: following.length <= PAGE,
+    };
+  }
+
+  tail(group: string, count: number): string {
+    const entries = this.#of(group);
+    if (entries.length === 0) this.add(group);
+    return `${entries.at(-1 - count)?.position ?? 0}`;
+  }
+
+  #of(group: string): Stored[] {
+    let entries = this.#groups.get(group);
+    if (entries === undefined) this.#groups.set(group, entries = []);
+    return entries;
+  }
 }
 
 class SimulatedBus implements Bus {
@@ -229,10 +296,18 @@ class SimulatedBus implements Bus {
   #isClosed = false;
   #waiting: (() => void)[] = [];
 
-  constructor(delay: number, random: () => number, network: NetworkHooks) {
+  readonly history: BusHistory | undefined;
+
+  constructor(
+    delay: number,
+    random: () => number,
+    network: NetworkHooks,
+    histories: Histories | undefined,
+  ) {
     this.#delay = delay;
     this.#random = random;
     this.#network = network;
+    this.history = histories && this.#keep(histories);
   }
 
   get isReady(): boolean {
@@ -272,6 +347,36 @@ class SimulatedBus implements Bus {
     return promise;
   }
 
+  /** A history to which messages take their time, in order. What is on its way when the bus goes away arrives. */
+  #keep(histories: Histories): BusHistory {
+    let lastAt = 0;
+    const answer = async <T>(read: () => T): Promise<T> => {
+      if (this.#isReady) await this.#pause();
+      const answer = read();
+      await this.#pause();
+      if (this.#isReady) return answer;
+      throw new Error("the bus is away");
+    };
+    return {
+      publish: (group, message): boolean => {
+        if (this.#isClosed) return true;
+        const at = lastAt = Math.max(lastAt, this.#network.now() + this.#random() * this.#delay);
+        this.#network.after(at - this.#network.now(), () => {
+          const [position, previous] = histories.add(group, message);
+          this.#network.carry(this, group, message, position, previous);
+          if (!this.#isClosed) this.#listener!.onStored(1);
+        });
+        return true;
+      },
+      read: (group, after) => answer(() => histories.read(group, after)),
+      tail: (group, count) => answer(() => histories.tail(group, count)),
+    };
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#network.after(this.#random() * this.#delay, resolve));
+  }
+
   unsubscribe(group: string): void {
     this.#wanted.delete(group);
     this.#groups.delete(group);
@@ -289,10 +394,10 @@ class SimulatedBus implements Bus {
   }
 
   /** A message of another bus arrives, unless this one is away. */
-  deliver(group: string, message: Uint8Array): void {
+  deliver(group: string, message: Uint8Array, position?: string, previous?: string): void {
     if (!this.#isReady || !this.#groups.has(group)) return;
     const lent = message.slice();
-    this.#listener!.onMessage(lent);
+    this.#listener!.onMessage(lent, position, previous);
     lent.fill(0xff); // the hub must not keep it
   }
 

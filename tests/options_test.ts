@@ -34,6 +34,7 @@ import { connect, CONNECT_OPTIONS } from "../connect/connect.ts";
 import { type SessionPool, sessionPool } from "../connect/pool.ts";
 import { reconnect } from "../connect/reconnect.ts";
 import { Hub, natsBus, redisBus } from "../hub/mod.ts";
+import { HISTORY_OPTIONS } from "../hub/history_options.ts";
 import { NATS_BUS_OPTIONS } from "../hub/nats_bus.ts";
 import { REDIS_BUS_OPTIONS } from "../hub/redis_bus.ts";
 import { HUB_OPTIONS, JOIN_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
@@ -105,6 +106,7 @@ const redisClient = {
   publish: () => Promise.resolve(0),
   subscribe: () => Promise.resolve(),
   unsubscribe: () => Promise.resolve(),
+  callBuffer: () => Promise.resolve(),
 };
 const header = { version: 2, command: "LOCAL" } as const;
 const network = [
@@ -286,9 +288,15 @@ const TAKERS: Record<string, Taker> = {
     call: (o) => redisBus({ publisher: redisClient, subscriber: { ...redisClient } }, o),
     names: Object.keys(REDIS_BUS_OPTIONS),
   },
+  "redisBus() with history": {
+    call: (history) =>
+      redisBus({ publisher: redisClient, subscriber: { ...redisClient } }, { history }),
+    names: Object.keys(HISTORY_OPTIONS),
+    where: "history",
+  },
   "new HubNetwork()": {
     call: (o) => new HubNetwork(o),
-    names: ["seed", "delay", "lose", "duplicate", "reorder", "outage"],
+    names: ["seed", "delay", "lose", "duplicate", "reorder", "outage", "history"],
   },
   "Hub.publish()": {
     call: (o) => void new Hub().publish("news", "rain", o),

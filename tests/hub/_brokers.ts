@@ -1,7 +1,7 @@
 // What the buses over brokers have to do, with a real broker between two hubs.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type Bus, Hub } from "../../hub/mod.ts";
+import { type Bus, type HistoryOptions, Hub } from "../../hub/mod.ts";
 import type { Session } from "../../session.ts";
 import { sessionPair } from "../../testing/mod.ts";
 import { until } from "../_serving.ts";
@@ -9,7 +9,7 @@ import { until } from "../_serving.ts";
 /** A broker that runs, and buses to it. */
 export interface Broker extends AsyncDisposable {
   /** A bus over connections of its own, which end with the broker. */
-  bus(prefix?: string): Promise<Bus>;
+  bus(prefix?: string, history?: HistoryOptions): Promise<Bus>;
   signal(signal: Deno.Signal): void;
   /** Kills it with SIGKILL. */
   kill(): Promise<void>;
@@ -17,7 +17,7 @@ export interface Broker extends AsyncDisposable {
 }
 
 /** Names that mean something to a broker, or that are alike once they are escaped or cut. */
-const NAMES = [
+export const NAMES: readonly string[] = [
   ...["hall", "Hall", "a.b", "a b", "a=b", "a=2eb", "*", ">", "a.*", "a.>", ".", "..", "=", "\0"],
   ...["$SYS.REQ", "_INBOX.1", "new\nline", "\r\nPUB x 1\r\na\r\n", "\ufeff", "ä", "🐇", "[a-z]?"],
   ...["x".repeat(1024), "x".repeat(1023) + "y", "€".repeat(1024), "€".repeat(1023) + "."],
@@ -25,7 +25,7 @@ const NAMES = [
 const MAX_NAME = 1024;
 
 /** A hub with one member. */
-class Side implements AsyncDisposable {
+export class Side implements AsyncDisposable {
   readonly hub: Hub;
   readonly session: Session;
   readonly gaps: [from: number, to: number][] = [];

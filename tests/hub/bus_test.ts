@@ -35,7 +35,7 @@ async function member(
   const states: boolean[] = [];
   const hub = new Hub({
     bus,
-    onGap: (...gap) => void gaps.push(gap),
+    onGap: (group, from, to) => void gaps.push([group, from, to]),
     onError: (error) => void errors.push(error),
     onBusChange: (isReady) => void states.push(isReady),
     ...options,

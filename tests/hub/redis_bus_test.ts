@@ -1,31 +1,17 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { createClient } from "redis";
-import { Hub, redisBus } from "../../hub/mod.ts";
+import { Hub } from "../../hub/mod.ts";
 import { canUnix } from "../_permissions.ts";
 import { cannotStart, Program } from "../_programs.ts";
 import { hasRedisServer } from "../_redis.ts";
 import { bounded } from "../_serving.ts";
 import { SCENES } from "./_brokers.ts";
-import { type MakeBus, redisBroker } from "./_redis_broker.ts";
+import { HISTORY_SCENES } from "./_history_scenes.ts";
+import { nodeRedis } from "./_node_redis.ts";
+import { redisBroker } from "./_redis_broker.ts";
 
 const withRedis = { ...bounded, ignore: !hasRedisServer || !canUnix };
 
-const nodeRedis: MakeBus = async (path, prefix) => {
-  const publisher = createClient({ socket: { path, reconnectStrategy: () => 50 } });
-  const subscriber = publisher.duplicate();
-  const bus = redisBus({ publisher, subscriber }, prefix === undefined ? {} : { prefix });
-  for (const client of [publisher, subscriber]) client.on("error", () => {}); // until there is a hub
-  await Promise.all([publisher.connect(), subscriber.connect()]);
-  return {
-    bus,
-    end(): void {
-      publisher.destroy();
-      subscriber.destroy();
-    },
-  };
-};
-
-for (const [shows, scene] of Object.entries(SCENES)) {
+for (const [shows, scene] of Object.entries({ ...SCENES, ...HISTORY_SCENES })) {
   Deno.test(`redisBus() with redis ${shows}`, withRedis, async () => {
     await using broker = await redisBroker(nodeRedis);
     await scene(broker);
@@ -39,7 +25,8 @@ Deno.test("redisBus() with ioredis does all of this", {
   const args = ["run", "--quiet", "--allow-all", "tests/hub/_ioredis.ts"];
   await using program = new Program("deno", args);
   const { stdout, stderr } = await program.ended();
-  assertEquals(stdout.trim().split("\n"), Object.keys(SCENES), stderr);
+  const all = Object.keys({ ...SCENES, ...HISTORY_SCENES });
+  assertEquals(stdout.trim().split("\n"), all, stderr);
 });
 
 Deno.test("redisBus() serves one hub", withRedis, async () => {

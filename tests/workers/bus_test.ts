@@ -158,6 +158,7 @@ class Buses {
     bus.start({
       onMessage: (message) => void got.push(new TextDecoder().decode(message)),
       onStateChange: () => {},
+      onStored: () => {},
       onError: (error) => {
         throw error;
       },
@@ -253,7 +254,12 @@ Deno.test(
   { permissions: "none" },
   async () => {
     const bus = new WorkerBus();
-    bus.start({ onMessage: () => {}, onStateChange: () => {}, onError: () => {} });
+    bus.start({
+      onMessage: () => {},
+      onStateChange: () => {},
+      onStored: () => {},
+      onError: () => {},
+    });
     let isSubscribed = false;
     bus.subscribe("hall").then(() => isSubscribed = true);
     await settle();
