@@ -36,7 +36,7 @@ export function keep(session: Session, state: unknown): void {
   }
   const text = JSON.stringify(state) as string | undefined;
   if (text === undefined) {
-    throw new TypeError(`state must be a value for JSON, got a ${typeof state}`);
+    throw new TypeError(`state must be a value for JSON, got ${shown(state)}`);
   }
   if (text.length > MAX_KEPT) {
     throw new RangeError(

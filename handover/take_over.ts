@@ -76,7 +76,7 @@ export function relayHandover(
   const sender = new SocketSender(to);
   const printer = new ErrorPrinter("errors of handing over");
   const { onError = (error) => printer.print(error) } = options;
-  return onSessions(from, async (received, socket) => {
+  const stop = onSessions(from, async (received, socket) => {
     try {
       const message = checkMessage(received, socket);
       // A socket that waits to be sent goes on reading, and what it has read would be lost.
@@ -85,6 +85,10 @@ export function relayHandover(
       onError(error);
     }
   });
+  return () => {
+    stop();
+    printer.printOmitted();
+  };
 }
 
 /** Options of {@linkcode relayHandover}. */

@@ -509,7 +509,7 @@ Deno.test("keep() takes what JSON can hold, up to 64 KiB", { permissions: "none"
   assertThrows(
     () => keep(left, undefined),
     TypeError,
-    "state must be a value for JSON, got a undefined",
+    "state must be a value for JSON, got undefined",
   );
   assertThrows(() => keep(left, 1n), TypeError);
   keep(left, "x".repeat(65_534));
