@@ -34,6 +34,8 @@ export interface Sample {
   lateness: number;
   /** The open sessions of each worker. */
   workers: number[];
+  /** The heap of each worker. */
+  workersHeap: number[];
   /** How late the event loop of each worker was at most. */
   workersLateness: number[];
 }
@@ -108,6 +110,7 @@ export class Sampler {
         held: stats.memory.held,
         ...{ rss, heap, lateness },
         workers: workers.map(({ stats }) => stats.active),
+        workersHeap: workers.map(({ heap }) => heap),
         workersLateness: workers.map(({ worker, lateness }) =>
           this.#latenessOf(`${worker} ${name}`, lateness)
         ),

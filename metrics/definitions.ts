@@ -75,6 +75,7 @@ const METRICS = {
     "{session}",
     "Sessions that a worker has open",
   ],
+  "parley.worker.heap": ["updowncounter", "By", "Memory that the objects of a worker take"],
   "parley.worker.event_loop.lateness": [
     "histogram",
     "s",

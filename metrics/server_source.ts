@@ -106,9 +106,10 @@ function takeWorkers({ workers }: WorkersStats, take: Take): void {
     const count = workers.filter((worker) => worker.state === state).length;
     take("parley.workers", count, { "parley.worker.state": state });
   }
-  for (const { worker, deaths, stats, lateness } of workers) {
+  for (const { worker, deaths, stats, lateness, heap } of workers) {
     const attributes = { "parley.worker": worker };
     take("parley.worker.active_sessions", stats.active, attributes);
+    take("parley.worker.heap", heap, attributes);
     take("parley.worker.event_loop.lateness", lateness, attributes);
     take("parley.worker.deaths", deaths, attributes);
   }

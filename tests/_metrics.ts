@@ -49,7 +49,7 @@ export function fullMetrics(): Metrics {
     stats: () => ({
       ...stats,
       metrics: [],
-      workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [], lateness }],
+      workers: [{ worker: 0, state: "serving", deaths: 0, stats, metrics: [], lateness, heap: 0 }],
     }),
   });
   metrics.addDatagramServer("one", {

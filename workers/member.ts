@@ -169,7 +169,7 @@ export class Member {
     this.#life = this.#servingSince = undefined;
     if (figures === undefined) return;
     const [stats, metrics] = [finalStats(figures.stats), finalMetrics(figures.metrics)];
-    this.#earlier = addFigures(this.#earlier, { ...figures, stats, metrics });
+    this.#earlier = addFigures(this.#earlier, { ...figures, stats, metrics, heap: 0 });
   }
 
   /** The delay before it starts again, in milliseconds. A worker that could not start at all is not started again. */
@@ -194,5 +194,6 @@ function addFigures(...all: (WorkerFigures | undefined)[]): WorkerFigures {
       (sum, figures) => figures === undefined ? sum : addedDurations(sum, figures.lateness),
       noDurations(WAITS),
     ),
+    heap: all.reduce((sum, figures) => sum + (figures?.heap ?? 0), 0),
   };
 }

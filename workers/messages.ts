@@ -62,4 +62,6 @@ export interface WorkerFigures {
   readonly stats: ServerStats;
   readonly metrics: Metric[];
   readonly lateness: Durations;
+  /** In bytes. */
+  readonly heap: number;
 }

@@ -139,6 +139,8 @@ export interface WorkerStats {
   metrics: Metric[];
   /** How late its event loop was, ten times a second, over all its lives. */
   lateness: Durations;
+  /** The memory that its objects take, in bytes, which `maxHeap` limits. */
+  heap: number;
 }
 
 /** A running server whose sessions are served by workers. */

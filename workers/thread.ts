@@ -51,6 +51,7 @@ async function run(start: WorkerStart): Promise<void> {
       stats: served.stats(),
       metrics: metrics?.collect() ?? [],
       lateness: durations,
+      heap: process.memoryUsage().heapUsed,
     });
     tell({ kind: "listening", addr: await server.listening });
     await server.finished;

@@ -55,6 +55,7 @@ function beginWorkers() {
   const lines = (key) => workers.map((_, n) => ["#" + n, (sample) => sample[key][n] ?? 0]);
   workersCharts = workers.length === 0 ? [] : [
     { title: "Sessions of each", format: count, lines: lines("workers") },
+    { title: "Heap of each", format: size, lines: lines("workersHeap") },
     { title: "Lateness of each", format: late, lines: lines("workersLateness") },
   ];
   $("workers-chart").replaceChildren(...workersCharts.map(makeChart));
@@ -71,13 +72,14 @@ function drawWorkers() {
   $("workers-panel").hidden = now.workers.length === 0;
   if (now.workers.length === 0) return;
   const head = element("tr");
-  head.append(...["worker", "state", "sessions", "late", "deaths"].map((name) => element("th", name)));
+  head.append(...["worker", "state", "sessions", "heap", "late", "deaths"].map((name) => element("th", name)));
   $("workers").tHead.replaceChildren(head);
   $("workers").tBodies[0].replaceChildren(...now.workers.map(({ worker, state, active, deaths }, n) => {
     const row = element("tr");
     row.append(element("td", worker), element("td", state, state === "serving" ? "" : "bad"));
     const lateness = now.sample.workersLateness[n] ?? 0;
-    row.append(element("td", count(active)), element("td", late(lateness), lateness > 100 ? "warn" : ""));
+    row.append(element("td", count(active)), element("td", size(now.sample.workersHeap[n] ?? 0)));
+    row.append(element("td", late(lateness), lateness > 100 ? "warn" : ""));
     row.append(element("td", count(deaths), deaths > 0 ? "warn" : ""));
     return row;
   }));

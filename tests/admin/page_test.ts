@@ -140,8 +140,8 @@ Deno.test("The page shows workers, and the server that is chosen of several", {
   await tab.until(`document.querySelectorAll("#sessions tbody tr").length === 1`);
   assertEquals(await tab.run(`document.querySelector("#sessions th").textContent`), "worker");
   await tab.until(`document.querySelectorAll("#workers tbody tr").length === 2`);
-  await tab.until(`document.querySelectorAll("#workers-chart path[d^='M']").length === 4`);
-  await tab.until(`/^\\d+(\\.\\d)? ms$/.test($("workers").rows[1].cells[3].textContent)`);
+  await tab.until(`document.querySelectorAll("#workers-chart path[d^='M']").length === 6`);
+  await tab.until(`/^\\d+(\\.\\d)? ms$/.test($("workers").rows[1].cells[4].textContent)`);
   assertEquals(await tab.run(`$("control").hidden`), true);
   await tab.run(`[...$("servers").children][1].click()`);
   await tab.until(`document.title.startsWith("single") && $("workers-panel").hidden`);

@@ -53,7 +53,7 @@ function someMetrics(): { metrics: Metrics } & AsyncDisposable {
   const stats = server.stats();
   const lateness = noDurations(WAITS);
   const workers = [0, 1].map((worker) =>
-    ({ worker, state: "serving", deaths: 1, stats, metrics: [], lateness }) as const
+    ({ worker, state: "serving", deaths: 1, stats, metrics: [], lateness, heap: 0 }) as const
   );
   metrics.addServer("workers", {
     addr: { transport: "tcp", hostname: "::1", port: 1234 },

@@ -45,32 +45,38 @@ Deno.test("Metrics has what the modules of workers measure, added up", withWorke
   assertEquals(value("published_messages"), 3);
 });
 
-Deno.test("Metrics has how late the event loop of each worker is", withWorkers, async () => {
-  const module = import.meta.resolve("./_measured.ts");
-  const server = serveWorkers(module, { port: 0, workers: 1, observer: {} });
-  await server.listening;
-  const metrics = new Metrics();
-  metrics.addServer("late", server);
-  const name = "parley.worker.event_loop.lateness";
-  const late = (): Durations => valuesOf(metrics, name, "parley.worker")[0] as Durations;
-  const counted = (from: number): number =>
-    Object.entries(late()).reduce(
-      (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
-      0,
-    );
-  await until(() => counted(0) > 0);
-  const [client] = await dialEach(server, 1);
-  await client!.send("block\n"); // for 300 ms: a timer of 100 ms is late by 200 at least
-  await until(() => counted(100) > 0);
-  const before = late();
-  await kill(client!);
-  await until(() => server.stats().workers[0]!.deaths === 1);
-  for (const [key, { count }] of Object.entries(before)) {
-    assert(late()[Number(key)]!.count >= count); // no counter goes down
-  }
-  await until(() => server.stats().workers[0]!.state === "serving");
-  await stop(server);
-});
+Deno.test(
+  "Metrics has the heap of each worker, and how late its event loop is",
+  withWorkers,
+  async () => {
+    const module = import.meta.resolve("./_measured.ts");
+    const server = serveWorkers(module, { port: 0, workers: 1, observer: {} });
+    await server.listening;
+    const metrics = new Metrics();
+    metrics.addServer("late", server);
+    const name = "parley.worker.event_loop.lateness";
+    const late = (): Durations => valuesOf(metrics, name, "parley.worker")[0] as Durations;
+    const counted = (from: number): number =>
+      Object.entries(late()).reduce(
+        (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
+        0,
+      );
+    await until(() => counted(0) > 0);
+    assert(valuesOf(metrics, "parley.worker.heap", "parley.worker")[0] as number > 1e6);
+    const [client] = await dialEach(server, 1);
+    await client!.send("block\n"); // for 300 ms: a timer of 100 ms is late by 200 at least
+    await until(() => counted(100) > 0);
+    const before = late();
+    await kill(client!);
+    await until(() => server.stats().workers[0]!.deaths === 1);
+    for (const [key, { count }] of Object.entries(before)) {
+      assert(late()[Number(key)]!.count >= count); // no counter goes down
+    }
+    await until(() => server.stats().workers[0]!.state === "serving");
+    await stop(server);
+    assertEquals(valuesOf(metrics, "parley.worker.heap", "parley.worker"), { 0: 0 });
+  },
+);
 
 Deno.test("serveWorkers() refuses metrics that are none", withWorkers, async () => {
   const module = `data:text/javascript,export const metrics = {}; export default () => {};`;
