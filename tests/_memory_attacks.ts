@@ -110,11 +110,9 @@ export interface Outcome {
   readonly held: number;
   /** How many sessions the server has ended. */
   readonly ended: number;
-  /** The longest that a good client waited for an answer, and a new one for its first. */
-  readonly slowestAnswer: number;
-  readonly slowestArrival: number;
-  /** How often good clients were answered. */
-  readonly answers: number;
+  /** How long a good client waited for each of its answers, and new ones for their first, in order of length. */
+  readonly answers: readonly number[];
+  readonly arrivals: readonly number[];
 }
 
 /** Attacks a server with a crowd, until no more comes of it and for `settling` more milliseconds. */
@@ -142,33 +140,32 @@ export async function besiege(
   const until = crowd.stdout.until(/stuck/).then(() => pause(settling)).finally(() =>
     isOver = true
   );
-  let answers = 0;
+  const answers: number[] = [];
+  const arrivals: number[] = [];
   let held = 0;
-  let slowestAnswer = 0;
-  let slowestArrival = 0;
   const stay = async (): Promise<void> => {
     while (!isOver) {
-      slowestAnswer = Math.max(slowestAnswer, await timed(() => attack.ask(good)));
-      answers++;
+      answers.push(await timed(() => attack.ask(good)));
       held = Math.max(held, (await server.report()).memory.held);
       await pause(20);
     }
   };
   const arrive = async (): Promise<void> => {
     while (!isOver) {
-      const took = await timed(async () => {
-        await using client = await dial();
-        await attack.ask(client);
-      });
-      slowestArrival = Math.max(slowestArrival, took);
-      answers++;
+      arrivals.push(
+        await timed(async () => {
+          await using client = await dial();
+          await attack.ask(client);
+        }),
+      );
       await pause(50);
     }
   };
   await Promise.all([until, stay(), arrive()]);
   const { memory: { ended } } = await server.report();
   const peak = await server.peak();
-  return { before, peak, held, ended, slowestAnswer, slowestArrival, answers };
+  for (const waits of [answers, arrivals]) waits.sort((a, b) => a - b);
+  return { before, peak, held, ended, answers, arrivals };
 }
 
 async function timed(run: () => Promise<void>): Promise<number> {

@@ -19,17 +19,26 @@ const SETTLING = 5_000;
 beLongPatient();
 
 const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`;
-const seconds = (duration: number): string => `${(duration / 1000).toFixed(1)} s`;
+const seconds = (duration: number): string => `${(duration / 1000).toFixed(2)} s`;
+
+function waitsOf(sorted: readonly number[]): string {
+  const quantile = (part: number): string =>
+    seconds(sorted[Math.ceil(part * sorted.length) - 1] ?? NaN);
+  return `${quantile(0.5)} (p50), ${quantile(0.99)} (p99), ${
+    quantile(1)
+  } (max of ${sorted.length})`;
+}
 
 for (const attack of ATTACKS.filter((attack) => attack.kind.startsWith(kind))) {
   for (const way of WAYS.filter(({ name }) => name.endsWith(over))) {
     const outcome = await besiege(attack, way, Number(count), Number(limit) * MIB, SETTLING);
-    const { before, peak, held, ended, answers, slowestAnswer, slowestArrival } = outcome;
+    const { before, peak, held, ended, answers, arrivals } = outcome;
     console.log(
       `${count} ${attack.name} ${way.name}: from ${mib(before)} to ${mib(peak)}, ` +
         `${mib(peak - before)} more; ${mib(held)} held; ${ended} ended; ` +
-        `${answers} answers, after ${seconds(slowestAnswer)} at most, ` +
-        `for new clients after ${seconds(slowestArrival)}`,
+        `good clients were answered within ${waitsOf(answers)}; new ones within ${
+          waitsOf(arrivals)
+        }`,
     );
   }
 }
