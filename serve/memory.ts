@@ -1,6 +1,7 @@
 /** Limits the memory of a server's buffers, in steps. */
 
 import { checkInteger } from "../_internal/checks.ts";
+import { collectGarbage } from "../_internal/collect_garbage.ts";
 import { MemoryLimitError } from "../errors.ts";
 import type { Budget } from "../session/budget.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
@@ -30,6 +31,13 @@ const PATIENCE = 500;
 const MAX_QUIET = 2_000;
 /** What a session holds weighs as much again for each time of this length without a byte, in milliseconds. */
 const QUIET = 100;
+/**
+ * What the TLS layer of a session takes, in bytes: 17 KiB, and what is lost between them. It counts up to a quarter of
+ * what the session holds otherwise, so that idle sessions and small messages to many of them hardly count.
+ */
+const TLS_LAYER = 24 * 1024;
+/** After how many ended sessions garbage is collected: each leaves 20 KiB and more, outside of the count and often of V8's heap. */
+const MAX_LEFT = 100;
 
 const LEVELS: readonly MemoryStats["pressure"][] = ["none", "reading-paused", "accepting-paused"];
 const FULL = 2;
@@ -49,7 +57,7 @@ interface MemoryHooks {
 
 interface Holding {
   readonly life: Lifecycle;
-  readonly bytes: number;
+  bytes: number;
 }
 
 /** How many bytes to free, and the sessions that may be ended for that, in order. */
@@ -70,6 +78,8 @@ export class MemoryGuard {
   #isWaiting = false;
   #isStuck = false;
   #ended = 0;
+  /** How many of them were ended since the last collection of garbage. */
+  #left = 0;
 
   constructor({ maxBufferMemory = DEFAULT_BUFFER_MEMORY }: ServeOptions, hooks: MemoryHooks) {
     this.#limit = maxBufferMemory;
@@ -94,8 +104,9 @@ export class MemoryGuard {
   }
 
   #review(): void {
-    const holdings = this.#holdings();
-    let held = totalOf(holdings);
+    const all = this.#holdings();
+    let held = totalOf(all);
+    const holdings = all.filter(({ life }) => !life.isShut);
     const before = this.#level;
     this.#level = this.#levelAt(held);
     const highest = Math.max(before, this.#level);
@@ -111,23 +122,22 @@ export class MemoryGuard {
     for (let level = highest; level > this.#level;) this.#tell(LEVELS[--level]!, held);
   }
 
-  /** Returns what each open session holds. Memory to which several sessions refer is divided among them. */
+  /**
+   * Returns what each session holds. Memory to which several sessions refer is divided among them. One that is shut holds
+   * what is being written, until the runtime returns it.
+   */
   #holdings(): Holding[] {
-    const lives = [...this.#hooks.lives()].filter(({ isShut }) => !isShut);
+    const holdings: Holding[] = [];
     const referenced = new Map<ArrayBufferLike, number>();
-    for (const { output } of lives) {
-      output.showReferenced(({ buffer, length }) => {
-        referenced.set(buffer, (referenced.get(buffer) ?? 0) + length);
-      });
+    const count = ({ buffer, length }: Uint8Array): void => {
+      referenced.set(buffer, (referenced.get(buffer) ?? 0) + length);
+    };
+    for (const life of this.#hooks.lives()) {
+      life.output.showReferenced(count);
+      holdings.push({ life, bytes: bytesOf(life) });
     }
-    return lives.map((life) => {
-      let bytes = life.reader.input.buffer.length + life.output.size + (life.connection.held ?? 0);
-      life.output.showReferenced(({ buffer, length }) => {
-        const all = referenced.get(buffer)!;
-        bytes -= length * Math.max(0, 1 - buffer.byteLength / all);
-      });
-      return { life, bytes };
-    });
+    if (referenced.size > 0) holdings.forEach((holding) => divide(holding, referenced));
+    return holdings;
   }
 
   /** While memory is freed, however slowly, sessions are not ended to make room. */
@@ -199,6 +209,11 @@ export class MemoryGuard {
       left -= holding.bytes;
     }
     this.#ended += ended.length;
+    this.#left += ended.length;
+    if (this.#left >= MAX_LEFT) {
+      this.#left = 0;
+      collectGarbage();
+    }
     for (const { life, bytes } of ended) {
       life.terminate("limit", new MemoryLimitError(this.#limit, bytes));
     }
@@ -253,6 +268,18 @@ export class MemoryGuard {
     const { budget, onPressure } = this.#hooks;
     onPressure({ pressure, held, limit: this.#limit, paused: budget.paused.size, ended });
   }
+}
+
+function bytesOf({ reader, output, connection }: Lifecycle): number {
+  const bytes = reader.input.buffer.length + output.size + (connection.held ?? 0);
+  return connection.tls === undefined ? bytes : bytes + Math.min(bytes / 4, TLS_LAYER);
+}
+
+/** Leaves a holding its part of the memory to which several outputs refer: `referenced` says to how many bytes of each buffer. */
+function divide(holding: Holding, referenced: ReadonlyMap<ArrayBufferLike, number>): void {
+  holding.life.output.showReferenced(({ buffer, length }) => {
+    holding.bytes -= length * Math.max(0, 1 - buffer.byteLength / referenced.get(buffer)!);
+  });
 }
 
 function totalOf(holdings: readonly Holding[]): number {

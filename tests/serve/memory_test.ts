@@ -5,7 +5,7 @@ import { MemoryLimitError, type SessionEnd } from "../../errors.ts";
 import type { MemoryPressureEvent, ServerObserver } from "../../serve/observer.ts";
 import { serve, type ServeOptions, type Server } from "../../serve/serve.ts";
 import { prepare, type PreparedMessage, Session } from "../../session.ts";
-import { memoryListener } from "../../transport/mod.ts";
+import { type Connection, memoryListener } from "../../transport/mod.ts";
 import { ask, bounded, clock, echo, overNet, portOf, settle, until } from "../_serving.ts";
 import { canUnix } from "../_permissions.ts";
 import { makeTempDir } from "../_temp_dir.ts";
@@ -340,6 +340,38 @@ Deno.test("serve() ends one of those who wait for each other", bounded, async ()
   assert(served.length > 0, "nobody was served");
   for (const { reason } of ends) assertEquals(reason, "limit");
   for (const client of clients) client.abort();
+});
+
+Deno.test("serve() counts what ended sessions are still writing", bounded, async () => {
+  const { ends, observer } = told();
+  const listener = memoryListener();
+  const written = Promise.withResolvers<void>();
+  const slow = {
+    addr: listener.addr,
+    close: () => listener.close(),
+    async accept(): Promise<Connection> {
+      const connection = await listener.accept();
+      return {
+        remoteAddr: connection.remoteAddr,
+        localAddr: connection.localAddr,
+        read: (buffer) => connection.read(buffer),
+        write: ({ length }) => written.promise.then(() => length),
+        closeWrite: () => connection.closeWrite(),
+        close: () => connection.close(),
+      };
+    },
+  };
+  await using server = serve({ listener: slow, maxBufferMemory: LIMIT, observer }, (session) => {
+    session.send(new Uint8Array(5 * MIB));
+    session.abort();
+  });
+  const client = new Session(listener.connect());
+  await until(() => server.stats().accepted === 1);
+  const before = [server.stats().memory.held, ends.length];
+  written.resolve();
+  await until(() => ends.length === 1);
+  assertEquals([before, server.stats().memory.held], [[5 * MIB, 0], 0]);
+  client.abort();
 });
 
 Deno.test("serve() counts memory for each server by itself", bounded, async () => {
