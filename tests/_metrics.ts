@@ -38,6 +38,14 @@ export function totalOf(durations: Durations): { count: number; sum: number } {
   return { count, sum };
 }
 
+/** How many durations there are above one that is the longest of a range, in milliseconds. */
+export function countAbove(durations: Durations, from: number): number {
+  return Object.entries(durations).reduce(
+    (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
+    0,
+  );
+}
+
 /** Metrics of servers, one with a worker, of a client, a hub, a pool and a capture. */
 export function fullMetrics(): Metrics {
   const metrics = new Metrics();

@@ -25,7 +25,7 @@ import { datagramNetwork, sessionPair } from "../../testing/mod.ts";
 import { memoryListener, memoryPair } from "../../transport/mod.ts";
 import { canRead, canWrite } from "../_permissions.ts";
 import { makeTempDir } from "../_temp_dir.ts";
-import { fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
+import { countAbove, fullMetrics, positive, totalOf, valueOf, valuesOf } from "../_metrics.ts";
 import { ask, bounded, echo, overNet, portOf, readAll, until } from "../_serving.ts";
 import { serveTls } from "../_tls_serving.ts";
 
@@ -227,12 +227,7 @@ Deno.test("Metrics has how late the event loop is, while there is a server", bou
   const before = totalOf(late()).count;
   await until(() => totalOf(late()).count > before);
   for (const until = performance.now() + 300; performance.now() < until;);
-  const counted = (from: number): number =>
-    Object.entries(late()).reduce(
-      (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
-      0,
-    );
-  await until(() => counted(100) > 0);
+  await until(() => countAbove(late(), 100) > 0);
   await other!.shutdown();
   metrics.addServer("one", one!); // it has ended: there must be no timer, or the test would leak it
 });

@@ -5,7 +5,7 @@ import { Metrics } from "../../metrics/mod.ts";
 import { addSessionDuration, noSessionDurations } from "../../serve/stats.ts";
 import { serveWorkers } from "../../workers/mod.ts";
 import { addMetrics, finalMetrics, type Metric } from "../../workers/metrics.ts";
-import { valueOf, valuesOf } from "../_metrics.ts";
+import { countAbove, valueOf, valuesOf } from "../_metrics.ts";
 import { until } from "../_serving.ts";
 import { dialEach, kill, stop, withWorkers } from "../workers/_workers.ts";
 
@@ -56,16 +56,11 @@ Deno.test(
     metrics.addServer("late", server);
     const name = "parley.worker.event_loop.lateness";
     const late = (): Durations => valuesOf(metrics, name, "parley.worker")[0] as Durations;
-    const counted = (from: number): number =>
-      Object.entries(late()).reduce(
-        (sum, [to, { count }]) => Number(to) > from ? sum + count : sum,
-        0,
-      );
-    await until(() => counted(0) > 0);
+    await until(() => countAbove(late(), 0) > 0);
     assert(valuesOf(metrics, "parley.worker.heap", "parley.worker")[0] as number > 1e6);
     const [client] = await dialEach(server, 1);
     await client!.send("block\n"); // for 300 ms: a timer of 100 ms is late by 200 at least
-    await until(() => counted(100) > 0);
+    await until(() => countAbove(late(), 100) > 0);
     const before = late();
     await kill(client!);
     await until(() => server.stats().workers[0]!.deaths === 1);
