@@ -40,7 +40,8 @@ interface Ended {
   id: number;
   address: Address;
   startedAt: number;
-  end: Omit<SessionEnd, "cause">;
+  reason: SessionEnd["reason"];
+  duration: number;
   cause: string | undefined;
   bytesRead: number;
   bytesWritten: number;
@@ -108,7 +109,8 @@ export class SessionList {
       id,
       address: remoteAddr,
       startedAt: startedAt.getTime(),
-      end: { reason, duration },
+      reason,
+      duration,
       cause: cause === undefined ? undefined : textOf(cause).slice(0, MAX_CAUSE),
       bytesRead,
       bytesWritten,
@@ -170,12 +172,12 @@ const OPEN: Numbers<Session> = {
 /** The numbers of an ended session. */
 const ENDED: Numbers<Ended> = {
   id: ({ id }) => id,
-  age: ({ end }) => Math.round(end.duration),
+  age: ({ duration }) => Math.round(duration),
   bytesRead: ({ bytesRead }) => bytesRead,
   bytesWritten: ({ bytesWritten }) => bytesWritten,
   bytes: ({ bytesRead, bytesWritten }) => bytesRead + bytesWritten,
   startedAt: ({ startedAt }) => startedAt,
-  endedAt: ({ startedAt, end }) => startedAt + Math.round(end.duration),
+  endedAt: ({ startedAt, duration }) => startedAt + Math.round(duration),
 };
 
 function rowOfOpen(session: Session, now: number): SessionRow {
@@ -198,9 +200,9 @@ function rowOfOpen(session: Session, now: number): SessionRow {
 }
 
 function rowOfEnded(
-  { id, address, startedAt, end, cause, bytesRead, bytesWritten }: Ended,
+  { id, address, startedAt, reason, duration, cause, bytesRead, bytesWritten }: Ended,
 ): SessionRow {
-  const age = Math.round(end.duration);
+  const age = Math.round(duration);
   return {
     id,
     address: formatAddress(address),
@@ -209,7 +211,7 @@ function rowOfEnded(
     bytesRead,
     bytesWritten,
     endedAt: startedAt + age,
-    reason: end.reason,
+    reason,
     ...(cause !== undefined && { cause }),
   };
 }
