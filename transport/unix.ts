@@ -2,7 +2,6 @@ import { lazy } from "./lazy.ts";
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Stats } from "node:fs";
 import process from "node:process";
-import { setTimeout } from "node:timers/promises";
 import { shown } from "../_internal/checks.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 import type { StartedListener } from "./node/listen_target.ts";
@@ -81,7 +80,8 @@ export async function dialUnix(
     } catch (error) {
       if (!(error instanceof systemErrors.WouldBlock)) throw error;
     }
-    await setTimeout(delay, undefined, { signal }).catch(() => {}); // it rejects with another reason
+    const waited = lazy.timersPromises.setTimeout(delay, undefined, { signal });
+    await waited.catch(() => {}); // it rejects with another reason
     signal.throwIfAborted();
   }
 }
@@ -189,7 +189,7 @@ export class UnixListener implements Listener {
     const { path } = this.addr;
     let problem = await problemAt(path, this.#sockets);
     if (problem === undefined) {
-      await setTimeout(START_TIME); // a server that has bound but does not listen yet refuses, too
+      await lazy.timersPromises.setTimeout(START_TIME); // a server that has bound but does not listen yet refuses, too
       problem = await problemAt(path, this.#sockets);
     }
     if (problem !== undefined) throw this.#inUse(problem, cause);

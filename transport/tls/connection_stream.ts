@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { systemErrors } from "../../_internal/system_error_classes.ts";
 import type { Connection, InputBorrower } from "../connection.ts";
+import { lazy } from "../lazy.ts";
 
 /** The size of the first read. Each read that fills its buffer makes the next one larger. */
 const MIN_READ = 4 * 1024;
@@ -26,7 +27,9 @@ export interface StreamOwner {
  * the data that it still holds, and it treats an end without close_notify like one with it. Nor can the layer close the
  * connection: an alert may still have to be sent.
  */
-export class ConnectionStream extends Duplex implements InputBorrower {
+export class ConnectionStream implements InputBorrower {
+  /** The stream itself. This class does not extend it, since its module would then be loaded without need. */
+  readonly duplex: Duplex;
   owner: StreamOwner;
   /** Whether any bytes were received. */
   hasReceived = false;
@@ -36,9 +39,14 @@ export class ConnectionStream extends Duplex implements InputBorrower {
   #writing: Promise<void> | undefined;
 
   constructor(connection: Connection, owner: StreamOwner) {
-    super({ allowHalfOpen: true });
     this.#connection = connection;
     this.owner = owner;
+    this.duplex = new lazy.stream.Duplex({
+      allowHalfOpen: true,
+      read: () => this.#read(),
+      write: (bytes, _encoding, onDone) => this.#write(bytes, onDone),
+      final: (onDone) => this.#end(onDone),
+    });
   }
 
   /** Resolves when the current write has ended. */
@@ -51,7 +59,7 @@ export class ConnectionStream extends Duplex implements InputBorrower {
     return this.#writing = this.#writeAll(bytes).catch((error) => this.owner.onWriteError(error));
   }
 
-  override _read(): void {
+  #read(): void {
     if (this.#isReading) return;
     this.#isReading = true;
     // On Node, each other buffer that is read into takes memory until the connection is closed.
@@ -59,14 +67,14 @@ export class ConnectionStream extends Duplex implements InputBorrower {
     else this.#readOnce().catch((error) => this.onEnd(error));
   }
 
-  override _write(bytes: Uint8Array, _encoding: unknown, onDone: () => void): void {
+  #write(bytes: Uint8Array, onDone: () => void): void {
     this.#writing = this.#writeAll(bytes).then(() => {
       onDone();
-      if (this.writableLength === 0) this.owner.onWritten();
+      if (this.duplex.writableLength === 0) this.owner.onWritten();
     }, (error) => this.owner.onWriteError(error));
   }
 
-  override _final(onDone: () => void): void {
+  #end(onDone: () => void): void {
     this.#connection.closeWrite().then(() => {
       onDone();
       this.owner.onHalfClosed();
@@ -94,7 +102,7 @@ export class ConnectionStream extends Duplex implements InputBorrower {
   #push(bytes: Buffer): void {
     this.#isReading = false;
     this.hasReceived = true;
-    this.push(bytes);
+    this.duplex.push(bytes);
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

@@ -1,5 +1,4 @@
 import { lazy } from "../lazy.ts";
-import { Duplex } from "node:stream";
 import { checkVersion } from "../../_internal/deno_sockets.ts";
 import { free } from "../../_internal/free.ts";
 import { runtimeName } from "../../_internal/runtime.ts";
@@ -323,7 +322,7 @@ export function requireLayer(): LayerClass {
 /** The class is not exported: it is reached through a socket. */
 function findLayer(): LayerClass {
   checkVersion();
-  const stream = new Duplex({ read: () => {}, write: () => {} });
+  const stream = new lazy.stream.Duplex({ read: () => {}, write: () => {} });
   const socket = new lazy.tls.TLSSocket(stream, {
     isServer: true,
     secureContext: lazy.tls.createSecureContext(),

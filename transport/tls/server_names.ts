@@ -1,5 +1,4 @@
 import { lazy } from "../lazy.ts";
-import { domainToASCII } from "node:url";
 import { withoutBrackets } from "../../_internal/ip.ts";
 import { type AltName, shortIp } from "./x509/names.ts";
 
@@ -10,7 +9,7 @@ import { type AltName, shortIp } from "./x509/names.ts";
 export function canonicalName(name: string): string {
   const address = withoutBrackets(name);
   if (lazy.net.isIP(address) !== 0) return shortIp(address).toLowerCase();
-  const ascii = keyOf(domainToASCII(name));
+  const ascii = keyOf(lazy.url.domainToASCII(name));
   return HOST_NAME.test(ascii) ? ascii : "";
 }
 

@@ -123,7 +123,7 @@ export async function socketHandshake(
     signal.throwIfAborted();
     const side = begin(remoteAddr);
     const under = stream = streamFor(connection, remoteAddr, side, reject);
-    side.begin(under, {
+    side.begin(under.duplex, {
       onSecure(secured): void {
         socket = secured;
         try {
@@ -146,7 +146,7 @@ export async function socketHandshake(
     close();
     socket?.on("error", () => {}); // later errors do not matter
     socket?.destroy();
-    stream?.destroy(); // and with it a socket that was not reported yet
+    stream?.duplex.destroy(); // and with it a socket that was not reported yet
     throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);

@@ -65,7 +65,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
   }
 
   get held(): number {
-    const stream = this.#stream;
+    const stream = this.#stream.duplex;
     const output = this.#socket.writableLength + stream.writableLength;
     const input = this.#socket.readableLength + stream.readableLength + (this.#rest?.length ?? 0);
     return output + input + (this.#raw.held ?? 0);
@@ -97,7 +97,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
       if (this.#isClosed || this.#writer !== writer) return;
       if (error) return this.#onError(error);
       this.#writeCount = bytes.length;
-      if (this.#stream.writableLength === 0) this.onWritten();
+      if (this.#stream.duplex.writableLength === 0) this.onWritten();
     });
     return writer.promise;
   }
@@ -222,7 +222,7 @@ export class SocketTlsConnection implements Connection, StreamOwner {
 
   /** Rejects the read that waits, unless the socket still has data for it. */
   readonly #tellFault = (): void => {
-    const isDone = this.#stream.readableLength + this.#socket.readableLength === 0;
+    const isDone = this.#stream.duplex.readableLength + this.#socket.readableLength === 0;
     if (this.#reader === undefined || this.#isClosed || !isDone && !this.#socket.destroyed) return;
     this.#isFaultTold = true;
     this.#reader.reject(this.#readFault!.error);
