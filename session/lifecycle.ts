@@ -9,6 +9,7 @@ import {
 } from "../errors.ts";
 import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
 import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
+import { LazyError } from "../_internal/lazy_error.ts";
 import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -59,7 +60,7 @@ export class Lifecycle implements IoEvents {
   readonly #group: Shared;
   readonly #session: object;
   #end: SessionEnd | undefined;
-  #failure: SessionEndedError | undefined;
+  #failure: LazyError | undefined;
   #abortion: AbortController | undefined;
   #closed: PromiseWithResolvers<SessionEnd> | undefined;
   #halfClosed: Promise<void> | undefined;
@@ -117,7 +118,7 @@ export class Lifecycle implements IoEvents {
   get signal(): AbortSignal {
     if (this.#abortion === undefined) {
       this.#abortion = new AbortController();
-      if (this.#failure !== undefined) this.#abortion.abort(this.#failure);
+      if (this.#failure !== undefined) this.#abortion.abort(this.#failure.error);
     }
     return this.#abortion.signal;
   }
@@ -149,7 +150,7 @@ export class Lifecycle implements IoEvents {
     held: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#checkOpen();
     const { reader, output } = this;
     reader.checkFree();
     this.#refuse(reader.input.unread + held);
@@ -161,12 +162,16 @@ export class Lifecycle implements IoEvents {
     } catch (error) {
       if (error instanceof Error) reader.refuse(error);
       this.terminate("error", error);
-      throw this.#end?.cause === error ? error : this.#failure!;
+      throw this.#end?.cause === error ? error : this.#failure!.error;
     } finally {
       this.#isUpgrading = false;
       if (this.#isShut) this.#leave();
     }
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#checkOpen();
+  }
+
+  #checkOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /** Bytes that an attacker injected before TLS would pass for the peer's (CVE-2011-0411). */
@@ -230,7 +235,8 @@ export class Lifecycle implements IoEvents {
   threw(error: unknown): boolean {
     if (error === undefined || error === this.reader.decoderError) return false;
     const { inputError, timeoutError } = this.reader;
-    return [this.#failure, inputError, timeoutError, this.#group.drained].includes(error as Error);
+    if (this.#failure?.is(error)) return true;
+    return [inputError, timeoutError, this.#group.drained].includes(error as Error);
   }
 
   /** Ends gracefully because the handler of a server threw, and reports that unless the session is the cause. */
@@ -365,12 +371,12 @@ export class Lifecycle implements IoEvents {
     this.reader.resume();
   }
 
-  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "read"): SessionEndedError {
+  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "read"): LazyError {
     this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
-    const failure = this.#failure = new SessionEndedError(reason, { cause });
+    const failure = this.#failure = new LazyError(() => new SessionEndedError(reason, { cause }));
     if (input === "read") this.reader.failAtEnd(failure, () => this.#shut());
     else this.reader.fail(failure, input === "keep");
-    this.#abortion?.abort(failure);
+    this.#abortion?.abort(failure.error);
     return failure;
   }
 

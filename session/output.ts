@@ -2,6 +2,7 @@ import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Codec } from "../codecs/codec.ts";
 import { OutputLimitError, RateLimitError } from "../errors.ts";
 import { miscount, shown } from "../_internal/checks.ts";
+import { LazyError } from "../_internal/lazy_error.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { LARGE, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
@@ -87,7 +88,7 @@ export class Output extends OutputBuffer {
   #settling: [(count: number) => void, (error: unknown) => void] | undefined;
   #waiters: Waiter[] | undefined;
   #drained: PromiseWithResolvers<void> | undefined;
-  #closed: Error | undefined;
+  #closed: LazyError | undefined;
   #failed = false;
   /** How many writes are nested now. */
   #depth = 0;
@@ -120,7 +121,7 @@ export class Output extends OutputBuffer {
 
   send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     if (this.#isEncoding) return rejected(new TypeError(ENCODING));
-    if (this.#closed !== undefined) return rejected(this.#closed);
+    if (this.#closed !== undefined) return rejected(this.#closed.error);
     const before = this.acceptedAtLeast;
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
@@ -135,7 +136,7 @@ export class Output extends OutputBuffer {
     message: Message,
   ): Promise<void> {
     if (this.#isEncoding) return rejected(new TypeError(ENCODING));
-    if (this.#closed !== undefined) return rejected(this.#closed);
+    if (this.#closed !== undefined) return rejected(this.#closed.error);
     const before = this.acceptedAtLeast;
     this.#isEncoding = true;
     try {
@@ -151,7 +152,7 @@ export class Output extends OutputBuffer {
   }
 
   protected override checkOpen(): void {
-    if (this.#closed !== undefined) throw this.#closed;
+    if (this.#closed !== undefined) throw this.#closed.error;
   }
 
   /** Starts to write the buffered output. If a write is under way, the output follows it anyway. */
@@ -211,14 +212,14 @@ export class Output extends OutputBuffer {
     super.showReferenced(show);
   }
 
-  /** Accepts no more output. What was accepted before is still written. Later sends reject with `error`. */
-  close(error: Error): void {
-    this.#closed = error;
+  /** Accepts no more output. What was accepted before is still written. Later sends reject with the error of `failure`. */
+  close(failure: LazyError): void {
+    this.#closed = failure;
   }
 
   /** Flushes, then half-closes the connection. Like a send, it need not be awaited. */
   end(): Promise<void> {
-    this.#closed ??= new TypeError("cannot send after closeWrite()");
+    this.#closed ??= new LazyError(() => new TypeError("cannot send after closeWrite()"));
     const ended = this.#end();
     ended.catch(() => {});
     return ended;
@@ -227,22 +228,22 @@ export class Output extends OutputBuffer {
   async #end(): Promise<void> {
     await this.flushed();
     while (this.#attached !== undefined) await this.#attached.promise;
-    if (this.#failed) throw this.#closed;
+    if (this.#failed) throw this.#closed!.error;
     await this.#sink.closeWrite();
   }
 
   /** Ends the output: nothing more is written, and all waiting promises reject. */
-  fail(error: Error): void {
+  fail(failure: LazyError): void {
     if (this.#failed) return;
     this.#failed = true;
     this.throttle?.stop();
-    this.#closed = error;
+    this.#closed = failure;
     this.clear();
     this.#current = NONE;
     if (!this.writing) this.#dropPiece();
     const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
     for (const waiting of [...taken, this.#drained, this.#attached]) {
-      if (waiting !== undefined) rejectQuietly(waiting, error);
+      if (waiting !== undefined) rejectQuietly(waiting, failure.error);
     }
     this.#waiters = this.#drained = undefined;
   }
@@ -252,7 +253,7 @@ export class Output extends OutputBuffer {
     const referenced = this.referenced;
     if (this.budget.isDue) {
       this.budget.review();
-      if (this.#failed) return rejected(this.#closed);
+      if (this.#failed) return rejected(this.#closed!.error);
     }
     const from = this.bytesWritten;
     const isLow = this.acceptedAtMost - from < this.#highWaterMark ||
@@ -272,21 +273,21 @@ export class Output extends OutputBuffer {
     if (waiting > this.#limit) {
       const error = new OutputLimitError(this.#limit, waiting);
       this.#events.onFailure(error);
-      return rejected(this.#closed ?? error);
+      return rejected(this.#closed?.error ?? error);
     }
     if (referenced) {
       this.flush();
       return this.#wait(this.accepted);
     }
     this.flush();
-    if (this.#failed) return rejected(this.#closed);
+    if (this.#failed) return rejected(this.#closed!.error);
     if (this.buffered < this.#highWaterMark) return DONE;
     return (this.#drained ??= Promise.withResolvers()).promise;
   }
 
   /** Resolves once `target` bytes have been written since the beginning. */
   #wait(target: number): Promise<void> {
-    if (this.#failed) return rejected(this.#closed);
+    if (this.#failed) return rejected(this.#closed!.error);
     if (this.bytesWritten === target) return DONE;
     this.#waiters ??= [];
     const last = this.#waiters.at(-1);

@@ -7,6 +7,7 @@ import {
   TruncatedFrameError,
 } from "../errors.ts";
 import { miscount } from "../_internal/checks.ts";
+import type { LazyError } from "../_internal/lazy_error.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
 import type { Tap } from "../transport/tapped.ts";
 import type { Budget, PausedReader } from "./budget.ts";
@@ -112,7 +113,7 @@ export class Reader implements InputBorrower, PausedReader {
   /** Whether `onTurn()` will be called. */
   #isDeferred = false;
   #broken = false;
-  #failure: Error | undefined;
+  #failure: LazyError | undefined;
   #keepsInput = true;
   #isDropping = false;
   /** Called when the input has ended or failed, if the session stays open only for that. */
@@ -178,7 +179,7 @@ export class Reader implements InputBorrower, PausedReader {
       reading.partial = isMore(frame);
       if (!reading.partial) return frame;
     }
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.ended) return MORE;
     const left = input.unread;
     if (left === 0) return END;
@@ -283,16 +284,16 @@ export class Reader implements InputBorrower, PausedReader {
     this.waiting?.wake();
   }
 
-  /** Fails all readings, now and later, with `error`. With `keep`, input that came before can still be read. */
-  fail(error: Error, keep: boolean): void {
+  /** Fails all readings, now and later, with the error of `failure`. With `keep`, input that came before can still be read. */
+  fail(failure: LazyError, keep: boolean): void {
     if (this.#failure !== undefined) return;
     this.#budget.paused.delete(this);
     this.throttle?.stop();
-    this.#failure = error;
+    this.#failure = failure;
     this.#keepsInput = keep;
     if (keep) return this.waiting?.wake(); // with what came before, or else with the error
     this.input.clear(this.waiting === undefined);
-    this.waiting?.reject(error);
+    this.waiting?.reject(failure.error);
   }
 
   /** Reads and drops input until it ends or fails, and then calls `done`. */
@@ -305,12 +306,12 @@ export class Reader implements InputBorrower, PausedReader {
   }
 
   /**
-   * Lets readings continue until the input ends or fails, and then fails them with `error`. Until then it reads even if no
+   * Lets readings continue until the input ends or fails, and then fails them with `failure`. Until then it reads even if no
    * reading waits, up to `MAX_READ_AHEAD`. Calls `done` at the end.
    */
-  failAtEnd(error: Error, done: () => void): void {
+  failAtEnd(failure: LazyError, done: () => void): void {
     this.#onInputEnd = () => {
-      this.fail(error, true);
+      this.fail(failure, true);
       done();
     };
     if (this.ended) this.#onInputEnd();

@@ -218,7 +218,8 @@ export class HandleConnection implements Connection {
 
   /** Rejects the read and the write that wait, since a closed handle never calls back. */
   protected settle(): void {
-    const error = interruptedError(WHAT);
+    if (!this.#isReading && this.#writer === undefined && this.#halfClosing === undefined) return;
+    const error = interruptedError(WHAT); // with its stack, this takes 10 µs
     this.#endInput(error);
     this.#writer?.reject(error);
     if (!this.#isHalfClosed) this.#halfClosing?.reject(error);
