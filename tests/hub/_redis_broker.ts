@@ -13,7 +13,7 @@ export type MakeBus = (
 
 async function startServer(directory: string, path: string): Promise<Program> {
   const args = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", directory];
-  args.push("--appendonly", "yes", "--enable-debug-command", "yes");
+  args.push("--appendonly", "yes", "--appendfsync", "always"); // or a kill may lose a second
   const program = new Program("redis-server", args);
   await program.stdout.until(/ready to accept connections/i);
   return program;
