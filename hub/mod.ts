@@ -24,7 +24,8 @@ export { GroupLimitError } from "../errors.ts";
 export type { Bus, BusHistory, BusListener, HistoryEntry, HistoryPage } from "./bus.ts";
 export type { HistoryOptions } from "./history_options.ts";
 export { Hub } from "./hub.ts";
-export { natsBus, type NatsBusOptions, type NatsConnection } from "./nats_bus.ts";
+export { natsBus, type NatsBusOptions, type NatsConnection, type NatsMessage } from "./nats_bus.ts";
+export type { JetStreamManager, NatsHistoryOptions } from "./nats_history.ts";
 export type {
   HubOptions,
   HubStats,

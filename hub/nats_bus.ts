@@ -1,9 +1,19 @@
 /** A bus over NATS. */
 
 import { checkMethods } from "../_internal/checks.ts";
-import { checkOptions, type Known, NO_OPTIONS } from "../_internal/options.ts";
-import type { Bus, BusListener } from "./bus.ts";
+import { checkOptions, type Known, NO_OPTIONS, within } from "../_internal/options.ts";
+import type { Bus, BusHistory, BusListener } from "./bus.ts";
 import { checkPrefix, MAX_UNCONFIRMED } from "./broker.ts";
+import { JetStreamHistory, NATS_HISTORY_OPTIONS, type NatsHistoryOptions } from "./nats_history.ts";
+import { StoreQueue, type Unstored } from "./store_queue.ts";
+
+/** The part of a message of `@nats-io/nats-core` that the bus uses. */
+export interface NatsMessage {
+  /** The payload. */
+  readonly data: Uint8Array;
+  /** The headers, if there are any. */
+  readonly headers?: { get(name: string): string } | undefined;
+}
 
 /** The part of a connection of `@nats-io/nats-core` that the bus uses. */
 export interface NatsConnection {
@@ -14,7 +24,7 @@ export interface NatsConnection {
   /** Receives messages by a callback. */
   subscribe(
     subject: string,
-    options: { callback: (error: Error | null, message: { readonly data: Uint8Array }) => void },
+    options: { callback: (error: Error | null, message: NatsMessage) => void },
   ): { unsubscribe(): void };
   /** Resolves once the server has handled everything that was sent so far. */
   flush(): Promise<void>;
@@ -33,15 +43,27 @@ export interface NatsBusOptions {
    * @default {"parley"}
    */
   prefix?: string;
+  /**
+   * Keeps messages in a stream of JetStream, for `since` and `last` of `Hub.join()` and for messages that were lost on the
+   * way. All hubs with the same prefix must have it, or none. It needs NATS 2.9.
+   *
+   * @default {nothing is kept}
+   */
+  history?: NatsHistoryOptions | undefined;
 }
 
-export const NATS_BUS_OPTIONS: Known<NatsBusOptions> = { prefix: checkPrefix };
+export const NATS_BUS_OPTIONS: Known<NatsBusOptions> = {
+  prefix: checkPrefix,
+  history: within(NATS_HISTORY_OPTIONS),
+};
 
 /** After how many bytes the server is asked to confirm them. */
 const CONFIRM_AFTER = 64 * 1024;
 /** The longest part of a subject that is made of a name. Longer names share subjects, and hubs tell their groups apart. */
 const MAX_TOKEN = 512;
 const SAFE = /^[\w-]+$/;
+/** How long JetStream may take to answer, in milliseconds. */
+const PATIENCE = 1000;
 
 const encoder = new TextEncoder();
 
@@ -54,7 +76,7 @@ const encoder = new TextEncoder();
  *
  * @param connection A connection of `@nats-io/transport-node` or another transport of NATS. It stays open when the bus is
  * closed.
- * @param options `prefix`: what the subjects begin with.
+ * @param options `prefix`: what the subjects begin with. `history`: what JetStream keeps.
  * @returns The bus, for one hub.
  * @throws {TypeError | RangeError} If an option is invalid, or what is given is no such connection.
  *
@@ -70,7 +92,7 @@ const encoder = new TextEncoder();
 export function natsBus(connection: NatsConnection, options: NatsBusOptions = NO_OPTIONS): Bus {
   checkMethods("connection", connection, ["publish", "subscribe", "flush", "status", "isClosed"]);
   checkOptions(options, NATS_BUS_OPTIONS);
-  return new NatsBus(connection, options.prefix ?? "parley");
+  return new NatsBus(connection, options);
 }
 
 class NatsBus implements Bus {
@@ -84,11 +106,20 @@ class NatsBus implements Bus {
   #sent = 0;
   #confirmed = 0;
   #isConfirming = false;
+  readonly history: BusHistory | undefined;
+  #queue: StoreQueue | undefined;
+  /** How many bytes are being stored. */
+  #storing = 0;
+  /** What fails if the connection is lost. */
+  readonly #asked = new Set<(error: Error) => void>();
+  /** Resolves at the next change of the connection. */
+  #changed: PromiseWithResolvers<void> = Promise.withResolvers();
 
-  constructor(connection: NatsConnection, prefix: string) {
+  constructor(connection: NatsConnection, { prefix = "parley", history }: NatsBusOptions) {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#isConnected = !connection.isClosed();
+    this.history = history && this.#keep(history);
   }
 
   get isReady(): boolean {
@@ -127,7 +158,8 @@ class NatsBus implements Bus {
       subscription = this.#connection.subscribe(this.#subject(group), {
         callback: (error, message) => {
           if (error !== null) listener.onError(error);
-          else listener.onMessage(message.data);
+          else if (this.#queue === undefined) listener.onMessage(message.data);
+          else this.#onMessage(message);
         },
       });
       this.#subscriptions.set(group, subscription);
@@ -148,12 +180,14 @@ class NatsBus implements Bus {
 
   close(): Promise<void> {
     this.#isClosed = true;
+    this.#changed.resolve();
+    this.#queue?.close();
     for (const group of this.#subscriptions.keys()) this.unsubscribe(group);
     return Promise.resolve(); // what was published is in the socket: a flush would wait for a server that is stalled
   }
 
   get #isFull(): boolean {
-    return this.#sent - this.#confirmed >= MAX_UNCONFIRMED;
+    return this.#sent - this.#confirmed + this.#storing >= MAX_UNCONFIRMED;
   }
 
   /** Lets the server confirm what was sent, again and again while there is enough of it. */
@@ -193,13 +227,102 @@ class NatsBus implements Bus {
     if (isConnected === this.#isConnected) return;
     this.#isConnected = isConnected;
     this.#confirmed = this.#sent; // what was on its way has arrived or is lost
+    if (!isConnected) {
+      for (const fail of this.#asked) fail(new Error("the connection to NATS is lost"));
+    }
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
     this.#listener!.onStateChange();
   }
 
-  #subject(group: string): string {
-    const isSafe = group.length <= MAX_TOKEN && SAFE.test(group);
-    return `${this.#prefix}.${isSafe ? group : escaped(group)}`;
+  #onMessage({ data, headers }: NatsMessage): void {
+    const position = headers?.get("Nats-Sequence") || undefined;
+    if (position === undefined) this.#listener!.onMessage(data);
+    else if (data.length > 0) {
+      this.#listener!.onMessage(data, position, headers!.get("Nats-Last-Sequence"));
+    }
   }
+
+  #keep(options: NatsHistoryOptions): BusHistory {
+    const stream = new JetStreamHistory(this.#prefix, options, {
+      whileConnected: (answer) => this.#whileConnected(answer),
+      tokenOf,
+    });
+    const queue = this.#queue = new StoreQueue({
+      store: (batch, number) => this.#store(stream, batch, number),
+      untilConnected: async (): Promise<void> => {
+        while (!this.#isConnected && !this.#isClosed) await this.#changed.promise;
+      },
+      onStored: (batch) => {
+        const wasReady = this.isReady;
+        for (const { bytes } of batch) this.#storing -= bytes.length;
+        this.#listener!.onStored(batch.length);
+        if (!wasReady && this.isReady) this.#listener!.onStateChange();
+      },
+    });
+    return {
+      publish: (group, bytes): boolean => {
+        this.#storing += bytes.length;
+        queue.push({ group, bytes });
+        if (this.#isFull) this.#listener!.onStateChange();
+        return true;
+      },
+      read: (group, after) => this.#patiently(() => stream.read(group, after)),
+      tail: (group, count) => this.#patiently(() => stream.tail(group, count)),
+    };
+  }
+
+  async #store(
+    stream: JetStreamHistory,
+    batch: readonly Unstored[],
+    number: number,
+  ): Promise<void> {
+    try {
+      await this.#patiently(() => stream.store(batch, number));
+    } catch (error) {
+      if (!this.#isConnected) throw error;
+      this.#listener!.onError(error); // JetStream refuses it, or there is none
+      for (const { group, bytes } of batch) this.publish(group, bytes);
+    }
+  }
+
+  /**
+   * Asks again for as long as JetStream does not answer, which does not hear everything just after its start. The server
+   * itself must answer in between, so that no more is on its way to one that stands still.
+   */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        const isTimeout = (error as Error).name === "TimeoutError";
+        if (!isTimeout || this.#isClosed || !await this.#flush()) throw error;
+      }
+    }
+  }
+
+  #whileConnected<T>(answer: Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const timer = setTimeout(
+      () => reject(new DOMException("JetStream does not answer", "TimeoutError")),
+      PATIENCE,
+    );
+    this.#asked.add(reject);
+    answer.then(resolve, reject);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#asked.delete(reject);
+    });
+  }
+
+  #subject(group: string): string {
+    return `${this.#prefix}.${tokenOf(group)}`;
+  }
+}
+
+/** The token that stands for a group. */
+function tokenOf(group: string): string {
+  return group.length <= MAX_TOKEN && SAFE.test(group) ? group : escaped(group);
 }
 
 /** A token with a name of any characters: `=` and two hexadecimal digits stand for each byte that could mean something. */

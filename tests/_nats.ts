@@ -18,9 +18,14 @@ async function isInstalled(): Promise<boolean> {
   }
 }
 
-/** Starts a server on a port, 0 for any that is free. */
-export async function startNats(port = 0): Promise<{ program: Program; port: number }> {
-  const program = new Program("nats-server", ["-a", "127.0.0.1", "-p", `${port || -1}`]);
+/** Starts a server on a port, by default any that is free. With a directory, it keeps streams there. */
+export async function startNats(
+  port?: number,
+  directory?: string,
+): Promise<{ program: Program; port: number }> {
+  const args = ["-a", "127.0.0.1", "-p", `${port ?? -1}`];
+  if (directory !== undefined) args.push("-js", "-sd", directory);
+  const program = new Program("nats-server", args);
   const [, taken] = await program.stderr.until(/client connections on 127\.0\.0\.1:(\d+)/);
   await program.stderr.until(/Server is ready/);
   return { program, port: Number(taken) };

@@ -36,6 +36,7 @@ import { reconnect } from "../connect/reconnect.ts";
 import { Hub, natsBus, redisBus } from "../hub/mod.ts";
 import { HISTORY_OPTIONS } from "../hub/history_options.ts";
 import { NATS_BUS_OPTIONS } from "../hub/nats_bus.ts";
+import { NATS_HISTORY_OPTIONS } from "../hub/nats_history.ts";
 import { REDIS_BUS_OPTIONS } from "../hub/redis_bus.ts";
 import { HUB_OPTIONS, JOIN_OPTIONS, PUBLISH_OPTIONS } from "../hub/options.ts";
 import { PROXY_HEADER_INIT } from "../proxy_protocol/header.ts";
@@ -287,6 +288,11 @@ const TAKERS: Record<string, Taker> = {
   "redisBus()": {
     call: (o) => redisBus({ publisher: redisClient, subscriber: { ...redisClient } }, o),
     names: Object.keys(REDIS_BUS_OPTIONS),
+  },
+  "natsBus() with history": {
+    call: (history) => natsBus(natsConnection, { history }),
+    names: Object.keys(NATS_HISTORY_OPTIONS),
+    where: "history",
   },
   "redisBus() with history": {
     call: (history) =>

@@ -1,38 +1,51 @@
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertThrows } from "@std/assert";
 import { type Bus, Hub, natsBus } from "../../hub/mod.ts";
 import { hasNats, startNats } from "../_nats.ts";
 import { bounded } from "../_serving.ts";
+import { makeTempDir } from "../_temp_dir.ts";
 import { type Broker, SCENES } from "./_brokers.ts";
+import { HISTORY_SCENES } from "./_history_scenes.ts";
 
 const withNats = { ...bounded, ignore: !hasNats };
 
-async function natsBroker(): Promise<Broker> {
-  let { program, port } = await startNats();
+async function natsBroker(): Promise<Broker & { connect(): Promise<NatsConnection> }> {
+  const directory = await makeTempDir();
+  let { program, port } = await startNats(undefined, directory.path);
   const connections: NatsConnection[] = [];
+  const open = async (): Promise<NatsConnection> => {
+    const connection = await connect({
+      ...{ servers: `127.0.0.1:${port}`, maxReconnectAttempts: -1, reconnectTimeWait: 50 },
+      noEcho: true,
+    });
+    connections.push(connection);
+    return connection;
+  };
   return {
-    async bus(prefix): Promise<Bus> {
-      const connection = await connect({
-        servers: `127.0.0.1:${port}`,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 50,
+    connect: open,
+    async bus(prefix, history): Promise<Bus> {
+      const connection = await open();
+      const jetstream = history && await jetstreamManager(connection);
+      return natsBus(connection, {
+        ...(prefix !== undefined && { prefix }),
+        ...(jetstream !== undefined && { history: { ...history, jetstream } }),
       });
-      connections.push(connection);
-      return natsBus(connection, prefix === undefined ? {} : { prefix });
     },
     signal: (signal) => program.kill(signal),
     kill: () => program[Symbol.asyncDispose](),
     async restart(): Promise<void> {
-      ({ program } = await startNats(port));
+      ({ program } = await startNats(port, directory.path));
     },
     async [Symbol.asyncDispose](): Promise<void> {
       await Promise.all(connections.map((connection) => connection.close()));
       await program[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }
 
-for (const [shows, scene] of Object.entries(SCENES)) {
+for (const [shows, scene] of Object.entries({ ...SCENES, ...HISTORY_SCENES })) {
   Deno.test(`natsBus() ${shows}`, withNats, async () => {
     await using broker = await natsBroker();
     await scene(broker);
