@@ -138,10 +138,16 @@ export class JetStreamHistory {
   async store(batch: readonly Unstored[], number: number): Promise<void> {
     await this.#make();
     const client = this.#manager.jetstream();
-    await this.#hooks.whileConnected(Promise.all(batch.map(({ group, bytes }, at) => {
+    const stored = Promise.all(batch.map(({ group, bytes }, at) => {
       const msgID = `${this.#id} ${number} ${at}`;
       return client.publish(this.#subjectOf(group), bytes, { msgID });
-    })));
+    }));
+    try {
+      await this.#hooks.whileConnected(stored);
+    } catch (error) {
+      this.#made = undefined; // somebody may have deleted it
+      throw error;
+    }
   }
 
   async read(group: string, after: string): Promise<HistoryPage> {
