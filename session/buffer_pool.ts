@@ -13,6 +13,8 @@ const MAX_KEPT = 1024 * 1024;
 export class BufferPool {
   readonly #kept: Uint8Array[] = [];
   #bytesKept = 0;
+  #lastViewed: Uint8Array | undefined;
+  #lastView: Uint8Array | undefined;
   /** The smallest number of kept buffers since the last `trim()`: this many were not needed. */
   #leastKept = 0;
   /** Counts the kept buffers and those in use. */
@@ -31,6 +33,14 @@ export class BufferPool {
     if (kept.length >= count) return kept;
     this.drop(kept);
     return this.#make(count);
+  }
+
+  /** The first bytes of a buffer. A new view takes 0.1 µs, and often the next one is of the same buffer and as long. */
+  first(buffer: Uint8Array, length: number): Uint8Array {
+    const last = this.#lastView;
+    if (last !== undefined && last.length === length && this.#lastViewed === buffer) return last;
+    this.#lastViewed = buffer;
+    return this.#lastView = buffer.subarray(0, length);
   }
 
   /** Takes a buffer back that is not used any more. */
@@ -52,6 +62,7 @@ export class BufferPool {
   /** Frees a buffer that is not used any more, and is not worth keeping. */
   drop(buffer: Uint8Array): void {
     this.budget.change(-buffer.length);
+    if (buffer === this.#lastViewed) this.#lastViewed = this.#lastView = undefined;
     free(buffer);
   }
 

@@ -275,7 +275,7 @@ export class OutputBuffer implements FrameWriter {
     this.encodeText();
     if (this.#pieces.length > 0) return this.#pieces.shift()!;
     const gathered = this.#tail!;
-    const bytes = gathered.subarray(0, this.#tailLength);
+    const bytes = this.pool.first(gathered, this.#tailLength);
     this.#tail = undefined;
     this.#tailLength = 0;
     return { bytes, gathered };

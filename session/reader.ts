@@ -470,14 +470,14 @@ export class Reader implements InputBorrower, PausedReader {
     this.#onSettled();
   }
 
-  onInput(bytes: Uint8Array): void {
+  onInput(bytes: Uint8Array, isGiven = false): void {
     const fault = miscount("readLent", bytes.length, this.#size);
     if (fault !== undefined) return this.#onReadError(fault);
     this.reading = this.#output.isUnanswered = false;
     if (this.#claim !== undefined && this.#isTaken(bytes)) return;
     this.#count(bytes.length);
     if (this.#failure === undefined || this.#keepsInput) {
-      this.input.accept(bytes, this.#size, this.waiting === undefined);
+      this.input.accept(bytes, this.#size, this.waiting === undefined, isGiven);
     }
     if (this.#isDropping) this.#dropOn();
     else this.#onSettled();

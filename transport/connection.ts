@@ -60,9 +60,10 @@ export interface InputBorrower {
   /**
    * Called with input.
    *
-   * @param bytes The bytes, at least one. The memory is valid only during the call.
+   * @param bytes The bytes, at least one.
+   * @param isGiven Whether the memory belongs to the callee from now on. Otherwise, it is valid only during the call.
    */
-  onInput(bytes: Uint8Array): void;
+  onInput(bytes: Uint8Array, isGiven?: boolean): void;
   /**
    * Called at the end of input, or when reading failed.
    *

@@ -16,6 +16,21 @@ Deno.test("BufferPool gives again what was given back, the last first", {
   assertNotStrictEquals(pool.take(10), first);
 });
 
+Deno.test("BufferPool.first() makes a view again only for another buffer or length", {
+  permissions: "none",
+}, () => {
+  const pool = new BufferPool();
+  const [one, other] = [pool.take(10), pool.take(3000)];
+  const view = pool.first(one, 5);
+  assertEquals([view.buffer, view.length], [one.buffer, 5]);
+  assertStrictEquals(pool.first(one, 5), view);
+  assertEquals(pool.first(one, 6).length, 6);
+  const last = pool.first(other, 6);
+  assertStrictEquals(last.buffer, other.buffer);
+  pool.drop(other); // which frees it
+  assertEquals([other.length, pool.first(one, 6).length], [0, 6]);
+});
+
 Deno.test("BufferPool keeps 1 MiB, and what was not used until trim() not at all", {
   permissions: "none",
 }, () => {

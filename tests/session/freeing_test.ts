@@ -40,6 +40,23 @@ Deno.test("InputBuffer frees the memory of small reads once reads are larger", (
   assertEquals(before.length, 0);
 });
 
+Deno.test("InputBuffer frees what was given to it and is not used any more, unless it is small or lent", () => {
+  for (
+    const [size, isLent, left] of [[4 * KIB, false, 0], [4 * KIB, true, 4 * KIB], [
+      KIB,
+      false,
+      KIB,
+    ]] as const
+  ) {
+    const input = new InputBuffer(KIB);
+    const first = new Uint8Array(size);
+    input.accept(first, 4 * KIB, false, true);
+    input.consume(size);
+    input.accept(new Uint8Array(10), 4 * KIB, isLent, true);
+    assertEquals(first.length, left);
+  }
+});
+
 Deno.test("InputBuffer never frees a frame that it has handed over", () => {
   const input = filled(64 * KIB);
   const frame = input.take(64 * KIB);

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InputBuffer } from "../../session/input.ts";
 
@@ -26,6 +26,12 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
     fc.record({ kind: fc.constant("late read"), count: fc.nat({ max: 900 }) }),
     fc.record({ kind: fc.constant("accept"), count: fc.nat({ max: 900 }) }),
     fc.record({ kind: fc.constant("accept while bytes are lent"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("accept what is given"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("accept what is given"), count: fc.nat({ max: 30 }) }),
+    fc.record({
+      kind: fc.constant("accept what is given while bytes are lent"),
+      count: fc.nat({ max: 900 }),
+    }),
     fc.record({ kind: fc.constant("release"), count: fc.constant(0) }),
   );
   fc.assert(
@@ -59,8 +65,9 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
           const lent = input.buffer.subarray(0, input.end);
           const before = lent.slice();
           const bytes = some(count);
-          input.accept(bytes, 900, kind !== "accept");
-          if (kind !== "accept") assertEquals(lent, before);
+          const isLent = kind.endsWith("lent");
+          input.accept(bytes, 900, isLent, kind.includes("given"));
+          if (isLent) assertEquals(lent, before);
           model.push(...bytes);
         } else if (kind === "release" && outstanding === undefined) {
           input.release();
@@ -89,6 +96,25 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
     }),
     { numRuns: 1000 },
   );
+});
+
+Deno.test("InputBuffer gives away what was given to it, and does not copy it", {
+  permissions: "none",
+}, () => {
+  const input = new InputBuffer(16);
+  for (const size of [1, 64, 5000]) {
+    const bytes = new Uint8Array(size);
+    input.accept(bytes, 16 * 1024, false, true);
+    assertStrictEquals(input.take(size), bytes);
+  }
+  const [first, second] = [Uint8Array.of(1, 2, 3), Uint8Array.of(4, 5)];
+  input.accept(first, 1024, false, true);
+  assertEquals(input.take(1), Uint8Array.of(1)); // a copy, since the rest is not given away
+  input.accept(second, 1024, false, true);
+  const rest = input.take(4);
+  assertEquals(rest, Uint8Array.of(2, 3, 4, 5));
+  rest.fill(0);
+  assertEquals([first, second], [Uint8Array.of(1, 2, 3), Uint8Array.of(4, 5)]);
 });
 
 Deno.test("InputBuffer.take() follows bytes that are moved", { permissions: "none" }, () => {

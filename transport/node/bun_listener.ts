@@ -34,7 +34,7 @@ export class BunListener implements Listener {
         socket: {
           binaryType: "uint8array",
           open: (socket) => this.#onOpen(socket),
-          data: (socket, bytes) => socket.data.onInput(bytes),
+          data: (socket, bytes) => socket.data.onInput(bytes, true),
           drain: (socket) => socket.data.onDrain(),
           end: (socket) => socket.data.onInputEnd(),
           close: (socket, error) => socket.data?.onClosed(error),

@@ -96,15 +96,20 @@ export abstract class PushedConnection implements Connection {
     return this.fault;
   }
 
-  /** Called by the runtime with input, which belongs to the connection. */
-  onInput(chunk: Uint8Array): void {
+  /**
+   * Called by the runtime with input, which it does not change any more.
+   *
+   * @param isGiven Whether nobody else has the memory.
+   */
+  onInput(chunk: Uint8Array, isGiven = false): void {
     if (this.isClosed) return;
     const borrower = this.#borrower;
     if (borrower !== undefined) {
       this.#borrower = undefined;
       const bytes = this.#takeFirst(chunk, this.#lentSize);
-      if (this.#rest !== undefined) this.#stop();
-      return borrower.onInput(bytes);
+      const isWhole = this.#rest === undefined;
+      if (!isWhole) this.#stop();
+      return borrower.onInput(bytes, isGiven && isWhole);
     }
     const reader = this.#reader;
     if (reader === undefined) {
