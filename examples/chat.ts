@@ -3,6 +3,7 @@
 //     deno run --allow-net examples/chat.ts
 //     deno run --allow-net --allow-read examples/chat.ts 1235 4    on port 1235, in 4 threads
 //     deno run --allow-net examples/chat.ts 1235 nats://127.0.0.1:4222    with all others at this NATS server
+//     deno run --allow-net examples/chat.ts 1235 nats://127.0.0.1:4222 history    and the last lines of a room
 //
 // Then, in several terminals, type `nc 127.0.0.1 1235`, a name, and:
 //
@@ -24,13 +25,15 @@ import {
 } from "@parley/tcp";
 import { type Bus, Hub, natsBus } from "@parley/tcp/hub";
 import { serveWorkers, type ServiceOptions, workerBus } from "@parley/tcp/workers";
-import { connectToNats } from "./nats.ts";
+import { connectToNats, openHistory } from "./nats.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 /** How many names a message contains. Further people are only counted. */
 const MAX_NAMES = 20;
 /** The group of all people, in whatever room. It is no name of a room. */
 const EVERYONE = "*";
+/** How many of the last lines of a room someone who comes gets, if the bus keeps them. */
+const LAST_LINES = 10;
 
 /** Who has come into a room and left it, and is not announced yet. */
 interface News {
@@ -48,9 +51,11 @@ interface News {
  */
 class Rooms {
   readonly #hub: Hub;
+  readonly #last: { last?: number };
   readonly #news = new Map<string, News>();
 
   constructor(bus: Bus | undefined) {
+    this.#last = bus?.history === undefined ? {} : { last: LAST_LINES };
     this.#hub = new Hub({
       bus,
       onJoin: (room, { id }, isNew) => isNew && this.#onJoin(room, id),
@@ -62,13 +67,13 @@ class Rooms {
   admit(name: string, session: Session): boolean {
     if (this.#hub.person(EVERYONE, name) !== undefined) return false;
     this.#hub.join(EVERYONE, session, { id: name });
-    this.#hub.join("hall", session, { id: name });
+    this.#hub.join("hall", session, { id: name, ...this.#last });
     return true;
   }
 
   move(name: string, session: Session, from: string, to: string): void {
     this.#hub.leave(from, session);
-    this.#hub.join(to, session, { id: name });
+    this.#hub.join(to, session, { id: name, ...this.#last });
   }
 
   dismiss(session: Session): void {
@@ -197,13 +202,14 @@ function listed(names: ReadonlySet<string>): string {
 }
 
 if (import.meta.main && workerBus() === undefined) {
-  const [port = "1235", others = "1"] = Deno.args;
+  const [port = "1235", others = "1", kept] = Deno.args;
   const nats = others.startsWith("nats://") ? await connectToNats(others) : undefined;
+  const history = nats && kept === "history" ? await openHistory(nats) : undefined;
   const where = { port: Number(port) };
   const workers = Number(others);
   const server = workers > 1
     ? serveWorkers(import.meta.url, { ...where, workers })
-    : chat({ ...where, bus: nats && natsBus(nats) });
+    : chat({ ...where, bus: nats && natsBus(nats, { history }) });
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => server.shutdown());
   }

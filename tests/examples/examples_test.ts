@@ -14,6 +14,7 @@ import {
 import { TestNetwork } from "../hub/_bus.ts";
 import { hasNats, startNats } from "../_nats.ts";
 import { canNet, canRun } from "../_permissions.ts";
+import { makeTempDir } from "../_temp_dir.ts";
 import { until } from "../_transports.ts";
 
 const ignore = !canNet;
@@ -152,6 +153,26 @@ Deno.test({
   await see(rose, (names) => names.join() === "rose");
   await rose.close();
   assertEquals(await here.stop(), 0);
+});
+
+Deno.test({
+  name: "examples/chat.ts shows the last lines of a room to those who come",
+  ignore: cannotStart || !hasNats,
+}, async () => {
+  await using directory = await makeTempDir();
+  const nats = await startNats(undefined, directory.path);
+  await using _ = nats.program;
+  const args = ["chat.ts", "0", `nats://127.0.0.1:${nats.port}`, "history"] as const;
+  await using here = await start(...args);
+  await using there = await start(...args);
+  await using rose = await enter(here.port, "rose");
+  await using think = await enter(there.port, "think");
+  for (let at = 1; at <= 20; at++) await rose.send(`line ${at}\n`);
+  await hear(think, "rose: line 20"); // so it is kept
+  await using late = await enter(there.port, "late");
+  for (let at = 11; at <= 20; at++) assertEquals(await late.readLine(), `rose: line ${at}`);
+  await Promise.all([rose, think, late].map((person) => person.close()));
+  for (const program of [here, there]) assertEquals(await program.stop(), 0);
 });
 
 Deno.test({
