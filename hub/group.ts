@@ -21,7 +21,7 @@ export class Group {
   presenceGaps: Gaps | undefined;
   /** The order of the messages, if the bus has a history, and the members that get it now. */
   timeline: Timeline | undefined;
-  readonly replays: Map<Member, Replay> = new Map();
+  replays: Map<Member, Replay> | undefined;
 
   constructor(name: string, policy: SlowPolicy) {
     this.name = name;

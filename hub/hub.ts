@@ -192,8 +192,8 @@ export class Hub implements AsyncDisposable {
     const left = this.#groups.get(group);
     if (member === undefined || left === undefined || !left.members.delete(member)) return;
     left.receivers.delete(member);
-    left.replays.get(member)?.stop();
-    left.replays.delete(member);
+    left.replays?.get(member)?.stop();
+    left.replays?.delete(member);
     member.groups.delete(left);
     this.#memberships--;
     if (member.groups.size === 0) {
@@ -261,8 +261,10 @@ export class Hub implements AsyncDisposable {
     this.#published++;
     const local = this.#groups.get(group);
     if (local !== undefined) {
-      for (const replay of local.replays.values()) {
-        replay.onPublish(this.#link!.last!, { message: prepared, key }, except);
+      if (local.replays !== undefined) {
+        for (const replay of local.replays.values()) {
+          replay.onPublish(this.#link!.last!, { message: prepared, key }, except);
+        }
       }
       this.#deliver(local, prepared, key, except, traceparent);
     }
@@ -285,7 +287,7 @@ export class Hub implements AsyncDisposable {
     const joined = this.#groups.get(group);
     const member = this.#members.get(session);
     if (joined === undefined || member === undefined || !joined.members.has(member)) return;
-    const { position } = joined.replays.get(member) ?? joined.timeline ?? {};
+    const { position } = joined.replays?.get(member) ?? joined.timeline ?? {};
     return position === START ? undefined : position; // nothing was sent yet
   }
 
@@ -461,7 +463,8 @@ export class Hub implements AsyncDisposable {
 
   /** Lets a member get the history, and then what is published. */
   #replay(group: Group, member: Member, since: Since): Promise<void> {
-    const { name, replays, receivers } = group;
+    const { name, receivers } = group;
+    const replays = group.replays ??= new Map();
     const { session } = member;
     const replay = new Replay(group, session, this.#history!, {
       onLive: (rest) => {
