@@ -37,7 +37,7 @@ const QUIET = 100;
  */
 const TLS_LAYER = 24 * 1024;
 /** After how many ended sessions garbage is collected: each leaves 20 KiB and more, outside of the count and often of V8's heap. */
-const MAX_LEFT = 100;
+const MAX_UNCOLLECTED = 100;
 
 const LEVELS: readonly MemoryStats["pressure"][] = ["none", "reading-paused", "accepting-paused"];
 const FULL = 2;
@@ -79,7 +79,7 @@ export class MemoryGuard {
   #isStuck = false;
   #ended = 0;
   /** How many of them were ended since the last collection of garbage. */
-  #left = 0;
+  #uncollected = 0;
 
   constructor({ maxBufferMemory = DEFAULT_BUFFER_MEMORY }: ServeOptions, hooks: MemoryHooks) {
     this.#limit = maxBufferMemory;
@@ -209,9 +209,9 @@ export class MemoryGuard {
       left -= holding.bytes;
     }
     this.#ended += ended.length;
-    this.#left += ended.length;
-    if (this.#left >= MAX_LEFT) {
-      this.#left = 0;
+    this.#uncollected += ended.length;
+    if (this.#uncollected >= MAX_UNCOLLECTED) {
+      this.#uncollected = 0;
       collectGarbage();
     }
     for (const { life, bytes } of ended) {
