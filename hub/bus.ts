@@ -21,6 +21,11 @@ export interface BusListener {
    */
   onStored(count: number): void;
   /**
+   * The connection was lost and is there again: what was published meanwhile is read from the history. Only a bus with a
+   * history calls it, once {@linkcode Bus.isReady} is `true` and all groups are subscribed again.
+   */
+  onReconnect(): void;
+  /**
    * Something went wrong that the hub cannot see, such as a subscription that was refused.
    *
    * @param error What went wrong.

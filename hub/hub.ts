@@ -109,10 +109,8 @@ export class Hub implements AsyncDisposable {
         now: () => clock.now(),
         soon: (call) => clock.soon(call),
         onBatch: (...batch) => this.#onBatch(...batch),
-        onStateChange: (isReady) => {
-          if (isReady) this.#history?.recover(this.#groups.values());
-          this.#call(this.#options.onBusChange, isReady);
-        },
+        onStateChange: (isReady) => this.#call(this.#options.onBusChange, isReady),
+        onReconnect: () => this.#history?.recover(this.#groups.values()),
         onError,
       });
       const { history } = options.bus;

@@ -31,6 +31,8 @@ export interface LinkHooks {
   /** Another hub has published messages. With a position, it may be this one. */
   onBatch(batch: Batch, position?: string, previous?: string): void;
   onStateChange(isReady: boolean): void;
+  /** The bus was away, and messages may be missing that its history has. */
+  onReconnect(): void;
   onError(error: unknown): void;
 }
 
@@ -88,6 +90,7 @@ export class Link {
       onStored: (count) => {
         for (; count > 0; count--) this.#storing.shift();
       },
+      onReconnect: () => hooks.onReconnect(),
       onError: (error) => hooks.onError(error),
     });
     this.#isReady = bus.isReady;

@@ -233,6 +233,7 @@ class NatsBus implements Bus {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
     this.#listener!.onStateChange();
+    if (isConnected && this.#queue !== undefined) this.#listener!.onReconnect();
   }
 
   #onMessage({ data, headers }: NatsMessage): void {

@@ -143,6 +143,7 @@ class RedisBus implements Bus {
   #isClosed = false;
   readonly history: BusHistory | undefined;
   #queue: StoreQueue | undefined;
+  #isSubscribed = true;
   /** Resolves once the subscriber has subscribed again to all its groups. */
   #resubscribed: Promise<unknown> = Promise.resolve();
 
@@ -301,8 +302,14 @@ class RedisBus implements Bus {
   readonly #onChange = (): void => {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
-    if (this.#queue !== undefined && isConnected(this.#subscriber)) this.#resubscribe();
     this.#listener!.onStateChange();
+    if (this.#queue === undefined) return;
+    const isSubscribed = isConnected(this.#publisher) && isConnected(this.#subscriber);
+    const isBack = isSubscribed && !this.#isSubscribed;
+    this.#isSubscribed = isSubscribed;
+    if (!isBack) return;
+    this.#resubscribe();
+    this.#listener!.onReconnect();
   };
 
   /** Stays after the end: a client without a listener for errors throws them. */

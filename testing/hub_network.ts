@@ -322,6 +322,7 @@ class SimulatedBus implements Bus {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const goOn of waiting) goOn();
+    if (this.history !== undefined) this.#listener!.onReconnect();
   }
 
   start(listener: BusListener): void {

@@ -172,6 +172,20 @@ async function forget(broker: Broker): Promise<void> {
   assertEquals([a.errors, b.errors], [[], []]);
 }
 
+/** What was published just before a hub closes arrives. */
+async function close(broker: Broker): Promise<void> {
+  await using a = new Side(await broker.bus("parley", {}));
+  await using b = new Side(await broker.bus("parley", {}));
+  await b.hub.join("hall", b.session);
+  publishNumbers(a.hub, "hall", 1, 300);
+  await new Promise((resolve) => setTimeout(resolve)); // some are on their way
+  publishNumbers(a.hub, "hall", 301, 900);
+  await a.hub.close();
+  await until(() => b.lines.length === 900);
+  assertEquals(b.lines, numbers(1, 900));
+  assertEquals([a.errors, b.errors, b.gaps], [[], [], []]);
+}
+
 /** All of them, by what they show. */
 export const HISTORY_SCENES: Readonly<Record<string, (broker: Broker) => Promise<void>>> = {
   "replays what was published before": replay,
@@ -179,4 +193,5 @@ export const HISTORY_SCENES: Readonly<Record<string, (broker: Broker) => Promise
   "loses nothing while the broker is dead": outage,
   "waits for a broker that stands still": stall,
   "tells what it has not kept": forget,
+  "sends what was published before it closes": close,
 };

@@ -159,6 +159,7 @@ class Buses {
       onMessage: (message) => void got.push(new TextDecoder().decode(message)),
       onStateChange: () => {},
       onStored: () => {},
+      onReconnect: () => {},
       onError: (error) => {
         throw error;
       },
@@ -258,6 +259,7 @@ Deno.test(
       onMessage: () => {},
       onStateChange: () => {},
       onStored: () => {},
+      onReconnect: () => {},
       onError: () => {},
     });
     let isSubscribed = false;
