@@ -11,7 +11,7 @@ import { HistoryReader } from "./history.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
 import { type Batch, copyOf, DATA, messagesOf, PRESENCE, TRACED } from "./message.ts";
-import { EndedGaps, Gaps } from "./numbering.ts";
+import { BEGINNING, EndedGaps, Gaps } from "./numbering.ts";
 import {
   checkSession,
   type HubOptions,
@@ -427,7 +427,7 @@ export class Hub implements AsyncDisposable {
     if (group === undefined) return; // its subscription has just ended
     const { kind, sender, content } = batch;
     if (kind === PRESENCE) {
-      const isLate = (group.presenceGaps ??= new Gaps()).note(batch, this.#clock.now()) < 0;
+      const isLate = (group.presenceGaps ??= new Gaps()).note(batch, this.#clock) < 0;
       if (isLate) return;
       for (const { payload } of messagesOf(content)) {
         this.#attendance.onMessage(group, sender, payload);
@@ -441,7 +441,7 @@ export class Hub implements AsyncDisposable {
   /** Messages of another hub are next. */
   #receive(group: Group, batch: Batch, isWhole = false): void {
     const { kind, number, count, content } = batch;
-    const lost = group.gaps!.note(batch, isWhole ? -Infinity : this.#clock.now());
+    const lost = group.gaps!.note(batch, isWhole ? BEGINNING : this.#clock);
     if (lost < 0) {
       this.#ignored += count;
       return;

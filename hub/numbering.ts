@@ -1,5 +1,6 @@
 /** The numbers of messages between hubs: what is lost, and what arrives twice. */
 
+import type { Clock } from "./clock.ts";
 import type { Batch, MessageNumber } from "./message.ts";
 
 /** The last message that this hub has published to a group. */
@@ -58,6 +59,9 @@ const MAX_SENDERS = 4096;
 /** How many senders are known of all groups that have ended. */
 const MAX_ENDED_SENDERS = 10_000;
 
+/** Instead of a clock, for messages that have come without a gap: nothing is missing before the first of a sender. */
+export const BEGINNING: Pick<Clock, "now"> = { now: () => -Infinity };
+
 /** The last message of a sender that has arrived. */
 interface Last {
   epoch: number;
@@ -98,7 +102,7 @@ export class Gaps {
    */
   note(
     { sender, epoch, number, elapsed, count }: MessageNumber & Pick<Batch, "count">,
-    now: number,
+    clock: Pick<Clock, "now">,
   ): number {
     const last = this.#senders.get(sender) ?? this.#meet(sender);
     if (epoch < last.epoch) return -1;
@@ -110,7 +114,7 @@ export class Gaps {
     last.subscription = this.#subscription;
     // A message that was published before the group was subscribed is not lost. Its transport may have taken some time, so
     // that a message just before the subscription counts as lost, but none after it counts as old.
-    return isFirst && now - elapsed <= this.subscribedAt ? 0 : lost;
+    return isFirst && clock.now() - elapsed <= this.subscribedAt ? 0 : lost;
   }
 
   #meet(sender: number): Last {

@@ -2,7 +2,7 @@ import type { PreparedMessage, Session } from "../session.ts";
 import { PreparedMessage as Prepared } from "../session/prepared_message.ts";
 import type { HistoryGroup, HistoryReader } from "./history.ts";
 import { type Batch, type MessageNumber, messagesOf, TRACED } from "./message.ts";
-import { Gaps } from "./numbering.ts";
+import { BEGINNING, Gaps } from "./numbering.ts";
 import { comparePositions, type Since, START } from "./position.ts";
 import { CONTEXT_SIZE } from "./trace_context.ts";
 
@@ -159,7 +159,7 @@ export class Replay {
   }
 
   #isNew(number: MessageNumber & { count?: number }): boolean {
-    const lost = this.#gaps.note({ ...number, count: number.count ?? 1 }, -Infinity);
+    const lost = this.#gaps.note({ ...number, count: number.count ?? 1 }, BEGINNING);
     if (lost > 0) this.#hooks.onGap(number.number - lost, number.number - 1);
     const isOwn = number.sender === this.#reader.sender;
     return lost >= 0 && !(isOwn && this.#excepted.delete(nameOf(number)));
