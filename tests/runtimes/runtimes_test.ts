@@ -160,6 +160,13 @@ async function flood(command: string[], cwd: string): Promise<void> {
   await server.status;
 }
 
+/** Collects garbage, which must not take memory. */
+async function collect(command: string[], cwd: string): Promise<void> {
+  const output = await run([...command, "_collecting.ts"], cwd);
+  assert(output.success, textOf(output));
+  assert(Number(textOf(output)) < 500, `the process has grown by ${textOf(output)} MiB`);
+}
+
 /** Passes a socket to the command of the package, and asks there. What is told to systemd is for Deno. */
 async function activate(command: string[], cwd: string): Promise<void> {
   const server = [...command, `${cwd}/node_modules/@parley/tcp/bin/server.js`];
@@ -239,6 +246,7 @@ Deno.test("The package for npm works on each runtime", { ignore: !isInstalled },
     });
 
     await t.step(`a flood on ${name}`, () => flood(command, path));
+    await t.step(`a collection of garbage on ${name}`, () => collect(command, path));
     await t.step(`the programs on ${name}`, () => greet(command, path));
     await t.step(`a socket that was passed, on ${name}`, () => activate(command, path));
     await t.step(`listenFd() on ${name}`, () => listenOnPassed(command, path));
