@@ -75,27 +75,28 @@ async function join(broker: Broker): Promise<void> {
   await using a = new Side(await broker.bus("parley", {}));
   await using b = new Side(await broker.bus("parley", {}));
   await Promise.all([a, b].map(({ hub, session }) => hub.join("hall", session)));
-  const visitors: [Visitor, publishedByA: number][] = [];
+  const visitors: Visitor[] = [];
   const filler = "-".repeat(200);
-  for (let turn = 0; turn < 40; turn++) {
+  const turns = 20;
+  for (let turn = 0; turn < turns; turn++) {
     for (const [name, { hub }] of [["a", a], ["b", b]] as const) {
       for (let i = 0; i < 10; i++) hub.publish("hall", `${name} ${turn * 10 + i} ${filler}\n`);
     }
     const { hub } = turn % 2 === 0 ? a : b;
     const options = turn % 4 < 2 ? { last: 10_000 } : { since: "0" };
-    visitors.push([new Visitor(hub, "hall", options), turn]);
+    visitors.push(new Visitor(hub, "hall", options));
     await new Promise((resolve) => setTimeout(resolve));
   }
-  await Promise.all(visitors.map(([{ joined }]) => joined));
-  await until(() => visitors.every(([{ lines }]) => lines.length >= 800));
-  for (const [{ lines }] of visitors) {
+  await Promise.all(visitors.map(({ joined }) => joined));
+  await until(() => visitors.every(({ lines }) => lines.length >= 20 * turns));
+  for (const { lines } of visitors) {
     for (const name of ["a", "b"]) {
       const own = lines.filter((line) => line.startsWith(name)).map((line) => line.split(" ")[1]!);
-      assertEquals(own, numbers(0, 399));
+      assertEquals(own, numbers(0, 10 * turns - 1));
     }
   }
   for (const { errors, gaps } of [a, b]) assertEquals([errors, gaps], [[], []]);
-  for (const [visitor] of visitors) await visitor[Symbol.asyncDispose]();
+  for (const visitor of visitors) await visitor[Symbol.asyncDispose]();
 }
 
 /** The broker is killed and comes back: what was published meanwhile arrives, and what was on its way. */

@@ -2,7 +2,7 @@ import { simulateHistory } from "./_history_simulation.ts";
 import { FAULTS } from "./_simulation.ts";
 
 /** How many seeds each test takes. `deno task sweep:hubs` takes more. */
-const SEEDS = 40;
+const SEEDS = 20;
 
 for (const [name, { dies: _, ...faults }] of Object.entries(FAULTS)) {
   for (const [keeps, history] of [["", undefined], [", and is short", 6]] as const) {
