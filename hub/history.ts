@@ -2,7 +2,6 @@
 
 import type { BusHistory, HistoryEntry } from "./bus.ts";
 import type { Link } from "./link.ts";
-import type { Member } from "./member.ts";
 import type { Gaps } from "./numbering.ts";
 import { comparePositions, START } from "./position.ts";
 import { type Batch, copyOf, DATA, decodeBatch, TRACED } from "./message.ts";
@@ -26,15 +25,14 @@ export interface HistoryGroup {
   readonly name: string;
   readonly subscribed: Promise<void>;
   readonly gaps: Gaps | undefined;
-  receivers: Set<Member>;
-  timeline: Timeline | undefined;
+  readonly timeline: Timeline | undefined;
 }
 
 /**
  * Messages of another hub are next in a group. If `isWhole`, all messages before them have come that were stored since the
  * group has begun.
  */
-type OnBatch = (batch: Batch, isWhole: boolean) => void;
+export type OnBatch = (batch: Batch, isWhole: boolean) => void;
 
 /** Reads the history, a few pages at a time. */
 export class HistoryReader {
@@ -71,12 +69,6 @@ export class HistoryReader {
   /** The messages of this hub to a group that are not stored yet. */
   unstored(group: string): Iterable<Batch> {
     return this.#link.unstored(group);
-  }
-
-  /** A group begins. */
-  begin(group: HistoryGroup, onBatch: OnBatch): void {
-    group.timeline = new Timeline(group, this, onBatch);
-    group.receivers = new Set();
   }
 
   /** The bus has been away: delivers what groups have missed. */

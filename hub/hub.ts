@@ -6,7 +6,7 @@ import { prepare, type PreparedMessage, type Session } from "../session.ts";
 import { bytesOf, PreparedMessage as Prepared } from "../session/prepared_message.ts";
 import { Attendance } from "./attendance.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
-import { Group } from "./group.ts";
+import { Group, StoredGroup } from "./group.ts";
 import { HistoryReader } from "./history.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
@@ -397,11 +397,13 @@ export class Hub implements AsyncDisposable {
   #begin(name: string): Group {
     const { maxGroups } = this.#settings;
     if (this.#groups.size >= maxGroups) throw new GroupLimitError("maxGroups", maxGroups);
-    const group = new Group(name, this.#settings.policyOf(name));
+    const policy = this.#settings.policyOf(name);
+    const group: Group = this.#history === undefined
+      ? new Group(name, policy)
+      : new StoredGroup(name, policy, this.#history, (...batch) => this.#receive(group, ...batch));
     this.#groups.set(name, group);
     if (this.#link === undefined) return group;
     const gaps = group.gaps = this.#endedGaps.take(name) ?? new Gaps();
-    this.#history?.begin(group, (...batch) => this.#receive(group, ...batch));
     group.subscribed = this.#link.bus.subscribe(name).then(() => {
       if (this.#groups.get(name) !== group) return;
       gaps.subscribedAt = this.#clock.now();
@@ -462,7 +464,7 @@ export class Hub implements AsyncDisposable {
   /** Lets a member get the history, and then what is published. */
   #replay(group: Group, member: Member, since: Since): Promise<void> {
     const { name, receivers } = group;
-    const replays = group.replays ??= new Map();
+    const replays = group.replays!;
     const { session } = member;
     const replay = new Replay(group, session, this.#history!, {
       onLive: (rest) => {
