@@ -5,7 +5,7 @@ import { miscount, shown } from "../_internal/checks.ts";
 import { LazyError } from "../_internal/lazy_error.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { LARGE, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
+import { LARGE, MAX_GATHERED, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
 import { bytesOf, PreparedMessage } from "./prepared_message.ts";
 import type { Throttle } from "./throttle.ts";
 import { rejected, rejectQuietly } from "../_internal/promises.ts";
@@ -122,7 +122,9 @@ export class Output extends OutputBuffer {
   send(data: string | Uint8Array | PreparedMessage): Promise<void> {
     if (this.#isEncoding) return rejected(new TypeError(ENCODING));
     if (this.#closed !== undefined) return rejected(this.#closed.error);
-    const before = this.acceptedAtLeast;
+    // What is short can be gathered, and is not large. Before anything else, the gathered text is encoded anyway.
+    const isShort = typeof data === "string" && data.length <= MAX_GATHERED;
+    const before = isShort ? this.acceptedAtLeast : this.accepted;
     if (typeof data === "string") this.addText(data);
     else if (data instanceof Uint8Array) this.add(data);
     else if (data instanceof PreparedMessage) this.addShared(bytesOf(data));

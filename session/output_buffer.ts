@@ -26,7 +26,7 @@ const MAX_PIECE = 64 * 1024;
  */
 const MIN_GATHERED = 13;
 /** How many units are gathered. */
-const MAX_GATHERED = 1024;
+export const MAX_GATHERED: number = 1024;
 /** How many bytes of UTF-8 a UTF-16 unit takes at most. */
 const MAX_UNIT = 3;
 

@@ -158,6 +158,19 @@ testEach(
   },
 );
 
+testEach("Session.send() counts texts before a send that is not large exactly", async (open) => {
+  await using opened = await open({ highWaterMark: 4096, maxBufferedOutput: 8192 });
+  const { session } = opened;
+  session.send(new Uint8Array(1));
+  const text = "漢".repeat(400);
+  session.send(text); // 1200 bytes each
+  session.send(text);
+  const over = session.send(new Uint8Array(15_500)); // a large one has 16 KiB, and would be let through
+  const { cause } = await assertRejects(() => over, SessionEndedError);
+  assertInstanceOf(cause, OutputLimitError);
+  assertEquals(cause.received, 1 + 2 * 1200 + 15_500);
+});
+
 testEach("Session.send() counts a second large send towards maxBufferedOutput", async (open) => {
   await using opened = await open({ maxBufferedOutput: 100_000 });
   const { session } = opened;
