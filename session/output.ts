@@ -5,12 +5,11 @@ import { miscount, shown } from "../_internal/checks.ts";
 import { LazyError } from "../_internal/lazy_error.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { LARGE, MAX_GATHERED, OutputBuffer, type Piece, sizeOf } from "./output_buffer.ts";
+import { LARGE, MAX_GATHERED, OutputBuffer } from "./output_buffer.ts";
 import { bytesOf, PreparedMessage } from "./prepared_message.ts";
 import type { Throttle } from "./throttle.ts";
 import { rejected, rejectQuietly } from "../_internal/promises.ts";
 
-const NONE: Uint8Array = new Uint8Array(0);
 const DONE: Promise<void> = Promise.resolve();
 const ENCODING = "encode() cannot send: it has to write to its FrameWriter";
 const DATA = "data to send";
@@ -78,9 +77,15 @@ export class Output extends OutputBuffer {
   readonly #highWaterMark: number;
   readonly #limit: number;
   readonly #events: IoEvents;
-  /** What is being written, and the piece that it belongs to. */
-  #current = NONE;
-  #piece: Piece | undefined;
+  /**
+   * The memory of the piece that is being written. A view of its bytes is made for each write and not kept: in an old
+   * object, a new one costs more.
+   */
+  #memory: Uint8Array | undefined;
+  #isGathered = false;
+  /** The length of the piece, and how much of it the connection has taken. */
+  #length = 0;
+  #taken = 0;
   /** A large send may exceed the limit, since its sender waits. It begins and ends at these totals of accepted bytes. */
   #exemptFrom = 0;
   #exemptTo = 0;
@@ -205,12 +210,11 @@ export class Output extends OutputBuffer {
 
   /** How many bytes of memory are held, including those that are being written. */
   override get size(): number {
-    return super.size + (this.#piece === undefined ? 0 : sizeOf(this.#piece));
+    return super.size + (this.#memory?.length ?? 0);
   }
 
   override showReferenced(show: (bytes: Uint8Array) => void): void {
-    const piece = this.#piece;
-    if (piece !== undefined && piece.gathered === undefined) show(piece.bytes);
+    if (this.#memory !== undefined && !this.#isGathered) show(this.#memory);
     super.showReferenced(show);
   }
 
@@ -241,7 +245,6 @@ export class Output extends OutputBuffer {
     this.throttle?.stop();
     this.#closed = failure;
     this.clear();
-    this.#current = NONE;
     if (!this.writing) this.#dropPiece();
     const taken = (this.#waiters ?? []).map((waiter) => waiter.taken);
     for (const waiting of [...taken, this.#drained, this.#attached]) {
@@ -313,13 +316,17 @@ export class Output extends OutputBuffer {
     }
     this.encodeText();
     if (this.isEmpty || this.bytesWritten >= this.#barrier || this.throttle?.isWaiting) return;
-    const piece = this.#piece = this.take();
-    this.#current = piece.bytes;
-    this.#write();
+    const { bytes, gathered } = this.take();
+    this.#memory = gathered ?? bytes;
+    this.#isGathered = gathered !== undefined;
+    this.#length = bytes.length;
+    this.#taken = 0;
+    this.#write(bytes);
   }
 
-  #write(): void {
-    let current = this.#current;
+  /** Writes the rest of the piece. */
+  #write(rest: Uint8Array): void {
+    let current = rest;
     if (this.throttle !== undefined) {
       const count = this.throttle.admit(current.length);
       if (count === 0) return; // it goes on by itself
@@ -349,7 +356,8 @@ export class Output extends OutputBuffer {
 
   #onWritten(count: number): void {
     this.writing = false;
-    const fault = miscount("write", count, this.#failed ? Infinity : this.#current.length);
+    const left = this.#length - this.#taken;
+    const fault = miscount("write", count, this.#failed ? Infinity : left);
     if (fault !== undefined) return this.#endSession(fault);
     this.bytesWritten += count;
     if (this.throttle?.spend(count) && !this.#failed) {
@@ -359,18 +367,17 @@ export class Output extends OutputBuffer {
       this.#dropPiece();
       return this.#events.onIdle();
     }
-    if (count < this.#current.length) {
+    if (count < left) {
       if (count <= 0) {
         return this.#endSession(new systemErrors.WriteZero("the connection took no bytes"));
       }
-      this.#current = this.#current.subarray(count);
-      this.#write();
+      this.#taken += count;
+      this.#write(this.#rest());
     } else {
-      const { bytes, gathered } = this.#piece!;
-      this.#current = NONE;
-      this.#piece = undefined;
-      if (gathered === undefined) this.budget.change(-bytes.length);
-      else this.pool.give(gathered);
+      const memory = this.#memory!;
+      this.#memory = undefined;
+      if (this.#isGathered) this.pool.give(memory);
+      else this.budget.change(-this.#length);
       this.#writeNext();
     }
     if (this.#drained !== undefined && this.buffered < this.#highWaterMark) {
@@ -390,13 +397,20 @@ export class Output extends OutputBuffer {
 
   /** Drops the piece that was being written. */
   #dropPiece(): void {
-    if (this.#piece !== undefined) this.drop(this.#piece);
-    this.#piece = undefined;
+    const memory = this.#memory;
+    this.#memory = undefined;
+    if (memory === undefined) return;
+    if (this.#isGathered) this.pool.drop(memory);
+    else this.budget.change(-this.#length);
   }
 
   /** Continues a write that had to wait for the rate. */
   onRate(): void {
-    this.#write();
+    this.#write(this.#rest());
+  }
+
+  #rest(): Uint8Array {
+    return this.#memory!.subarray(this.#taken, this.#length);
   }
 
   /** A rate was exceeded, or the connection has violated its contract, so that its results cannot be trusted. */

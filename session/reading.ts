@@ -11,15 +11,6 @@ interface ReadingOptions {
   drains?: boolean;
 }
 
-// The functions of the promise that is being made. With a closure for each reading an idle session would be larger.
-let resolveNew!: (result: never) => void;
-let rejectNew!: (error: unknown) => void;
-
-function takeNew(resolve: (result: never) => void, reject: (error: unknown) => void): void {
-  resolveNew = resolve;
-  rejectNew = reject;
-}
-
 const ENDED: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
@@ -134,9 +125,10 @@ export class Reading<Frame>
     this.#single = single;
     this.timeout = timeout;
     this.drains = this.#loopDrains && !single;
-    const promise = new Promise<Result>(takeNew);
-    this.#resolve = resolveNew;
-    this.#reject = rejectNew;
+    const promise = new Promise<Result>((resolve, reject) => { // V8 makes no closure of this once it is compiled
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
     this.#reader.wait(this);
     if (signal !== undefined && this.#reader.waiting === this) {
       this.#signal = signal;
