@@ -1,4 +1,3 @@
-import { shown } from "../_internal/checks.ts";
 import { attempt } from "../_internal/attempt.ts";
 import { checkOptions, NO_OPTIONS } from "../_internal/options.ts";
 import { GroupLimitError } from "../errors.ts";
@@ -6,11 +5,13 @@ import { prepare, type PreparedMessage, type Session } from "../session.ts";
 import { bytesOf, PreparedMessage as Prepared } from "../session/prepared_message.ts";
 import { Attendance } from "./attendance.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Group, StoredGroup } from "./group.ts";
 import { HistoryReader } from "./history.ts";
 import { Link } from "./link.ts";
 import { Member } from "./member.ts";
 import { type Batch, copyOf, DATA, messagesOf, PRESENCE, TRACED } from "./message.ts";
+import { checkName, personOf } from "./names.ts";
 import { BEGINNING, EndedGaps, Gaps } from "./numbering.ts";
 import {
   checkSession,
@@ -32,15 +33,6 @@ import { Replay } from "./replay.ts";
 import { CONTEXT_SIZE, contextOf, isTraceparent, withContext } from "./trace_context.ts";
 
 const DONE: Promise<void> = Promise.resolve();
-
-/** A delivery that begins while another one goes on, and waits for its end. */
-type Delivery = [
-  group: Group,
-  message: PreparedMessage,
-  key: string,
-  except: Session | undefined,
-  traceparent: string | undefined,
-];
 
 /**
  * Groups of sessions that get what is published to the group: rooms of a chat, topics, tables of a game. A session can be
@@ -77,6 +69,7 @@ export class Hub implements AsyncDisposable {
   readonly #link: Link | undefined;
   readonly #history: HistoryReader | undefined;
   readonly #attendance: Attendance;
+  readonly #deliveries: Deliveries;
   readonly #groups = new Map<string, Group>();
   readonly #endedGaps = new EndedGaps();
   readonly #members = new Map<Session, Member>();
@@ -84,12 +77,9 @@ export class Hub implements AsyncDisposable {
   #memberships = 0;
   #published = 0;
   #received = 0;
-  #delivered = 0;
   #lost = 0;
   #ignored = 0;
   #errors = 0;
-  #isDelivering = false;
-  #deliveries: Delivery[] = [];
   #closed: Promise<void> | undefined;
 
   /**
@@ -118,6 +108,11 @@ export class Hub implements AsyncDisposable {
         this.#history = new HistoryReader(this.#link, history, onError);
       }
     }
+    this.#deliveries = new Deliveries({
+      tracer: options.tracer,
+      isMember: (session, group) => this.#members.get(session)?.groups.has(group) === true,
+      onError,
+    });
     this.#attendance = new Attendance(this.#settings, clock, this.#link, {
       onJoin: (...args) => this.#call(this.#options.onJoin, ...args),
       onLeave: (...args) => this.#call(this.#options.onLeave, ...args),
@@ -141,10 +136,10 @@ export class Hub implements AsyncDisposable {
    * for `since` and `last`, or the hub is closed.
    */
   join(group: string, session: Session, options: JoinOptions = NO_OPTIONS): Promise<void> {
-    this.#checkName("group", group);
+    checkName("group", group, this.#settings);
     checkSession("session", session);
     checkOptions(options, JOIN_OPTIONS);
-    const person = this.#personOf(options);
+    const person = personOf(options, this.#settings);
     const since = sinceOf(options);
     if (since !== undefined && this.#history === undefined) {
       throw new TypeError("since and last need a bus with a history");
@@ -243,10 +238,10 @@ export class Hub implements AsyncDisposable {
     message: unknown,
     options: Partial<PublishFrameOptions<unknown>> = NO_OPTIONS,
   ): boolean {
-    this.#checkName("group", group);
+    checkName("group", group, this.#settings);
     checkOptions(options, PUBLISH_OPTIONS);
     const { except, key = "", codec } = options;
-    if (key !== "") this.#checkName("key", key);
+    if (key !== "") checkName("key", key, this.#settings);
     if (this.#closed !== undefined) throw new TypeError("the hub is closed");
     const prepared = prepareOnce(message, codec);
     // First to the others: a member that ends may publish that, which must not overtake this message.
@@ -264,7 +259,7 @@ export class Hub implements AsyncDisposable {
           replay.onPublish(this.#link!.last!, { message: prepared, key }, except);
         }
       }
-      this.#deliver(local, prepared, key, except, traceparent);
+      this.#deliveries.deliver(local, prepared, key, except, traceparent);
     }
     return isPublished;
   }
@@ -365,7 +360,7 @@ export class Hub implements AsyncDisposable {
       published: this.#published,
       ...this.#counts,
       received: this.#received,
-      delivered: this.#delivered,
+      delivered: this.#deliveries.count,
       lost: this.#lost,
       ignored: this.#ignored,
       unpublished: this.#link?.unpublished ?? 0,
@@ -452,11 +447,12 @@ export class Hub implements AsyncDisposable {
     this.#lost += lost;
     if (lost > 0) this.#call(this.#options.onGap, group.name, number - lost, number - 1);
     for (const { key, payload } of messagesOf(copyOf(content))) {
-      if (kind === DATA) this.#deliver(group, new Prepared(payload), key, undefined, undefined);
-      else {
+      if (kind === DATA) {
+        this.#deliveries.deliver(group, new Prepared(payload), key, undefined, undefined);
+      } else {
         const message = new Prepared(payload.subarray(CONTEXT_SIZE));
         const traceparent = this.#options.tracer && contextOf(payload);
-        this.#deliver(group, message, key, undefined, traceparent);
+        this.#deliveries.deliver(group, message, key, undefined, traceparent);
       }
     }
   }
@@ -483,37 +479,6 @@ export class Hub implements AsyncDisposable {
     });
   }
 
-  /**
-   * Delivers to the members in this process. A session that ends meanwhile may lead to another message, which must not
-   * overtake this one on its way to the other members.
-   */
-  #deliver(...delivery: Delivery): void {
-    if (this.#isDelivering) return void this.#deliveries.push(delivery);
-    this.#isDelivering = true;
-    try {
-      this.#deliverNow(...delivery);
-      for (const next of this.#deliveries) this.#deliverNow(...next);
-    } finally {
-      if (this.#deliveries.length > 0) this.#deliveries = [];
-      this.#isDelivering = false;
-    }
-  }
-
-  #deliverNow(...[group, message, key, except, traceparent]: Delivery): void {
-    if (traceparent !== undefined) this.#trace(group, except, traceparent);
-    this.#delivered += group.members.size;
-    if (except !== undefined && this.#members.get(except)?.groups.has(group)) this.#delivered--;
-    if (group.policy === "end") {
-      for (const { session } of group.receivers) {
-        if (session !== except) session.send(message);
-      }
-    } else {
-      for (const member of group.receivers) {
-        if (member.session !== except) member.deliver(group, message, key);
-      }
-    }
-  }
-
   /** The context of the trace in which a message is published. */
   #traceparent(group: string): string | undefined {
     let traceparent: string | undefined;
@@ -524,44 +489,6 @@ export class Hub implements AsyncDisposable {
       else throw new TypeError("traceparent() of tracer must return one of version 00 (§3.2.2)");
     });
     return traceparent;
-  }
-
-  #trace(group: Group, except: Session | undefined, traceparent: string): void {
-    for (const { session } of group.receivers) {
-      if (session === except) continue;
-      this.#call(() => this.#options.tracer!.onDelivery(session, group.name, traceparent));
-    }
-  }
-
-  #personOf({ id, info }: JoinOptions): Person | undefined {
-    if (id === undefined) {
-      if (info !== undefined) throw new TypeError("info needs an id");
-      return;
-    }
-    this.#checkName("id", id);
-    if (info === undefined) return { id };
-    const text = JSON.stringify(info);
-    if (text === undefined) throw new TypeError(`info must be a value of JSON, got ${shown(info)}`);
-    const { maxInfoLength } = this.#settings;
-    if (text.length > maxInfoLength) {
-      throw new RangeError(
-        `info must have at most maxInfoLength (${maxInfoLength}) characters as JSON, got ${text.length}`,
-      );
-    }
-    return { id, info: JSON.parse(text) };
-  }
-
-  #checkName(what: string, name: string): void {
-    if (typeof name !== "string") {
-      throw new TypeError(`${what} must be a string, got ${shown(name)}`);
-    }
-    const { maxNameLength } = this.#settings;
-    if (name.length === 0 || name.length > maxNameLength) {
-      throw new RangeError(
-        `${what} must have 1 to maxNameLength (${maxNameLength}) characters, got ${name.length}`,
-      );
-    }
-    if (!name.isWellFormed()) throw new TypeError(`${what} must not contain half a surrogate pair`);
   }
 
   /** Calls a function of the options. */
