@@ -260,7 +260,7 @@ export class OutputBuffer implements FrameWriter {
   #truncate(length: number, tailLength: number): void {
     const tail = tailLength === 0 ? undefined : this.#bufferOf(length);
     for (const piece of this.#pieces.splice(length)) {
-      if (tail === undefined || piece.gathered !== tail) this.drop(piece);
+      if (tail === undefined || piece.gathered !== tail) this.#drop(piece);
     }
     if (this.#tail !== undefined && this.#tail !== tail) this.pool.drop(this.#tail);
     this.#tail = tail;
@@ -310,7 +310,7 @@ export class OutputBuffer implements FrameWriter {
   }
 
   /** Drops a piece that is not used any more. */
-  protected drop({ bytes, gathered }: Piece): void {
+  #drop({ bytes, gathered }: Piece): void {
     if (gathered === undefined) this.budget.change(-bytes.length);
     else this.pool.drop(gathered);
   }
@@ -357,7 +357,7 @@ export class OutputBuffer implements FrameWriter {
 }
 
 /** How many bytes of memory a piece holds: its whole buffer, or the bytes that are sent from a caller's memory. */
-export function sizeOf({ bytes, gathered }: Piece): number {
+function sizeOf({ bytes, gathered }: Piece): number {
   return (gathered ?? bytes).length;
 }
 
