@@ -111,7 +111,8 @@ export class MemoryGuard {
     this.#level = this.#levelAt(held);
     const highest = Math.max(before, this.#level);
     this.#noteRelief(held);
-    const ended = this.#end(this.#excessOf(holdings, held));
+    // What ended sessions are still writing is freed in a moment, and not by ending more of them.
+    const ended = this.#end(this.#excessOf(holdings, totalOf(holdings)));
     for (const { bytes } of ended) held -= bytes;
     const sessions = holdings.length - ended.length;
     this.#watch(held, sessions);
