@@ -81,6 +81,7 @@ export class Admission {
   readonly #socketOptions: SocketOptions;
   readonly #pending: Set<PendingConnection> = new Set();
   #count = 0;
+  #isDraining = false;
   #isClosed = false;
 
   /** @param limits Where connections are counted: with those of other workers, or alone. */
@@ -157,8 +158,9 @@ export class Admission {
     if (permit !== undefined) this.#releaseBlock(permit);
   }
 
-  /** Closes those that wait for a rate. The other pending connections go on: their clients have been accepted. */
+  /** Closes those that wait for a rate, now or later. The others go on: their clients have been accepted. */
   drain(): void {
+    this.#isDraining = true;
     for (const pending of this.#pending) if (pending.endWait !== undefined) drop(pending);
   }
 
@@ -257,6 +259,7 @@ export class Admission {
 
   /** Waits as long as the rate of the address asks for, or until the server stops. */
   async #wait(pending: PendingConnection, permit: Permit): Promise<void> {
+    if (this.#isDraining) return drop(pending);
     const { delay } = permit;
     permit.delay = 0;
     this.waits++;

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { connect } from "../../connect/connect.ts";
+import { encodeProxyHeader } from "../../proxy_protocol/mod.ts";
 import { SessionRates } from "../../serve/session_rates.ts";
 import { serve, type ServeOptions } from "../../serve/serve.ts";
 import { Session } from "../../session.ts";
@@ -124,6 +125,34 @@ Deno.test("Server.shutdown() closes those who wait for sessionRate", bounded, as
   await server.shutdown();
   assertEquals(await Promise.all(inputs.slice(100)), Array(50).fill(""));
 });
+
+Deno.test(
+  "Server.shutdown() closes those who would have to wait once their PROXY header comes",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const server = serve({
+      listener,
+      proxyProtocol: "required",
+      sessionRate: { perSecond: 1, burst: 100, exceeded: "wait" },
+      proxyHeaderTimeout: Infinity,
+      shutdownTimeout: Infinity,
+    }, (session) => session.send("in"));
+    const source = { transport: "tcp", hostname: "192.0.2.1", port: 5000 } as const;
+    const header = encodeProxyHeader({ version: 2, source, destination: source });
+    const clients = Array.from({ length: 150 }, () => new Session(listener.connect()));
+    await settle();
+    const finished = server.shutdown();
+    const inputs = clients.map(async (client) => {
+      await client.send(header);
+      const text = await readAll(client);
+      await client.close();
+      return text;
+    });
+    await finished; // 50 clients would have to wait for 50 s
+    assertEquals(await Promise.all(inputs), [...Array(100).fill("in"), ...Array(50).fill("")]);
+  },
+);
 
 Deno.test("sessionRate holds over TCP, TLS and node:net, and counts nobody on a Unix socket", {
   ...overTls,
