@@ -1,6 +1,8 @@
 import { checkObject } from "../_internal/checks.ts";
+import { withoutPlaceholders } from "../_internal/logging.ts";
 import { checkOptions } from "../_internal/options.ts";
 import { runtimeName } from "../_internal/runtime.ts";
+import { factsOf, stackOf } from "../_internal/thrown.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import { serve, type Server } from "../serve/serve.ts";
 import { prepare, type PreparedMessage, type Session } from "../session.ts";
@@ -31,7 +33,12 @@ import { type Sessions, sessionsOf } from "./sessions.ts";
 import { FILES } from "./page/files.ts";
 
 const READ_METHODS = ["GET", "HEAD"];
-/** How many may read the events at once. They stay, and must not take the places of those who ask for health and metrics. */
+/** What `Accept` consists of (RFC 9110 §12.5.1). */
+const ASCII = /^[\t\x20-\x7e]*$/;
+/**
+ * How many may read the events at once. They stay, and must not take the places of those who ask for health and metrics. One
+ * more ends the one that has read the longest: a page comes back by itself, and nobody can keep all places.
+ */
 const MAX_WATCHERS = 32;
 /** More than there are places: the connection that has to make room is still there for a moment. */
 const MAX_SESSIONS = 128;
@@ -122,7 +129,9 @@ class AdminServer implements Admin {
       shutdownTimeout: 1_000,
       observer: {
         onHandlerError: (error) =>
-          options.logger?.error(`admin: ${(error as Error)?.stack ?? error}`, {}),
+          options.logger?.error(`admin: ${withoutPlaceholders(stackOf(error))}`, {
+            error: factsOf(error),
+          }),
       },
     }, (session) => this.#handle(session));
     for (const [name, server] of entries) this.#sessions.set(name, sessionsOf(server));
@@ -202,6 +211,9 @@ class AdminServer implements Admin {
 
   async #scrape({ headers }: HttpRequest): Promise<HttpResponse> {
     const accept = headers.get("accept");
+    if (accept !== undefined && !ASCII.test(accept)) {
+      throw new HttpError(400, "the Accept is malformed");
+    }
     const request = new Request("http://localhost/metrics", {
       headers: accept === undefined ? {} : { accept },
     });
@@ -227,7 +239,11 @@ class AdminServer implements Admin {
 
   async #sendEvents(session: Session, { method }: HttpRequest): Promise<void> {
     if (method !== "GET") throw new HttpError(405, "use GET");
-    if (this.#watchers.size === MAX_WATCHERS) throw new HttpError(503, "too many read the events");
+    const [oldest] = this.#watchers;
+    if (oldest !== undefined && this.#watchers.size === MAX_WATCHERS) {
+      this.#watchers.delete(oldest);
+      oldest.abort(new Error(`more than ${MAX_WATCHERS} read the events`));
+    }
     session.send(headOf({ status: 200, type: "text/event-stream" }));
     session.send(this.#news);
     this.#watchers.add(session);

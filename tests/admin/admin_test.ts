@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { type AdminOptions, serveAdmin, type ServedBy } from "../../admin/mod.ts";
+import type { Logger } from "../../_internal/logging.ts";
 import { connect } from "../../connect/connect.ts";
 import { serveDatagrams } from "../../datagram/mod.ts";
 import { Metrics } from "../../metrics/mod.ts";
@@ -275,23 +276,61 @@ Deno.test(
   },
 );
 
-Deno.test("readers of /events leave room for other requests", overNet, async () => {
+Deno.test("readers of /events leave room for other requests and readers", overNet, async () => {
+  const logger = recorder();
   await using server = serve({ listener: memoryListener() }, echo);
-  await using admin = serveAdmin({ port: 0 }, { server });
-  const statuses = new Map<string, number>();
+  await using admin = serveAdmin({ port: 0, logger }, { server });
   const readers: Session[] = [];
-  for (let n = 0; n < 70; n++) {
+  for (let n = 0; n < 100; n++) { // none of them reads on
     const reader = await connect({ port: portOf(admin) });
+    readers.push(reader);
     await reader.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    const status = (await reader.readLine())!.split(" ")[1]!;
-    statuses.set(status, (statuses.get(status) ?? 0) + 1);
-    if (status === "503") await reader.close();
-    else readers.push(reader);
+    assertEquals(await reader.readLine(), "HTTP/1.1 200 OK");
   }
-  assertEquals([...statuses], [["200", 32], ["503", 38]]);
   assertEquals((await get(admin, "/healthz")).status, 200);
+  const [gone, rest] = [readers.slice(0, 68), readers.slice(68)];
+  await Promise.all(gone.map(readAll));
+  for (const reader of rest) while (!(await reader.readLine())!.startsWith("data: [{"));
   for (const reader of readers) reader.abort();
+  assertEquals(logger.lines, []);
 });
+
+Deno.test("/metrics refuses an Accept that is none, and logs nothing of it", overNet, async () => {
+  const logger = recorder();
+  await using server = serve({ listener: memoryListener() }, echo);
+  await using admin = serveAdmin({ port: 0, logger }, { server });
+  for (const accept of ["\x1b[2J\0", "a\rb", "\u20ac", "a\x7f"]) {
+    const answer = await raw(
+      admin,
+      `GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: ${accept}\r\n\r\n`,
+    );
+    assertMatch(answer, /^HTTP\/1.1 400 /);
+  }
+  assertEquals(logger.lines, []);
+});
+
+Deno.test("An error of the metrics is logged as text that disturbs nothing", overNet, async () => {
+  const logger = recorder();
+  const metrics = {
+    handler: (): never => {
+      throw new Error("%s of \x1b[2J\nadmin: rose was suspended");
+    },
+  };
+  await using server = serve({ listener: memoryListener() }, echo);
+  await using admin = serveAdmin({ port: 0, logger, metrics }, { server });
+  assertEquals(await raw(admin, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), "");
+  const [line = "", ...more] = logger.lines;
+  assertEquals(more, []);
+  const first = "admin: Error: % s of \\x1b[2J\\nadmin: rose was suspended";
+  assertEquals(line.split("\n")[0], first);
+});
+
+/** A logger that keeps what it is told. */
+function recorder(): Logger & { lines: string[] } {
+  const lines: string[] = [];
+  const log = (line: string) => void lines.push(line);
+  return { lines, debug: log, info: log, warn: log, error: log };
+}
 
 for (
   const [what, request] of [
