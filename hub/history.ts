@@ -119,6 +119,10 @@ interface Held {
 export class Timeline {
   /** That of the last message. All before it were delivered, or cannot be had. */
   position: string | undefined;
+  /** The first position. Nothing before it is for this process. */
+  #beginning: string | undefined;
+  /** Whether the position was set back to the beginning, which may not be there any more. */
+  #isSetBack = false;
   readonly #group: HistoryGroup;
   readonly #reader: HistoryReader;
   readonly #onBatch: OnBatch;
@@ -159,10 +163,12 @@ export class Timeline {
     const end = await this.#reader.tail(this.#group.name, 0);
     if (this.#isOver || end === undefined) return;
     const last = this.position;
-    if (last === undefined) this.position = end;
+    if (last === undefined) this.position = this.#beginning = end;
     else if (comparePositions(end, last) < 0) {
       if (last !== before) return; // that was later
-      this.position = START; // the broker has lost the history and begun again
+      // The broker has lost the end of the history, or all of it, and has begun again.
+      this.#isSetBack = comparePositions(end, this.#beginning!) >= 0;
+      this.position = this.#isSetBack ? this.#beginning! : START;
     }
     this.#aim(end);
     await (this.#filling ??= this.#fill());
@@ -180,6 +186,7 @@ export class Timeline {
 
   #pass(batch: Batch | undefined, position: string): void {
     this.position = position;
+    this.#beginning ??= position;
     if (batch !== undefined && batch.sender !== this.#reader.sender) {
       this.#onBatch(batch, this.#isWhole);
     }
@@ -201,8 +208,16 @@ export class Timeline {
   async #fill(): Promise<void> {
     await null; // until #filling is set
     while (comparePositions(this.#target, this.position!) > 0) {
-      const page = await this.#reader.read(this.#group.name, this.position!);
+      const from = this.position!;
+      const page = await this.#reader.read(this.#group.name, from);
       if (this.#isOver) return;
+      if (this.#isSetBack && from === this.#beginning) {
+        this.#isSetBack = false;
+        if (page?.isComplete === false) { // all that is there has come after the beginning
+          this.position = START;
+          continue;
+        }
+      }
       if (page === undefined || page.entries.length === 0) { // it cannot be had
         this.#isWhole = false;
         break;

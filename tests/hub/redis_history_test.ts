@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { Hub } from "../../hub/mod.ts";
 import { canUnix } from "../_permissions.ts";
-import { hasRedisServer, RawClient } from "../_redis.ts";
+import { DATA, Outgoing } from "../../hub/message.ts";
+import { fromBytes, hasRedisServer, RawClient } from "../_redis.ts";
 import { bounded, until } from "../_serving.ts";
 import { Side } from "./_brokers.ts";
 import { nodeRedis } from "./_node_redis.ts";
@@ -127,6 +129,60 @@ Deno.test("redisBus() goes on with a Redis that has lost its data", withRedis, a
   }
   assertEquals(b.lines, a.lines);
   assertEquals([a.errors, b.errors, b.gaps], [[], [], []]);
+});
+
+Deno.test(
+  "redisBus() delivers nothing from before when Redis loses the end of a history",
+  withRedis,
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const broker = stack.use(await redisBroker(nodeRedis));
+    using raw = new RawClient(await Deno.connect({ transport: "unix", path: broker.path }));
+    const before = new Hub({ bus: await broker.bus("parley", {}) });
+    for (let at = 0; at < 100; at++) before.publish("hall", `before ${at}\n`);
+    await before.close();
+    await answers(raw, ["XLEN", "parley:hall"], ":100\r\n");
+    const a = stack.use(new Side(await broker.bus("parley", {})));
+    const b = stack.use(new Side(await broker.bus("parley", {})));
+    await Promise.all([a, b].map(({ hub, session }) => hub.join("hall", session)));
+    for (let at = 0; at < 10; at++) a.hub.publish("hall", `${at}\n`);
+    await until(() => b.lines.length === 10);
+    // As if a replica had taken over that did not have the last message yet.
+    const last = b.hub.position("hall", b.session)!;
+    assertEquals(await raw.ask("XDEL", "parley:hall", last), ":1\r\n");
+    assert((await raw.ask("CLIENT", "KILL", "TYPE", "pubsub")).startsWith(":"));
+    await until(() => b.hub.stats().ignored > 0); // it has read again what it has had
+    a.hub.publish("hall", "10\n");
+    await until(() => b.lines.at(-1) === "10");
+    const expected = Array.from({ length: 11 }, (_, at) => `${at}`);
+    for (const { lines } of [a, b]) assertEquals(lines, expected);
+    assertEquals(b.gaps, []);
+  },
+);
+
+Deno.test("redisBus() reads all of a history that has begun again", withRedis, async () => {
+  await using all = await setUp();
+  const { b, raw } = all;
+  const put = async (position: string, number: number): Promise<void> => {
+    const payload = new TextEncoder().encode(`${number}\n`);
+    const bytes = new Outgoing(DATA, "hall", { key: "", payload })
+      .encode({ sender: 7, epoch: 1, number, elapsed: 0 });
+    const id = await raw.ask("XADD", "parley:hall", position, "message", fromBytes(bytes));
+    assertEquals(id, `$${position.length}\r\n${position}\r\n`);
+  };
+  const beginning = parseInt(b.hub.position("hall", b.session)!);
+  await raw.ask("DEL", "parley:hall");
+  // It has got beyond where it has begun in this process, but not to where it was.
+  await put(`${beginning + 3_600_000}-0`, 1);
+  await raw.ask("CLIENT", "KILL", "TYPE", "pubsub");
+  await until(() => b.lines.length === 1);
+  await raw.ask("DEL", "parley:hall");
+  await put(`${beginning - 1}-0`, 2);
+  await put(`${beginning + 1}-0`, 3);
+  await raw.ask("CLIENT", "KILL", "TYPE", "pubsub");
+  await until(() => b.lines.at(-1) === "3");
+  assertEquals(b.lines, ["1", "2", "3"]);
+  assertEquals(b.gaps, []);
 });
 
 Deno.test("redisBus() keeps so many messages, for so long", withRedis, async () => {
