@@ -1,7 +1,8 @@
 import { checkBytes, checkFunction, checkInteger, shown } from "../_internal/checks.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
-import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import { type Codec, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import type { CopyingDecoder } from "./copying_decoder.ts";
 import type { OnTooLong } from "./skipping.ts";
 
 /** Options of {@linkcode delimited}. */
@@ -64,8 +65,9 @@ export function delimited(
   };
 }
 
-class DelimitedDecoder implements Decoder<Uint8Array> {
+class DelimitedDecoder implements CopyingDecoder<Uint8Array> {
   readonly maxBuffered: number;
+  readonly copies: boolean = true;
   readonly #delimiter: Uint8Array;
   readonly #maxLength: number;
   /** How many of the unread bytes are known to begin no delimiter. */

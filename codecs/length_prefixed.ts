@@ -2,7 +2,8 @@ import { checkBoolean, checkBytes, checkFunction, checkInteger } from "../_inter
 import { MAX_VARINT } from "../_internal/numbers.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
-import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import { type Codec, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
+import type { CopyingDecoder } from "./copying_decoder.ts";
 import { type OnTooLong, Skipping } from "./skipping.ts";
 
 /** Stands for the size of a varint that does not end. */
@@ -161,8 +162,9 @@ function resolve(options: LengthPrefixedOptions): Layout {
   };
 }
 
-class LengthPrefixedDecoder implements Decoder<Uint8Array> {
+class LengthPrefixedDecoder implements CopyingDecoder<Uint8Array> {
   readonly maxBuffered: number;
+  readonly copies: boolean = true;
   readonly #layout: Layout;
   readonly #minHeader: number;
   /** The frame that is being dropped. */

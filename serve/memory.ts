@@ -272,7 +272,7 @@ export class MemoryGuard {
 }
 
 function bytesOf({ reader, output, connection }: Lifecycle): number {
-  const bytes = reader.input.buffer.length + output.size + (connection.held ?? 0);
+  const bytes = reader.input.size + output.size + (connection.held ?? 0);
   return connection.tls === undefined ? bytes : bytes + Math.min(bytes / 4, TLS_LAYER);
 }
 

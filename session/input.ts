@@ -4,6 +4,7 @@ import { free } from "../_internal/free.ts";
 import type { AheadInput, TextAhead } from "../_internal/text_ahead.ts";
 import { decodeAscii } from "../_internal/utf8.ts";
 import { Budget } from "./budget.ts";
+import { SMALL, SmallFrames } from "./small_frames.ts";
 
 /** The largest read. Each read that fills its buffer makes the next one larger. */
 const MAX_READ = 64 * 1024;
@@ -13,18 +14,12 @@ const TIGHT_READ = 4 * 1024;
 const TIGHT_GROWTH = 1.25;
 /** Frames of at least this size get the buffer itself instead of a copy. */
 const HAND_OVER = 16 * 1024;
-/** Frames of at most this size share memory, in blocks of `MIN_SHARED` to `MAX_SHARED` bytes. */
-const SMALL = 1024;
-const MIN_SHARED = 512;
-const MAX_SHARED = 4096;
 /** How many bytes are decoded ahead, at most. V8 keeps all of that text while any line of at least 13 characters is kept. */
 const MAX_AHEAD = 1024;
 /** The smallest buffer for bytes that were lent. */
 const MIN_BUFFER = 256;
 /** The buffer before the first read. All inputs can share it, since it is empty. */
 const NONE = new Uint8Array(0);
-/** An end that is before every index. */
-const NOWHERE = -1;
 /** After this many reads in a row that fill less than a quarter, the next ones are smaller. */
 const SMALL_READS = 8;
 
@@ -49,13 +44,9 @@ export class InputBuffer implements DecoderInput, AheadInput {
   #reading: Uint8Array | undefined;
   /** Whether the buffer is what the last read brought, and not larger. */
   #isGiven = false;
-  /** Memory that small frames share, and how much of it is used. */
-  #shared: Uint8Array = NONE;
-  #sharedLength = 0;
-  /** Up to which index of `buffer` the unread bytes are already in the shared memory, and by how much they are shifted. */
-  #sharedEnd = NOWHERE;
-  #shift = 0;
-  #sharedSeen = 0;
+  /** Whether the buffer belongs to another, and has to be given back with `keep()`. */
+  #isForeign = false;
+  #small: SmallFrames | undefined;
   #ahead: TextAhead | undefined;
 
   constructor(minRead: number, budget: Budget = new Budget()) {
@@ -66,6 +57,11 @@ export class InputBuffer implements DecoderInput, AheadInput {
 
   get unread(): number {
     return this.end - this.start;
+  }
+
+  /** How many bytes of memory it holds. */
+  get size(): number {
+    return this.#isForeign ? 0 : this.buffer.length;
   }
 
   consume(count: number): void {
@@ -87,7 +83,10 @@ export class InputBuffer implements DecoderInput, AheadInput {
       this.#hold(NONE);
       return buffer;
     }
-    if (count <= SMALL) return this.#share(count);
+    if (count <= SMALL) {
+      this.start += count;
+      return (this.#small ??= new SmallFrames()).take(buffer, start, end, count);
+    }
     if (count < HAND_OVER || count * 2 < buffer.length || this.#reading?.buffer === buffer.buffer) {
       this.start += count;
       return buffer.slice(start, start + count);
@@ -110,15 +109,14 @@ export class InputBuffer implements DecoderInput, AheadInput {
 
   /** Bytes of the buffer are about to move or to be replaced. */
   #forget(): void {
-    this.#sharedEnd = NOWHERE;
+    this.#small?.forget();
     this.#ahead = undefined;
   }
 
   /** Drops the memory for small frames, if there were none since the last call, and the text that was decoded ahead. */
   shrink(): void {
     this.#ahead = undefined;
-    if (this.#sharedLength === this.#sharedSeen) this.#shared = NONE;
-    this.#sharedSeen = this.#sharedLength;
+    if (this.#small?.isIdle()) this.#small = undefined;
   }
 
   /** How large the buffer becomes once the current frame is complete, or has doubled if its length is unknown. */
@@ -179,6 +177,36 @@ export class InputBuffer implements DecoderInput, AheadInput {
     this.#append(bytes, isLent);
   }
 
+  /**
+   * Holds bytes that are valid until `keep()`, if it has no memory of its own. A decoder that copies what it returns then
+   * decodes them where they are.
+   *
+   * @param size The size of the read that brought them.
+   * @returns Whether it holds them.
+   */
+  lend(bytes: Uint8Array, size: number): boolean {
+    if (this.buffer.length > 0) return false;
+    this.#forget();
+    this.#learn(bytes.length, size);
+    this.buffer = bytes;
+    this.start = 0;
+    this.end = bytes.length;
+    return this.#isForeign = true;
+  }
+
+  /** Copies what is still unread of the bytes of `lend()`, which it must not hold any longer. */
+  keep(): void {
+    if (!this.#isForeign) return;
+    const { buffer, start, end } = this;
+    this.#isForeign = false;
+    this.buffer = NONE;
+    this.start = this.end = 0;
+    if (start === end) return;
+    this.#forget();
+    this.#hold(new Uint8Array(Math.max(MIN_BUFFER, end - start)));
+    this.#append(buffer.subarray(start, end));
+  }
+
   /** Drops the memory, if nothing is unread. No bytes of it may be lent any more. */
   release(): void {
     if (this.start === this.end) this.clear(false);
@@ -205,7 +233,7 @@ export class InputBuffer implements DecoderInput, AheadInput {
 
   /** Takes the remaining memory out of the budget, because the session has ended. Its user may still keep it. */
   leave(): void {
-    this.#budget?.change(-this.buffer.length);
+    this.#budget?.change(-this.size);
     this.#budget = undefined;
   }
 
@@ -265,34 +293,6 @@ export class InputBuffer implements DecoderInput, AheadInput {
     }
   }
 
-  /** Returns a small frame, in shared memory: its own `Uint8Array` would take 0.6 µs, however small, and a view takes 0.02. */
-  #share(count: number): Uint8Array {
-    const { start } = this;
-    const stop = start + count;
-    let at = start + this.#shift;
-    // If the owner of a frame has transferred the shared memory, its length is 0.
-    if (stop > this.#sharedEnd || at + count > this.#shared.length) at = this.#copyAhead(count);
-    this.start = stop;
-    return new Uint8Array(this.#shared.buffer, at, count);
-  }
-
-  /** Copies unread bytes into shared memory: `count` of them, and those after them, which will probably be taken next. */
-  #copyAhead(count: number): number {
-    const { start } = this;
-    let at = this.#sharedLength;
-    if (this.#shared.length - at < count) {
-      const size = Math.min(MAX_SHARED, (this.end - start) * 4);
-      this.#shared = new Uint8Array(Math.max(MIN_SHARED, size, count));
-      at = 0;
-    }
-    const length = Math.min(this.end - start, this.#shared.length - at);
-    this.#shared.set(this.buffer.subarray(start, start + length), at);
-    this.#sharedLength = at + length;
-    this.#sharedEnd = start + length;
-    this.#shift = at - start;
-    return at;
-  }
-
   #append(bytes: Uint8Array, isLent = false): void {
     if (bytes.length === 0) return;
     if (this.buffer.length - this.end < bytes.length) {
@@ -322,7 +322,7 @@ export class InputBuffer implements DecoderInput, AheadInput {
 
   /** Holds another buffer, and frees the old one unless bytes of it may be lent. */
   #replace(buffer: Uint8Array, isLent: boolean): void {
-    const old = this.buffer;
+    const old = this.#isForeign ? NONE : this.buffer;
     this.#hold(buffer);
     if (!isLent) this.#free(old);
   }
@@ -333,9 +333,9 @@ export class InputBuffer implements DecoderInput, AheadInput {
   }
 
   #hold(buffer: Uint8Array): void {
-    this.#budget?.change(buffer.length - this.buffer.length);
+    this.#budget?.change(buffer.length - this.size);
     this.buffer = buffer;
-    this.#isGiven = false;
+    this.#isGiven = this.#isForeign = false;
   }
 
   #tooFew(count: number): RangeError {

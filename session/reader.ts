@@ -223,13 +223,13 @@ export class Reader implements InputBorrower, PausedReader {
   }
 
   get growth(): number {
-    return Math.max(0, this.input.demand - this.input.buffer.length);
+    return Math.max(0, this.input.demand - this.input.size);
   }
 
   /** How many more bytes it may hold because of `allow()`. */
   get allowed(): number {
     if (this.#held <= this.#budget.share) return 0;
-    return Math.max(0, this.#allowance - this.input.buffer.length - this.#output.buffered);
+    return Math.max(0, this.#allowance - this.input.size - this.#output.buffered);
   }
 
   get #held(): number {
@@ -476,11 +476,16 @@ export class Reader implements InputBorrower, PausedReader {
     this.reading = this.#output.isUnanswered = false;
     if (this.#claim !== undefined && this.#isTaken(bytes)) return;
     this.#count(bytes.length);
-    if (this.#failure === undefined || this.#keepsInput) {
-      this.input.accept(bytes, this.#size, this.waiting === undefined, isGiven);
-    }
+    if (this.#failure === undefined || this.#keepsInput) this.#accept(bytes, isGiven);
     if (this.#isDropping) this.#dropOn();
     else this.#onSettled();
+  }
+
+  #accept(bytes: Uint8Array, isGiven: boolean): void {
+    const { input, waiting } = this;
+    const canLend = waiting?.decoder.copies === true && !isGiven && !this.#isDropping;
+    if (canLend && this.#failure === undefined && input.lend(bytes, this.#size)) return;
+    input.accept(bytes, this.#size, waiting === undefined, isGiven);
   }
 
   onEnd(error?: unknown): void {
@@ -512,6 +517,7 @@ export class Reader implements InputBorrower, PausedReader {
   /** Lets the waiting reading try again, and reads on if it needs more. */
   #retry(): void {
     this.waiting?.wake();
+    this.input.keep();
     if (this.#budget.isDue) {
       this.#budget.review();
       if (this.#failure !== undefined) return; // the review has ended this session

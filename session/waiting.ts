@@ -1,6 +1,7 @@
 /** The interface between a reader and its readings. */
 
-import { type Decoder, MORE } from "../codecs/codec.ts";
+import { MORE } from "../codecs/codec.ts";
+import type { CopyingDecoder } from "../codecs/copying_decoder.ts";
 
 /** The result of `pull()` at the end of input. */
 export const END: unique symbol = Symbol("END");
@@ -16,7 +17,7 @@ export function isEnd(frame: unknown): frame is typeof END {
 
 /** What a reader uses of a reading. */
 export interface Waiting<Frame> {
-  readonly decoder: Decoder<Frame>;
+  readonly decoder: CopyingDecoder<Frame>;
   /** The most bytes that one read may bring. If it is `undefined`, the size depends on the reads before. */
   readonly limit: number | undefined;
   /** Whether it is a loop over messages, which a draining server ends between two of them. */

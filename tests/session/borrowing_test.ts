@@ -1,7 +1,10 @@
 // Chunks that are lent. Connections of one thread may read into memory that they share; no client may ever see, through
-// a chunk that a handler keeps, what another client has sent.
+// a chunk that a handler keeps, or in what a session decodes, what another client has sent.
 
 import { assert, assertEquals } from "@std/assert";
+import type { Decoder } from "../../codecs/codec.ts";
+import { delimited } from "../../codecs/delimited.ts";
+import { lengthPrefixed } from "../../codecs/length_prefixed.ts";
 import { testEach } from "../_transports.ts";
 
 const OURS = "a".charCodeAt(0);
@@ -66,3 +69,70 @@ testEach(
     }
   },
 );
+
+testEach(
+  "A decoder that returns a view by mistake sees nothing of another session",
+  async (open) => {
+    await using ours = await open();
+    await using other = await open();
+    const careless: Decoder<Uint8Array> = {
+      maxBuffered: Infinity,
+      decode(input): Uint8Array {
+        const view = input.buffer.subarray(input.start, input.end);
+        input.consume(view.length);
+        return view;
+      },
+    };
+    const frames = ours.session.frames({ decoder: () => careless, encode: () => {} });
+    const others = other.session.text();
+    for (let round = 0; round < 3; round++) {
+      const first = frames.next(); // it waits when the input comes
+      await ours.peer.send("a".repeat(100));
+      const view = (await first).value!;
+      const text = others.next();
+      await other.peer.send(OTHERS.repeat(12));
+      assert(OTHERS.repeat(12).startsWith((await text).value!));
+      assert(view.every((byte) => byte === OURS));
+      assert(!textOf(new Uint8Array(view.buffer)).includes(OTHERS));
+    }
+  },
+);
+
+testEach("What a session decodes shows nothing of another session", async (open) => {
+  await using ours = await open();
+  await using other = await open();
+  const { session } = ours;
+  const others = other.session.text();
+  const readings = [
+    session.bytes(),
+    session.text(),
+    session.lines(),
+    session.lines({ strict: true }),
+    session.frames(delimited("\n")),
+    session.frames(lengthPrefixed({ width: 1 })),
+  ];
+  const message = `c${"a".repeat(98)}\n`; // as a length, its first byte is 99
+  for (const reading of readings) {
+    const got: (string | Uint8Array)[] = [];
+    const text = (): string => got.map(textOf).join("").replaceAll(/[c\n]/g, "");
+    const all = (async (): Promise<void> => {
+      while (text().length < 2 * 98) got.push((await reading.next()).value!);
+    })();
+    // What is left of the first part has to be kept until the second one comes.
+    for (const part of [message + message.slice(0, 40), message.slice(40)]) {
+      await ours.peer.send(part);
+      const passed = others.next();
+      await other.peer.send(OTHERS.repeat(30));
+      await passed;
+    }
+    await all;
+    assertEquals(text(), "a".repeat(2 * 98));
+    for (const value of got) {
+      if (typeof value !== "string") assert(!textOf(new Uint8Array(value.buffer)).includes(OTHERS));
+    }
+  }
+});
+
+function textOf(value: string | Uint8Array): string {
+  return typeof value === "string" ? value : new TextDecoder("latin1").decode(value);
+}

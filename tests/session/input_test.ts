@@ -32,6 +32,8 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
       kind: fc.constant("accept what is given while bytes are lent"),
       count: fc.nat({ max: 900 }),
     }),
+    fc.record({ kind: fc.constant("lend"), count: fc.nat({ max: 900 }) }),
+    fc.record({ kind: fc.constant("lend"), count: fc.nat({ max: 30 }) }),
     fc.record({ kind: fc.constant("release"), count: fc.constant(0) }),
   );
   fc.assert(
@@ -69,6 +71,17 @@ Deno.test("InputBuffer gives back the bytes that came, whatever is done with it"
           input.accept(bytes, 900, isLent, kind.includes("given"));
           if (isLent) assertEquals(lent, before);
           model.push(...bytes);
+        } else if (kind === "lend" && outstanding === undefined && count > 0) {
+          const bytes = some(count);
+          if (!input.lend(bytes, 900)) continue;
+          model.push(...bytes);
+          take(count % 3 === 0 ? count : Math.floor(count / 3));
+          if (count % 5 === 0) {
+            input.unshift(Uint8Array.of(next));
+            model.unshift(next++ & 0xff);
+          }
+          input.keep();
+          bytes.fill(0); // by the next read of whoever shares this memory
         } else if (kind === "release" && outstanding === undefined) {
           input.release();
         } else if (kind === "unshift") {
@@ -115,6 +128,18 @@ Deno.test("InputBuffer gives away what was given to it, and does not copy it", {
   assertEquals(rest, Uint8Array.of(2, 3, 4, 5));
   rest.fill(0);
   assertEquals([first, second], [Uint8Array.of(1, 2, 3), Uint8Array.of(4, 5)]);
+});
+
+Deno.test("InputBuffer takes as much memory for a first small frame as that has", {
+  permissions: "none",
+}, () => {
+  const input = new InputBuffer(1024);
+  for (const size of [64, 128, 128, 256]) { // twice as much each time, which two frames share
+    assert(input.lend(new Uint8Array(64), 1024));
+    assertEquals(input.take(64).buffer.byteLength, size);
+    input.keep();
+    assertEquals(input.size, 0);
+  }
 });
 
 Deno.test("InputBuffer.take() follows bytes that are moved", { permissions: "none" }, () => {
