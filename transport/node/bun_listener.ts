@@ -14,7 +14,10 @@ type Socket = BunSocket<BunConnection>;
  * A listener over `Bun.listen`.
  *
  * It accepts every connection, so up to `backlog` connections are kept here until they are accepted. Further ones are closed.
- * It does not tell when it has no descriptor for a connection, so that is checked at intervals.
+ *
+ * It does not tell when it has no descriptor for a connection, and then tries again and again, which takes most of a core. So
+ * that is checked at intervals. A descriptor in reserve is freed then, and until two are free, further connections are closed as
+ * they come.
  */
 export class BunListener implements Listener {
   readonly addr: Address;
@@ -23,6 +26,8 @@ export class BunListener implements Listener {
   readonly #server: BunServer;
   readonly #timer: ReturnType<typeof setInterval>;
   #isShort = false;
+  /** A descriptor that is freed when there is none for a connection. */
+  #reserve: number | undefined;
 
   constructor(target: ListenTarget) {
     this.#target = target;
@@ -42,11 +47,12 @@ export class BunListener implements Listener {
         },
       });
     } catch (error) {
-      throw listenError(shortage() ?? error, target);
+      throw listenError(shortage(1) ?? error, target);
     }
     this.addr = path === undefined
       ? { transport: "tcp", hostname: host!, port: this.#server.port }
       : { transport: "unix", path };
+    this.#check(); // for the reserve
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL);
     this.#timer.unref();
   }
@@ -64,6 +70,7 @@ export class BunListener implements Listener {
   close(): void {
     if (this.#queue.isClosed) throw closedError("listener");
     clearInterval(this.#timer);
+    this.#giveReserve();
     this.#queue.close();
     this.#server.stop();
   }
@@ -80,7 +87,9 @@ export class BunListener implements Listener {
     const { backlog, path, noDelay } = this.#target;
     const { remoteAddress } = socket;
     if (path === undefined && remoteAddress === undefined) return socket.terminate(); // it was reset already
-    if (this.#queue.isClosed || this.#queue.length >= backlog) return socket.close();
+    if (this.#isShort || this.#queue.isClosed || this.#queue.length >= backlog) {
+      return socket.close();
+    }
     socket.pause();
     socket.data = remoteAddress === undefined
       ? new BunConnection(socket, { transport: "unix", path: "" }, this.addr)
@@ -94,20 +103,45 @@ export class BunListener implements Listener {
   }
 
   #check(): void {
-    const error = shortage();
-    this.#isShort = error !== undefined;
-    if (error !== undefined) this.#queue.fail(error);
+    const error = shortage(this.#isShort ? 2 : 1);
+    if (error === undefined) {
+      this.#isShort = false;
+      this.#reserve ??= reserve();
+      return;
+    }
+    const hasNone = !this.#isShort || shortage(1) !== undefined;
+    this.#isShort = true;
+    this.#giveReserve();
+    if (hasNone) this.#queue.fail(error);
+  }
+
+  #giveReserve(): void {
+    if (this.#reserve !== undefined) lazy.fs.closeSync(this.#reserve);
+    this.#reserve = undefined;
   }
 }
 
-/** The error for a connection, if the process or the system has no descriptor left. */
-function shortage(): Error | undefined {
+/** The error for a connection, if the process or the system does not have so many descriptors left. */
+function shortage(count: number): Error | undefined {
+  const descriptors: number[] = [];
   try {
-    lazy.fs.closeSync(lazy.fs.openSync(devNull, "r"));
+    while (descriptors.length < count) descriptors.push(openNothing());
   } catch (error) {
     const { code } = error as { code?: string };
     if (isShortage(code)) {
       return systemError(code!, "no descriptor for a connection", { cause: error });
     }
+  } finally {
+    for (const descriptor of descriptors) lazy.fs.closeSync(descriptor);
   }
+}
+
+function reserve(): number | undefined {
+  try {
+    return openNothing();
+  } catch { /* there is no such file here, or no descriptor any more */ }
+}
+
+function openNothing(): number {
+  return lazy.fs.openSync(devNull, "r");
 }
