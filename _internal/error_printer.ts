@@ -28,8 +28,22 @@ export class ErrorPrinter {
   }
 }
 
-/** An observer that prints the errors of an event, and when the server is closed how many it has left out. */
-export function printingObserver(event: string, kind: string): object {
+/**
+ * Observers that print the errors which none of the others handles. Otherwise, handlers would fail silently.
+ *
+ * @param kinds The events, and what their errors are.
+ */
+export function printersFor<Observer extends object>(
+  observers: readonly Observer[],
+  kinds: { readonly [event in keyof Observer]?: string },
+): Observer[] {
+  return Object.entries<string | undefined>(kinds)
+    .filter(([event]) => !observers.some((one) => one[event as keyof Observer] !== undefined))
+    .map(([event, kind]) => printingObserver(event, kind!) as Observer);
+}
+
+/** Prints the errors of an event, and when the server is closed how many it has left out. */
+function printingObserver(event: string, kind: string): object {
   const printer = new ErrorPrinter(kind);
   return {
     [event]: (error: unknown) => printer.print(error),

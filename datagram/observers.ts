@@ -1,4 +1,4 @@
-import { printingObserver } from "../_internal/error_printer.ts";
+import { printersFor } from "../_internal/error_printer.ts";
 import { Observers } from "../_internal/observers.ts";
 import { type DatagramObserver, logDatagramObserver } from "./observer.ts";
 import type { ServeDatagramsOptions } from "./options.ts";
@@ -11,16 +11,13 @@ export function observersFor(
   const observers: DatagramObserver[] = [];
   if (observer !== undefined) observers.push(observer);
   if (logger !== undefined) observers.push(logDatagramObserver(logger));
-  const hasOnError = options.onError !== undefined;
-  for (
-    const [event, kind] of [
-      ["onHandlerError", "errors of handlers"],
-      ["onReceiveError", "errors of receiving"],
-    ] as const
-  ) {
-    const isHandled = observers.some((one) => one[event] !== undefined);
-    if (hasOnError) observers.push({ [event]: (error: unknown) => options.onError!(error) });
-    else if (!isHandled) observers.push(printingObserver(event, kind));
+  if (options.onError !== undefined) {
+    const onError = (error: unknown) => options.onError!(error);
+    observers.push({ onHandlerError: onError, onReceiveError: onError });
   }
-  return new Observers(observers, (error) => options.onError?.(error));
+  const printers = printersFor(observers, {
+    onHandlerError: "errors of handlers",
+    onReceiveError: "errors of receiving",
+  });
+  return new Observers([...observers, ...printers], (error) => options.onError?.(error));
 }

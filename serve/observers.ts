@@ -1,6 +1,6 @@
 /** The observers of a server. */
 
-import { printingObserver } from "../_internal/error_printer.ts";
+import { printersFor } from "../_internal/error_printer.ts";
 import { Observers } from "../_internal/observers.ts";
 import { logObserver, type ServerObserver } from "./observer.ts";
 import type { ServeOptions } from "./options.ts";
@@ -22,15 +22,9 @@ function observersOf(options: ServeOptions): ServerObserver[] {
       onAcceptError: (error) => options.onError!(error),
     });
   }
-  // Otherwise, handlers would fail silently.
-  for (
-    const [event, kind] of [
-      ["onHandlerError", "errors of handlers"],
-      ["onAcceptError", "errors of accepting"],
-    ] as const
-  ) {
-    const isHandled = observers.some((one) => one[event] !== undefined);
-    if (!isHandled) observers.push(printingObserver(event, kind));
-  }
-  return observers;
+  const printers = printersFor(observers, {
+    onHandlerError: "errors of handlers",
+    onAcceptError: "errors of accepting",
+  });
+  return [...observers, ...printers];
 }
