@@ -1,12 +1,11 @@
-import { classified, closedError, systemError } from "../../_internal/system_errors.ts";
+import { classified, systemError } from "../../_internal/system_errors.ts";
 import type { Address } from "../connection.ts";
 import type { BunSocket } from "./bun_sockets.ts";
 import { PushedConnection } from "./pushed_connection.ts";
 
 /** A connection over a socket of `Bun.listen`, which has accepted it. */
-export class BunConnection extends PushedConnection {
+export class BunConnection extends PushedConnection<BunSocket<BunConnection>> {
   readonly reset?: () => void;
-  readonly #socket: BunSocket<BunConnection>;
   #isNoDelay: boolean | undefined;
   /** Whether the system has not taken all bytes of the last write. It calls back once it takes some again. */
   #isFull = false;
@@ -16,19 +15,10 @@ export class BunConnection extends PushedConnection {
 
   /** @param socket A paused socket with `allowHalfOpen`. */
   constructor(socket: BunSocket<BunConnection>, remoteAddr: Address, localAddr: Address) {
-    super(remoteAddr, localAddr);
-    this.#socket = socket;
+    super(socket, remoteAddr, localAddr);
     if (remoteAddr.transport === "tcp") {
       this.reset = () => this.closeBy(() => socket.terminate());
     }
-  }
-
-  protected resume(): void {
-    this.#socket.resume();
-  }
-
-  protected pause(): void {
-    this.#socket.pause();
   }
 
   writeNow(data: Uint8Array): number | Promise<number> {
@@ -42,26 +32,18 @@ export class BunConnection extends PushedConnection {
     return this.writer.promise;
   }
 
-  closeWrite(): Promise<void> {
-    if (this.isClosed) return Promise.reject(closedError("connection"));
-    if (this.halfClosing !== undefined) return this.halfClosing.promise;
-    this.halfClosing = Promise.withResolvers();
+  protected halfClose(): void {
     if (this.writer === undefined) this.#shutDown();
-    return this.halfClosing.promise;
   }
 
   close(): void {
-    this.closeBy(() => this.#socket.close());
+    this.closeBy(() => this.socket.close());
   }
 
   setNoDelay(noDelay = true): void {
     if (noDelay === this.#isNoDelay) return;
     this.#isNoDelay = noDelay;
-    this.#socket.setNoDelay(noDelay);
-  }
-
-  setKeepAlive(keepAlive: boolean | number = true): void {
-    this.#socket.setKeepAlive(keepAlive !== false, typeof keepAlive === "number" ? keepAlive : 0);
+    this.socket.setNoDelay(noDelay);
   }
 
   /** The system takes bytes again. */
@@ -90,7 +72,7 @@ export class BunConnection extends PushedConnection {
 
   /** Writes. Returns the number of bytes, or -1 if the connection is lost. */
   #send(data: Uint8Array): number {
-    const count = this.#socket.write(data);
+    const count = this.socket.write(data);
     this.#isFull = count < data.length;
     return count;
   }
@@ -98,7 +80,7 @@ export class BunConnection extends PushedConnection {
   #shutDown(): void {
     if (this.fault !== undefined) return this.halfClosing!.reject(this.fault);
     this.#isShutDown = true;
-    this.#socket.shutdown(); // which closes the socket if the peer has half-closed
+    this.socket.shutdown(); // which closes the socket if the peer has half-closed
     this.halfClosing!.resolve();
   }
 

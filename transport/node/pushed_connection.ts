@@ -10,14 +10,25 @@ import type { Address, Connection, InputBorrower } from "../connection.ts";
 
 const WHAT = "connection";
 
+/** What the sockets of all runtimes have. */
+interface PushedSocket {
+  /** Makes the runtime push input. */
+  resume(): unknown;
+  /** Makes the runtime push no more input, except what it has read already. */
+  pause(): unknown;
+  /** The delay is in milliseconds; 0 is the default of the system. */
+  setKeepAlive(keepAlive: boolean, delay: number): unknown;
+}
+
 /**
  * A connection whose runtime calls back with each piece of input, unless it is paused.
  *
  * Between two reads it is not paused. Input that arrives then is kept, and it is paused.
  */
-export abstract class PushedConnection implements Connection {
+export abstract class PushedConnection<Socket extends PushedSocket> implements Connection {
   readonly remoteAddr: Address;
   readonly localAddr: Address;
+  protected readonly socket: Socket;
   /** Why the connection is lost. */
   protected fault: unknown;
   /** The write that waits. */
@@ -35,17 +46,16 @@ export abstract class PushedConnection implements Connection {
   #rest: Uint8Array | undefined;
   #isFaultTold = false;
 
-  constructor(remoteAddr: Address, localAddr: Address) {
+  /** @param socket A paused socket with `allowHalfOpen`. */
+  constructor(socket: Socket, remoteAddr: Address, localAddr: Address) {
+    this.socket = socket;
     this.remoteAddr = remoteAddr;
     this.localAddr = localAddr;
   }
 
-  /** Makes the runtime push input. */
-  protected abstract resume(): void;
-  /** Makes the runtime push no more input, except what it has read already. */
-  protected abstract pause(): void;
   abstract writeNow(data: Uint8Array): number | Promise<number>;
-  abstract closeWrite(): Promise<void>;
+  /** Half-closes once, and then settles `halfClosing`. */
+  protected abstract halfClose(halfClosing: PromiseWithResolvers<void>): void;
   abstract close(): void;
 
   read(buffer: Uint8Array): Promise<number | null> {
@@ -75,6 +85,19 @@ export abstract class PushedConnection implements Connection {
   write(data: Uint8Array): Promise<number> {
     const taken = this.writeNow(data);
     return typeof taken === "number" ? Promise.resolve(taken) : taken;
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.isClosed) return Promise.reject(closedError(WHAT));
+    if (this.halfClosing === undefined) {
+      this.halfClosing = Promise.withResolvers();
+      this.halfClose(this.halfClosing);
+    }
+    return this.halfClosing.promise;
+  }
+
+  setKeepAlive(keepAlive: boolean | number = true): void {
+    this.socket.setKeepAlive(keepAlive !== false, typeof keepAlive === "number" ? keepAlive : 0);
   }
 
   /** Closes by a function, and rejects what waits in a later turn. */
@@ -150,13 +173,13 @@ export abstract class PushedConnection implements Connection {
   #start(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.resume();
+    this.socket.resume();
   }
 
   #stop(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
-    this.pause();
+    this.socket.pause();
   }
 
   /** The fault, if no read has reported it yet. */

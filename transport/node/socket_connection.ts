@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { classified, closedError } from "../../_internal/system_errors.ts";
+import { classified } from "../../_internal/system_errors.ts";
 import type { Address } from "../connection.ts";
 import { PushedConnection } from "./pushed_connection.ts";
 
@@ -11,14 +11,12 @@ const MAX_WRITE = 64 * 1024;
  *
  * In Deno 2.9.6, a waiting write fails once the peer has half-closed, and the last data is lost.
  */
-export class SocketConnection extends PushedConnection {
+export class SocketConnection extends PushedConnection<Socket> {
   readonly reset?: () => void;
-  readonly #socket: Socket;
 
   /** @param socket A paused socket with `allowHalfOpen`. */
   constructor(socket: Socket, remoteAddr: Address, localAddr: Address) {
-    super(remoteAddr, localAddr);
-    this.#socket = socket;
+    super(socket, remoteAddr, localAddr);
     if (remoteAddr.transport === "tcp") {
       this.reset = () => this.closeBy(() => socket.resetAndDestroy());
     }
@@ -35,22 +33,14 @@ export class SocketConnection extends PushedConnection {
    * only have to wait.
    */
   get held(): number {
-    return this.#socket.writableLength;
-  }
-
-  protected resume(): void {
-    this.#socket.resume();
-  }
-
-  protected pause(): void {
-    this.#socket.pause();
+    return this.socket.writableLength;
   }
 
   writeNow(data: Uint8Array): number | Promise<number> {
     const { refusal } = this;
     if (refusal !== undefined) return Promise.reject(refusal);
     const bytes = data.length > MAX_WRITE ? data.subarray(0, MAX_WRITE) : data;
-    const socket = this.#socket;
+    const socket = this.socket;
     let writer: PromiseWithResolvers<number> | undefined;
     let failure: Error | null | undefined;
     socket.write(bytes, (error) => {
@@ -67,27 +57,19 @@ export class SocketConnection extends PushedConnection {
     return writer.promise;
   }
 
-  closeWrite(): Promise<void> {
-    if (this.isClosed) return Promise.reject(closedError("connection"));
-    if (this.halfClosing !== undefined) return this.halfClosing.promise;
-    const halfClosing = this.halfClosing = Promise.withResolvers();
-    this.#socket.end((error?: Error | null) => {
+  protected halfClose(halfClosing: PromiseWithResolvers<void>): void {
+    this.socket.end((error?: Error | null) => {
       if (error) halfClosing.reject(this.#faultOf(error));
       else halfClosing.resolve();
     });
-    return halfClosing.promise;
   }
 
   close(): void {
-    this.closeBy(() => this.#socket.destroy());
+    this.closeBy(() => this.socket.destroy());
   }
 
   setNoDelay(noDelay = true): void {
-    this.#socket.setNoDelay(noDelay);
-  }
-
-  setKeepAlive(keepAlive: boolean | number = true): void {
-    this.#socket.setKeepAlive(keepAlive !== false, typeof keepAlive === "number" ? keepAlive : 0);
+    this.socket.setNoDelay(noDelay);
   }
 
   #onError(error: Error): void {
@@ -97,7 +79,7 @@ export class SocketConnection extends PushedConnection {
   /** The error of the socket, which has destroyed it. */
   #faultOf(error: Error): unknown {
     // The error of a waiting write only says that the write was cancelled.
-    return this.fault ??= classified(this.#socket.errored ?? error, "the connection is lost");
+    return this.fault ??= classified(this.socket.errored ?? error, "the connection is lost");
   }
 }
 
