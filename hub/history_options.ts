@@ -1,6 +1,10 @@
 import { checkInteger } from "../_internal/checks.ts";
 import { elsewhere, type Known } from "../_internal/options.ts";
 
+/** How many entries, and about how many bytes, are read at a time. */
+export const PAGE_LENGTH = 100;
+export const PAGE_SIZE: number = 64 * 1024;
+
 /** What a bus with a history keeps. */
 export interface HistoryOptions {
   /**

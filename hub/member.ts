@@ -3,10 +3,10 @@ import { MessageQueue } from "../session/queue.ts";
 import type { SlowPolicy } from "./options.ts";
 
 /**
- * How many bytes may wait in a session before its messages wait here, where they can be dropped or replaced. Less would
- * mean more and smaller writes.
+ * How many bytes may wait in a session before further messages wait elsewhere, where they can be dropped or replaced. Less
+ * would mean more and smaller writes.
  */
-const SESSION_SHARE = 16 * 1024;
+export const SESSION_SHARE: number = 16 * 1024;
 /** What a message that waits counts besides its bytes: an entry of the queue. Otherwise, empty ones would cost nothing. */
 const OVERHEAD = 128;
 

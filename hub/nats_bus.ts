@@ -108,8 +108,6 @@ class NatsBus implements Bus {
   #isConfirming = false;
   readonly history: BusHistory | undefined;
   #queue: StoreQueue | undefined;
-  /** How many bytes are being stored. */
-  #storing = 0;
   /** What fails if the connection is lost. */
   readonly #asked = new Set<(error: Error) => void>();
   /** Resolves at the next change of the connection. */
@@ -187,7 +185,8 @@ class NatsBus implements Bus {
   }
 
   get #isFull(): boolean {
-    return this.#sent - this.#confirmed + this.#storing >= MAX_UNCONFIRMED;
+    const storing = this.#queue?.size ?? 0;
+    return this.#sent - this.#confirmed + storing >= MAX_UNCONFIRMED;
   }
 
   /** Lets the server confirm what was sent, again and again while there is enough of it. */
@@ -254,20 +253,11 @@ class NatsBus implements Bus {
       untilConnected: async (): Promise<void> => {
         while (!this.#isConnected && !this.#isClosed) await this.#changed.promise;
       },
-      onStored: (batch) => {
-        const wasReady = this.isReady;
-        for (const { bytes } of batch) this.#storing -= bytes.length;
-        this.#listener!.onStored(batch.length);
-        if (!wasReady && this.isReady) this.#listener!.onStateChange();
-      },
+      isReady: () => this.isReady,
+      listener: () => this.#listener!,
     });
     return {
-      publish: (group, bytes): boolean => {
-        this.#storing += bytes.length;
-        queue.push({ group, bytes });
-        if (this.#isFull) this.#listener!.onStateChange();
-        return true;
-      },
+      publish: (group, bytes) => queue.publish(group, bytes),
       read: (group, after) => this.#patiently(() => stream.read(group, after)),
       tail: (group, count) => this.#patiently(() => stream.tail(group, count)),
     };

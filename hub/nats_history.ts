@@ -3,7 +3,13 @@
 import { checkInteger, checkMethods, checkObject } from "../_internal/checks.ts";
 import { elsewhere, type Known } from "../_internal/options.ts";
 import type { HistoryEntry, HistoryPage } from "./bus.ts";
-import { HISTORY_OPTIONS, type HistoryOptions, resolveHistoryOptions } from "./history_options.ts";
+import {
+  HISTORY_OPTIONS,
+  type HistoryOptions,
+  PAGE_LENGTH,
+  PAGE_SIZE,
+  resolveHistoryOptions,
+} from "./history_options.ts";
 import type { Unstored } from "./store_queue.ts";
 
 /** The part of a manager of `@nats-io/jetstream` that the bus uses. */
@@ -83,9 +89,6 @@ export const NATS_HISTORY_OPTIONS: Known<NatsHistoryOptions> = {
   maxBytes: elsewhere,
 };
 
-/** How many entries, and about how many bytes, are read at a time. */
-const PAGE_LENGTH = 100;
-const PAGE_SIZE = 64 * 1024;
 /** How long JetStream knows the ids of messages, so that they are stored once, in milliseconds. */
 const DUPLICATE_WINDOW = 120_000;
 const NANOSECONDS = 1e6;

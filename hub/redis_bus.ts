@@ -136,7 +136,7 @@ class RedisBus implements Bus {
   /** The groups that are subscribed, each with its own object, so that a later subscription is another one. */
   readonly #groups = new Map<string, object>();
   #listener: BusListener | undefined;
-  /** How many bytes were sent and are not confirmed. */
+  /** How many bytes were sent and are not confirmed, besides what is stored. */
   #unconfirmed = 0;
   /** Resolves at the next change of a connection. */
   #changed: PromiseWithResolvers<void> = Promise.withResolvers();
@@ -158,7 +158,8 @@ class RedisBus implements Bus {
   }
 
   get isReady(): boolean {
-    return this.#unconfirmed < MAX_UNCONFIRMED && isConnected(this.#publisher) &&
+    const unconfirmed = this.#unconfirmed + (this.#queue?.size ?? 0);
+    return unconfirmed < MAX_UNCONFIRMED && isConnected(this.#publisher) &&
       isConnected(this.#subscriber);
   }
 
@@ -248,20 +249,11 @@ class RedisBus implements Bus {
       untilConnected: async (): Promise<void> => {
         while (!isConnected(this.#publisher) && !this.#isClosed) await this.#changed.promise;
       },
-      onStored: (batch) => {
-        const wasReady = this.isReady;
-        for (const { bytes } of batch) this.#unconfirmed -= bytes.length;
-        this.#listener!.onStored(batch.length);
-        if (!wasReady && this.isReady) this.#listener!.onStateChange();
-      },
+      isReady: () => this.isReady,
+      listener: () => this.#listener!,
     });
     return {
-      publish: (group, bytes): boolean => {
-        this.#unconfirmed += bytes.length;
-        queue.push({ group, bytes });
-        if (!this.isReady) this.#listener!.onStateChange();
-        return true;
-      },
+      publish: (group, bytes) => queue.publish(group, bytes),
       read: async (group, after) => {
         await this.#resubscribed; // or what is stored from now on might be missed
         return await streams.read(this.#channel(group), after);

@@ -1,14 +1,11 @@
 /** The history of a bus over Redis: a stream for each group. */
 
 import type { HistoryEntry, HistoryPage } from "./bus.ts";
-import type { HistoryOptions } from "./history_options.ts";
+import { type HistoryOptions, PAGE_LENGTH, PAGE_SIZE } from "./history_options.ts";
 import type { Unstored } from "./store_queue.ts";
 
 /** The largest message that is read, in bytes. Hubs publish none that is larger. */
 const MAX_ENTRY = 1024 * 1024;
-/** How many entries, and about how many bytes, are read at a time. */
-const PAGE_LENGTH = 100;
-const PAGE_SIZE = 64 * 1024;
 /** A message that was stored begins with this byte, where others have the version of their format. */
 const STORED = 2;
 

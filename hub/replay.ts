@@ -1,13 +1,12 @@
 import type { PreparedMessage, Session } from "../session.ts";
 import { PreparedMessage as Prepared } from "../session/prepared_message.ts";
 import type { HistoryGroup, HistoryReader } from "./history.ts";
+import { SESSION_SHARE } from "./member.ts";
 import { type Batch, type MessageNumber, messagesOf, TRACED } from "./message.ts";
 import { BEGINNING, Gaps } from "./numbering.ts";
 import { comparePositions, type Since, START } from "./position.ts";
 import { CONTEXT_SIZE } from "./trace_context.ts";
 
-/** How many bytes may wait in a session before the next message is sent. */
-const SESSION_SHARE = 16 * 1024;
 /** How many messages of its own a session can have published meanwhile, without getting one of them. */
 const MAX_OWN = 1024;
 /** How many bytes this hub can publish during a reading that lets the session in. */

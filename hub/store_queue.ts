@@ -1,4 +1,5 @@
 import { LinkedList } from "../_internal/linked_list.ts";
+import type { BusListener } from "./bus.ts";
 
 /** How many messages, and about how many bytes, are stored at a time. */
 const BATCH_LENGTH = 256;
@@ -19,7 +20,9 @@ export interface StoreHooks {
   store(batch: readonly Unstored[], number: number): Promise<void>;
   /** Resolves when the next attempt makes sense. */
   untilConnected(): Promise<void>;
-  onStored(batch: readonly Unstored[]): void;
+  /** Whether the bus takes messages. */
+  isReady(): boolean;
+  listener(): BusListener;
 }
 
 /**
@@ -27,6 +30,8 @@ export interface StoreHooks {
  * overtakes one that must be sent again. What is published within one turn of the event loop is one batch.
  */
 export class StoreQueue {
+  /** The size of the messages that are not stored yet, in bytes. */
+  size = 0;
   readonly #hooks: StoreHooks;
   readonly #waiting = new LinkedList<Unstored>();
   #isRunning = false;
@@ -37,9 +42,13 @@ export class StoreQueue {
     this.#hooks = hooks;
   }
 
-  push(message: Unstored): void {
-    this.#waiting.push(message);
+  /** Stores a message of the hub's, as a history does. */
+  publish(group: string, bytes: Uint8Array): boolean {
+    this.size += bytes.length;
+    this.#waiting.push({ group, bytes });
     if (!this.#isRunning) this.#run();
+    if (!this.#hooks.isReady()) this.#hooks.listener().onStateChange();
+    return true;
   }
 
   /** Sends what waits, and does not wait for it. */
@@ -58,7 +67,7 @@ export class StoreQueue {
       const number = ++this.#number;
       while (!await this.#store(batch, number)) await this.#hooks.untilConnected();
       if (this.#isClosed) return;
-      this.#hooks.onStored(batch);
+      this.#onStored(batch);
     }
     this.#isRunning = false;
   }
@@ -70,6 +79,14 @@ export class StoreQueue {
     } catch {
       return this.#isClosed; // the connection was lost, which the bus tells
     }
+  }
+
+  #onStored(batch: readonly Unstored[]): void {
+    const { isReady, listener } = this.#hooks;
+    const wasReady = isReady();
+    for (const { bytes } of batch) this.size -= bytes.length;
+    listener().onStored(batch.length);
+    if (!wasReady && isReady()) listener().onStateChange();
   }
 
   #next(): Unstored[] {
