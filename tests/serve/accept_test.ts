@@ -257,10 +257,11 @@ Deno.test(
       const bytes = await client.readExactly(new TextEncoder().encode(text).length);
       assertEquals(new TextDecoder().decode(bytes), text);
     };
+    const allAreThere = until(() => server.stats().accepted === CLIENTS);
     await Promise.all(Array.from({ length: CLIENTS }, async (_, i) => {
       await using client = await connect({ port: portOf(server), connectTimeout: Infinity });
       await meet(client, "welcome!");
-      await until(() => server.stats().accepted === CLIENTS); // they are all there at one time
+      await allAreThere;
       for (const name of ["rose", "jo", "ann", "zoë", "李"]) {
         await client.send(`${name} ${i}`);
         await meet(client, `hello, ${name} ${i}!`);

@@ -17,23 +17,24 @@ const isLinux = Deno.build.os === "linux";
 const node = { transport: "node" } as const;
 const canRunDeno = !overNet.ignore && await canRun("deno");
 
-/** What Linux says of the sockets of a port: the timer that runs, and the tenths of a millisecond that it has left. */
-async function timersOf(port: number): Promise<string[]> {
+/** What Linux says of one end of a connection: the timer that runs, and the hundredths of a second that it has left. */
+async function timerOf(port: number, remotePort: number): Promise<string> {
   const { stdout } = await new Deno.Command("bash", {
     args: ["-c", "cat /proc/net/tcp"],
     stdin: "null",
   }).output();
-  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const [local, remote] = [port, remotePort].map((port) =>
+    `:${port.toString(16).toUpperCase().padStart(4, "0")}`
+  );
   return new TextDecoder().decode(stdout).split("\n").slice(1)
     .map((line) => line.trim().split(/\s+/))
-    .filter((fields) => fields[1]?.endsWith(local) && fields[3] === "01")
-    .map((fields) => fields[5]!);
+    .find((fields) => fields[1]?.endsWith(local!) && fields[2]!.endsWith(remote!))![5]!;
 }
 
-/** Whether the one connection of a port is probed (timer 2), and in how many seconds. */
-async function probedIn(port: number): Promise<number | undefined> {
+/** Whether a connection is probed by one of its ends (timer 2), and in how many seconds. */
+async function probedIn(port: number, remotePort: number): Promise<number | undefined> {
   for (;;) {
-    const [timer, left] = (await timersOf(port))[0]!.split(":");
+    const [timer, left] = (await timerOf(port, remotePort)).split(":");
     // While something is not acknowledged yet, another timer runs.
     if (timer !== "01") return timer === "02" ? parseInt(left!, 16) / 100 : undefined;
   }
@@ -55,9 +56,9 @@ testWays("serve() and connect() probe silent peers after as long as keepAlive sa
     await using server = serve({ listener, ...node, ...options }, echo);
     await using client = await connect({ port: portOf(server), ...node, ...options });
     assertEquals(await ask(client, "rose"), "rose!");
-    const clientPort = (client.localAddr as Deno.NetAddr).port;
-    for (const port of [portOf(server), clientPort]) {
-      const seconds = await probedIn(port);
+    const ports = [portOf(server), (client.localAddr as Deno.NetAddr).port] as const;
+    for (const [port, remotePort] of [ports, ports.toReversed() as [number, number]]) {
+      const seconds = await probedIn(port, remotePort);
       if (least === undefined) assertEquals(seconds, undefined);
       else assert(seconds! >= least && seconds! <= most, `${keepAlive} ms, got ${seconds} s`);
     }
