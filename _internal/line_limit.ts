@@ -31,3 +31,28 @@ export class LineLimit {
     return omitted;
   }
 }
+
+/** A limit for each kind of lines, so that a flood of one kind hides none of another. The kinds must be few. */
+export class LineLimits<Kind> {
+  readonly #max: number;
+  readonly #window: number;
+  readonly #limits = new Map<Kind, LineLimit>();
+
+  constructor(max: number, window: number) {
+    this.#max = max;
+    this.#window = window;
+  }
+
+  of(kind: Kind): LineLimit {
+    const limit = this.#limits.get(kind) ?? new LineLimit(this.#max, this.#window);
+    this.#limits.set(kind, limit);
+    return limit;
+  }
+
+  /** How many lines of all kinds were omitted. */
+  takeOmitted(): number {
+    let omitted = 0;
+    for (const limit of this.#limits.values()) omitted += limit.takeOmitted();
+    return omitted;
+  }
+}

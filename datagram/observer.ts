@@ -1,7 +1,7 @@
 /** The events of a datagram server. */
 
 import { type Address, formatAddress } from "../_internal/address.ts";
-import { LineLimit } from "../_internal/line_limit.ts";
+import { LineLimit, LineLimits } from "../_internal/line_limit.ts";
 import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { ServerState } from "../serve/observer.ts";
@@ -107,7 +107,8 @@ const DROPS: Record<DatagramDropReason, string> = {
 
 /**
  * Makes an observer that logs: states as `info`, drops and errors of sending and receiving as `warn`, errors of handlers as
- * `error`. At most 10 of each kind are logged within 10 seconds; the next one says how many were omitted.
+ * `error`. At most 10 of each kind, and 10 drops of each reason, are logged within 10 seconds; the next one says how many
+ * were omitted.
  *
  * @param logger The logger.
  * @returns The observer.
@@ -126,14 +127,15 @@ const DROPS: Record<DatagramDropReason, string> = {
  * ```
  */
 export function logDatagramObserver(logger: Logger): DatagramObserver {
-  const limits = { drop: limit(), handler: limit(), send: limit(), receive: limit() };
+  const drops = new LineLimits<DatagramDropReason>(MAX_LINES, WINDOW);
+  const [handlerErrors, sendErrors, receiveErrors] = [limit(), limit(), limit()];
   function log(
     level: "warn" | "error",
-    kind: keyof typeof limits,
+    limit: LineLimit,
     describe: () => [text: string, fields: Record<string, unknown>],
   ): void {
-    if (!limits[kind].take()) return;
-    const omitted = limits[kind].takeOmitted();
+    if (!limit.take()) return;
+    const omitted = limit.takeOmitted();
     const [text, fields] = describe();
     const more = omitted === 0 ? "" : `; ${omitted} more such messages were not logged`;
     logger[level](withoutPlaceholders(text) + more, { ...fields, ...(omitted > 0 && { omitted }) });
@@ -147,7 +149,7 @@ export function logDatagramObserver(logger: Logger): DatagramObserver {
       logger.info(withoutPlaceholders(text), { state, address });
     },
     onDrop: ({ remoteAddr, reason, size, cause }) =>
-      log("warn", "drop", () => {
+      log("warn", drops.of(reason), () => {
         const address = formatAddress(remoteAddr);
         const why = cause === undefined ? "" : ` (${textOf(cause)})`;
         return [`datagram of ${address} dropped (${size} bytes): ${DROPS[reason]}${why}`, {
@@ -158,20 +160,20 @@ export function logDatagramObserver(logger: Logger): DatagramObserver {
         }];
       }),
     onHandlerError: (error, remoteAddr) =>
-      log("error", "handler", () => {
+      log("error", handlerErrors, () => {
         const address = formatAddress(remoteAddr);
         const text = `the handler of a datagram of ${address} threw: ${stackOf(error)}`;
         return [text, { address, error: factsOf(error) }];
       }),
     onSendError: (error, remoteAddr) =>
-      log("warn", "send", () => {
+      log("warn", sendErrors, () => {
         const address = formatAddress(remoteAddr);
         return [`cannot send to ${address}: ${textOf(error)}`, { address, error: factsOf(error) }];
       }),
     onReceiveError: (error) =>
       log(
         "warn",
-        "receive",
+        receiveErrors,
         () => [`cannot receive: ${textOf(error)}`, { error: factsOf(error) }],
       ),
   };

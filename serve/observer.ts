@@ -19,7 +19,7 @@
  * @module
  */
 
-import { LineLimit } from "../_internal/line_limit.ts";
+import { LineLimit, LineLimits } from "../_internal/line_limit.ts";
 import { type Logger, withoutPlaceholders } from "../_internal/logging.ts";
 import { factsOf, stackOf, textOf } from "../_internal/thrown.ts";
 import type { SessionEnd } from "../errors.ts";
@@ -166,7 +166,7 @@ export interface ServerObserver {
   onHandlerError?(error: unknown, session: Session): void;
 }
 
-/** At most this many refusals are logged within the window (in milliseconds): refused peers must not fill the log. */
+/** At most this many refusals of a reason are logged within the window (in milliseconds): refused peers must not fill the log. */
 const MAX_REFUSALS = 10;
 const REFUSAL_WINDOW = 10_000;
 
@@ -198,7 +198,7 @@ const PRESSURES: Record<MemoryPressure, (ended: number) => string> = {
  * Makes an observer that logs: sessions and states as `info`, refusals and accept errors as `warn`, errors of handlers as
  * `error`. Refusals with the reason `left` are logged as `debug`.
  *
- * At most 10 refusals are logged within 10 seconds, and at most 10 with the reason `left`. The next message, or that of
+ * At most 10 refusals with the same reason are logged within 10 seconds. The next one with this reason, or the message of
  * the closed server, says how many were omitted.
  *
  * @param logger The logger.
@@ -217,7 +217,7 @@ const PRESSURES: Record<MemoryPressure, (ended: number) => string> = {
  * ```
  */
 export function logObserver(logger: Logger): ServerObserver {
-  const refusals = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
+  const refusals = new LineLimits<RefusalReason>(MAX_REFUSALS, REFUSAL_WINDOW);
   const leavers = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   const pressures = new LineLimit(MAX_REFUSALS, REFUSAL_WINDOW);
   return {
@@ -246,7 +246,7 @@ export function logObserver(logger: Logger): ServerObserver {
     },
     onRefusal({ remoteAddr, reason, cause }): void {
       const isLeaver = reason === "left";
-      const limit = isLeaver ? leavers : refusals;
+      const limit = isLeaver ? leavers : refusals.of(reason);
       if (!limit.take()) return;
       const address = formatAddress(remoteAddr);
       const omitted = limit.takeOmitted();

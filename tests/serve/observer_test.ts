@@ -4,6 +4,7 @@ import {
   type LogFields,
   logObserver,
   type Refusal,
+  type RefusalReason,
   type ServerObserver,
 } from "../../serve/observer.ts";
 import { Session } from "../../session.ts";
@@ -192,6 +193,19 @@ Deno.test("logObserver() logs 10 refusals within 10 s at most", { permissions: "
   assertEquals(log.refuse(1), ["denied; 2 more were refused and not logged 2"]);
   time.now += 60_000;
   assertEquals(log.refuse(11), TEN);
+});
+
+Deno.test("logObserver() logs a refusal whatever else is refused", { permissions: "none" }, () => {
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const observer = logObserver({ debug: log, info: log, warn: log, error: log });
+  const refuse = (reason: RefusalReason): void => observer.onRefusal!({ remoteAddr: addr, reason });
+  for (let i = 0; i < 100; i++) refuse("handshake");
+  refuse("descriptors");
+  const from = "connection from [::1]:1234 refused:";
+  assertEquals(lines.slice(10), [`${from} it took the last descriptor`]);
+  observer.onStateChange!("closed", addr);
+  assertEquals(lines.at(-1), "closed ([::1]:1234); 90 more were refused and not logged");
 });
 
 Deno.test("logObserver() reports what it omitted, in the end", { permissions: "none" }, () => {
