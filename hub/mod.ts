@@ -9,7 +9,8 @@
  * await using hub = new Hub({ slow: "drop-oldest" });
  * await using server = serve({ port: 0 }, async (session) => {
  *   for await (const line of session.lines()) {
- *     const [command, room = "", text = ""] = line.split(" ", 3);
+ *     const [, command, room, text] = /^(\w+) (\S+) ?(.*)$/.exec(line) ?? [];
+ *     if (room === undefined) continue;
  *     if (command === "join") hub.join(room, session);
  *     else if (command === "leave") hub.leave(room, session);
  *     else if (command === "say") hub.publish(room, `${text}\n`, { except: session });
