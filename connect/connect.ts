@@ -26,7 +26,7 @@ import { type Address, type Connection, formatAddress } from "../transport/conne
 import { checkProxyHeader, sendProxyHeader } from "../transport/proxied.ts";
 import { checkDialOptions, dial } from "../transport/dial.ts";
 import { setSocketOptions, type TransportName } from "../transport/socket_options.ts";
-import { tcpAddress } from "../transport/tcp_address.ts";
+import { isUnknownHost, tcpAddress } from "../transport/tcp_address.ts";
 import { checkTlsClientOptions, dialTls } from "../transport/tls/client.ts";
 import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../transport/tls/options.ts";
 import { unixPath } from "../transport/unix.ts";
@@ -200,9 +200,6 @@ function tlsOf(target: Address, tls: TlsClientOptions): TlsClientOptions {
   return { ...(serverName !== undefined && { serverName }), ...tls };
 }
 
-/** The codes of a name lookup that has found no address. */
-const UNKNOWN = ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME"];
-
 /** Turns an error of the system into one of the classes that `connect()` documents. */
 function explained(error: unknown, address: string): unknown {
   if (error instanceof ConnectError || error instanceof TlsHandshakeError) return error;
@@ -215,9 +212,7 @@ function explained(error: unknown, address: string): unknown {
   if (error instanceof systemErrors.NotFound) {
     return new ConnectError(address, "no such file", options);
   }
-  // The error of Deno.connect for an unknown name has neither a class nor a code of its own.
-  const isUnknown = UNKNOWN.includes(code ?? "") || message?.includes("failed to lookup address");
-  if (error instanceof URIError || isUnknown) {
+  if (isUnknownHost(error)) {
     return new UnknownHostError(address, "the host name has no address", options);
   }
   if (error instanceof systemErrors.TimedOut || code === "ETIMEDOUT") {

@@ -6,7 +6,7 @@ import { listenNode } from "./node/listen.ts";
 import type { StartedListener } from "./node/listen_target.ts";
 import { needsNode, type SocketOptions, transportOf } from "./socket_options.ts";
 import { listenTcp } from "./tcp.ts";
-import { explained, tcpAddress } from "./tcp_address.ts";
+import { tcpAddress } from "./tcp_address.ts";
 import { DENO_SOCKETS, UnixListener, unixPath } from "./unix.ts";
 
 /** Where and how to listen: options of users. */
@@ -46,11 +46,7 @@ export function listen(options: ListenOptions): StartedListener {
   }
   const { hostname, port } = tcpAddress(options, 0);
   if (!isNode) return listenTcp({ hostname, port, tcpBacklog: backlog, reusePort });
-  try {
-    return listenNode({ host: hostname, port, backlog, reusePort, noDelay, isTrial });
-  } catch (error) {
-    throw explained(error, hostname);
-  }
+  return listenNode({ host: hostname, port, backlog, reusePort, noDelay, isTrial });
 }
 
 function descriptorOf(options: ListenOptions, isNode: boolean): number | undefined {

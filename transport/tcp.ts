@@ -1,6 +1,6 @@
 import { systemErrors } from "../_internal/system_error_classes.ts";
 import type { Connection, Listener } from "./connection.ts";
-import { explained, isToItself, type TcpAddress } from "./tcp_address.ts";
+import { explained, explainedListen, isToItself, type TcpAddress } from "./tcp_address.ts";
 
 interface TcpListenOptions extends TcpAddress {
   tcpBacklog: number;
@@ -12,7 +12,7 @@ export function listenTcp(options: TcpListenOptions): Listener {
   try {
     return Deno.listen(options);
   } catch (error) {
-    throw explained(error, options.hostname);
+    throw explainedListen(error, options);
   }
 }
 

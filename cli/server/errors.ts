@@ -37,7 +37,7 @@ export function adminError(error: unknown, plan: Plan): unknown {
   if (error instanceof TypeError || error instanceof RangeError) {
     return new ProgramError(`cannot use --admin-token: ${message}`);
   }
-  return new ProgramError(`cannot listen on --admin: ${message}`);
+  return new ProgramError(`cannot listen on --admin ${message.replace(/^cannot listen on /, "")}`);
 }
 
 /** The files that the options need, and whether variables of the environment. */
@@ -67,10 +67,10 @@ function listenProblem(error: unknown, place: Place): string {
 
 function tcpProblem(error: unknown, place: Extract<Place, { port: number }>): string {
   const where = formatAddress({ transport: "tcp", ...place });
-  return `cannot listen on ${where}: ${tcpReason(error)}`;
+  return `cannot listen on ${where}: ${tcpReason(error, where)}`;
 }
 
-function tcpReason(error: unknown): string {
+function tcpReason(error: unknown, where: string): string {
   if (error instanceof systemErrors.AddrInUse) {
     return "the port is in use: stop the other program, or choose another with --port";
   }
@@ -80,14 +80,19 @@ function tcpReason(error: unknown): string {
   if (error instanceof systemErrors.AddrNotAvailable) {
     return "the address is not one of this machine: choose another with --hostname";
   }
-  return `${messageOf(error)}: choose another with --hostname`;
+  return `${reasonOf(error, where)}: choose another with --hostname`;
 }
 
 function unixProblem(error: unknown, path: string): string {
-  const where = `cannot listen on ${formatAddress({ transport: "unix", path })}: `;
+  const where = formatAddress({ transport: "unix", path });
+  return `cannot listen on ${where}: ${reasonOf(error, where)}: choose another with --unix`;
+}
+
+/** What the library says, without the address. */
+function reasonOf(error: unknown, where: string): string {
+  const known = `cannot listen on ${where}: `;
   const message = messageOf(error);
-  const reason = message.startsWith(where) ? message.slice(where.length) : message;
-  return `${where}${reason}: choose another with --unix`;
+  return message.startsWith(known) ? message.slice(known.length) : message;
 }
 
 function messageOf(error: unknown): string {

@@ -78,7 +78,10 @@ Deno.test({ name: "server.ts --admin says in a line why it cannot", ignore }, as
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const place = `127.0.0.1:${taken.addr.port}`;
   const cases: [args: string[], line: RegExp][] = [
-    [["--admin", place], /^error: cannot listen on --admin: .*in use.*$/],
+    [
+      ["--admin", place],
+      /^error: cannot listen on --admin 127\.0\.0\.1:\d+: the address is in use \(EADDRINUSE\)$/,
+    ],
     [
       ["--admin", "127.0.0.1:0", "--admin-control", "--admin-token", file],
       /^error: cannot use --admin-token: the length of token must be an integer from 16 to 200, got 5$/,

@@ -102,7 +102,22 @@ export const servers: Scenarios = {
       const error = await whyNot({ port: portOf(server) });
       assert(error instanceof systemErrors.AddrInUse, String(error));
       assert.equal((error as { code?: string }).code, "EADDRINUSE");
+      const where = `127.0.0.1:${portOf(server)}`;
+      assert.equal(error.message, `cannot listen on ${where}: the address is in use (EADDRINUSE)`);
     }),
+
+  "errors of listening name the address": async () => {
+    const foreign = await whyNot({ port: 0, hostname: "192.0.2.1" }) as Error;
+    assert(foreign instanceof systemErrors.AddrNotAvailable, String(foreign));
+    assert.equal(
+      foreign.message,
+      "cannot listen on 192.0.2.1:0: the address is not one of this machine (EADDRNOTAVAIL)",
+    );
+    const unknown = await whyNot({ port: 0, hostname: "nonexistent.invalid" }) as Error;
+    assert(unknown.message.startsWith("cannot listen on nonexistent.invalid:0: "), String(unknown));
+    if (typeof process.versions.bun === "string") return; // Bun does not say what is wrong
+    assert(unknown.message.endsWith(": the host name has no address (ENOTFOUND)"), String(unknown));
+  },
 
   "PROXY headers give the addresses, in both versions": async () => {
     for (const version of [1, 2] as const) {

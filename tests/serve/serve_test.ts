@@ -197,6 +197,32 @@ Deno.test("serve() throws at once when the port is taken", overNet, async () => 
   assertEquals(await ask(client, "rose"), "rose!");
 });
 
+for (const transport of ["deno", "node"] as const) {
+  const over = transport === "deno" ? overDenoNet : overNet;
+  Deno.test(`serve() names the address that it cannot have over ${transport}`, over, async () => {
+    await using server = serve({ port: 0 }, echo);
+    const port = portOf(server);
+    const { AddrInUse, AddrNotAvailable } = Deno.errors;
+    const cases: [ServeOptions, new () => Error, string][] = [
+      [{ port }, AddrInUse, `127.0.0.1:${port}: the address is in use (EADDRINUSE)`],
+      [
+        { hostname: "192.0.2.1", port: 0 },
+        AddrNotAvailable,
+        "192.0.2.1:0: the address is not one of this machine (EADDRNOTAVAIL)",
+      ],
+      [
+        { hostname: "nonexistent.invalid", port: 0 },
+        Error,
+        "nonexistent.invalid:0: the host name has no address (ENOTFOUND)",
+      ],
+      [{ hostname: "fe80::1", port: 0 }, TypeError, "fe80::1 is link-local and needs a zone"],
+    ];
+    for (const [options, Class, problem] of cases) {
+      assertThrows(() => serve({ ...options, transport }, echo), Class, problem);
+    }
+  });
+}
+
 Deno.test("serve() accepts an existing listener and closes it", overDenoNet, async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = serve({ listener }, echo);

@@ -1,6 +1,7 @@
 import { lazy } from "../lazy.ts";
-import { statusError } from "../../_internal/system_errors.ts";
-import { type Address, formatAddress } from "../connection.ts";
+import { codeOf, statusError } from "../../_internal/system_errors.ts";
+import { formatAddress, type UnixAddr } from "../connection.ts";
+import { explained, isLinkLocal, listenFailure } from "../tcp_address.ts";
 import { AdoptedListener } from "./adopted_listener.ts";
 import { BunListener } from "./bun_listener.ts";
 import { bunListen, canListen } from "./bun_sockets.ts";
@@ -44,38 +45,56 @@ function listenTcp(
 ): HandleListener {
   const { reusePort = false, isTrial = false, backlog } = target;
   const handle = new handles.Tcp(SERVER);
-  const addr: Address = { transport: "tcp", hostname, port };
   const flags = reusePort ? handles.reusePort! : 0;
   begin(
     handle,
-    addr,
     () => bind(handle, hostname, port, flags),
     () => isTrial && isBound(handle) ? 0 : handle.listen(backlog),
+    (status) => {
+      const code = listenCode(status, hostname, handles);
+      return explained(listenFailure(code, { hostname, port }), hostname);
+    },
   );
   return new HandleListener(handles, handle, addressOf(handle, "getsockname"), target);
 }
 
 function listenUnix(handles: Handles, path: string, target: ListenTarget): HandleListener {
   const handle = new handles.Pipe(SERVER);
-  const addr: Address = { transport: "unix", path };
-  begin(handle, addr, () => handle.bind(path), () => handle.listen(target.backlog));
+  const addr: UnixAddr = { transport: "unix", path };
+  begin(
+    handle,
+    () => handle.bind(path),
+    () => handle.listen(target.backlog),
+    (status) => statusError(status, `cannot listen on ${formatAddress(addr)}`),
+  );
   return new HandleListener(handles, handle, addr, target);
 }
 
 /** Binds and listens, or closes and throws. */
 function begin(
   handle: ListenHandle,
-  addr: Address,
   bind: () => number,
   listen: () => number,
+  failure: (status: number) => unknown,
 ): void {
   try {
     const status = bind() || listen();
-    if (status !== 0) throw statusError(status, `cannot listen on ${formatAddress(addr)}`);
+    if (status !== 0) throw failure(status);
   } catch (error) {
     handle.close();
     throw error;
   }
+}
+
+/**
+ * The code of a status. Handles of Deno 2.9.6 have no status of their own for a name that has no address, or an address
+ * that is not of this machine.
+ */
+function listenCode(status: number, hostname: string, { isDeno }: Handles): string {
+  const code = codeOf(status);
+  if (!isDeno) return code;
+  if (code === "EPERM" && lazy.net.isIP(hostname) === 0) return "ENOTFOUND";
+  return code === "EINVAL" && !isLinkLocal(hostname) ? "EADDRNOTAVAIL" : code;
 }
 
 /** Whether a handle is bound. `bind()` does not report that the address is in use: listening does. */

@@ -2,6 +2,7 @@
 
 import { classified } from "../../_internal/system_errors.ts";
 import type { Connection, Listener } from "../connection.ts";
+import { explainedListen } from "../tcp_address.ts";
 
 /** Where and how to listen, as for `node:net`: an address, a path, or a descriptor that listens already. */
 export interface ListenTarget {
@@ -41,8 +42,9 @@ export function isShortage(code: string | undefined): boolean {
 }
 
 /** Explains why it is not possible to listen. */
-export function listenError(cause: unknown, { fd }: ListenTarget): unknown {
+export function listenError(cause: unknown, { host, port = 0, fd }: ListenTarget): unknown {
   if (fd === undefined || (cause as { code?: unknown }).code !== "EINVAL") {
+    if (host !== undefined) return explainedListen(cause, { hostname: host, port });
     return classified(cause, "cannot listen");
   }
   const problem = "it is not a stream socket that listens";
