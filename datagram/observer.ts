@@ -145,7 +145,7 @@ export function logDatagramObserver(logger: Logger): DatagramObserver {
       const address = formatAddress(addr);
       const text = state === "listening"
         ? `receiving datagrams on ${address}`
-        : `${state} (${address})`;
+        : `${state} (datagrams on ${address})`;
       logger.info(withoutPlaceholders(text), { state, address });
     },
     onDrop: ({ remoteAddr, reason, size, cause }) =>

@@ -82,11 +82,9 @@ export function dialError(error: unknown, plan: Plan): unknown {
     return new ProgramError(`${dialProblem(error)}: try a longer --timeout`);
   }
   if (error instanceof CertificateError) {
-    const hint = "name who has signed it with --ca, or the host that it is for with --servername";
-    const isTheirs = error.message.includes("the server's certificate");
-    return new ProgramError(
-      `${error.message}: ${isTheirs ? hint : "choose another with --cert and --key"}`,
-    );
+    const { message } = error;
+    const hint = certificateHint(message);
+    return new ProgramError(hint === undefined ? message : `${message}: ${hint}`);
   }
   if (error instanceof TlsHandshakeError) return new ProgramError(error.message);
   if (error instanceof ConnectError) {
@@ -94,6 +92,13 @@ export function dialError(error: unknown, plan: Plan): unknown {
   }
   if (error instanceof TypeError || error instanceof RangeError) return misuse(error, plan.tls);
   return error;
+}
+
+/** What to do about a certificate. Nothing helps against one that has expired, for example. */
+function certificateHint(message: string): string | undefined {
+  if (!message.includes("the server's certificate")) return "choose another with --cert and --key";
+  if (message.includes(' is not for "')) return "name the host that it is for with --servername";
+  return /trusted|self-signed/.test(message) ? "name who has signed it with --ca" : undefined;
 }
 
 /** Why a dial has failed, without what to do about it. */

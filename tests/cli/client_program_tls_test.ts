@@ -68,22 +68,40 @@ Deno.test({ name: "client.ts --tls says what is wrong with a certificate", ignor
   await using server = await openssl();
   const address = `127.0.0.1:${server.port}`;
   const args = ["--raw", "--port", `${server.port}`, "--tls"];
-  const hint = "name who has signed it with --ca, or the host that it is for with --servername";
   const rogue = await runClient(READ, [...args, "--ca", rogueCa.certFile]);
   assertEquals(rogue.code, 1);
   assertMatch(
     rogue.stderr,
-    /^error: TLS handshake with .* failed: the server's certificate .*: name who has/,
+    /^error: TLS handshake with .* failed: the server's certificate .*: name who has signed it with --ca\n$/,
   );
   assertOneLine(
     await runClient(READ, [...args, "--ca", ca.certFile, "--servername", "example.org"]),
     [
       1,
       `TLS handshake with ${address} failed: the server's certificate is not for "example.org" but for ` +
-      `DNS:localhost, IP Address:127.0.0.1, IP Address:::1: ${hint}`,
+      `DNS:localhost, IP Address:127.0.0.1, IP Address:::1: name the host that it is for with --servername`,
     ],
   );
 });
+
+Deno.test(
+  { name: "client.ts has no advice on a certificate that has expired", ignore },
+  async () => {
+    const extensions = ["subjectAltName=DNS:localhost"];
+    const expired = await makeCertificate({
+      subject: "/CN=garden",
+      extensions,
+      by: ca,
+      since: 30,
+      days: -1,
+    });
+    await using server = await startOpenssl("-cert", expired.certFile, "-key", expired.keyFile);
+    const args = ["--raw", "--port", `${server.port}`, ...TRUSTING, "--servername", "localhost"];
+    const { code, stderr } = await runClient(READ, args);
+    assertEquals(code, 1);
+    assertMatch(stderr, /: the server's certificate has expired: it was valid until [-\dT:.Z]+\n$/);
+  },
+);
 
 Deno.test({ name: "client.ts suggests --tls where the server may want it", ignore }, async () => {
   await using sslServer = await openssl();

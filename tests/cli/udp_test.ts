@@ -46,7 +46,10 @@ Deno.test({ name: "server.ts --udp greets client.ts --udp", ...bounded, ignore }
   server.kill("SIGTERM");
   const { code, stderr } = await server.ended();
   assertEquals(code, 0);
-  assertMatch(stderr, /draining.*\n.*closed/);
+  assertMatch(
+    stderr,
+    /draining \(datagrams on 127\.0\.0\.1:\d+\)\n.*closed \(datagrams on 127\.0\.0\.1:\d+\)\n/,
+  );
 });
 
 Deno.test({
