@@ -189,7 +189,7 @@ export function checkCertificate({ cert, key }: TlsCertificate, where = ""): Che
   const [certificate] = certificatesIn(`${where}cert`, cert);
   const own = new lazy.crypto.X509Certificate(certificate.der);
   const wanted = "a private key in PEM, without a passphrase";
-  const keys = parse(`${where}key`, wanted, () => {
+  const keys = parse(`${where}key`, wanted, key, () => {
     return blocksIn(key, PRIVATE_KEY).map((block) => ({
       block,
       key: lazy.crypto.createPrivateKey(block),
@@ -250,7 +250,7 @@ function checkCa(ca: string | string[]): { ca: string[]; anchors: Certificate[] 
 }
 
 export function certificatesIn(name: string, pem: string): [Certificate, ...Certificate[]] {
-  return parse(name, "one or more certificates in PEM", () => {
+  return parse(name, "one or more certificates in PEM", pem, () => {
     const [first, ...others] = blocksIn(pem, CERTIFICATE).map((block) => {
       return readCertificate(new lazy.crypto.X509Certificate(block).raw);
     });
@@ -273,10 +273,13 @@ function checkText(name: string, value: unknown): asserts value is string {
 }
 
 /** What `read` returns. Its error becomes the cause; the message does not repeat it. */
-function parse<Value>(name: string, wanted: string, read: () => Value): Value {
+function parse<Value>(name: string, wanted: string, pem: string, read: () => Value): Value {
   try {
     return read();
   } catch (cause) {
-    throw new TypeError(`${name} must be ${wanted}`, { cause });
+    const isName = /^[^\n]{1,255}$/.test(pem); // which PEM never is: it has several lines
+    throw new TypeError(`${name} must be ${wanted}${isName ? ", not the name of a file" : ""}`, {
+      cause,
+    });
   }
 }
