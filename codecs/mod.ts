@@ -62,6 +62,7 @@ export {
 export { jsonLines, type JsonLinesOptions } from "./json_lines.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./length_prefixed.ts";
 export { lines, type LinesOptions } from "./lines.ts";
+export { mapped, type Mapping } from "./mapped.ts";
 export { netstring, type NetstringOptions } from "./netstring.ts";
 export { octetCounted, type OctetCountedOptions } from "./octet_counted.ts";
 export { FrameTooLargeError, MalformedFrameError } from "../errors.ts";

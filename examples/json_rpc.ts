@@ -9,7 +9,6 @@ import {
   connect,
   type Frames,
   MalformedFrameError,
-  MORE,
   type RequestOptions,
   type Requests,
   requests,
@@ -18,7 +17,7 @@ import {
   type Server,
   type Session,
 } from "@parley/tcp";
-import { lengthPrefixed } from "@parley/tcp/codecs";
+import { lengthPrefixed, mapped } from "@parley/tcp/codecs";
 
 /** The methods of a server. They take an object or an array of parameters. */
 // deno-lint-ignore no-explicit-any -- each method has parameters of its own
@@ -132,19 +131,10 @@ interface Call {
 }
 
 /** The codec of a client. A server uses bytes instead, since it must answer invalid JSON, too. */
-const messages: Codec<Reply, Call> = {
-  decoder: () => {
-    const frames = codec.decoder();
-    return {
-      maxBuffered: frames.maxBuffered,
-      decode: (input) => {
-        const frame = frames.decode(input);
-        return frame === MORE ? MORE : parseReply(frame);
-      },
-    };
-  },
+const messages: Codec<Reply, Call> = mapped(codec, {
+  decode: parseReply,
   encode: (call, out) => codec.encode(encoder.encode(JSON.stringify(call)), out),
-};
+});
 
 /** Throws a `MalformedFrameError` for a frame that is not a reply: it is the server's fault, and ends the session. */
 function parseReply(frame: Uint8Array): Reply {

@@ -3,11 +3,10 @@
 import {
   type Codec,
   Cursor,
-  type Decoder,
   type FrameWriter,
   lengthPrefixed,
   MalformedFrameError,
-  MORE,
+  mapped,
 } from "@parley/tcp/codecs";
 import { checkFilter, checkTopic } from "./topics.ts";
 
@@ -105,19 +104,7 @@ export function packetCodec(maxLength: number): Codec<Packet, Reply> {
     keepHeader: true,
     maxLength,
   });
-  return {
-    decoder(): Decoder<Packet> {
-      const frames = framing.decoder();
-      return {
-        maxBuffered: frames.maxBuffered,
-        decode(input): Packet | typeof MORE {
-          const frame = frames.decode(input);
-          return frame === MORE ? MORE : parse(frame);
-        },
-      };
-    },
-    encode: write,
-  };
+  return mapped(framing, { decode: parse, encode: write });
 }
 
 function parse(frame: Uint8Array): Packet {
