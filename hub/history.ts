@@ -1,5 +1,6 @@
 /** What a hub has to do with the history of its bus: messages in their order, each once, and those that it has missed. */
 
+import { LinkedList } from "../_internal/linked_list.ts";
 import type { BusHistory, HistoryEntry } from "./bus.ts";
 import type { Link } from "./link.ts";
 import type { Gaps } from "./numbering.ts";
@@ -34,13 +35,20 @@ export interface HistoryGroup {
  */
 export type OnBatch = (batch: Batch, isWhole: boolean) => void;
 
+/** Something that reads one thing after the other. */
+export interface ReadTask {
+  /** Lets it wait no longer. */
+  cancel?: () => void;
+}
+
 /** Reads the history, a few pages at a time. */
 export class HistoryReader {
   readonly #link: Link;
   readonly #history: BusHistory;
   readonly #onError: (error: unknown) => void;
   #free: number = MAX_READS;
-  readonly #waiting: (() => void)[] = [];
+  #isPaused = false;
+  readonly #waiting = new LinkedList<(mayRead: boolean) => void>();
 
   constructor(link: Link, history: BusHistory, onError: (error: unknown) => void) {
     this.#link = link;
@@ -53,8 +61,8 @@ export class HistoryReader {
   }
 
   /** The messages of a group after a position, or `undefined` if they cannot be read. */
-  async read(group: string, after: string): Promise<Page | undefined> {
-    const page = await this.#try(() => this.#history.read(group, after));
+  async read(group: string, after: string, task?: ReadTask): Promise<Page | undefined> {
+    const page = await this.#try(() => this.#history.read(group, after), task);
     return page && {
       ...page,
       entries: page.entries.map((entry) => this.#decode(group, entry)),
@@ -62,8 +70,8 @@ export class HistoryReader {
   }
 
   /** The position after which there are `count` messages, or `undefined` if that cannot be read. */
-  tail(group: string, count: number): Promise<string | undefined> {
-    return this.#try(() => this.#history.tail(group, count));
+  tail(group: string, count: number, task?: ReadTask): Promise<string | undefined> {
+    return this.#try(() => this.#history.tail(group, count), task);
   }
 
   /** The messages of this hub to a group that are not stored yet. */
@@ -76,11 +84,9 @@ export class HistoryReader {
     for (const { timeline } of groups) timeline!.recover();
   }
 
-  /** Tries again for as long as the bus is away. */
-  async #try<T>(read: () => Promise<T>): Promise<T | undefined> {
-    for (;;) {
-      if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      else this.#free--;
+  /** Tries again for as long as the bus is away, unless the task is canceled. */
+  async #try<T>(read: () => Promise<T>, task: ReadTask = {}): Promise<T | undefined> {
+    while (await this.#turn(task)) {
       try {
         return await read();
       } catch (error) {
@@ -88,13 +94,41 @@ export class HistoryReader {
           this.#onError(error);
           return;
         }
+        this.#pause();
       } finally {
-        const next = this.#waiting.shift();
-        if (next === undefined) this.#free++;
-        else next();
+        this.#free++;
+        this.#next();
       }
-      if (!await this.#link.untilReady()) return;
     }
+  }
+
+  /** Resolves when something may be read; with `false` if the task is canceled, or the bus is closed. */
+  #turn(task: ReadTask): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const link = this.#waiting.push(resolve);
+    task.cancel = () => {
+      this.#waiting.remove(link);
+      resolve(false);
+    };
+    this.#next();
+    return promise;
+  }
+
+  #next(): void {
+    while (!this.#isPaused && this.#free > 0 && this.#waiting.length > 0) {
+      this.#free--;
+      this.#waiting.shift()!(true);
+    }
+  }
+
+  /** Reads nothing until the bus is ready. */
+  async #pause(): Promise<void> {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    const isOpen = await this.#link.untilReady();
+    this.#isPaused = false;
+    while (!isOpen && this.#waiting.length > 0) this.#waiting.shift()!(false);
+    this.#next();
   }
 
   #decode(group: string, { position, message }: HistoryEntry): Page["entries"][number] {
@@ -158,9 +192,9 @@ export class Timeline {
   }
 
   /** Delivers what has not come yet, since the bus was away. The first time, it begins with what comes next. */
-  async recover(): Promise<void> {
+  async recover(task?: ReadTask): Promise<void> {
     const before = this.position;
-    const end = await this.#reader.tail(this.#group.name, 0);
+    const end = await this.#reader.tail(this.#group.name, 0, task);
     if (this.#isOver || end === undefined) return;
     const last = this.position;
     if (last === undefined) this.position = this.#beginning = end;

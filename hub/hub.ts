@@ -30,6 +30,7 @@ import {
 import { type Since, START } from "./position.ts";
 import { errorPrinter } from "./print_errors.ts";
 import { Replay } from "./replay.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import { CONTEXT_SIZE, contextOf, isTraceparent, withContext } from "./trace_context.ts";
 
 const DONE: Promise<void> = Promise.resolve();
@@ -67,6 +68,7 @@ export class Hub implements AsyncDisposable {
   readonly #settings: HubSettings;
   readonly #clock: Clock;
   readonly #link: Link | undefined;
+  readonly #subscriptions: Subscriptions | undefined;
   readonly #history: HistoryReader | undefined;
   readonly #attendance: Attendance;
   readonly #deliveries: Deliveries;
@@ -103,6 +105,7 @@ export class Hub implements AsyncDisposable {
         onReconnect: () => this.#history?.recover(this.#groups.values()),
         onError,
       });
+      this.#subscriptions = new Subscriptions(options.bus, onError);
       const { history } = options.bus;
       if (history !== undefined) {
         this.#history = new HistoryReader(this.#link, history, onError);
@@ -386,6 +389,7 @@ export class Hub implements AsyncDisposable {
 
   async #close(): Promise<void> {
     for (const session of this.#members.keys()) this.leaveAll(session);
+    this.#subscriptions?.close();
     await this.#link?.close();
   }
 
@@ -397,9 +401,9 @@ export class Hub implements AsyncDisposable {
       ? new Group(name, policy)
       : new StoredGroup(name, policy, this.#history, (...batch) => this.#receive(group, ...batch));
     this.#groups.set(name, group);
-    if (this.#link === undefined) return group;
+    if (this.#subscriptions === undefined) return group;
     const gaps = group.gaps = this.#endedGaps.take(name) ?? new Gaps();
-    group.subscribed = this.#link.bus.subscribe(name).then(() => {
+    group.subscribed = this.#subscriptions.add(name).then(() => {
       if (this.#groups.get(name) !== group) return;
       gaps.subscribedAt = this.#clock.now();
       return group.timeline?.recover();
@@ -416,7 +420,7 @@ export class Hub implements AsyncDisposable {
     if (group.gaps !== undefined && group.gaps.size > 0) {
       this.#endedGaps.keep(group.name, group.gaps);
     }
-    this.#link?.bus.unsubscribe(group.name);
+    this.#subscriptions?.remove(group.name);
   }
 
   #onBatch(batch: Batch, position?: string, previous?: string): void {

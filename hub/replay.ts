@@ -1,6 +1,6 @@
 import type { PreparedMessage, Session } from "../session.ts";
 import { PreparedMessage as Prepared } from "../session/prepared_message.ts";
-import type { HistoryGroup, HistoryReader } from "./history.ts";
+import type { HistoryGroup, HistoryReader, ReadTask } from "./history.ts";
 import { SESSION_SHARE } from "./member.ts";
 import { type Batch, type MessageNumber, messagesOf, TRACED } from "./message.ts";
 import { BEGINNING, Gaps } from "./numbering.ts";
@@ -40,6 +40,7 @@ export class Replay {
   readonly #session: Session;
   readonly #reader: HistoryReader;
   readonly #hooks: ReplayHooks;
+  readonly #task: ReadTask = {};
   /** What the session has got. */
   readonly #gaps = new Gaps();
   readonly #excepted = new Set<string>();
@@ -60,6 +61,7 @@ export class Replay {
   stop(): void {
     this.#isOver = true;
     this.#published = [];
+    this.#task.cancel?.();
   }
 
   /** This hub has published a message. */
@@ -80,7 +82,7 @@ export class Replay {
     await this.#group.subscribed;
     if (this.#isOver) return;
     if (last !== undefined) {
-      const tail = await this.#reader.tail(name, last);
+      const tail = await this.#reader.tail(name, last, this.#task);
       if (this.#isOver) return;
       if (tail === undefined) return this.#giveUp();
       if (since === undefined || comparePositions(tail, since) > 0) this.position = tail;
@@ -94,7 +96,7 @@ export class Replay {
   async #readOn(): Promise<boolean> {
     const timeline = this.#group.timeline!;
     if (this.#isAhead) { // another process has got messages that this one has not
-      await timeline.recover();
+      await timeline.recover(this.#task);
       if (this.#isOver) return true;
       if (this.#isAhead) { // there are no such messages
         this.#hooks.onGap(0, 0);
@@ -112,7 +114,7 @@ export class Replay {
       this.#published.push({ number: batch, local: messagesIn(batch)[0]! });
     }
     this.#isReading = true;
-    const page = await this.#reader.read(this.#group.name, this.position!);
+    const page = await this.#reader.read(this.#group.name, this.position!, this.#task);
     if (this.#isOver) return true;
     if (page === undefined) {
       this.#giveUp();
