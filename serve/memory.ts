@@ -192,12 +192,11 @@ export class MemoryGuard {
   }
 
   /** How long a session has waited for its peer without a byte, in milliseconds. */
-  #quiet({ reader, output, deadlines }: Lifecycle): number {
-    const owesNothing = reader.input.unread === 0 && output.buffered === 0;
+  #quiet(life: Lifecycle): number {
+    const { reader, output, deadlines } = life;
+    const owesNothing = !life.unread && output.buffered === 0;
     if (owesNothing || this.#hooks.budget.paused.has(reader)) return 0;
-    const { bytesRead } = reader;
-    const { bytesWritten } = output;
-    return deadlines.quiet(this.#hooks.now(), { bytesRead, bytesWritten });
+    return deadlines.quiet(this.#hooks.now(), life);
   }
 
   /** Ends the first candidates, until enough is freed. */

