@@ -361,14 +361,14 @@ export class TcpServer implements Server {
     if (life !== undefined) this.#drainSessions([life], rest, false);
   }
 
-  /** Calls the handler. An async function here, or closures over more, would make each idle session larger. */
+  /** Calls the handler. An async function here, or closures, would make each idle session larger. */
   #run(session: Session): void {
     const life = this.#group.members.get(session)!;
     this.#observers.tell("onSessionStart", session);
     try {
       Promise.resolve(this.#handler(session)).then(
-        () => life.close(),
-        (error) => life.onThrown(error),
+        life.onReturned.bind(life),
+        life.onThrown.bind(life),
       );
     } catch (error) {
       life.onThrown(error);

@@ -34,8 +34,8 @@ export class InputBuffer implements DecoderInput, AheadInput {
   end = 0;
   /** Set by `need()`: the decoder is called again once this many bytes are unread. */
   needed = 0;
-  /** The most unread bytes that the current decoder allows. */
-  cap: number = Infinity;
+  /** The most unread bytes that the current decoder allows; `undefined` for no limit. */
+  cap: number | undefined;
   readonly #minRead: number;
   #budget: Budget | undefined;
   #readSize: number;
@@ -70,7 +70,8 @@ export class InputBuffer implements DecoderInput, AheadInput {
   }
 
   need(total: number): void {
-    if (!(total <= this.cap)) throw new FrameTooLargeError(this.cap, total);
+    const { cap = Infinity } = this;
+    if (!(total <= cap)) throw new FrameTooLargeError(cap, total);
     this.needed = total;
   }
 
@@ -310,7 +311,7 @@ export class InputBuffer implements DecoderInput, AheadInput {
       buffer.copyWithin(0, start, end);
     } else {
       const { needed } = this;
-      const useful = needed > unread ? needed : Math.min(this.cap, buffer.length * 2);
+      const useful = needed > unread ? needed : Math.min(this.cap ?? Infinity, buffer.length * 2);
       const grown = Math.floor(buffer.length * (this.#budget?.isTight ? TIGHT_GROWTH : 2));
       const larger = new Uint8Array(Math.max(unread + count, Math.min(grown, useful + MAX_READ)));
       larger.set(buffer.subarray(start, end));

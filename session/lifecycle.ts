@@ -267,6 +267,11 @@ export class Lifecycle implements IoEvents, Progress {
     return [inputError, timeoutError, this.#group.drained].includes(error as Error);
   }
 
+  /** Ends gracefully because the handler of a server returned. */
+  onReturned(): void {
+    this.close();
+  }
+
   /** Ends gracefully because the handler of a server threw, and reports that unless the session is the cause. */
   onThrown(error: unknown): void {
     if (!this.threw(error)) this.#group.report(this.#session, error);

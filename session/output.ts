@@ -100,8 +100,11 @@ export class Output extends OutputBuffer {
   /** Whether a codec encodes a message now, and whether a write had to wait for it. */
   #isEncoding = false;
   #isHeldBack = false;
-  /** While detached: up to which total of accepted bytes output may be written, and what waits for `attach()`. */
-  #barrier = Infinity;
+  /**
+   * While detached: up to which total of accepted bytes output may be written, and what waits for `attach()`. V8 would
+   * allocate an `Infinity` for each session.
+   */
+  #barrier: number | undefined;
   #attached: PromiseWithResolvers<void> | undefined;
 
   constructor(
@@ -185,7 +188,7 @@ export class Output extends OutputBuffer {
   }
 
   attach(sink: Sink): void {
-    this.#barrier = Infinity;
+    this.#barrier = undefined;
     this.#sink = sink;
     this.#attached?.resolve();
     this.#attached = undefined;
@@ -315,13 +318,17 @@ export class Output extends OutputBuffer {
       return;
     }
     this.encodeText();
-    if (this.isEmpty || this.bytesWritten >= this.#barrier || this.throttle?.isWaiting) return;
+    if (this.isEmpty || this.#isBarred || this.throttle?.isWaiting) return;
     const { bytes, gathered } = this.take();
     this.#memory = gathered ?? bytes;
     this.#isGathered = gathered !== undefined;
     this.#length = bytes.length;
     this.#taken = 0;
     this.#write(bytes);
+  }
+
+  get #isBarred(): boolean {
+    return this.#barrier !== undefined && this.bytesWritten >= this.#barrier;
   }
 
   /** Writes the rest of the piece. */

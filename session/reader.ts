@@ -171,7 +171,8 @@ export class Reader implements InputBorrower, PausedReader {
       this.#last = reading;
       if (reading.partial) reading.renew();
       input.needed = 0;
-      input.cap = reading.decoder.maxBuffered;
+      const { maxBuffered } = reading.decoder;
+      input.cap = maxBuffered === Infinity ? undefined : maxBuffered; // V8 would allocate an Infinity for each session
     }
     if (this.#broken) throw this.inputError;
     if (input.end > input.start) {
