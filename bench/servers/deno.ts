@@ -187,8 +187,9 @@ const listener = certFile === undefined ? Deno.listen(address) : Deno.listenTls(
   cert: await Deno.readTextFile(certFile),
   key: await Deno.readTextFile(keyFile!),
 });
-const { gc } = globalThis as { gc?: () => void };
-if (gc !== undefined) Deno.addSignalListener("SIGUSR2", () => gc());
+const { gc } = globalThis as { gc?: (options: { type: string; flavor: string }) => void };
+const collect = (): void => gc!({ type: "major", flavor: "last-resort" }); // as in `parley.ts`
+if (gc !== undefined) Deno.addSignalListener("SIGUSR2", collect);
 
 for await (const connection of listener) {
   if ("setNoDelay" in connection) connection.setNoDelay(true);

@@ -85,4 +85,6 @@ const server = certFile === undefined
   ? net.createServer(onConnection)
   : tls.createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, onConnection);
 server.listen(Number(port), "127.0.0.1");
-if (globalThis.gc !== undefined) process.on("SIGUSR2", () => globalThis.gc());
+// As in `parley.ts`.
+const collect = () => globalThis.gc({ type: "major", flavor: "last-resort" });
+if (globalThis.gc !== undefined) process.on("SIGUSR2", collect);
