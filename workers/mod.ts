@@ -40,4 +40,5 @@ export {
   type WorkersStats,
   type WorkerStats,
 } from "./options.ts";
+export { workerNumber } from "./number.ts";
 export { serveWorkers } from "./serve_workers.ts";

@@ -11,6 +11,7 @@ import { noteConnections } from "../transport/node/open_connections.ts";
 import { openBus } from "./bus.ts";
 import type { SessionsAnswer, SessionsQuestion } from "./inside.ts";
 import type { FromWorker, ToWorker, WorkerFigures, WorkerStart } from "./messages.ts";
+import { setWorkerNumber } from "./number.ts";
 import { SERVICE_OPTIONS, type ServiceModule } from "./options.ts";
 import { receivedError, sentError } from "./sent_error.ts";
 import { SharedLimits } from "./shared_limits.ts";
@@ -20,6 +21,7 @@ parentPort!.once("message", run);
 
 async function run(start: WorkerStart): Promise<void> {
   const { port } = start;
+  setWorkerNumber(start.worker);
   noteConnections(start.connections);
   let server: TcpServer | undefined;
   let figures: (() => WorkerFigures) | undefined;

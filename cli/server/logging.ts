@@ -21,11 +21,16 @@ export const LOG_LEVELS = Object.keys(LEVELS) as readonly LogLevel[];
 /** The format of log records: the values of `--log-format`. */
 export type LogFormat = "text" | "json";
 
-/** Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. */
-export function openLog(level: LogLevel, format: LogFormat): Logger {
+/**
+ * Makes the program's logger. It writes to standard error: text, coloured on a terminal, or JSON lines. In a worker, they
+ * name it, since each worker counts its sessions from 1.
+ */
+export function openLog(level: LogLevel, format: LogFormat, worker?: number): Logger {
   const levelName = LEVELS[level];
   setup({
-    handlers: { stderr: new StandardErrorHandler(levelName, { formatter: formatter(format) }) },
+    handlers: {
+      stderr: new StandardErrorHandler(levelName, { formatter: formatter(format, worker) }),
+    },
     loggers: { parley: { level: levelName, handlers: ["stderr"] } },
   });
   const logger = getLogger("parley");
@@ -88,30 +93,42 @@ class StandardErrorHandler extends BaseHandler {
   }
 }
 
-function formatter(format: LogFormat): (record: LogRecord) => string {
-  if (format === "json") return jsonLine;
+function formatter(
+  format: LogFormat,
+  worker: number | undefined,
+): (record: LogRecord) => string {
+  if (format === "json") return (record) => jsonLine(record, worker);
   const hasColour = stderr.isTerminal() && !isColourless();
-  return (record) => textLine(record, hasColour);
+  return (record) => textLine(record, worker, hasColour);
 }
 
 const COLOURS: Partial<Record<LevelName, number>> = { DEBUG: 34, INFO: 32, WARN: 33, ERROR: 31 };
 
 /** Such as `2026-01-31 12:00:00.000 +00:00 [INF] parley: listening on 127.0.0.1:1234`. */
-function textLine({ datetime, levelName, loggerName, msg }: LogRecord, hasColour: boolean): string {
+function textLine(
+  { datetime, levelName, loggerName, msg }: LogRecord,
+  worker: number | undefined,
+  hasColour: boolean,
+): string {
+  const name = worker === undefined ? loggerName : `${loggerName}, worker ${worker}`;
   const time = datetime.toISOString().replace("T", " ").replace("Z", " +00:00");
   const level = levelName === "WARN" ? "WRN" : levelName.slice(0, 3);
-  if (!hasColour) return `${time} [${level}] ${loggerName}: ${msg}`;
+  if (!hasColour) return `${time} [${level}] ${name}: ${msg}`;
   const colour = COLOURS[levelName as LevelName];
-  return `\x1b[2m${time}\x1b[0m \x1b[1;${colour}m${level}\x1b[0m ${loggerName}: ${msg}`;
+  return `\x1b[2m${time}\x1b[0m \x1b[1;${colour}m${level}\x1b[0m ${name}: ${msg}`;
 }
 
 /** The fields of a record are top-level properties, so that they can be queried by name. */
-function jsonLine({ datetime, levelName, loggerName, msg, args: [fields] }: LogRecord): string {
+function jsonLine(
+  { datetime, levelName, loggerName, msg, args: [fields] }: LogRecord,
+  worker: number | undefined,
+): string {
   return JSON.stringify({
     "@timestamp": datetime.toISOString(),
     level: levelName,
     message: msg,
     logger: loggerName,
+    ...(worker !== undefined && { worker }),
     ...fields as object | undefined,
   });
 }

@@ -2,7 +2,7 @@
 
 import { workerData } from "node:worker_threads";
 import { type Handler, logObserver, type ServerObserver } from "../../mod.ts";
-import { type ServiceOptions, workerBus } from "../../workers/mod.ts";
+import { type ServiceOptions, workerBus, workerNumber } from "../../workers/mod.ts";
 import { following, type LogFormat, type LogLevel, LogLevelOf, openLog } from "./logging.ts";
 import { openNats } from "./nats.ts";
 import { type ServiceName, serviceOf } from "./services.ts";
@@ -19,7 +19,8 @@ export interface WorkerPlan {
 }
 
 const { service, delay, level, format, sharedLevel, nats } = workerData as WorkerPlan;
-const logger = following(new LogLevelOf(openLog(level, format), level, sharedLevel));
+const log = openLog(level, format, workerNumber());
+const logger = following(new LogLevelOf(log, level, sharedLevel));
 const bus = nats === undefined ? workerBus() : await openNats(nats);
 const served = serviceOf(service, delay, bus, logger);
 

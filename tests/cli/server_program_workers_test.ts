@@ -69,6 +69,24 @@ Deno.test({
   assertEquals([code, /session 2 from \S+ started/.test(stderr)], [0, false], stderr);
 });
 
+Deno.test({ name: "server.ts --workers names the worker in its log", ignore }, async () => {
+  const formats = {
+    text: /\[INF\] parley, worker 0: session 1 from \S+ started\n/,
+    json: /"message":"session 1 from \S+ started","logger":"parley","worker":0,/,
+  };
+  for (const [format, line] of Object.entries(formats)) {
+    const args = ["--port=0", "--workers=1", `--log-format=${format}`];
+    await using server = startServer(["--allow-net", READ], ...args);
+    const [, port] = await server.stderr.until(/listening on 127\.0\.0\.1:(\d+)/);
+    using client = await Client.connect(Number(port));
+    await client.hear("welcome!");
+    await server.stderr.until(line);
+    server.kill("SIGTERM");
+    const { stderr } = await server.ended();
+    assertEquals(stderr.match(/worker/g)?.length, 2, stderr); // that it started, and that it ended
+  }
+});
+
 Deno.test(
   { name: "server.ts --workers names the permission that is missing", ignore },
   async () => {

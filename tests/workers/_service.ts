@@ -3,6 +3,7 @@
 import process from "node:process";
 import { threadId } from "node:worker_threads";
 import type { Session } from "../../mod.ts";
+import { workerNumber } from "../../workers/mod.ts";
 
 /** Keeps the thread busy. It ends by itself, since Deno could not end it. */
 function spin(duration: number): void {
@@ -19,6 +20,7 @@ async function eatMemory(): Promise<never> {
 
 const COMMANDS: Record<string, (argument: number) => unknown> = {
   thread: () => threadId,
+  number: () => workerNumber(),
   die: () =>
     setTimeout(() => {
       throw new Error("told to die");
