@@ -189,7 +189,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
     this.#group = group;
     this.#chunkSize = settings.chunkSize;
     this.#fatal = settings.fatal;
-    this.id = group.join(this, this.#life);
+    this.id = group.join(this.#life);
   }
 
   /** When the session began. */
@@ -239,7 +239,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   set idleTimeout(value: number) {
     this.#life.deadlines.idleTimeout = value;
-    if (this.#group.members.has(this)) this.#group.pace(value);
+    if (this.#life.isMember) this.#group.pace(value);
   }
 
   /**
@@ -252,7 +252,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   set readIdleTimeout(value: number) {
     this.#life.deadlines.readIdleTimeout = value;
-    if (this.#group.members.has(this)) this.#group.pace(value);
+    if (this.#life.isMember) this.#group.pace(value);
   }
 
   /**
@@ -279,7 +279,7 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
 
   set heartbeat(value: HeartbeatOptions | undefined) {
     this.#life.heartbeat = value === undefined ? undefined : resolveHeartbeat(value);
-    if (value !== undefined && this.#group.members.has(this)) this.#group.pace(value.interval);
+    if (value !== undefined && this.#life.isMember) this.#group.pace(value.interval);
   }
 
   /** Aborts, with a {@linkcode SessionEndedError} as its reason, as soon as the session is closed, aborted or lost. */

@@ -63,6 +63,13 @@ export class LinkedList<T> implements Iterable<T> {
     this.length--;
   }
 
+  /** All values, from the first, in a new array. The list may change afterwards. */
+  values(): T[] {
+    const values: T[] = [];
+    for (let link = this.#first; link !== undefined; link = link.next) values.push(link.value);
+    return values;
+  }
+
   /** Iterates over all values, from the first. The list must not change meanwhile. */
   *[Symbol.iterator](): Generator<T, void, void> {
     for (let link = this.#first; link !== undefined; link = link.next) yield link.value;

@@ -16,7 +16,7 @@ for (const count of [100, 1000, 10_000]) {
     const session = new Session(silent, {}, group);
     session.text().next();
   }
-  const lives = [...group.members.values()];
+  const lives = group.members.values();
   Deno.bench({
     name: `${count} idle sessions`,
     group: "one sweep",

@@ -1,5 +1,6 @@
 import { ConnectError } from "../errors.ts";
 import { SessionGroup } from "../session/group.ts";
+import { insideOf } from "../session/inside.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import type { Session } from "../session.ts";
 import { connectWithin } from "./connect.ts";
@@ -74,7 +75,7 @@ export class PoolAddresses {
     signal: AbortSignal,
   ): Promise<PooledSession> {
     const session = await connectWithin(group, { ...options, signal });
-    const life = group.members.get(session)!; // it has joined the group in this turn
+    const { life } = insideOf(session);
     if (setUp !== undefined) {
       const onAbort = () => session.abort(signal.reason);
       signal.addEventListener("abort", onAbort);

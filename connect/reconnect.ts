@@ -5,6 +5,7 @@ import { Observers } from "../_internal/observers.ts";
 import { unlessAborted } from "../_internal/time_limit.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import { SessionGroup } from "../session/group.ts";
+import { insideOf } from "../session/inside.ts";
 import { connectWithin } from "./connect.ts";
 import {
   CertificateError,
@@ -234,7 +235,7 @@ export class Client<Ready> implements ReconnectingClient<Ready> {
 
   #startSession(session: Session, address: string): void {
     const { aborted, reason } = this.#stop.signal;
-    this.#life = this.#group.members.get(session); // it has joined the group in this turn
+    this.#life = insideOf(session).life;
     this.#session = session;
     this.#settingUp = undefined;
     this.#isDrained = false;

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { concat } from "../_internal/concat.ts";
 import { type Server, TcpServer } from "../serve/serve.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
+import type { Session } from "../session.ts";
 import { checkHandover, type DetachedSocket, detachSocket } from "../transport/node/handover.ts";
 import { keptText } from "./kept.ts";
 import { type HandoverChannel, SocketSender } from "./messages.ts";
@@ -40,8 +41,8 @@ export async function handOver(server: Server, channel: HandoverChannel): Promis
   await setImmediate(); // so that a caller may loop until all sessions are handed over
   const sender = new SocketSender(channel);
   let count = 0;
-  for (const [session, life] of [...server.lives]) {
-    const kept = keptText(session);
+  for (const life of server.lives) {
+    const kept = keptText(life.session as Session);
     const moved = kept === undefined ? undefined : detach(life);
     if (moved === undefined) continue;
     const unread = Buffer.from(moved.unread).toString("base64");

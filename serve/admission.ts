@@ -3,6 +3,7 @@
 import { blockOf, CidrList, ipOf } from "./cidr.ts";
 import { checkInteger, checkOneOf } from "../_internal/checks.ts";
 import { closeQuietly } from "../_internal/close_quietly.ts";
+import { LinkedList } from "../_internal/linked_list.ts";
 import { type Limits, limitValues, OwnLimits } from "./limits.ts";
 import { PeerLeft } from "../_internal/peer_left.ts";
 import type { Refusal, RefusalReason } from "./observer.ts";
@@ -79,7 +80,7 @@ export class Admission {
   readonly #limitsRate: boolean;
   readonly #ipv6PrefixLength: number;
   readonly #socketOptions: SocketOptions;
-  readonly #pending: Set<PendingConnection> = new Set();
+  readonly #pending: LinkedList<PendingConnection> = new LinkedList();
   #count = 0;
   #isDraining = false;
   #isClosed = false;
@@ -161,18 +162,18 @@ export class Admission {
   /** Closes those that wait for a rate, now or later. The others go on: their clients have been accepted. */
   drain(): void {
     this.#isDraining = true;
-    for (const pending of this.#pending) if (pending.endWait !== undefined) drop(pending);
+    for (const pending of this.#pending.values()) if (pending.endWait !== undefined) drop(pending);
   }
 
   /** Closes the pending connections, and those to come. */
   close(): void {
     this.#isClosed = true;
-    for (const pending of this.#pending) drop(pending);
+    for (const pending of this.#pending.values()) drop(pending);
   }
 
   /** Refuses the newest pending connection, to free its descriptor. Returns whether there was one. */
   shed(cause: unknown): boolean {
-    const pending = [...this.#pending].at(-1);
+    const pending = this.#pending.last;
     if (pending === undefined) return false;
     pending.exhaustion = cause;
     closeQuietly(pending.connection);
@@ -181,7 +182,7 @@ export class Admission {
 
   async #runStages(connection: Connection, permit: Permit): Promise<void> {
     const pending: PendingConnection = { connection, isDropped: this.#isClosed };
-    this.#pending.add(pending);
+    const place = this.#pending.push(pending);
     let reason: RefusalReason | undefined;
     let cause: unknown;
     if (permit.delay > 0) await this.#wait(pending, permit);
@@ -199,7 +200,7 @@ export class Admission {
     while (
       reason === undefined && pending.exhaustion === undefined && this.#hooks.isSuspended()
     ) await this.#hooks.nextChange();
-    this.#pending.delete(pending);
+    this.#pending.remove(place);
     if (pending.exhaustion !== undefined) [reason, cause] = ["descriptors", pending.exhaustion];
     if (reason === undefined && !pending.isDropped) {
       return this.#hooks.onAdmission(pending.connection, permit);

@@ -6,6 +6,7 @@ import { checkOptions } from "../_internal/options.ts";
 import { openEarly } from "../_internal/open_early.ts";
 import { drainSessions } from "./drain.ts";
 import { SessionGroup } from "../session/group.ts";
+import { insideOf } from "../session/inside.ts";
 import type { Lifecycle } from "../session/lifecycle.ts";
 import type { ServerObserver, ServerState } from "./observer.ts";
 import { acceptAll } from "./acceptor.ts";
@@ -81,8 +82,8 @@ export class TcpServer implements Server {
   readonly #handler: Handler;
   readonly #observers: Observers<ServerObserver>;
   readonly #admission: Admission;
-  /** The permits of sessions that count for `maxSessionsPerAddress`. */
-  readonly #permits: Map<Session, Permit> = new Map();
+  /** The permits of sessions that count for `maxSessionsPerAddress`. A `Map` would keep ended sessions, as in `SessionGroup`. */
+  readonly #permits: WeakMap<Session, Permit> = new WeakMap();
   readonly #memory: MemoryGuard;
   readonly #tls: TlsAcceptor | undefined;
   readonly #shutdownTimeout: number;
@@ -183,7 +184,7 @@ export class TcpServer implements Server {
   }
 
   get sessions(): ReadonlySet<Session> {
-    return new Set(this.#group.members.keys());
+    return new Set(this.#group.members.values().map(({ session }) => session as Session));
   }
 
   get certificates(): PeerCertificate[] {
@@ -282,8 +283,8 @@ export class TcpServer implements Server {
   }
 
   /** What the sessions are made of. */
-  get lives(): ReadonlyMap<Session, Lifecycle> {
-    return this.#group.members;
+  get lives(): Lifecycle[] {
+    return this.#group.members.values();
   }
 
   /** Serves a connection that another process has served before. `prepare` is called before the handler. */
@@ -356,14 +357,14 @@ export class TcpServer implements Server {
   }
 
   #drainLate(session: Session): void {
-    const life = this.#group.members.get(session);
+    const { life } = insideOf(session);
     const rest = Math.max(0, this.#drainEnd - performance.now());
-    if (life !== undefined) this.#drainSessions([life], rest, false);
+    if (life.isMember) this.#drainSessions([life], rest, false);
   }
 
   /** Calls the handler. An async function here, or closures, would make each idle session larger. */
   #run(session: Session): void {
-    const life = this.#group.members.get(session)!;
+    const { life } = insideOf(session);
     this.#observers.tell("onSessionStart", session);
     try {
       Promise.resolve(this.#handler(session)).then(

@@ -10,6 +10,7 @@ import {
 import { type Connection, formatAddress, normalizeAddress } from "../transport/connection.ts";
 import { closeQuietly, resetQuietly } from "../_internal/close_quietly.ts";
 import { LazyError } from "../_internal/lazy_error.ts";
+import type { Link } from "../_internal/linked_list.ts";
 import type { Budget } from "./budget.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { Deadlines, type Progress } from "./deadlines.ts";
@@ -38,7 +39,7 @@ interface Shared {
   /** Makes the sweep frequent enough for a duration. */
   pace(duration: number): void;
   /** The session has ended. */
-  leave(session: object, end: SessionEnd): void;
+  leave(life: Lifecycle, end: SessionEnd): void;
   /** A function of the user has thrown. */
   report(session: object, error: unknown): void;
 }
@@ -55,10 +56,12 @@ export class Lifecycle implements IoEvents, Progress {
   readonly deadlines: Deadlines;
   connection: Connection;
   readonly began: number = performance.now();
+  readonly session: object;
+  /** Its place among the members of its group. */
+  place: Link<Lifecycle> | undefined;
   /** Returns the last message before a deadline or a drain ends the session. */
   goodbye: Goodbye | undefined;
   readonly #group: Shared;
-  readonly #session: object;
   #end: SessionEnd | undefined;
   #failure: LazyError | undefined;
   #abortion: AbortController | undefined;
@@ -75,7 +78,7 @@ export class Lifecycle implements IoEvents, Progress {
     settings: SessionSettings,
     group: Shared,
   ) {
-    this.#session = session;
+    this.session = session;
     this.connection = connection;
     this.#group = group;
     this.goodbye = settings.goodbye;
@@ -129,6 +132,11 @@ export class Lifecycle implements IoEvents, Progress {
       if (this.#isGone) this.#closed.resolve(this.#end!);
     }
     return this.#closed.promise;
+  }
+
+  /** Whether it is a member of its group: until no read or write is left. */
+  get isMember(): boolean {
+    return this.place?.isListed === true;
   }
 
   /** Whether the connection is closed. Operations of it may still be under way. */
@@ -274,7 +282,7 @@ export class Lifecycle implements IoEvents, Progress {
 
   /** Ends gracefully because the handler of a server threw, and reports that unless the session is the cause. */
   onThrown(error: unknown): void {
-    if (!this.threw(error)) this.#group.report(this.#session, error);
+    if (!this.threw(error)) this.#group.report(this.session, error);
     this.fail(error);
   }
 
@@ -322,7 +330,7 @@ export class Lifecycle implements IoEvents, Progress {
     try {
       this.#say(goodbye(reason));
     } catch (error) {
-      this.#group.report(this.#session, error);
+      this.#group.report(this.session, error);
       return error;
     }
   }
@@ -366,7 +374,7 @@ export class Lifecycle implements IoEvents, Progress {
     try {
       this.#say(typeof message === "function" ? message() : message);
     } catch (error) {
-      this.#group.report(this.#session, error);
+      this.#group.report(this.session, error);
       return this.terminate("error", error);
     }
     if (output.accepted > before) heartbeat.sent(now, output.accepted);
@@ -477,7 +485,7 @@ export class Lifecycle implements IoEvents, Progress {
     const end = this.#end!;
     end.duration = performance.now() - this.began;
     if (this.connection instanceof TappedConnection) this.connection.gone(end);
-    this.#group.leave(this.#session, end);
+    this.#group.leave(this, end);
     this.#closed?.resolve(end);
   }
 }

@@ -27,7 +27,13 @@ Deno.test("LinkedList keeps the order and removes any value", { permissions: "no
         model = model.filter((value) => value !== link.value);
       }
       const { length, first, last } = list;
-      assertEquals([[...list], length, first, last], [model, model.length, model[0], model.at(-1)]);
+      assertEquals([...list], model);
+      assertEquals([list.values(), length, first, last], [
+        model,
+        model.length,
+        model[0],
+        model.at(-1),
+      ]);
     }
   }));
 });

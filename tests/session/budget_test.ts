@@ -149,7 +149,7 @@ Deno.test(
         for (const session of sessions) session.abort();
         for (const [, far] of pairs) far.close();
         await settle();
-        assertEquals(group.members.size, 0);
+        assertEquals(group.members.length, 0);
         group.pool.trim();
         group.pool.trim();
         assertEquals(group.budget.held, 0);
