@@ -41,8 +41,8 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   #frames: Frames<In, Out> | undefined;
   /** Aborts when the current session has ended, even if no reading has noticed yet. */
   #ended: AbortSignal | undefined;
-  /** Resolves when there is a session, for `connected()`. */
-  #arrival: PromiseWithResolvers<Frames<In, Out>> | undefined;
+  /** Who waits for a session, in `connected()`. One promise for all would keep those who wait no longer. */
+  readonly #arrivals = new Set<PromiseWithResolvers<Frames<In, Out>>>();
   readonly #settings: RequestsSettings<In, Out>;
   /** The calls that wait for their turn. */
   readonly #queue = new LinkedList<Call<In, Out>>();
@@ -125,8 +125,13 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     options.signal?.throwIfAborted();
     if (this.#end !== undefined) throw this.#end.cause ?? new TypeError(CLOSED);
     if (this.#frames !== undefined) return this.#frames;
-    this.#arrival ??= Promise.withResolvers();
-    return await unlessAborted(this.#arrival.promise, options.signal);
+    const arrival = Promise.withResolvers<Frames<In, Out>>();
+    this.#arrivals.add(arrival);
+    try {
+      return await unlessAborted(arrival.promise, options.signal);
+    } finally {
+      this.#arrivals.delete(arrival);
+    }
   }
 
   async close(): Promise<void> {
@@ -154,8 +159,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
   async #runOver(frames: Frames<In, Out>): Promise<void> {
     this.#frames = frames;
     this.#isSending = false;
-    this.#arrival?.resolve(frames);
-    this.#arrival = undefined;
+    for (const arrival of this.#arrivals) arrival.resolve(frames);
     this.#sendNext();
     await this.#receive(frames);
   }
@@ -341,10 +345,7 @@ export class Pipeline<In, Out> implements Requests<In, Out, unknown> {
     this.#end = { cause };
     this.#alarm.clear();
     for (const call of this.#calls()) call.reject(cause);
-    if (this.#arrival !== undefined) {
-      rejectQuietly(this.#arrival, cause ?? new TypeError(CLOSED));
-      this.#arrival = undefined;
-    }
+    for (const arrival of this.#arrivals) rejectQuietly(arrival, cause ?? new TypeError(CLOSED));
     this.#releaseIfDone();
     this.#closed.resolve(cause);
   }

@@ -1,5 +1,6 @@
 // Requests of a client that comes back.
 
+import { memoryUsage } from "node:process";
 import {
   assert,
   assertEquals,
@@ -7,6 +8,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { collectGarbage } from "../../_internal/collect_garbage.ts";
 import {
   ConnectionRefusedError,
   RequestLimitError,
@@ -175,6 +177,28 @@ Deno.test("requests() of a client fail with what has ended it", bounded, async (
   assertEquals([rpc.inFlight, rpc.queued], [0, 0]);
   await rpc.close();
 });
+
+Deno.test(
+  "connected() of requests keeps nothing of those who wait no longer",
+  bounded,
+  async () => {
+    await using _ = inMemory(echo, () => {
+      throw new Deno.errors.ConnectionRefused();
+    });
+    const rpc = requests(lineClient({ minDelay: 60_000, maxDelay: 60_000 }));
+    const wait = async (): Promise<void> => {
+      const stop = new AbortController();
+      const connected = rpc.connected({ signal: stop.signal });
+      stop.abort();
+      await connected.catch(() => {});
+    };
+    const before = memoryUsage().heapUsed;
+    for (let at = 0; at < 80_000; at++) await wait(); // 100 MB if each were kept
+    collectGarbage();
+    await until(() => memoryUsage().heapUsed < before + 40e6);
+    rpc.abort();
+  },
+);
 
 Deno.test("requests() of a client fail with what its set-up throws", bounded, async () => {
   await using dialled = inMemory(echo);
