@@ -1,5 +1,6 @@
 /** A bus over NATS. */
 
+import { Buffer } from "node:buffer";
 import { checkMethods } from "../_internal/checks.ts";
 import { checkOptions, type Known, NO_OPTIONS, within } from "../_internal/options.ts";
 import type { Bus, BusHistory, BusListener } from "./bus.ts";
@@ -59,8 +60,8 @@ export const NATS_BUS_OPTIONS: Known<NatsBusOptions> = {
 
 /** After how many bytes the server is asked to confirm them. */
 const CONFIRM_AFTER = 64 * 1024;
-/** The longest part of a subject that is made of a name. Longer names share subjects, and hubs tell their groups apart. */
-const MAX_TOKEN = 512;
+/** The longest part of a subject in which a name can be read. A server takes lines of 4 KiB. */
+const MAX_READABLE = 512;
 const SAFE = /^[\w-]+$/;
 /** How long JetStream may take to answer, in milliseconds. */
 const PATIENCE = 1000;
@@ -311,18 +312,22 @@ class NatsBus implements Bus {
   }
 }
 
-/** The token that stands for a group. */
+/** The token that stands for a group, and for no other. */
 function tokenOf(group: string): string {
-  return group.length <= MAX_TOKEN && SAFE.test(group) ? group : escaped(group);
+  if (group.length <= MAX_READABLE && SAFE.test(group)) return group;
+  return escaped(group) ?? `==${Buffer.from(group, "utf16le").toString("base64url")}`;
 }
 
-/** A token with a name of any characters: `=` and two hexadecimal digits stand for each byte that could mean something. */
-function escaped(name: string): string {
+/**
+ * A token with a name of any characters: `=` and two hexadecimal digits stand for each byte that could mean something.
+ * `undefined` if it is too long.
+ */
+function escaped(name: string): string | undefined {
   let token = "";
   for (const byte of encoder.encode(name)) {
     const character = String.fromCharCode(byte);
     token += SAFE.test(character) ? character : `=${byte.toString(16).padStart(2, "0")}`;
-    if (token.length >= MAX_TOKEN) break;
+    if (token.length > MAX_READABLE) return;
   }
   return token;
 }

@@ -1,11 +1,11 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { type Bus, Hub, natsBus } from "../../hub/mod.ts";
 import { hasNats, startNats } from "../_nats.ts";
-import { bounded } from "../_serving.ts";
+import { bounded, until } from "../_serving.ts";
 import { makeTempDir } from "../_temp_dir.ts";
-import { type Broker, SCENES } from "./_brokers.ts";
+import { type Broker, SCENES, Side } from "./_brokers.ts";
 import { HISTORY_SCENES } from "./_history_scenes.ts";
 
 const withNats = { ...bounded, ignore: !hasNats };
@@ -51,6 +51,27 @@ for (const [shows, scene] of Object.entries({ ...SCENES, ...HISTORY_SCENES })) {
     await scene(broker);
   });
 }
+
+Deno.test(
+  "natsBus() gets a message once, however alike the names of groups are",
+  withNats,
+  async () => {
+    await using broker = await natsBroker();
+    const connection = await broker.connect();
+    await using a = new Side(natsBus(connection));
+    await using b = new Side(await broker.bus());
+    const ends = Array.from({ length: 100 }, (_, at) => `${at}`);
+    const names = ["x".repeat(1000), "€".repeat(60), "\u{10ffff}".repeat(500)]
+      .flatMap((start) => ends.map((end) => start + end));
+    await Promise.all(names.map((name) => a.hub.join(name, a.session)));
+    const before = connection.stats().inMsgs;
+    for (const at of names.keys()) b.hub.publish(names[at]!, `${at}\n`);
+    await until(() => a.lines.length === names.length);
+    await connection.flush();
+    assertEquals(connection.stats().inMsgs - before, names.length);
+    assertEquals([a.errors, b.errors, a.hub.stats().ignored], [[], [], 0]);
+  },
+);
 
 Deno.test("natsBus() serves one hub", withNats, async () => {
   await using broker = await natsBroker();
