@@ -166,15 +166,16 @@ export interface Bus {
    */
   publish(group: string, message: Uint8Array): boolean;
   /**
-   * Subscribes to a group. Once it is no longer subscribed, it may be subscribed again.
+   * Subscribes to a group. Once it is no longer subscribed, it may be subscribed again. At most 256 groups are being subscribed
+   * at a time; the others wait for these.
    *
    * @param group The name of the group.
    * @returns Resolves once messages arrive that others publish from then on, however long that takes. If
-   * it rejects, the hub tells `onError` and does not try again. It need not resolve after `unsubscribe()` and `close()`.
+   * it rejects, the hub tells `onError` and does not try again. It need not resolve after `close()`.
    */
   subscribe(group: string): Promise<void>;
   /**
-   * Ends the subscription to a group. The hub may call `subscribe()` again at once.
+   * Ends the subscription to a group, after `subscribe()` has resolved or rejected. The hub may call it again at once.
    *
    * @param group The name of the group.
    */

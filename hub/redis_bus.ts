@@ -135,6 +135,8 @@ class RedisBus implements Bus {
   readonly #prefix: string;
   /** The groups that are subscribed, each with its own object, so that a later subscription is another one. */
   readonly #groups = new Map<string, object>();
+  /** Those that Redis has refused. It is asked again after a reconnect. */
+  readonly #refused = new Set<string>();
   #listener: BusListener | undefined;
   /** How many bytes were sent and are not confirmed, besides what is stored. */
   #unconfirmed = 0;
@@ -203,7 +205,10 @@ class RedisBus implements Bus {
         else await this.#subscriber.subscribe(channel, this.#onMessage, true);
         return;
       } catch (error) {
-        if (isConnected(this.#subscriber)) this.#onError(error);
+        if (isConnected(this.#subscriber)) {
+          this.#refused.add(group);
+          throw error;
+        }
       }
       await promise; // until the connection is there again
     }
@@ -211,6 +216,7 @@ class RedisBus implements Bus {
 
   unsubscribe(group: string): void {
     this.#groups.delete(group);
+    this.#refused.delete(group);
     const channel = this.#channel(group);
     const ended = isIoRedis(this.#subscriber)
       ? this.#subscriber.unsubscribe(channel)
@@ -295,6 +301,10 @@ class RedisBus implements Bus {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
     this.#listener!.onStateChange();
+    for (const group of [...this.#refused]) {
+      this.#refused.delete(group);
+      this.subscribe(group).catch(this.#onError);
+    }
     if (this.#queue === undefined) return;
     const isSubscribed = isConnected(this.#publisher) && isConnected(this.#subscriber);
     const isBack = isSubscribed && !this.#isSubscribed;
