@@ -325,7 +325,8 @@ export class Session implements AsyncIterable<string>, AsyncDisposable {
   }
 
   /**
-   * Loops over bytes as they arrive, in chunks that grow up to 64 KiB while reads come back full.
+   * Loops over bytes as they arrive, in chunks that grow up to 64 KiB while reads come back full, or up to 128 KiB if they
+   * are borrowed.
    *
    * @param options `signal`, `timeout`, and `borrow`: whether chunks are valid only until the next step.
    * @returns The reading.

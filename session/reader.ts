@@ -11,6 +11,7 @@ import type { LazyError } from "../_internal/lazy_error.ts";
 import type { Connection, InputBorrower } from "../transport/connection.ts";
 import type { Tap } from "../transport/tapped.ts";
 import type { Budget, PausedReader } from "./budget.ts";
+import { borrowedChunks } from "./chunks.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { InputBuffer } from "./input.ts";
 import type { Throttle } from "./throttle.ts";
@@ -173,6 +174,7 @@ export class Reader implements InputBorrower, PausedReader {
       input.needed = 0;
       const { maxBuffered } = reading.decoder;
       input.cap = maxBuffered === Infinity ? undefined : maxBuffered; // V8 would allocate an Infinity for each session
+      input.isBorrowed = reading.decoder === borrowedChunks;
     }
     if (this.#broken) throw this.inputError;
     if (input.end > input.start) {

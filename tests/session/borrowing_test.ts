@@ -5,6 +5,8 @@ import { assert, assertEquals } from "@std/assert";
 import type { Decoder } from "../../codecs/codec.ts";
 import { delimited } from "../../codecs/delimited.ts";
 import { lengthPrefixed } from "../../codecs/length_prefixed.ts";
+import { Session } from "../../session.ts";
+import { memoryPair } from "../../transport/mod.ts";
 import { testEach } from "../_transports.ts";
 
 const OURS = "a".charCodeAt(0);
@@ -136,3 +138,38 @@ testEach("What a session decodes shows nothing of another session", async (open)
 function textOf(value: string | Uint8Array): string {
   return typeof value === "string" ? value : new TextDecoder("latin1").decode(value);
 }
+
+Deno.test(
+  "Reads grow to 128 KiB while chunks are lent, and to 64 KiB for other readings",
+  { permissions: "none" },
+  async () => {
+    const [near, far] = memoryPair();
+    const sizes: number[] = [];
+    const session = new Session({
+      localAddr: near.localAddr,
+      remoteAddr: near.remoteAddr,
+      read: (buffer) => {
+        sizes.push(buffer.length);
+        return near.read(buffer);
+      },
+      write: (data) => near.write(data),
+      closeWrite: () => near.closeWrite(),
+      close: () => near.close(),
+    });
+    const peer = new Session(far);
+    const data = new Uint8Array(1_000_000).map((_, i) => i * 31);
+    for (const [borrow, largest] of [[false, 64], [true, 128], [false, 64]] as const) {
+      sizes.length = 0;
+      const sent = peer.send(data);
+      let at = 0;
+      for await (const chunk of session.bytes({ borrow })) {
+        assert(chunk.every((byte, i) => byte === data[at + i]));
+        at += chunk.length;
+        if (at === data.length) break;
+      }
+      await sent;
+      assertEquals(Math.max(...sizes), largest * 1024);
+    }
+    await Promise.all([session.close(), peer.close()]);
+  },
+);

@@ -190,6 +190,12 @@ Deno.test("InputBuffer shrinks again when reads come back small", { permissions:
     input.consume(200_000);
   }
   assertEquals(input.room().length, 64 * 1024);
+  input.isBorrowed = true;
+  fill(input, new Uint8Array(200_000));
+  input.consume(200_000);
+  assertEquals(input.room().length, 128 * 1024);
+  input.isBorrowed = false;
+  assertEquals(input.room().length, 64 * 1024);
   for (let i = 0; i < 50; i++) {
     fill(input, new Uint8Array(10));
     input.consume(10);
