@@ -241,8 +241,11 @@ export class Lifecycle implements IoEvents, Progress {
     this.output.divert(tapped);
   }
 
-  /** Ends gracefully. Without a reason, an error of the input becomes the reason, if there was one. */
-  close(reason?: EndReason): void {
+  /**
+   * Ends gracefully. Without a reason, an error of the input becomes the reason, if there was one. Later calls are told of
+   * the `hint`, if this side has ended the session.
+   */
+  close(reason?: EndReason, hint?: string): void {
     if (reason !== undefined) return this.#finish(reason, undefined);
     const { inputError, ended } = this.reader;
     const betweenFrames = inputError instanceof TruncatedFrameError && inputError.received === 0;
@@ -250,7 +253,8 @@ export class Lifecycle implements IoEvents, Progress {
     else if (inputError instanceof SessionEndedError) this.#finish(inputError.reason, undefined);
     else if (inputError !== undefined && !betweenFrames) {
       this.#finish(reasonOf(inputError), inputError);
-    } else this.#finish(ended ? "peer" : "local", undefined);
+    } else if (ended) this.#finish("peer", undefined);
+    else this.#finish("local", undefined, false, hint);
   }
 
   /** Whether the session can be handed to another user: it is open, and no input is unread or waited for. */
@@ -277,7 +281,7 @@ export class Lifecycle implements IoEvents, Progress {
 
   /** Ends gracefully because the handler of a server returned. */
   onReturned(): void {
-    this.close();
+    this.close(undefined, "the handler has returned");
   }
 
   /** Ends gracefully because the handler of a server threw, and reports that unless the session is the cause. */
@@ -402,9 +406,16 @@ export class Lifecycle implements IoEvents, Progress {
     this.reader.resume();
   }
 
-  #begin(reason: EndReason, cause: unknown, input: "drop" | "keep" | "read"): LazyError {
+  #begin(
+    reason: EndReason,
+    cause: unknown,
+    input: "drop" | "keep" | "read",
+    hint?: string,
+  ): LazyError {
     this.#end = { reason, duration: 0, ...(cause !== undefined && { cause }) };
-    const failure = this.#failure = new LazyError(() => new SessionEndedError(reason, { cause }));
+    const failure = this.#failure = new LazyError(() =>
+      new SessionEndedError(reason, { cause: hint === undefined ? cause : new Error(hint) })
+    );
     if (input === "read") this.reader.failAtEnd(failure, () => this.#shut());
     else this.reader.fail(failure, input === "keep");
     this.#abortion?.abort(failure.error);
@@ -417,13 +428,13 @@ export class Lifecycle implements IoEvents, Progress {
     this.#group.pace(this.deadlines.shortest);
   }
 
-  #finish(reason: EndReason, cause: unknown, isCut = false): void {
+  #finish(reason: EndReason, cause: unknown, isCut?: boolean, hint?: string): void {
     if (this.#isReadOnly) { // the handler is done, so nothing reads the rest
       this.reader.fail(this.#failure!, false);
       this.#shut();
     }
     if (this.#end !== undefined) return;
-    const failure = this.#begin(reason, cause, "drop");
+    const failure = this.#begin(reason, cause, "drop", hint);
     if (this.#isShut) return; // a listener of the signal has aborted it
     this.output.close(failure);
     const isTold = this.#halfClosed !== undefined;

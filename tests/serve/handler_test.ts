@@ -37,6 +37,32 @@ Deno.test("serve() closes a session gracefully when its handler returns", bounde
   assertEquals("cause" in ends[0]!, false);
 });
 
+Deno.test(
+  "serve() tells what a handler has left behind that it has returned",
+  bounded,
+  async () => {
+    const listener = memoryListener();
+    const left: Promise<unknown>[] = [];
+    const ends: SessionEnd[] = [];
+    await using _server = serve({ listener }, (session) => {
+      session.closed.then((end) => ends.push(end));
+      left.push(session.readLine().catch((error) => error)); // which is not awaited
+      left.push(
+        until(() => ends.length === 1).then(() => session.send("x")).catch((error) => error),
+      );
+    });
+    await using client = new Session(listener.connect());
+    assertEquals(await readAll(client), "");
+    await client.close();
+    for (const error of await Promise.all(left)) {
+      assertInstanceOf(error, SessionEndedError);
+      assertEquals(error.reason, "local");
+      assertEquals(error.message, "session ended: local (Error: the handler has returned)");
+    }
+    assertEquals([ends[0]!.reason, "cause" in ends[0]!], ["local", false]); // nothing went wrong
+  },
+);
+
 Deno.test("serve() ends only the session whose handler throws", bounded, async () => {
   const listener = memoryListener();
   const failure = new Error("no such command");
