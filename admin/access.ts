@@ -28,10 +28,8 @@ export function checkHost({ headers }: HttpRequest, { isUnix, hosts }: Access): 
   throw new HttpError(421, "this Host is not allowed here: see the option hosts");
 }
 
-/** Throws unless a request may change something. */
-export function checkControl(request: HttpRequest, access: Access): void {
-  const { headers } = request;
-  if (!access.control) throw new HttpError(403, "control is off");
+/** Throws if a request comes from the page of somebody else, as far as the browser says. */
+export function checkOrigin({ headers }: HttpRequest): void {
   const origin = headers.get("origin");
   const site = headers.get("sec-fetch-site");
   const isForeign = origin !== undefined && origin !== `http://${headers.get("host")}` &&
@@ -39,6 +37,13 @@ export function checkControl(request: HttpRequest, access: Access): void {
   if (isForeign || (site !== undefined && site !== "same-origin" && site !== "none")) {
     throw new HttpError(403, "the request comes from another site");
   }
+}
+
+/** Throws unless a request may change something. */
+export function checkControl(request: HttpRequest, access: Access): void {
+  const { headers } = request;
+  if (!access.control) throw new HttpError(403, "control is off");
+  checkOrigin(request);
   if (access.token !== undefined) {
     const [, given = ""] = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "") ?? [];
     if (!areEqual(given, access.token)) throw new HttpError(401, "the token is missing or wrong");

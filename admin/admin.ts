@@ -7,7 +7,7 @@ import { Metrics } from "../metrics/metrics.ts";
 import { serve, type Server } from "../serve/serve.ts";
 import { prepare, type PreparedMessage, type Session } from "../session.ts";
 import { type Address, formatAddress } from "../transport/connection.ts";
-import { checkControl, checkHost } from "./access.ts";
+import { checkControl, checkHost, checkOrigin } from "./access.ts";
 import {
   headOf,
   HttpError,
@@ -237,8 +237,9 @@ class AdminServer implements Admin {
     };
   }
 
-  async #sendEvents(session: Session, { method }: HttpRequest): Promise<void> {
-    if (method !== "GET") throw new HttpError(405, "use GET");
+  async #sendEvents(session: Session, request: HttpRequest): Promise<void> {
+    if (request.method !== "GET") throw new HttpError(405, "use GET");
+    checkOrigin(request); // or any page that somebody looks at could end the readers
     const [oldest] = this.#watchers;
     if (oldest !== undefined && this.#watchers.size === MAX_WATCHERS) {
       this.#watchers.delete(oldest);

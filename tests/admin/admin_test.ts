@@ -295,6 +295,26 @@ Deno.test("readers of /events leave room for other requests and readers", overNe
   assertEquals(logger.lines, []);
 });
 
+Deno.test("/events are not for the pages of others", overNet, async () => {
+  await using server = serve({ listener: memoryListener() }, echo);
+  await using admin = serveAdmin({ port: 0 }, { server });
+  const host = `127.0.0.1:${portOf(admin)}`;
+  const status = async (header: string): Promise<string> => {
+    const client = await connect({ port: portOf(admin) });
+    await client.send(`GET /events HTTP/1.1\r\nHost: ${host}\r\n${header}\r\n\r\n`);
+    const line = await client.readLine();
+    client.abort();
+    return line!.split(" ")[1]!;
+  };
+  for (const site of ["cross-site", "same-site"]) {
+    assertEquals(await status(`Sec-Fetch-Site: ${site}`), "403");
+  }
+  assertEquals(await status("Origin: http://evil.example"), "403");
+  assertEquals(await status("Sec-Fetch-Site: same-origin"), "200");
+  assertEquals(await status(`Origin: http://${host}`), "200");
+  assertEquals(await status("Accept: text/event-stream"), "200");
+});
+
 Deno.test("/metrics refuses an Accept that is none, and logs nothing of it", overNet, async () => {
   const logger = recorder();
   await using server = serve({ listener: memoryListener() }, echo);
