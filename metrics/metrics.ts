@@ -180,7 +180,8 @@ export class Metrics {
   }
 
   /**
-   * Returns the metrics as text for Prometheus.
+   * Returns the metrics as text for Prometheus. Send it with its `Content-Type`, as {@linkcode handler} does: Prometheus 3
+   * refuses an answer without one.
    *
    * @param accept The header `Accept` of the request. It chooses between OpenMetrics 1.0.0 and the older text format
    * 0.0.4, which is the default.

@@ -2,6 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { readFileSync, statSync } from "node:fs";
+import { createServer } from "node:http";
 import {
   connect,
   ConnectError,
@@ -14,6 +15,7 @@ import {
 } from "@parley/tcp";
 import { type Admin, serveAdmin } from "@parley/tcp/admin";
 import { capture } from "@parley/tcp/capture";
+import { Metrics } from "@parley/tcp/metrics";
 import {
   answer,
   concat,
@@ -124,6 +126,33 @@ async function captureLines(
 }
 
 export const operations: Scenarios = {
+  "metrics have their type through node:http": () =>
+    withServer({}, answer, async (server) => {
+      const metrics = new Metrics();
+      metrics.addServer("answers", server);
+      const http = createServer(async ({ headers: { accept = "*/*" } }, response) => {
+        const request = new Request("http://localhost/metrics", { headers: { accept } });
+        const answer = metrics.handler(request);
+        response.writeHead(answer.status, Object.fromEntries(answer.headers));
+        response.end(await answer.text());
+      });
+      await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+      try {
+        const { port } = http.address() as { port: number };
+        for (const type of ["text/plain", "application/openmetrics-text"]) {
+          const headers = { accept: `${type};q=0.5` };
+          const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers });
+          assert(response.headers.get("content-type")?.startsWith(`${type}; version=`));
+          assert.match(await response.text(), /^parley_active_sessions{.*} 0$/m);
+        }
+      } finally {
+        await new Promise((resolve) => {
+          http.close(resolve);
+          http.closeAllConnections();
+        });
+      }
+    }),
+
   "an admin server answers what monitoring asks": () =>
     withAdmin({}, (admin, server) =>
       withSession(dial(server), async (session) => {
