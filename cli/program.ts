@@ -116,7 +116,9 @@ function attachValues(args: string[], options: readonly string[]): string[] {
 
 /** The help, with the commands that npm installs where there is no Deno. */
 function usageOf(help: string): string {
-  return isDeno ? help : help.replaceAll(/deno run .*?\b(server|client)\.ts/g, "parley-$1");
+  if (isDeno) return help;
+  const commands = help.replaceAll(/deno run .*?\b(server|client)\.ts/g, "parley-$1");
+  return `${commands}\n\nThe permissions (--allow-...) are those of Deno. Here, none is needed.`;
 }
 
 function print(text: string): number {

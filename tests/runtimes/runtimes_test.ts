@@ -79,6 +79,15 @@ async function greet(command: string[], cwd: string): Promise<void> {
   server.kill("SIGTERM");
   while (!(await log.read()).done);
   assertEquals((await server.status).code, 0);
+
+  for (const name of ["server", "client"]) {
+    const help = textOf(await run([...command, `${bin}/${name}.js`, "--help"], cwd));
+    const isDeno = command[0] === "deno";
+    assert(
+      help.includes(`Usage: ${isDeno ? `deno run --allow-net ${name}.ts` : `parley-${name}`} [`),
+    );
+    assertEquals(/those of Deno\. Here, none is needed\.\n$/.test(help), !isDeno, help);
+  }
 }
 
 function textOf({ stdout, stderr }: Deno.CommandOutput): string {
