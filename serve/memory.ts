@@ -15,11 +15,14 @@ export const DEFAULT_BUFFER_MEMORY: number = 256 * MIB;
 export const MIN_BUFFER_MEMORY: number = 8 * MIB;
 
 /** Above this part of the limit, reads are small. */
-const TIGHT = 1 / 2;
-/** Above these parts of it, the sessions that hold most are not read; nothing is accepted; the largest are ended. */
-const RISES = [3 / 4, 7 / 8, 1] as const;
+const TIGHT = 3 / 8;
+/**
+ * Above these parts of it, the sessions that hold most are not read; nothing is accepted; the largest are ended. The rest
+ * is for what the allocator loses between buffers.
+ */
+const RISES = [5 / 8, 3 / 4, 7 / 8] as const;
 /** Below these parts of it, all sessions are read again; connections are accepted again. */
-const FALLS = [5 / 8, 3 / 4] as const;
+const FALLS = [1 / 2, 5 / 8] as const;
 /** While memory is short: the part of it that all sessions share equally, and the smallest share of a session in bytes. */
 const SHARED = 1 / 4;
 const MIN_SHARE = 1024;
@@ -31,11 +34,10 @@ const PATIENCE = 500;
 const MAX_QUIET = 2_000;
 /** What a session holds weighs as much again for each time of this length without a byte, in milliseconds. */
 const QUIET = 100;
-/**
- * What the TLS layer of a session takes, in bytes: 17 KiB, and what is lost between them. It counts up to a quarter of
- * what the session holds otherwise, so that idle sessions and small messages to many of them hardly count.
- */
-const TLS_LAYER = 24 * 1024;
+/** What the TLS layer of a session takes, in bytes: 17 KiB, and nearly as much again once it has received large records. */
+const TLS_LAYER = 32 * 1024;
+/** The part of the limit that all TLS layers count for at most, so that idle sessions alone never make memory short. */
+const TLS_LAYERS = 1 / 4;
 /** After how many ended sessions garbage is collected: each leaves 20 KiB and more, outside of the count and often of V8's heap. */
 const MAX_UNCOLLECTED = 100;
 
@@ -96,7 +98,7 @@ export class MemoryGuard {
 
   stats(): MemoryStats {
     return {
-      held: totalOf(this.#holdings()),
+      held: this.#totalOf(this.#holdings()),
       pressure: LEVELS[this.#level]!,
       paused: this.#hooks.budget.paused.size,
       ended: this.#ended,
@@ -105,15 +107,14 @@ export class MemoryGuard {
 
   #review(): void {
     const all = this.#holdings();
-    let held = totalOf(all);
+    let held = this.#totalOf(all);
     const holdings = all.filter(({ life }) => !life.isShut);
     const before = this.#level;
     this.#level = this.#levelAt(held);
     const highest = Math.max(before, this.#level);
     this.#noteRelief(held);
-    // What ended sessions are still writing is freed in a moment, and not by ending more of them.
-    const ended = this.#end(this.#excessOf(holdings, totalOf(holdings)));
-    for (const { bytes } of ended) held -= bytes;
+    const ended = this.#end(this.#excessOf(holdings, held));
+    for (const { life, bytes } of ended) held -= Math.max(0, bytes - bytesOf(life)); // it may still be writing
     const sessions = holdings.length - ended.length;
     this.#watch(held, sessions);
     this.#giveTurns(holdings, held);
@@ -161,21 +162,42 @@ export class MemoryGuard {
     return level;
   }
 
-  /** Returns what to free by ending sessions: to stay below the limit, or because others wait for room. */
+  /**
+   * Returns what to free by ending sessions: to stay below the limit, or because others wait for room. What ended sessions
+   * are still writing is freed in a moment. For that, nobody waits, and nobody is ended who holds next to nothing.
+   */
   #excessOf(holdings: Holding[], held: number): Excess {
-    if (held > this.#limit) {
-      return { bytes: held - this.#limit * RISES[1], candidates: this.#byWeight(holdings) };
+    const share = this.#shareOf(holdings.length);
+    if (held > this.#limit * RISES[FULL]) {
+      const candidates = this.#byWeight(holdings.filter(({ bytes }) => bytes > share));
+      return { bytes: held - this.#limit * FALLS[1] + 1, candidates };
     }
     if (this.#level < FULL && !this.#isWaiting) return { bytes: 0, candidates: [] };
     const since = this.#blockedSince;
     const limit = since === undefined ? MAX_QUIET : PATIENCE;
     const isStalled = ({ life, bytes }: Holding): boolean =>
-      bytes > this.#hooks.budget.share && this.#quiet(life) >= limit;
+      bytes > share && this.#quiet(life) >= limit;
     const candidates = this.#byWeight(holdings.filter(isStalled));
     if (since !== undefined && this.#hooks.now() - since >= PATIENCE) {
       candidates.push(...this.#byWeight(holdings.filter((holding) => !isStalled(holding))));
     }
-    return { bytes: held - this.#limit * FALLS[0] + 1, candidates };
+    return { bytes: this.#totalOf(holdings) - this.#limit * FALLS[0] + 1, candidates };
+  }
+
+  /** How much a session may hold while memory is short. */
+  #shareOf(sessions: number): number {
+    return Math.max(MIN_SHARE, this.#limit * SHARED / Math.max(1, sessions));
+  }
+
+  /** How much sessions hold together, with their TLS layers. */
+  #totalOf(holdings: readonly Holding[]): number {
+    let bytes = 0;
+    let layers = 0;
+    for (const holding of holdings) {
+      bytes += holding.bytes;
+      if (holding.life.connection.tls !== undefined) layers += TLS_LAYER;
+    }
+    return Math.round(bytes + Math.min(layers, this.#limit * TLS_LAYERS));
   }
 
   /**
@@ -228,7 +250,7 @@ export class MemoryGuard {
     const above = limit * (level === 0 ? TIGHT : RISES[level]!);
     const uncounted = Math.max(0, held - budget.held);
     budget.watch({
-      share: level === 0 ? Infinity : Math.max(MIN_SHARE, limit * SHARED / Math.max(1, sessions)),
+      share: level === 0 ? Infinity : this.#shareOf(sessions),
       tight: limit * TIGHT - uncounted,
       above: above - uncounted,
       growth: Math.max(above - held, limit * STEP),
@@ -248,7 +270,7 @@ export class MemoryGuard {
     paused.clear();
     let allowed = 0;
     for (const { life } of holdings) allowed += life.reader.allowed;
-    const left = this.#limit * (1 - STEP) - held;
+    const left = this.#limit * (RISES[FULL] - STEP) - held;
     let room = (this.isFull ? left : this.#limit * RISES[1] - held) - allowed;
     let isStuck = allowed === 0;
     this.#isWaiting = false;
@@ -271,8 +293,7 @@ export class MemoryGuard {
 }
 
 function bytesOf({ reader, output, connection }: Lifecycle): number {
-  const bytes = reader.input.size + output.size + (connection.held ?? 0);
-  return connection.tls === undefined ? bytes : bytes + Math.min(bytes / 4, TLS_LAYER);
+  return reader.input.size + output.size + (connection.held ?? 0);
 }
 
 /** Leaves a holding its part of the memory to which several outputs refer: `referenced` says to how many bytes of each buffer. */
@@ -280,8 +301,4 @@ function divide(holding: Holding, referenced: ReadonlyMap<ArrayBufferLike, numbe
   holding.life.output.showReferenced(({ buffer, length }) => {
     holding.bytes -= length * Math.max(0, 1 - buffer.byteLength / referenced.get(buffer)!);
   });
-}
-
-function totalOf(holdings: readonly Holding[]): number {
-  return Math.round(holdings.reduce((all, { bytes }) => all + bytes, 0));
 }

@@ -91,8 +91,8 @@ export interface Refusal {
  * | step | meaning |
  * |---|---|
  * | `none` | there is enough memory again |
- * | `reading-paused` | the sessions that hold most are not read, over 3/4 of the limit |
- * | `accepting-paused` | no connection is accepted, over 7/8 of the limit |
+ * | `reading-paused` | the sessions that hold most are not read, over 5/8 of the limit |
+ * | `accepting-paused` | no connection is accepted, over 3/4 of the limit |
  * | `sessions-ended` | the sessions that held most for the longest time without a byte were ended |
  */
 export type MemoryPressure =

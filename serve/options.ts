@@ -135,15 +135,16 @@ export interface ServeOptions extends SessionOptions {
    * The most memory that the unread input and unsent output of all sessions may take, in bytes: 8 MiB to 2^50, or
    * `Infinity`. Other servers in the same process do not count.
    *
-   * Above half of it, sessions are read in small pieces. Above 3/4, those that hold most are not read until memory is
-   * free again. Above 7/8, nothing is accepted. Above the limit, the sessions that hold most for the longest time without
-   * a byte are ended with the reason `limit` and a `MemoryLimitError`; below it, those without a byte for 2 seconds while
-   * others wait to be read, or for half a second while nothing is accepted. `observer.onMemoryPressure` is told of each
-   * step.
+   * Above 3/8 of it, sessions are read in small pieces. Above 5/8, those that hold most are not read until memory is
+   * free again. Above 3/4, nothing is accepted. Above 7/8, the sessions that hold most for the longest time without a
+   * byte are ended, until 5/8 is reached, with the reason `limit` and a `MemoryLimitError`. Below it, those without a byte
+   * for 2 seconds are ended while others wait to be read, or for half a second while nothing is accepted. The last eighth
+   * is for what is lost between buffers. `observer.onMemoryPressure` is told of each step.
    *
    * The buffers of sessions and connections count, and so do bytes that are sent from the handler's own memory, each
-   * once. So one `send()` of more than the limit ends its session. Other memory of sessions, connections that are not
-   * sessions yet, and garbage do not count.
+   * once. So one `send()` of more than 7/8 of the limit ends its session. Under TLS, each session counts for 32 KiB more,
+   * all together up to a quarter of the limit. Other memory of sessions, connections that are not sessions yet, and
+   * garbage do not count.
    *
    * @default {268435456}
    */
@@ -321,7 +322,7 @@ export interface RateStats {
 
 /** The memory of a server's buffers, see `maxBufferMemory` of its options. */
 export interface MemoryStats {
-  /** How much unread input and unsent output takes now, in bytes. */
+  /** How much unread input, unsent output and TLS take now, in bytes. */
   held: number;
   /** What the server does about it now. */
   pressure: Exclude<MemoryPressure, "sessions-ended">;

@@ -17,14 +17,16 @@ for (const attack of ATTACKS) {
       timeout: 120_000,
       ignore: cannotBesiege || await hardLimit() < CROWD + 200,
     }, async () => {
-      const { before, peak, held, answers, arrivals } = await besiege(
+      const { before, peak, held, ended, answers, arrivals } = await besiege(
         attack,
         way,
         CROWD,
         LIMIT,
         SETTLING,
       );
-      assert(held > LIMIT / 2 && held < LIMIT * 1.5, `${held} bytes were held`);
+      // If many are ended at once, what is held between is less.
+      assert(held > LIMIT / 2 || ended > CROWD / 2, `${held} bytes were held, ${ended} ended`);
+      assert(held < LIMIT * 1.5, `${held} bytes were held`);
       const count = answers.length + arrivals.length;
       assert(count > 2, `good clients were answered ${count} times`);
       // 45 to 80 MiB, with the sessions themselves; 160 and more if garbage or connections do not count.
