@@ -100,20 +100,15 @@ export class Presence {
 
   /** Publishes what is due. If the bus is away, the others ask later. */
   publish(isReady: boolean): void {
-    const from = this.#version;
     const [joined, left] = [[...this.#joined.values()], [...this.#left]];
-    if (joined.length + left.length > 0) {
-      this.#version = this.#hooks.nextVersion();
-      this.#joined.clear();
-      this.#left.clear();
-    }
+    this.#joined.clear();
+    this.#left.clear();
+    const changes = joined.length + left.length;
+    const isLarge = changes > this.#hooks.maxPeople && changes >= this.#local.size;
+    // First the changes, even if all people follow: those who know the version before learn who is new.
+    if (isReady && !isLarge) this.#publishChanges(joined, left);
+    else if (changes > 0) this.#version = this.#hooks.nextVersion();
     if (!isReady) return;
-    const [version, count] = [this.#version, this.#local.size];
-    const isLarge = joined.length + left.length > this.#hooks.maxPeople;
-    // First the change, even if all people follow: those who know the version before learn who is new.
-    if (version !== from && !isLarge) {
-      this.#hooks.publish({ kind: "change", version, from, count, joined, left });
-    }
     if (this.#isAllDue || isLarge) this.#publishAll();
     if (this.#asking.has(0)) this.#hooks.publish({ kind: "ask" });
     else for (const of of this.#asking) this.#hooks.publish({ kind: "ask", of });
@@ -179,6 +174,21 @@ export class Presence {
     };
     this.#remotes.set(sender, remote);
     return remote;
+  }
+
+  /** In several messages if there are many: to tell all people instead would cost more the more people there are. */
+  #publishChanges(joined: readonly Person[], left: readonly string[]): void {
+    const { maxPeople } = this.#hooks;
+    for (let at = 0; at < joined.length + left.length; at += maxPeople) {
+      const end = at + maxPeople;
+      const from = this.#version;
+      this.#version = this.#hooks.nextVersion();
+      this.#hooks.publish({
+        ...{ kind: "change", version: this.#version, from, count: this.#local.size },
+        joined: joined.slice(at, end),
+        left: left.slice(Math.max(0, at - joined.length), Math.max(0, end - joined.length)),
+      });
+    }
   }
 
   #publishAll(): void {

@@ -2,7 +2,11 @@ import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/asser
 import { MalformedFrameError } from "../../errors.ts";
 import { Hub, type HubOptions } from "../../hub/mod.ts";
 import { Outgoing, PRESENCE } from "../../hub/message.ts";
-import { decodePresence, encodePresence } from "../../hub/presence_message.ts";
+import {
+  decodePresence,
+  encodePresence,
+  type PresenceMessage,
+} from "../../hub/presence_message.ts";
 import { Presence } from "../../hub/presence.ts";
 import { Session } from "../../session.ts";
 import { HubNetwork } from "../../testing/mod.ts";
@@ -309,6 +313,56 @@ Deno.test("who has missed a change asks for all people", { permissions }, () => 
   presence.onMessage(2, { kind: "all", version: 6, count: 3, isFirst: false, joined: people("d") });
   assertEquals(known().sort(), ["b", "c", "d"]);
 });
+
+Deno.test(
+  "many changes of a large group are told without telling of everybody",
+  { permissions },
+  () => {
+    let told: PresenceMessage[] = [];
+    let version = 0;
+    const make = (sender: number): Presence =>
+      new Presence(sender, {
+        maxPeople: 100,
+        now: () => 0,
+        publish: (message) => void told.push(message),
+        isMember: () => true,
+        nextVersion: () => ++version,
+        onDue: () => {},
+        onJoin: () => {},
+        onLeave: () => {},
+      });
+    const [here, there] = [make(1), make(2)];
+    const tell = (): PresenceMessage[] => {
+      told = [];
+      here.publish(true);
+      const messages = told;
+      for (const message of messages) there.onMessage(1, message);
+      return messages;
+    };
+    const idsOf = ({ people }: Presence): string[] => [...people].map(({ id }) => id).sort();
+    const members = Array.from({ length: 1000 }, (_, at) => ({ id: `${at}` }));
+    for (const member of members) here.enter(member, member);
+    assertEquals(new Set(tell().map(({ kind }) => kind)), new Set(["all"]));
+    for (
+      const [joins, leaves, messages] of [[50, 50, 1], [130, 170, 3], [0, 101, 2], [250, 0, 3]]
+    ) {
+      for (const member of members.splice(0, leaves)) here.leave(member);
+      for (let at = 0; at < joins!; at++) {
+        const member = { id: `${version} ${at}` };
+        members.push(member);
+        here.enter(member, member);
+      }
+      assertEquals(tell().map(({ kind }) => kind), Array(messages).fill("change"));
+      assertEquals(idsOf(there), idsOf(here));
+    }
+    for (const member of members.splice(10)) here.leave(member); // the others are fewer
+    assertEquals(tell().map(({ kind }) => kind), ["all"]);
+    assertEquals(idsOf(there), idsOf(here));
+    told = [];
+    there.publish(true);
+    assertEquals(told, []); // it has missed nothing
+  },
+);
 
 Deno.test("messages about presence that are malformed are told, and change nothing", {
   permissions,
