@@ -180,7 +180,8 @@ export class TlsRecords {
     let at = 0;
     while (at < encrypted.length && this.fault === undefined && !this.hasEnded) {
       const end = this.#pieceEnd(encrypted, at);
-      this.#layer.readBuffer(encrypted.subarray(at, end));
+      const isWhole = at === 0 && end === encrypted.length; // a view takes 0.1 µs
+      this.#layer.readBuffer(isWhole ? encrypted : encrypted.subarray(at, end));
       at = end;
     }
   }
