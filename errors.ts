@@ -65,6 +65,18 @@ export interface SessionEnd {
   duration: number;
 }
 
+/** What reasons without a cause mean, with the options behind them, for those who meet them first in a message. */
+const MEANINGS: Partial<Record<EndReason, string>> = {
+  "idle": "no byte passed within idleTimeout",
+  "read-idle": "the peer sent no byte within readIdleTimeout",
+  "heartbeat-missed": "the peer answered no heartbeat, maxMissed times",
+  "write-stalled":
+    "the peer did not take the output within writeTimeout, or closeTimeout at the end",
+  "frame-stalled": "the peer did not complete a frame within frameTimeout",
+  "lifetime": "maxLifetime is over",
+  "drain": "the server is shutting down",
+};
+
 /** The session has ended. Waiting readings and later sends reject with it, and it is the reason of `session.signal`. */
 export class SessionEndedError extends Error {
   /** The name of the class. */
@@ -79,7 +91,9 @@ export class SessionEndedError extends Error {
    * @param options `cause`: the error behind the reason, if there is one.
    */
   constructor(reason: EndReason, options?: ErrorOptions) {
-    super(`session ended: ${describeEnd(reason, options?.cause)}`, options);
+    const meaning = options?.cause === undefined ? MEANINGS[reason] : undefined;
+    const more = meaning === undefined ? "" : ` (${meaning})`;
+    super(`session ended: ${describeEnd(reason, options?.cause)}${more}`, options);
     this.reason = reason;
   }
 }
