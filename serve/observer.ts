@@ -105,7 +105,7 @@ export type MemoryPressure =
 export interface MemoryPressureEvent {
   /** What the server does now, or, for `sessions-ended`, has done. */
   pressure: MemoryPressure;
-  /** How much the buffers of all sessions hold, in bytes. */
+  /** How much the buffers of all sessions and their TLS layers hold, in bytes. */
   held: number;
   /** `maxBufferMemory`, in bytes. */
   limit: number;
