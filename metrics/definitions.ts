@@ -51,7 +51,7 @@ const METRICS = {
   "parley.memory.held": [
     "updowncounter",
     "By",
-    "Memory that the buffers of the open sessions take",
+    "Memory that the buffers of sessions and TLS take, which maxBufferMemory limits",
   ],
   "parley.memory.pressure": [
     "updowncounter",
