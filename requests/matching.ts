@@ -2,6 +2,7 @@
 
 import { shown } from "../_internal/checks.ts";
 import { LinkedList } from "../_internal/linked_list.ts";
+import { SlotMap } from "../_internal/slot_map.ts";
 import { MalformedFrameError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import type { RequestId, RequestsSettings } from "./options.ts";
@@ -90,7 +91,7 @@ class InOrder<In, Out> implements Matcher<In, Out> {
  */
 class ById<In, Out> implements Matcher<In, Out> {
   /** All calls by id, including those that were not sent and those that were abandoned. */
-  readonly #calls = new Map<unknown, Call<In, Out>>();
+  readonly #calls = new SlotMap<RequestId, Call<In, Out>>();
   #abandoned = new LinkedList<Call<In, Out>>();
   readonly #maxAbandoned: number;
   readonly ofRequest: (message: Out) => RequestId | undefined;
@@ -112,12 +113,12 @@ class ById<In, Out> implements Matcher<In, Out> {
     if (typeof id !== "string" && typeof id !== "number" && typeof id !== "bigint") {
       throw new TypeError(`an id must be a string, a number or a bigint, got ${shown(id)}`);
     }
-    if (!this.#calls.has(id)) return id;
+    if (this.#calls.get(id) === undefined) return id;
     throw new TypeError(`the id ${String(id)} belongs to a request that has no reply yet`);
   }
 
   admit(call: Call<In, Out>): void {
-    this.#calls.set(call.id, call);
+    this.#calls.add(call.id!, call);
   }
 
   add(): void {
@@ -132,7 +133,7 @@ class ById<In, Out> implements Matcher<In, Out> {
     this.size--;
     call.link = this.#abandoned.push(call);
     if (this.#abandoned.length > this.#maxAbandoned) {
-      this.#calls.delete(this.#abandoned.shift()!.id);
+      this.#calls.delete(this.#abandoned.shift()!.id!);
     }
   }
 
@@ -149,7 +150,7 @@ class ById<In, Out> implements Matcher<In, Out> {
 
   reset(): Call<In, Out>[] {
     const calls = unsettled(this);
-    for (const call of [...this]) this.#calls.delete(call.id);
+    for (const call of [...this]) this.#calls.delete(call.id!);
     this.#abandoned = new LinkedList();
     this.size = 0;
     return calls;
@@ -160,7 +161,7 @@ class ById<In, Out> implements Matcher<In, Out> {
   }
 
   #take(call: Call<In, Out>): void {
-    this.#calls.delete(call.id);
+    this.#calls.delete(call.id!);
     if (call.link !== undefined) this.#abandoned.remove(call.link);
     else if (call.isSent) this.size--;
   }
