@@ -3,6 +3,7 @@
 import net from "node:net";
 import { statusError } from "../_internal/system_errors.ts";
 import { type Handles, type ListenHandle, runtime, SERVER } from "../transport/node/handles.ts";
+import { tcpListenError } from "../transport/node/listen.ts";
 import type { ListenTarget } from "../transport/node/listen_target.ts";
 import { bind } from "../transport/node/tcp_handle.ts";
 import { defaults, type TransportName } from "../transport/socket_options.ts";
@@ -42,7 +43,8 @@ export function setDefault({ transport, way }: Default): void {
  * Makes `net.Server` listen, or throw, during the call. Otherwise it takes a turn of the event loop, and tests ask their
  * servers for the port at once.
  */
-function listenAtOnce({ Tcp, Pipe }: Handles): void {
+function listenAtOnce(handles: Handles): void {
+  const { Tcp, Pipe } = handles;
   const { listen } = net.Server.prototype;
   net.Server.prototype.listen = function (this: net.Server, target: ListenTarget): net.Server {
     const { host, port, path, backlog } = target;
@@ -61,6 +63,7 @@ function listenAtOnce({ Tcp, Pipe }: Handles): void {
     }
     if (status === 0) return listen.call(this, handle);
     handle.close();
-    throw statusError(status, "cannot listen");
+    if (path !== undefined) throw statusError(status, "cannot listen");
+    throw tcpListenError(handles, status, { hostname: host!, port: port! });
   } as typeof listen;
 }

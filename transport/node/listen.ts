@@ -1,7 +1,7 @@
 import { lazy } from "../lazy.ts";
 import { codeOf, statusError } from "../../_internal/system_errors.ts";
 import { formatAddress, type UnixAddr } from "../connection.ts";
-import { explained, isLinkLocal, listenFailure } from "../tcp_address.ts";
+import { explained, isLinkLocal, listenFailure, type TcpAddress } from "../tcp_address.ts";
 import { AdoptedListener } from "./adopted_listener.ts";
 import { BunListener } from "./bun_listener.ts";
 import { bunListen, canListen } from "./bun_sockets.ts";
@@ -50,10 +50,7 @@ function listenTcp(
     handle,
     () => bind(handle, hostname, port, flags),
     () => isTrial && isBound(handle) ? 0 : handle.listen(backlog),
-    (status) => {
-      const code = listenCode(status, hostname, handles);
-      return explained(listenFailure(code, { hostname, port }), hostname);
-    },
+    (status) => tcpListenError(handles, status, { hostname, port }),
   );
   return new HandleListener(handles, handle, addressOf(handle, "getsockname"), target);
 }
@@ -84,6 +81,12 @@ function begin(
     handle.close();
     throw error;
   }
+}
+
+/** The error of a status that is not 0. */
+export function tcpListenError(handles: Handles, status: number, address: TcpAddress): unknown {
+  const code = listenCode(status, address.hostname, handles);
+  return explained(listenFailure(code, address), address.hostname);
 }
 
 /**
