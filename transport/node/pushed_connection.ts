@@ -126,7 +126,7 @@ export abstract class PushedConnection<Socket extends PushedSocket> implements C
    */
   onInput(chunk: Uint8Array, isGiven = false): void {
     if (this.isClosed) return;
-    const borrower = this.#borrower;
+    const borrower = this.#isRestDue ? undefined : this.#borrower;
     if (borrower !== undefined) {
       this.#borrower = undefined;
       const bytes = this.#takeFirst(chunk, this.#lentSize);
@@ -152,14 +152,14 @@ export abstract class PushedConnection<Socket extends PushedSocket> implements C
     this.hasEnded = true;
     this.#reader?.resolve(null);
     this.#reader = undefined;
-    this.#endLent(undefined);
+    if (!this.#isRestDue) this.#endLent(undefined);
   }
 
   /** The connection is lost. A read that waits is rejected, or else the next one, unless the input had ended before. */
   protected fail(fault: unknown): void {
     this.fault = fault;
     if (this.hasEnded) this.#isFaultTold = true;
-    if (!this.#isReading) return;
+    if (!this.#isReading || this.#isRestDue) return;
     this.#isFaultTold = true;
     this.#reader?.reject(fault);
     this.#reader = undefined;
@@ -168,6 +168,14 @@ export abstract class PushedConnection<Socket extends PushedSocket> implements C
 
   get #isReading(): boolean {
     return this.#reader !== undefined || this.#borrower !== undefined;
+  }
+
+  /**
+   * Whether `#lendRest()` will lend what came before. The runtime can call back earlier: Deno and Node run the callbacks of
+   * `process.nextTick()` first. What they bring comes later, then.
+   */
+  get #isRestDue(): boolean {
+    return this.#borrower !== undefined && this.#rest !== undefined;
   }
 
   #start(): void {

@@ -1,8 +1,10 @@
+import net from "node:net";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import type { Connection } from "../../../transport/connection.ts";
 import { dial, nodePair, placeOf, testWays } from "../../_node.ts";
 import { listenNode } from "../../../transport/node/listen.ts";
 import { runtime } from "../../../transport/node/handles.ts";
+import { SocketConnection } from "../../../transport/node/socket_connection.ts";
 import { assertNoDescriptorLeft, overNet, overNetCounting, until } from "../../_serving.ts";
 import { isPending, pattern, Peer } from "../../_transports.ts";
 
@@ -263,3 +265,59 @@ testWays("A listener gives out the connections that the runtime has accepted", a
   }));
   assertEquals(heard.toSorted((one, other) => one! - other!), [...connections.keys()]);
 });
+
+/** Reads all that a socket brings. The rest of the first bytes is asked for just before `event` of the socket. */
+async function readUpTo(event: "data" | "end" | "close", size: number): Promise<[string, unknown]> {
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const far = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
+  const socket = await new Promise<net.Socket>((resolve) => server.on("connection", resolve));
+  const { promise, resolve } = Promise.withResolvers<[string, unknown]>();
+  let text = "";
+  let pieces = 0;
+  const read = (): void =>
+    connection.readLent(size, {
+      onInput(bytes): void {
+        text += new TextDecoder().decode(bytes);
+        if (++pieces > 1) return read();
+        socket.prependOnceListener(event, read); // just before the connection hears of it
+        socket.resume(); // as if the runtime had read more already
+      },
+      onEnd: (error) => resolve([text, error]),
+    });
+  const connection = new SocketConnection(
+    socket,
+    { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    { transport: "tcp", hostname: "127.0.0.1", port: 2 },
+  );
+  read();
+  far.write("a".repeat(10));
+  await new Promise((resolve) => socket.once("data", resolve));
+  if (event === "data") {
+    far.write("b".repeat(10));
+    await new Promise((resolve) => socket.once("data", resolve));
+  }
+  if (event === "close") far.resetAndDestroy();
+  else far.end();
+  try {
+    return await promise;
+  } finally {
+    connection.close();
+    far.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+for (const event of ["data", "end", "close"] as const) {
+  Deno.test({
+    name: `A connection over a socket lends what came before "${event}" first`,
+    ...overNet,
+    fn: async () => {
+      for (const size of [1, 4, 9]) {
+        const [text, error] = await readUpTo(event, size);
+        assertEquals(text, event === "data" ? "aaaaaaaaaabbbbbbbbbb" : "aaaaaaaaaa");
+        assertEquals(error === undefined, event !== "close");
+      }
+    },
+  });
+}
