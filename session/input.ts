@@ -196,6 +196,7 @@ export class InputBuffer implements DecoderInput, AheadInput {
     if (this.buffer.length > 0) return false;
     this.#forget();
     this.#learn(bytes.length, size);
+    this.#isGiven = false; // as the memory before may have been, which somebody has transferred
     this.buffer = bytes;
     this.start = 0;
     this.end = bytes.length;

@@ -171,6 +171,7 @@ export class Reader implements InputBorrower, PausedReader {
     if (this.#last !== reading) {
       this.#last = reading;
       if (reading.partial) reading.renew();
+      if (reading.decoder.copies !== true) input.keep(); // a callback of the reading before may have begun this one
       input.needed = 0;
       const { maxBuffered } = reading.decoder;
       input.cap = maxBuffered === Infinity ? undefined : maxBuffered; // V8 would allocate an Infinity for each session

@@ -1,7 +1,7 @@
 // Chunks that are lent. Connections of one thread may read into memory that they share; no client may ever see, through
 // a chunk that a handler keeps, or in what a session decodes, what another client has sent.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Decoder } from "../../codecs/codec.ts";
 import { delimited } from "../../codecs/delimited.ts";
 import { lengthPrefixed } from "../../codecs/length_prefixed.ts";
@@ -97,6 +97,61 @@ testEach(
       assert(view.every((byte) => byte === OURS));
       assert(!textOf(new Uint8Array(view.buffer)).includes(OTHERS));
     }
+  },
+);
+
+testEach(
+  "A reading that begins while another one decodes sees nothing of another session",
+  async (open) => {
+    const stop = new AbortController();
+    let chunk: Promise<IteratorResult<Uint8Array, undefined>> | undefined;
+    const isAnswer = (): boolean => {
+      if (stop.signal.aborted) return true; // for the chunk
+      stop.abort();
+      chunk = ours.session.bytes({ borrow: true }).next();
+      return true;
+    };
+    const heartbeat = { interval: 60_000, message: "still here", isAnswer };
+    await using ours = await open({ heartbeat });
+    await using other = await open();
+    const line = ours.session.lines({ signal: stop.signal }).next();
+    await ours.peer.send(`a line\n${"a".repeat(100)}`);
+    await assertRejects(() => line);
+    const view = (await chunk!).value!;
+    const text = other.session.text().next();
+    await other.peer.send(OTHERS.repeat(30));
+    await text;
+    assert(view.every((byte) => byte === OURS), textOf(view));
+    assert(!textOf(new Uint8Array(view.buffer)).includes(OTHERS));
+  },
+);
+
+Deno.test(
+  "A frame of memory that is lent is a copy, even after memory that was given was transferred",
+  { permissions: "none" },
+  async () => {
+    const [near] = memoryPair();
+    const lent = new Uint8Array(8).fill(OURS);
+    const input: [Uint8Array<ArrayBuffer>, boolean][] = [[new Uint8Array(8), true], [lent, false]];
+    const session = new Session({
+      localAddr: near.localAddr,
+      remoteAddr: near.remoteAddr,
+      read: () => Promise.reject(new Error("not called")),
+      readLent(_size, borrower): void {
+        const next = input.shift();
+        if (next !== undefined) setTimeout(() => borrower.onInput(...next));
+      },
+      write: (data) => Promise.resolve(data.length),
+      closeWrite: () => Promise.resolve(),
+      close: () => near.close(),
+    });
+    const { value: chunk } = await session.bytes({ borrow: true }).next();
+    structuredClone(chunk, { transfer: [chunk!.buffer as ArrayBuffer] });
+    const frame = await session.readExactly(8);
+    lent.fill(LATER);
+    assert(frame.every((byte) => byte === OURS));
+    session.abort();
+    await session.closed;
   },
 );
 
