@@ -2,7 +2,7 @@ import { checkBytes, checkFunction, checkInteger, shown } from "../_internal/che
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import type { CopyingDecoder } from "./copying_decoder.ts";
+import { COPIES, type CopyingDecoder } from "./copying_decoder.ts";
 import type { OnTooLong } from "./skipping.ts";
 
 /** Options of {@linkcode delimited}. */
@@ -67,7 +67,7 @@ export function delimited(
 
 class DelimitedDecoder implements CopyingDecoder<Uint8Array> {
   readonly maxBuffered: number;
-  readonly copies: boolean = true;
+  readonly copies: typeof COPIES = COPIES;
   readonly #delimiter: Uint8Array;
   readonly #maxLength: number;
   /** How many of the unread bytes are known to begin no delimiter. */

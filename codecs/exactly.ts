@@ -1,10 +1,10 @@
 import { type Codec, type DecoderInput, MORE } from "./codec.ts";
-import type { CopyingDecoder } from "./copying_decoder.ts";
+import { COPIES, type CopyingDecoder } from "./copying_decoder.ts";
 
 /** Decodes a fixed number of bytes. It has no state, so one decoder serves all readings. */
 export class Exactly implements CopyingDecoder<Uint8Array>, Pick<Codec<Uint8Array>, "decoder"> {
   readonly maxBuffered: number;
-  readonly copies: boolean = true;
+  readonly copies: typeof COPIES = COPIES;
 
   constructor(count: number) {
     this.maxBuffered = count;

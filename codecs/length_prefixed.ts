@@ -3,7 +3,7 @@ import { MAX_VARINT } from "../_internal/numbers.ts";
 import { checkOptions, elsewhere, type Known } from "../_internal/options.ts";
 import { FrameTooLargeError, MalformedFrameError } from "../errors.ts";
 import { type Codec, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import type { CopyingDecoder } from "./copying_decoder.ts";
+import { COPIES, type CopyingDecoder } from "./copying_decoder.ts";
 import { type OnTooLong, Skipping } from "./skipping.ts";
 
 /** Stands for the size of a varint that does not end. */
@@ -164,7 +164,7 @@ function resolve(options: LengthPrefixedOptions): Layout {
 
 class LengthPrefixedDecoder implements CopyingDecoder<Uint8Array> {
   readonly maxBuffered: number;
-  readonly copies: boolean = true;
+  readonly copies: typeof COPIES = COPIES;
   readonly #layout: Layout;
   readonly #minHeader: number;
   /** The frame that is being dropped. */

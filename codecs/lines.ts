@@ -5,7 +5,7 @@ import type { AheadInput } from "../_internal/text_ahead.ts";
 import { decodeUtf8, utf8Length } from "../_internal/utf8.ts";
 import { FrameTooLargeError, MalformedFrameError, TruncatedFrameError } from "../errors.ts";
 import { type Codec, type Decoder, type DecoderInput, type FrameWriter, MORE } from "./codec.ts";
-import type { CopyingDecoder } from "./copying_decoder.ts";
+import { COPIES, type CopyingDecoder } from "./copying_decoder.ts";
 import type { OnTooLong } from "./skipping.ts";
 
 const LF = 0x0a;
@@ -139,7 +139,7 @@ class Lines implements Codec<string> {
 
 class LinesDecoder implements CopyingDecoder<string> {
   readonly maxBuffered: number;
-  readonly copies: boolean = true;
+  readonly copies: typeof COPIES = COPIES;
   readonly #maxLength: number;
   readonly #fatal: boolean;
   readonly #onTooLong: OnTooLong | undefined;
@@ -244,7 +244,7 @@ class LinesDecoder implements CopyingDecoder<string> {
 /** Lines with exactly one kind of end. A last line without an end is truncated. */
 class StrictLinesDecoder implements CopyingDecoder<string> {
   readonly maxBuffered: number;
-  readonly copies: boolean = true;
+  readonly copies: typeof COPIES = COPIES;
   readonly #maxLength: number;
   readonly #fatal: boolean;
   readonly #onTooLong: OnTooLong | undefined;

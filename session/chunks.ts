@@ -1,13 +1,13 @@
 import { type Decoder, type DecoderInput, MORE } from "../codecs/codec.ts";
-import type { CopyingDecoder } from "../codecs/copying_decoder.ts";
+import { COPIES, type CopyingDecoder } from "../codecs/copying_decoder.ts";
 import { decodeUtf8, incompleteTail } from "../_internal/utf8.ts";
 
 /** A decoder without state: one serves all readings. */
 abstract class Chunks<Chunk> implements CopyingDecoder<Chunk> {
   readonly maxBuffered: number = Infinity;
-  readonly copies: boolean;
+  readonly copies: typeof COPIES | undefined;
 
-  constructor(copies: boolean) {
+  constructor(copies?: typeof COPIES) {
     this.copies = copies;
   }
 
@@ -28,7 +28,7 @@ class TextChunks extends Chunks<string> {
   readonly #fatal: boolean;
 
   constructor(size: number, fatal: boolean) {
-    super(true);
+    super(COPIES);
     this.#size = size;
     this.#fatal = fatal;
   }
@@ -61,7 +61,7 @@ export const ownedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Arr
   decode(input: DecoderInput): Uint8Array {
     return input.take(input.end - input.start);
   }
-}(true);
+}(COPIES);
 
 /** All unread bytes, valid until the next read. */
 export const borrowedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8Array> {
@@ -71,4 +71,4 @@ export const borrowedChunks: Chunks<Uint8Array> = new class extends Chunks<Uint8
     // A view takes 0.1 µs on Bun.
     return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end);
   }
-}(false);
+}();

@@ -1,4 +1,5 @@
 import { type Decoder, MORE } from "../codecs/codec.ts";
+import { COPIES } from "../codecs/copying_decoder.ts";
 import {
   FrameTooLargeError,
   MalformedFrameError,
@@ -171,7 +172,7 @@ export class Reader implements InputBorrower, PausedReader {
     if (this.#last !== reading) {
       this.#last = reading;
       if (reading.partial) reading.renew();
-      if (reading.decoder.copies !== true) input.keep(); // a callback of the reading before may have begun this one
+      if (reading.decoder.copies !== COPIES) input.keep(); // a callback of the reading before may have begun this one
       input.needed = 0;
       const { maxBuffered } = reading.decoder;
       input.cap = maxBuffered === Infinity ? undefined : maxBuffered; // V8 would allocate an Infinity for each session
@@ -487,7 +488,7 @@ export class Reader implements InputBorrower, PausedReader {
 
   #accept(bytes: Uint8Array, isGiven: boolean): void {
     const { input, waiting } = this;
-    const canLend = waiting?.decoder.copies === true && !isGiven && !this.#isDropping;
+    const canLend = waiting?.decoder.copies === COPIES && !isGiven && !this.#isDropping;
     if (canLend && this.#failure === undefined && input.lend(bytes, this.#size)) return;
     input.accept(bytes, this.#size, waiting === undefined, isGiven);
   }

@@ -77,8 +77,9 @@ testEach(
   async (open) => {
     await using ours = await open();
     await using other = await open();
-    const careless: Decoder<Uint8Array> = {
+    const careless: Decoder<Uint8Array> & { copies: boolean } = {
       maxBuffered: Infinity,
+      copies: true, // means nothing
       decode(input): Uint8Array {
         const view = input.buffer.subarray(input.start, input.end);
         input.consume(view.length);
