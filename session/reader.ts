@@ -369,7 +369,7 @@ export class Reader implements InputBorrower, PausedReader {
     this.#claim = {
       take(bytes): boolean {
         earlier?.take(bytes);
-        resolve(bytes.slice());
+        resolve(new Uint8Array(bytes)); // slice() of a Buffer would not copy
         return true;
       },
       fail(error): boolean {

@@ -1,6 +1,7 @@
 // Chunks that are lent. Connections of one thread may read into memory that they share; no client may ever see, through
 // a chunk that a handler keeps, or in what a session decodes, what another client has sent.
 
+import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Decoder } from "../../codecs/codec.ts";
 import { delimited } from "../../codecs/delimited.ts";
@@ -131,21 +132,8 @@ Deno.test(
   "A frame of memory that is lent is a copy, even after memory that was given was transferred",
   { permissions: "none" },
   async () => {
-    const [near] = memoryPair();
     const lent = new Uint8Array(8).fill(OURS);
-    const input: [Uint8Array<ArrayBuffer>, boolean][] = [[new Uint8Array(8), true], [lent, false]];
-    const session = new Session({
-      localAddr: near.localAddr,
-      remoteAddr: near.remoteAddr,
-      read: () => Promise.reject(new Error("not called")),
-      readLent(_size, borrower): void {
-        const next = input.shift();
-        if (next !== undefined) setTimeout(() => borrower.onInput(...next));
-      },
-      write: (data) => Promise.resolve(data.length),
-      closeWrite: () => Promise.resolve(),
-      close: () => near.close(),
-    });
+    const session = lentTo([new Uint8Array(8), true], [lent, false]);
     const { value: chunk } = await session.bytes({ borrow: true }).next();
     structuredClone(chunk, { transfer: [chunk!.buffer as ArrayBuffer] });
     const frame = await session.readExactly(8);
@@ -155,6 +143,24 @@ Deno.test(
     await session.closed;
   },
 );
+
+for (const isGiven of [false, true]) {
+  Deno.test(
+    `A frame is a Uint8Array of its own, even if a Buffer is ${isGiven ? "given" : "lent"}`,
+    { permissions: "none" },
+    async () => {
+      for (const size of [8, 1024, 1025, 15_000]) {
+        const bytes = Buffer.alloc(size + 8, OURS);
+        const session = lentTo([bytes, isGiven]);
+        const frames = [await session.readExactly(size), await session.readExactly(8)];
+        bytes.fill(LATER);
+        assertEquals(frames, [new Uint8Array(size).fill(OURS), new Uint8Array(8).fill(OURS)]);
+        session.abort();
+        await session.closed;
+      }
+    },
+  );
+}
 
 testEach("What a session decodes shows nothing of another session", async (open) => {
   await using ours = await open();
@@ -190,6 +196,23 @@ testEach("What a session decodes shows nothing of another session", async (open)
     }
   }
 });
+
+/** A session that gets its input by `readLent()`: each with whether the memory is given. */
+function lentTo(...input: [Uint8Array, boolean][]): Session {
+  const [{ localAddr, remoteAddr }] = memoryPair();
+  return new Session({
+    localAddr,
+    remoteAddr,
+    read: () => Promise.reject(new Error("not called")),
+    readLent(_size, borrower): void {
+      const next = input.shift();
+      if (next !== undefined) setTimeout(() => borrower.onInput(...next));
+    },
+    write: (data) => Promise.resolve(data.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  }, { chunkSize: 16_000 });
+}
 
 function textOf(value: string | Uint8Array): string {
   return typeof value === "string" ? value : new TextDecoder("latin1").decode(value);
