@@ -206,7 +206,7 @@ class RedisBus implements Bus {
         return;
       } catch (error) {
         if (isConnected(this.#subscriber)) {
-          this.#refused.add(group);
+          if (this.#groups.get(group) === own) this.#refused.add(group); // it may have been left meanwhile
           throw error;
         }
       }
